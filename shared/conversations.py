@@ -1,0 +1,245 @@
+"""What is stored of a conversation's messages, as a fold over events that does not mind their order. Pure.
+
+`fold` is commutative and idempotent: every part of a message's state is the maximum, under a total order, of what
+was reported of it. Hence any interleaving of webhook and backfill, any duplication and any replay gives one state
+(promise 3). A deletion absorbs content whether it comes before or after it (promise 9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.events import (
+    Attachment,
+    DeletionEvent,
+    Direction,
+    EditEvent,
+    Event,
+    Instant,
+    MessageEvent,
+    OfMessage,
+    PostbackEvent,
+    ReactionEvent,
+    Referral,
+    ReplyTo,
+    Source,
+)
+from shared.ids import Platform
+from shared.indexes import Index
+
+INDEXES = (
+    Index("messages", (("conversation", 1), ("sent_at", 1), ("_id", 1))),
+    Index("conversations", (("due_at", 1),), where={"due_at": {"$exists": True}}),
+    Index("conversations", (("platform", 1), ("account_id", 1), ("thread_id", 1))),
+)
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Content(Model):
+    """What a message says, as one source shows it."""
+
+    text: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+    reply_to: ReplyTo | None = None
+    quick_reply: str | None = None
+    sticker_id: str | None = None
+    referral: Referral | None = None
+    is_unsupported: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.text or self.attachments or self.sticker_id)
+
+
+class Report(Model):
+    """What one source said of a message when it was last asked."""
+
+    received_at: Instant
+    content: Content
+    sender_name: str | None = None
+    sender_username: str | None = None
+
+
+class Postback(Model):
+    title: str | None = None
+    payload: str | None = None
+    referral: Referral | None = None
+
+
+class Edit(Model):
+    at: Instant
+    number: int = 0
+    text: str | None = None
+
+
+class Told(StrEnum):
+    """Who told when a message was sent, most exact first: Graph has whole seconds, an edit comes later."""
+
+    WEBHOOK = "webhook"
+    POSTBACK = "postback"
+    BACKFILL = "backfill"
+    EDIT = "edit"
+
+
+class Reaction(Model):
+    at: Instant
+    action: str
+    emoji: str | None = None
+
+
+class StoredMessage(Model):
+    """One document of `messages`. Only a part of it may be known: a reaction can come before its message."""
+
+    message_id: str
+    conversation: str
+    platform: Platform
+    account_id: str
+    customer_id: str
+    mid: str = Field(description="as the platform wrote it, for calls")
+    direction: Direction | None = Field(default=None, description="unknown while only a reaction or a deletion is")
+    times: dict[Told, Instant] = Field(default_factory=dict, description="the earliest told by each")
+    webhook: Report | None = None
+    backfill: Report | None = None
+    postback: Postback | None = None
+    edit: Edit | None = None
+    reactions: dict[Direction, Reaction] = Field(default_factory=dict, description="the last of each side")
+    deleted_at: Instant | None = None
+
+    @property
+    def sent_at(self) -> datetime | None:
+        return next((self.times[told] for told in Told if told in self.times), None)
+
+    @property
+    def text(self) -> str | None:
+        """The newest wording: an edit, else what Graph shows (read later than a webhook), else the webhook's."""
+        candidates = (
+            self.edit and self.edit.text,
+            self.backfill and self.backfill.content.text,
+            self.webhook and self.webhook.content.text,
+        )
+        return next((text for text in candidates if text), None)
+
+    @property
+    def content(self) -> Content | None:
+        """Attachments and references: the webhook's where it has any, since it says more of them than Graph."""
+        reports = [report.content for report in (self.webhook, self.backfill) if report]
+        return next((content for content in reports if not content.is_empty), reports[0] if reports else None)
+
+
+def document(message: StoredMessage) -> dict[str, Any]:
+    """As it lies in MongoDB: `_id`, and `sent_at` for the index."""
+    fields = message.model_dump(exclude_none=True, exclude={"message_id"})
+    return {"_id": message.message_id, "sent_at": message.sent_at, **fields}
+
+
+def from_document(stored: dict[str, Any]) -> StoredMessage:
+    return StoredMessage.model_validate({**stored, "message_id": stored["_id"]})
+
+
+def message_of(event: Event) -> str | None:
+    """The id of the message that `event` is about, if it is about one."""
+    if isinstance(event, OfMessage | PostbackEvent):
+        return event.message_id
+    return None
+
+
+def fold(state: StoredMessage | None, event: OfMessage | PostbackEvent) -> StoredMessage:
+    """`state` with what `event` adds; `event` must have a message id. Equal states compare equal."""
+    if event.message_id is None or event.mid is None:
+        raise ValueError(f"{event.event_id} is not about a message")
+    state = state or _unknown(event)
+    update: dict[str, Any] = {"mid": max(state.mid, event.mid, key=lambda mid: (len(mid), mid))}
+    match event:
+        case MessageEvent():
+            update |= _sent(state, event, Told(event.source)) | {event.source.value: _report(state, event)}
+        case PostbackEvent():
+            pressed = Postback(title=event.title, payload=event.payload, referral=event.referral)
+            update |= _sent(state, event, Told.POSTBACK) | {"postback": _greatest(state.postback, pressed, _canonical)}
+        case EditEvent():
+            edit = Edit(at=event.occurred_at, number=event.num_edit or 0, text=event.text)
+            update |= _sent(state, event, Told.EDIT) | {"edit": _greatest(state.edit, edit, _edit_rank)}
+        case ReactionEvent():
+            reaction = Reaction(at=event.occurred_at, action=event.action, emoji=event.emoji or event.reaction)
+            kept = _greatest(state.reactions.get(event.direction), reaction, _reaction_rank)
+            update["reactions"] = {**state.reactions, event.direction: kept}
+        case DeletionEvent():
+            update["deleted_at"] = min(filter(None, (state.deleted_at, event.occurred_at)))
+    return _without_deleted_content(state.model_copy(update=update))
+
+
+def fold_all(events: Iterable[Event]) -> dict[str, StoredMessage]:
+    """The messages that `events` tell of, by id: the oracle for what must be stored."""
+    states: dict[str, StoredMessage] = {}
+    for event in events:
+        if isinstance(event, OfMessage | PostbackEvent) and event.message_id:
+            states[event.message_id] = fold(states.get(event.message_id), event)
+    return states
+
+
+def _unknown(event: OfMessage | PostbackEvent) -> StoredMessage:
+    return StoredMessage(
+        message_id=event.message_id or "",
+        conversation=str(event.conversation),
+        platform=event.platform,
+        account_id=event.account_id,
+        customer_id=event.customer_id,
+        mid=event.mid or "",
+    )
+
+
+def _sent(state: StoredMessage, event: OfMessage | PostbackEvent, told: Told) -> dict[str, Any]:
+    """Time and side. An edit comes from the message's sender, so it tells the side as well."""
+    earliest = min(filter(None, (state.times.get(told), event.occurred_at)))
+    side = max(filter(None, (state.direction, event.direction)))
+    return {"times": {**state.times, told: earliest}, "direction": side}
+
+
+def _report(state: StoredMessage, event: MessageEvent) -> Report:
+    new = Report(
+        received_at=event.received_at,
+        content=Content.model_validate(event.model_dump(include=set(Content.model_fields))),
+        sender_name=event.sender_name,
+        sender_username=event.sender_username,
+    )
+    return _greatest(state.webhook if event.source is Source.WEBHOOK else state.backfill, new, _report_rank)
+
+
+Part = TypeVar("Part", bound=BaseModel)
+
+
+def _greatest(known: Part | None, new: Part, rank: Callable[[Part], Any]) -> Part:
+    return new if known is None else max(known, new, key=rank)
+
+
+def _canonical(part: BaseModel) -> bytes:
+    return orjson.dumps(part.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+
+
+def _report_rank(report: Report) -> tuple[bool, datetime, bytes]:
+    """A later report wins, but one without content never replaces one with it (promise 4)."""
+    return (not report.content.is_empty, report.received_at, _canonical(report))
+
+
+def _edit_rank(edit: Edit) -> tuple[bool, int, datetime, str]:
+    return (edit.text is not None, edit.number, edit.at, edit.text or "")
+
+
+def _reaction_rank(reaction: Reaction) -> tuple[datetime, str, str]:
+    return (reaction.at, reaction.action, reaction.emoji or "")
+
+
+def _without_deleted_content(state: StoredMessage) -> StoredMessage:
+    """Once unsent, time and side stay (they order the transcript), and all that was said goes."""
+    if state.deleted_at is None:
+        return state
+    gone: dict[str, Any] = {"webhook": None, "backfill": None, "postback": None, "edit": None, "reactions": {}}
+    return state.model_copy(update=gone)

@@ -1,0 +1,157 @@
+"""Topics, producers and consumers. The only module that imports aiokafka."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import (
+    IncompatibleBrokerVersion,
+    KafkaConnectionError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    UnsupportedVersionError,
+)
+
+from shared.failures import UnreachableError
+from shared.settings import KafkaSettings
+
+__all__ = [
+    "AIOKafkaConsumer",
+    "AIOKafkaProducer",
+    "KafkaError",
+    "MessageSizeTooLargeError",
+    "Record",
+    "TopicPartition",
+    "Topics",
+    "ensure_topics",
+    "open_consumer",
+    "open_producer",
+    "publish",
+]
+
+MAX_RECORD_BYTES = 8 * 1024 * 1024
+"""A record can hold a whole webhook body (4 MiB) with its escapes, parked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The names of the topics, behind the prefix of the settings."""
+
+    prefix: str = ""
+
+    @property
+    def message_events(self) -> str:
+        return f"{self.prefix}message-events"
+
+    @property
+    def contact_updated(self) -> str:
+        return f"{self.prefix}contact-updated"
+
+    @property
+    def dead_letters(self) -> str:
+        return f"{self.prefix}message-events.dlq"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    topic: str
+    key: bytes | None
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+@asynccontextmanager
+async def open_producer(bootstrap_servers: str) -> AsyncIterator[AIOKafkaProducer]:
+    """Idempotent, all acks. UnreachableError when no broker answers."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap_servers,
+        enable_idempotence=True,
+        acks="all",
+        max_request_size=MAX_RECORD_BYTES,
+        linger_ms=2,
+    )
+    try:
+        await producer.start()
+    except KafkaConnectionError as error:
+        await producer.stop()
+        raise UnreachableError(f"no Kafka broker answers at {bootstrap_servers}") from error
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def publish(producer: AIOKafkaProducer, records: Iterable[Record]) -> None:
+    """Returns when every record is acknowledged by all in-sync replicas; KafkaError when one can never be.
+
+    Has no time limit of its own: an idempotent send is tried until the broker is back. Callers bound it.
+    """
+    pending = [
+        await producer.send(record.topic, value=record.value, key=record.key, headers=record.headers)
+        for record in records
+    ]
+    await asyncio.gather(*pending)
+
+
+@asynccontextmanager
+async def open_consumer(
+    bootstrap_servers: str, topic: str, group: str | None, *, from_start: bool = True
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """Never commits by itself. UnreachableError when no broker answers."""
+    consumer = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=bootstrap_servers,
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest" if from_start else "latest",
+        max_partition_fetch_bytes=MAX_RECORD_BYTES,
+        session_timeout_ms=10_000,
+        heartbeat_interval_ms=2_000,
+    )
+    try:
+        await consumer.start()
+    except KafkaConnectionError as error:
+        await consumer.stop()
+        raise UnreachableError(f"no Kafka broker answers at {bootstrap_servers}") from error
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def ensure_topics(settings: KafkaSettings) -> list[str]:
+    """Creates what is missing and returns its names.
+
+    librdkafka's mock cluster knows no such request and makes topics when they are first used: nothing is done then.
+    """
+    topics = Topics(settings.topic_prefix)
+    large = {"max.message.bytes": str(MAX_RECORD_BYTES)}
+    wanted = [
+        NewTopic(
+            topics.message_events,
+            settings.topic_partitions,
+            1,
+            topic_configs=large,
+        ),
+        NewTopic(topics.dead_letters, 1, 1, topic_configs=large),
+        NewTopic(topics.contact_updated, settings.topic_partitions, 1, topic_configs={"cleanup.policy": "compact"}),
+    ]
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    try:
+        await admin.start()
+        present = set(await admin.list_topics())
+        missing = [topic for topic in wanted if topic.name not in present]
+        if missing:
+            await admin.create_topics(missing)
+        return [topic.name for topic in missing]
+    except (IncompatibleBrokerVersion, UnsupportedVersionError):
+        return []
+    except KafkaConnectionError as error:
+        raise UnreachableError(f"no Kafka broker answers at {settings.kafka_bootstrap_servers}") from error
+    finally:
+        await admin.close()

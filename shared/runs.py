@@ -1,0 +1,55 @@
+"""One backfill of one account. Pure."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.events import Instant
+from shared.ids import Platform
+
+
+class RunState(StrEnum):
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"  # every conversation was read in full
+    PARTIAL = "PARTIAL"  # some could not be; `failures` says which and why
+    FAILED = "FAILED"  # the listing could not be read
+    CANCELLED = "CANCELLED"
+
+
+ACTIVE_STATES = (RunState.QUEUED, RunState.RUNNING)
+
+
+class RunCounters(BaseModel):
+    model_config = ConfigDict(frozen=True)
+    conversations_listed: int = 0
+    conversations_unchanged: int = Field(default=0, description="skipped: not moved since last read in full")
+    conversations_read: int = 0
+    conversations_failed: int = 0
+    messages_published: int = 0
+    messages_unavailable: int = Field(default=0, description="listed, but not shown by the platform")
+    calls: int = 0
+
+
+class ConversationFailure(BaseModel):
+    model_config = ConfigDict(frozen=True)
+    thread_id: str
+    reason: str
+
+
+class Run(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    run_id: str
+    platform: Platform
+    account_id: str
+    state: RunState
+    counters: RunCounters = RunCounters()
+    failures: tuple[ConversationFailure, ...] = Field(default=(), description="the first hundred")
+    reason: str | None = Field(default=None, description="why it is FAILED, PARTIAL or CANCELLED")
+    throttled_until: Instant | None = None
+    created_at: Instant
+    started_at: Instant | None = None
+    heartbeat_at: Instant | None = None
+    finished_at: Instant | None = None

@@ -1,0 +1,95 @@
+"""Every setting, one class a service, read from the environment (and `.env`) when a service is composed.
+
+Names are the field names in capitals behind `LEADSTREAM_`. `docs/configuration.md` is generated from these classes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="LEADSTREAM_", env_file=".env", extra="ignore", frozen=True)
+
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_json: bool = Field(True, description="One JSON object a line on standard error; false for a person to read.")
+
+
+class KafkaSettings(Settings):
+    kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="host:port of brokers, comma-separated.")
+    topic_prefix: str = Field("", description="Put before every topic's name and consumer group's.")
+    topic_partitions: int = Field(12, ge=1, description="Partitions of `message-events` when `setup` creates it.")
+
+
+class MongoSettings(Settings):
+    mongo_url: SecretStr = Field(
+        SecretStr("mongodb://127.0.0.1:27017/leadstream"),
+        description="MongoDB connection string; its path is the database's name (default `leadstream`).",
+    )
+
+
+class VaultSettings(Settings):
+    encryption_keys: Secrets = Field(
+        (), description="Fernet keys for tokens at rest, comma-separated: the first encrypts, all decrypt."
+    )
+    _split_keys = field_validator("encryption_keys", mode="before")(_split)
+
+
+class GraphSettings(Settings):
+    graph_url: str = Field("https://graph.facebook.com", description="Where the Graph API is.")
+    graph_version: str = Field("v26.0", description="Its version, as in the path.")
+    app_secrets: Secrets = Field(
+        (),
+        description="App secrets, comma-separated: a webhook may be signed with any; the first proves Graph calls.",
+    )
+    _split_secrets = field_validator("app_secrets", mode="before")(_split)
+
+
+class ReceiverSettings(KafkaSettings):
+    app_secrets: Secrets = Field((), description="App secrets, comma-separated: webhooks signed with any are taken.")
+    verify_token: SecretStr = Field(SecretStr(""), description="What the webhook handshake must present.")
+    receiver_host: str = Field("0.0.0.0", description="Address the receiver listens on.")  # noqa: S104
+    receiver_port: int = Field(8080, ge=0, le=65535, description="Port the receiver listens on; 0 takes a free one.")
+    publish_timeout_seconds: float = Field(
+        4.0, gt=0, description="How long a webhook waits for the broker; Facebook gives up after 5 s."
+    )
+    _split_secrets = field_validator("app_secrets", mode="before")(_split)
+
+
+class BackfillSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSettings):
+    backfill_parallelism: int = Field(8, ge=1, le=64, description="Conversations read at once per account.")
+    backfill_page_size: int = Field(100, ge=1, le=500, description="Items asked for per page, on both edges.")
+    graph_timeout_seconds: float = Field(30.0, gt=0, description="How long one Graph call may take.")
+    graph_deadline_seconds: float = Field(300.0, gt=0, description="How long one Graph call is retried.")
+
+
+class AnalyzerSettings(KafkaSettings, MongoSettings):
+    quiet_seconds: float = Field(20.0, ge=0, description="A conversation is analysed this long after its last event …")
+    max_wait_seconds: float = Field(120.0, ge=0, description="… but at the latest this long after the first pending.")
+    backfill_hold_seconds: float = Field(
+        600.0, ge=0, description="How long analysis waits for a backfill to complete a conversation it has listed."
+    )
+    lease_seconds: float = Field(30.0, gt=0, description="How long a worker has a claimed conversation to itself.")
+    analysis_parallelism: int = Field(8, ge=1, description="Conversations analysed at once by one process.")
+    gemini_api_keys: Secrets = Field((), description="Gemini API keys, comma-separated; with none the fallback scores.")
+    gemini_models: Names = Field(
+        ("gemini-2.5-flash", "gemini-2.5-flash-lite"),
+        description="Gemini models, the preferred one first, comma-separated.",
+    )
+    gemini_endpoint: str = Field("", description="Where the Gemini API is, if not at Google's: `http://host:port`.")
+    gemini_deadline_seconds: float = Field(20.0, gt=0, description="How long one analysis may try Gemini.")
+    metrics_port: int = Field(0, ge=0, le=65535, description="Port of `/metrics`, `/live` and `/ready`; 0 for none.")
+    _split_lists = field_validator("gemini_api_keys", "gemini_models", mode="before")(_split)
+
+
+ALL: tuple[type[Settings], ...] = (ReceiverSettings, BackfillSettings, AnalyzerSettings)
