@@ -1,4 +1,4 @@
-"""What an analyst is given and what it gives back: the joint behind which Gemini and the fallback scorer stand. Pure."""
+"""What an analyst is given and gives back: Gemini and the fallback scorer stand behind this joint. Pure."""
 
 from __future__ import annotations
 
