@@ -53,3 +53,8 @@ def content_hash(value: object) -> str:
     """32 hex digits over the canonical JSON (sorted keys) of `value`: the id of what the platform gave none."""
     canonical = orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
     return hashlib.sha256(canonical).hexdigest()[:32]
+
+
+def event_id(kind: str, *parts: object) -> str:
+    """`kind:part:part…`. The kind belongs in it: one message may be said, edited, reacted to and unsent."""
+    return ":".join((kind, *map(str, parts)))

@@ -8,6 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.events import Instant
 from shared.ids import Platform
+from shared.indexes import Index
+
+INDEXES = (
+    Index("sync_runs", (("platform", 1), ("account_id", 1)), unique=True, where={"active": True}),
+    Index("sync_runs", (("created_at", -1),)),
+)
+"""`active` is true while a run is QUEUED or RUNNING: one active run per account, by the index."""
 
 
 class RunState(StrEnum):

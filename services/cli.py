@@ -1,0 +1,50 @@
+"""The `leadstream` command: the one place where the services are put together."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from pydantic import ValidationError
+
+from services.receiver.commands import receiver
+from services.setup import config, schema, setup
+from shared.failures import UnreachableError
+from shared.settings import ALL
+
+EXIT_USAGE = 2
+EXIT_UNREACHABLE = 3
+
+app = typer.Typer(
+    name="leadstream",
+    help="Messenger and Instagram conversations in, scored and summarised contacts out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command()(receiver)
+app.command()(setup)
+app.command()(schema)
+app.command()(config)
+
+
+def main() -> None:
+    """Exit status: 0 done, 1 the job failed or found a hole, 2 wrong usage, 3 a server could not be reached."""
+    try:
+        app()
+    except UnreachableError as error:
+        _die(str(error), EXIT_UNREACHABLE)
+    except ValidationError as error:
+        if error.title not in {settings.__name__ for settings in ALL}:
+            raise
+        names = ", ".join(f"LEADSTREAM_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        _die(f"wrong settings: {names}", EXIT_USAGE)
+
+
+def _die(message: str, status: int) -> None:
+    print(f"leadstream: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

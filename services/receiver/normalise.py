@@ -1,0 +1,140 @@
+"""A webhook's body to events, dead letters and counts of what was dropped. Pure.
+
+A bad item never costs its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from services.receiver.fields import read_id, read_list, read_object, read_time
+from services.receiver.items import BESIDE, KINDS, NOTICES, Envelope, events_of, is_self_message
+from services.receiver.parse import parse_body
+from shared.deadletters import DeadLetter, encode_payload
+from shared.events import Event
+from shared.failures import Reason, RejectedError
+from shared.ids import Platform
+
+PLATFORMS = {"page": Platform.MESSENGER, "instagram": Platform.INSTAGRAM}
+MESSAGING_FIELDS = frozenset(
+    {
+        "message_deliveries", "message_echoes", "message_edit", "message_edits", "message_reactions", "message_reads",
+        "messages", "messaging_handover", "messaging_handovers", "messaging_optins", "messaging_postbacks",
+        "messaging_referral", "messaging_referrals", "messaging_seen", "standby",
+    }
+)  # fmt: skip
+"""Fields of `changes` whose value is a messaging item; all others (comments, mentions, feed …) are no conversations."""
+DASHBOARD_ENTRY = "0"
+"""The entry id that the app dashboard's Test button sends; no account has it."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one body came to. `dropped` counts by kind what is understood and not needed."""
+
+    events: list[Event] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def park(self, raw: bytes, error: RejectedError, at: datetime) -> None:
+        payload, encoding = encode_payload(raw)
+        letter = DeadLetter(
+            reason=error.reason, detail=error.detail, where="receiver", parked_at=at, payload=payload, encoding=encoding
+        )
+        self.letters.append(letter)
+
+
+def normalise(body: bytes, received_at: datetime) -> Batch:
+    """Never raises for what a sender can write: what is not understood is parked whole."""
+    batch = Batch()
+    try:
+        parsed = read_object(parse_body(body))
+        if _is_dashboard_test(parsed):
+            batch.dropped["dashboard_test"] += 1
+            return batch
+        platform = PLATFORMS.get(str(parsed.get("object")))
+        if platform is None:
+            raise RejectedError(Reason.UNKNOWN_OBJECT)
+        entries = read_list(parsed.get("entry"))
+    except RejectedError as error:
+        batch.park(body, error, received_at)
+        return batch
+    for entry in entries:
+        _read_entry(batch, platform, parsed["object"], entry, received_at)
+    return batch
+
+
+def _is_dashboard_test(parsed: dict[str, Any]) -> bool:
+    """`{"field", "value"}`, bare or as `{"sample": …}`: says neither which platform nor which account."""
+    sample = parsed.get("sample", parsed)
+    return "entry" not in parsed and isinstance(sample, dict) and {"field", "value"} <= sample.keys()
+
+
+def _read_entry(batch: Batch, platform: Platform, name: str, entry: Any, received_at: datetime) -> None:
+    """Items of an entry one by one; an entry that cannot be opened is parked as a body of its own."""
+    try:
+        entry = read_object(entry)
+        account_id = read_id(entry.get("id"))
+        if account_id is None:
+            raise RejectedError(Reason.NO_ACCOUNT)
+        groups = {group: read_list(entry.get(group)) for group in ("messaging", "standby", "changes")}
+    except RejectedError as error:
+        batch.park(orjson.dumps({"object": name, "entry": [entry]}), error, received_at)
+        return
+    if not any(groups.values()):
+        batch.dropped["empty_entry"] += 1
+    rest = {key: value for key, value in entry.items() if key not in groups}
+    for group, items in groups.items():
+        envelope = Envelope(platform, account_id, _entry_time(entry), received_at, standby=group == "standby")
+        for item in items:
+            for reason in _read_item(batch, envelope, group, item):
+                batch.park(orjson.dumps({"object": name, "entry": [{**rest, group: [item]}]}), reason, received_at)
+
+
+def _entry_time(entry: dict[str, Any]) -> datetime | None:
+    """Only stands in for an item that has no time, so a senseless one (old test bodies have them) does no harm."""
+    try:
+        return read_time(entry.get("time"))
+    except RejectedError:
+        return None
+
+
+def _read_item(batch: Batch, envelope: Envelope, group: str, item: Any) -> list[RejectedError]:
+    """Takes what can be understood of an item and returns at most one reason to park the whole of it."""
+    try:
+        value = _value_of(item) if group == "changes" else read_object(item)
+    except RejectedError as error:
+        return [error]
+    if value is None:
+        batch.dropped["not_a_conversation"] += 1
+        return []
+    if envelope.account_id == DASHBOARD_ENTRY:
+        batch.dropped["dashboard_test"] += 1
+        return []
+    if is_self_message(value):
+        batch.dropped["self_message"] += 1
+        return []
+    return _read_kinds(batch, envelope, value)
+
+
+def _value_of(change: Any) -> dict[str, Any] | None:
+    """The messaging item in a change, or None where the field is no conversation's."""
+    change = read_object(change)
+    return read_object(change.get("value")) if change.get("field") in MESSAGING_FIELDS else None
+
+
+def _read_kinds(batch: Batch, envelope: Envelope, item: dict[str, Any]) -> list[RejectedError]:
+    notices = NOTICES & item.keys()
+    batch.dropped.update(notices)
+    kinds = KINDS & item.keys()
+    if not kinds and not notices:
+        return [RejectedError(Reason.UNKNOWN_KIND)]
+    batch.dropped.update("unknown_field" for _ in item.keys() - kinds - notices - BESIDE)
+    events, errors = events_of(item, envelope)
+    batch.events.extend(events)
+    return errors[:1]

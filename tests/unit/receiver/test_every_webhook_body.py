@@ -1,0 +1,56 @@
+"""Every body that was seen in the wild or in a document gives exactly the events it should."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.receiver.normalise import normalise
+from shared.events import dump_event, load_event
+
+FOLDER = Path(__file__).parent.parent / "payloads" / "webhook"
+EXPECTED = json.loads((FOLDER / "expected.json").read_text())
+NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+SHOWN = ("kind", "event_id", "customer_id", "direction", "occurred_at", "text", "title", "num_edit", "action")
+
+
+def outcome(body: bytes) -> dict[str, Any]:
+    batch = normalise(body, NOW)
+    dumped = [json.loads(dump_event(event)) for event in batch.events]
+    events = [{name: event[name] for name in SHOWN if name in event} for event in dumped]
+    for shown, event in zip(events, dumped, strict=True):
+        if event.get("attachments"):
+            shown["attachments"] = [attachment["type"] for attachment in event["attachments"]]
+    return {
+        "events": events,
+        "parked": [letter.reason.value for letter in batch.letters],
+        "dropped": dict(batch.dropped),
+    }
+
+
+def test_the_expectations_are_about_all_bodies() -> None:
+    assert set(EXPECTED) == {path.name for path in FOLDER.glob("*.json")} - {"expected.json"}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_body_gives_exactly_its_events(name: str) -> None:
+    body = (FOLDER / name).read_bytes()
+    assert outcome(body) == EXPECTED[name]
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_its_events_survive_the_topic(name: str) -> None:
+    for event in normalise((FOLDER / name).read_bytes(), NOW).events:
+        assert load_event(dump_event(event)) == event
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_what_is_parked_can_be_sent_again_whole(name: str) -> None:
+    batch = normalise((FOLDER / name).read_bytes(), NOW)
+    for letter in batch.letters:
+        again = normalise(letter.raw, NOW)
+        assert [each.reason for each in again.letters] == [letter.reason]

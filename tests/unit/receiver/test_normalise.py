@@ -1,0 +1,120 @@
+"""Batches: neighbours, duplicates, odd shapes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+
+from services.receiver.normalise import Batch, normalise
+from shared.events import Direction, MessageEvent
+from shared.failures import Reason
+
+NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+PAGE, PSID = "371000000000001", "8130000000000001"
+
+
+def item(mid: str = "m_1", **fields: Any) -> dict[str, Any]:
+    return {
+        "sender": {"id": PSID},
+        "recipient": {"id": PAGE},
+        "timestamp": 1723486609684,
+        "message": {"mid": mid, "text": "hi"},
+        **fields,
+    }
+
+
+def read(*items: Any, name: str = "page", **entry: Any) -> Batch:
+    body = {"object": name, "entry": [{"id": PAGE, "time": 1723486611083, "messaging": list(items), **entry}]}
+    return normalise(orjson.dumps(body), NOW)
+
+
+def test_a_bad_item_never_costs_its_neighbours() -> None:
+    batch = read(item("m_1"), "not an item", item("m_2", message="not a message"), item("m_3"), None, 7)
+    assert [event.event_id for event in batch.events] == [f"message:messenger:{PAGE}:1", f"message:messenger:{PAGE}:3"]
+    assert [letter.reason for letter in batch.letters] == [
+        Reason.MALFORMED,
+        Reason.MALFORMED,
+        Reason.UNKNOWN_KIND,
+        Reason.MALFORMED,
+    ]
+
+
+def test_several_kinds_in_one_item_are_several_events() -> None:
+    both = item(reaction={"mid": "m_0", "action": "react", "reaction": "love", "emoji": "❤"}, delivery={"watermark": 1})
+    batch = read(both)
+    assert [event.kind for event in batch.events] == ["message", "reaction"]
+    assert batch.dropped == {"delivery": 1}
+
+
+def test_of_several_kinds_the_good_ones_are_taken_and_the_whole_is_parked() -> None:
+    batch = read(item(reaction={"action": "react"}))
+    assert [event.kind for event in batch.events] == ["message"]
+    assert [letter.reason for letter in batch.letters] == [Reason.NO_MESSAGE_ID]
+
+
+def test_the_same_fact_has_the_same_id_whatever_surrounds_it() -> None:
+    facts = [
+        item(),
+        item(message={"mid": "1", "text": "hi", "seq": 2}),
+        {**item(), "postback": {"payload": "P"}},
+        {key: value for key, value in item(referral={"ref": "r"}).items() if key != "message"},
+    ]
+    first = normalise(orjson.dumps({"object": "page", "entry": [{"id": PAGE, "time": 1, "messaging": facts}]}), NOW)
+    later = NOW + timedelta(hours=1)
+    again = normalise(orjson.dumps({"object": "page", "entry": [{"id": int(PAGE), "messaging": facts}]}), later)
+    assert [event.event_id for event in again.events] == [event.event_id for event in first.events]
+    assert len({event.event_id for event in first.events}) == 3
+
+
+def test_two_pages_in_one_body_are_two_accounts() -> None:
+    entries = [{"id": page, "time": 1, "messaging": [item(recipient={"id": page})]} for page in ("1", "2")]
+    batch = normalise(orjson.dumps({"object": "page", "entry": entries}), NOW)
+    assert [event.account_id for event in batch.events] == ["1", "2"]
+
+
+def test_an_echo_belongs_to_the_customer_it_was_sent_to() -> None:
+    echo = item(sender={"id": PAGE}, recipient={"id": PSID}, message={"mid": "m_1", "is_echo": True, "text": "hello"})
+    (event,) = read(echo).events
+    assert (event.customer_id, event.direction) == (PSID, Direction.OUTBOUND)
+
+
+def test_a_message_without_a_time_takes_its_entrys() -> None:
+    timeless = {key: value for key, value in item().items() if key != "timestamp"}
+    (event,) = read(timeless).events
+    assert event.occurred_at == datetime(2024, 8, 12, 18, 16, 51, 83000, tzinfo=UTC)
+
+
+def test_half_an_emoji_does_not_cost_the_batch() -> None:
+    body = orjson.dumps({"object": "page", "entry": [{"id": PAGE, "messaging": [item("m_1"), item("m_2")]}]})
+    batch = normalise(body.replace(b'"hi"', b'"hi \\ud83d"', 1), NOW)
+    assert [event.text for event in batch.events if isinstance(event, MessageEvent)] == ["hi �", "hi"]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", Reason.NOT_JSON),
+        (b"\xff\xfe", Reason.NOT_JSON),
+        (b'{"object":"page","entry":[NaN]}', Reason.NOT_JSON),
+        (b"[" * 100_000 + b"]" * 100_000, Reason.TOO_DEEP),
+        (b"[]", Reason.MALFORMED),
+        (b'"page"', Reason.MALFORMED),
+        (b'{"object":"user","entry":[]}', Reason.UNKNOWN_OBJECT),
+        (b'{"object":"page","entry":{}}', Reason.MALFORMED),
+        (b'{"object":"page","entry":[{}]}', Reason.NO_ACCOUNT),
+        (b'{"object":"page","entry":[{"id":"a:b"}]}', Reason.BAD_ID),
+    ],
+)
+def test_what_is_not_understood_is_parked_whole_with_its_reason(body: bytes, reason: Reason) -> None:
+    batch = normalise(body, NOW)
+    assert not batch.events
+    (letter,) = batch.letters
+    assert letter.reason is reason
+
+
+def test_a_dead_letter_of_bytes_that_are_no_text_loses_none() -> None:
+    (letter,) = normalise(b"\xff\x00", NOW).letters
+    assert letter.raw == b"\xff\x00"

@@ -1,0 +1,70 @@
+"""The contracts that are checked in are the ones the code keeps, and old values stay readable."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from services.setup import configuration_page, contracts
+from shared.contacts import dump_contact_updated, load_contact_updated
+from shared.events import dump_event, event_headers, load_event
+
+ROOT = Path(__file__).parent.parent.parent
+GOLDEN = Path(__file__).parent / "golden"
+EVENTS = (GOLDEN / "message-events-v1.jsonl").read_bytes().splitlines()
+CONTACTS = (GOLDEN / "contact-updated-v1.jsonl").read_bytes().splitlines()
+
+
+@pytest.mark.parametrize("name", contracts())
+def test_the_checked_in_schema_is_current(name: str) -> None:
+    checked_in = json.loads((ROOT / "docs" / "contracts" / name).read_text())
+    assert checked_in == contracts()[name], "renew it: leadstream schema --dir docs/contracts"
+
+
+def test_the_configuration_page_is_current() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    assert page == configuration_page(), "renew it: leadstream config > docs/configuration.md"
+
+
+def test_there_is_a_golden_event_of_every_kind() -> None:
+    kinds = {json.loads(line)["kind"] for line in EVENTS}
+    mapping = contracts()["message-events.schema.json"]["discriminator"]["mapping"]
+    assert kinds == set(mapping)
+
+
+@pytest.mark.parametrize("line", EVENTS)
+def test_an_event_of_the_first_release_reads_and_writes_as_it_did(line: bytes) -> None:
+    assert json.loads(dump_event(load_event(line))) == json.loads(line)
+
+
+@pytest.mark.parametrize("line", EVENTS)
+def test_an_event_fits_its_schema(line: bytes) -> None:
+    jsonschema.validate(json.loads(line), contracts()["message-events.schema.json"])
+
+
+@pytest.mark.parametrize("line", CONTACTS)
+def test_a_contact_of_the_first_release_reads_and_writes_as_it_did(line: bytes) -> None:
+    assert json.loads(dump_contact_updated(load_contact_updated(line))) == json.loads(line)
+    jsonschema.validate(json.loads(line), contracts()["contact-updated.schema.json"])
+
+
+@pytest.mark.parametrize("line", EVENTS)
+def test_a_reader_does_not_mind_fields_it_does_not_know(line: bytes) -> None:
+    assert load_event(json.dumps({**json.loads(line), "added_in_a_later_release": 1}).encode()) == load_event(line)
+
+
+def test_headers_are_cloud_events_in_binary_mode() -> None:
+    event = load_event(EVENTS[0])
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    assert dict(event_headers(event, trace)) == {
+        "ce_specversion": b"1.0",
+        "ce_id": event.event_id.encode(),
+        "ce_type": b"leadstream.message.v1",
+        "ce_source": b"/leadstream/webhook",
+        "ce_time": b"2026-11-24T09:00:00.684Z",
+        "content-type": b"application/json",
+        "traceparent": trace.encode(),
+    }
