@@ -7,8 +7,9 @@ import sys
 import typer
 from pydantic import ValidationError
 
+from services.contracts import schema
 from services.receiver.commands import receiver
-from services.setup import config, schema, setup
+from services.setup import config, setup
 from shared.failures import UnreachableError
 from shared.settings import ALL
 

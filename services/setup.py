@@ -1,19 +1,14 @@
-"""`leadstream setup`, `schema` and `config`: what is made once, and what is generated from the code."""
+"""`leadstream setup` and `config`: what is made once, and how to set the rest."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from cryptography.fernet import Fernet
 
 from shared import conversations, runs
-from shared.contacts import ContactUpdated
-from shared.deadletters import DeadLetter
-from shared.events import event_adapter
 from shared.kafka import ensure_topics
 from shared.mongo import ensure_indexes, open_database
 from shared.pipelines import TEMPLATES
@@ -37,28 +32,6 @@ async def _setup(settings: SetupSettings) -> None:
             stored = {"$setOnInsert": pipeline.model_dump(mode="json")}
             await database.pipelines.update_one({"_id": pipeline.name}, stored, upsert=True)
     print(f"topics made: {', '.join(made) or 'none, all were there'}; indexes and pipelines are there")
-
-
-def contracts() -> dict[str, dict[str, Any]]:
-    """Every contract's JSON Schema, by file name."""
-    return {
-        "message-events.schema.json": event_adapter.json_schema(mode="serialization"),
-        "contact-updated.schema.json": ContactUpdated.model_json_schema(mode="serialization"),
-        "message-events.dlq.schema.json": DeadLetter.model_json_schema(mode="serialization"),
-    }
-
-
-def schema(
-    folder: Annotated[Path | None, typer.Option("--dir", help="Write one file per contract there.")] = None,
-) -> None:
-    """Print the JSON Schema of every topic's values, or write them to a folder."""
-    schemas = contracts()
-    if folder is None:
-        print(json.dumps(schemas, indent=2))
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, contract in schemas.items():
-        (folder / name).write_text(json.dumps(contract, indent=2) + "\n")
 
 
 def config(

@@ -8,7 +8,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from services.setup import configuration_page, contracts
+from services.contracts import contracts
+from services.setup import configuration_page
 from shared.contacts import dump_contact_updated, load_contact_updated
 from shared.events import dump_event, event_headers, load_event
 
