@@ -1,0 +1,48 @@
+# Each verb does its own set-up; all that is needed is python3 (3.11 or newer) with venv.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench servers lock clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+UV = $(shell command -v uv || echo $(BIN)/uv)
+ARGS ?=
+
+help:
+	@echo "make setup | demo | test | check | format | bench | servers | lock | clean   (arguments: ARGS=...)"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Leadstream needs Python 3.11 or newer; say which with PYTHON=")'
+	@$(PYTHON) -m venv .venv
+	@command -v uv > /dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(STAMP): requirements.lock pyproject.toml | $(BIN)/python
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: $(STAMP)
+
+demo: $(STAMP)
+	@$(BIN)/leadstream demo $(ARGS)
+
+test: check
+	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+
+check: $(STAMP)
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && $(BIN)/mypy
+
+format: $(STAMP)
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+bench: $(STAMP)
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+servers: $(STAMP)
+	@deploy/local/servers $(ARGS)
+
+lock: | $(BIN)/python
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml --output-file requirements.lock
+
+clean:
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* build dist *.egg-info

@@ -1,0 +1,81 @@
+"""How the demo looks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from services.demo.checks import Check
+from shared.contacts import AnalysisSource, Band, Contact, band
+
+SHOWN = 20
+BAR_CELLS = 10
+COLOURS = {Band.COLD: "blue", Band.WARM: "yellow", Band.HOT: "dark_orange", Band.READY: "green"}
+
+
+def score_bar(score: int) -> Text:
+    """Ten cells and the number: readable without colour."""
+    filled = max(1, round(score / 100 * BAR_CELLS))
+    return Text(f"{'█' * filled}{'░' * (BAR_CELLS - filled)} {score:>3}", style=COLOURS[band(score)])
+
+
+def ago(then: datetime | None, now: datetime) -> str:
+    if then is None:
+        return "–"
+    seconds = max(0, int((now - then).total_seconds()))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return "just now"
+
+
+def contacts_table(contacts: Sequence[Contact], now: datetime) -> RenderableType:
+    ranked = sorted(contacts, key=lambda c: (-(c.analysis.lead_score if c.analysis else 0), c.name.full))
+    table = Table(title=f"{len(contacts)} contacts", title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for column in ("name", "platform", "score", "status", "stage", "source", "last message"):
+        table.add_column(column, header_style="dim", no_wrap=True)
+    for contact in ranked[:SHOWN]:
+        table.add_row(*_row(contact, now))
+    more = len(ranked) - SHOWN
+    return Group(table, Text(f"… and {more} more" if more > 0 else "", style="dim"), _stages(contacts))
+
+
+def _row(contact: Contact, now: datetime) -> list[RenderableType]:
+    analysis = contact.analysis
+    return [
+        contact.name.full,
+        contact.platform.value.capitalize(),
+        score_bar(analysis.lead_score) if analysis else "–",
+        analysis.lead_status.value if analysis else "–",
+        contact.stage.name if contact.stage else "–",
+        _source(analysis.source) if analysis else "–",
+        ago(contact.last_message_at, now),
+    ]
+
+
+def _source(source: AnalysisSource) -> str:
+    return "AI" if source is AnalysisSource.AI else "fallback"
+
+
+def _stages(contacts: Sequence[Contact]) -> Text:
+    counts = Counter(contact.stage.name for contact in contacts if contact.stage)
+    return Text("stages: " + " · ".join(f"{name} {number}" for name, number in counts.most_common()))
+
+
+def checks_table(checks: Sequence[Check]) -> Table:
+    table = Table(
+        title="The rules, and what happened", title_justify="left", title_style="bold", box=None, pad_edge=False
+    )
+    table.add_column("", no_wrap=True)
+    table.add_column("what", header_style="dim")
+    for column in ("before the fix", "expected", "happened"):
+        table.add_column(column, justify="right", header_style="dim", no_wrap=True)
+    for check in checks:
+        mark = Text("✓", style="green") if check.holds else Text("✗", style="bold red")
+        table.add_row(mark, check.what, check.before, check.expected, check.happened)
+    return table

@@ -1,0 +1,116 @@
+"""Fixtures: real servers for the whole run, and a topic prefix and a database for each test that wants them."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+
+from shared.kafka import Topics
+from shared.mongo import Database, open_database
+from tests.support.processes import Leadstream
+from tests.support.servers import Servers, choose_kind, start
+
+used: pytest.StashKey[str] = pytest.StashKey()
+Start = Callable[..., Leadstream]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The servers as one test sees them: names of its own on them."""
+
+    servers: Servers
+    topic_prefix: str
+    mongo_url: str
+    env: dict[str, str]
+
+    @property
+    def kafka(self) -> str:
+        return self.servers.kafka
+
+    @property
+    def topics(self) -> Topics:
+        return Topics(self.topic_prefix)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    kind = config.stash.get(used, None)
+    if kind:
+        meaning = {"local": "Apache Kafka on Java and SecantusDB", "docker": "Apache Kafka and MongoDB in containers"}
+        terminalreporter.write_line(f"servers: {kind}: {meaning.get(kind, 'mock broker and SecantusDB, embedded')}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "servers" in getattr(item, "fixturenames", ()):
+            item.add_marker("servers")
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Servers]:
+    kind = choose_kind()
+    request.config.stash[used] = kind
+    with start(kind, tmp_path_factory.mktemp("servers")) as started:
+        yield started
+
+
+@pytest.fixture
+def stack(servers: Servers) -> Stack:
+    name = f"t{secrets.token_hex(4)}"
+    env = {
+        "LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": servers.kafka,
+        "LEADSTREAM_TOPIC_PREFIX": f"{name}.",
+        "LEADSTREAM_TOPIC_PARTITIONS": "2",
+        "LEADSTREAM_MONGO_URL": servers.mongo_url(name),
+        "LEADSTREAM_APP_SECRETS": "app-secret",
+        "LEADSTREAM_VERIFY_TOKEN": "verify-token",
+        "LEADSTREAM_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+        "LEADSTREAM_RECEIVER_HOST": "127.0.0.1",
+        "LEADSTREAM_QUIET_SECONDS": "0",
+        "LEADSTREAM_MAX_WAIT_SECONDS": "1",
+        "LEADSTREAM_LEASE_SECONDS": "3",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "services.cli", "setup"], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return Stack(servers, f"{name}.", servers.mongo_url(name), env)
+
+
+@pytest.fixture
+async def database(stack: Stack) -> AsyncIterator[Database]:
+    async with open_database(stack.mongo_url) as database:
+        yield database
+        await database.client.drop_database(database.name)
+
+
+@pytest.fixture
+def leadstream(stack: Stack, tmp_path: Path) -> Iterator[Start]:
+    """Starts `leadstream ARGS` with the test's stack; whatever still runs at the end is killed."""
+    started: list[Leadstream] = []
+
+    def begin(*arguments: str, stdin: str | None = None, **env: str) -> Leadstream:
+        log = tmp_path / f"{len(started)}-{arguments[0]}.log"
+        started.append(Leadstream(arguments, {**stack.env, **env}, log, stdin))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        if process.process.poll() is None:
+            process.kill()
+
+
+@pytest.fixture
+def simulator(leadstream: Start) -> dict[str, Any]:
+    """A running simulator's own description: `graph_url`, `app_secret`, `verify_token`, `accounts`."""
+    line = leadstream("simulator", "--port", "0").wait_for("graph_url")
+    description: dict[str, Any] = json.loads(line)
+    return description

@@ -1,0 +1,57 @@
+"""`leadstream` as a process under test."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.support.servers import ROOT
+
+
+class Leadstream:
+    """One running `leadstream ARGS`. Its output is in `log`."""
+
+    def __init__(self, arguments: tuple[str, ...], env: Mapping[str, str], log: Path, stdin: str | None = None) -> None:
+        self.arguments = arguments
+        self.log = log
+        with log.open("wb") as sink:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "services.cli", *arguments], env={**os.environ, **env}, cwd=ROOT,
+                stdin=subprocess.PIPE, stdout=sink, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        if self.process.stdin is not None:
+            self.process.stdin.write((stdin or "").encode())
+            self.process.stdin.close()
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text()
+
+    def wait(self, timeout_seconds: float = 60) -> int:
+        return self.process.wait(timeout_seconds)
+
+    def wait_for(self, text: str, timeout_seconds: float = 30) -> str:
+        """The first line of output that has `text` in it."""
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            for line in self.output.splitlines():
+                if text in line:
+                    return line
+            assert self.process.poll() is None, f"{self.arguments} ended with {self.process.poll()}:\n{self.output}"
+            assert time.monotonic() < deadline, f"{self.arguments} did not say {text!r}:\n{self.output}"
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """As `kill -9` does it."""
+        self.process.kill()
+        self.process.wait()
+
+    def terminate(self, timeout_seconds: float = 15) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout_seconds)
