@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from services.contracts import schema
 from services.receiver.commands import receiver
 from services.setup import config, setup
+from services.simulator.commands import simulator
 from shared.failures import UnreachableError
 from shared.settings import ALL
 
@@ -24,6 +25,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(receiver)
+app.command()(simulator)
 app.command()(setup)
 app.command()(schema)
 app.command()(config)

@@ -1,0 +1,63 @@
+"""`leadstream simulator`: the simulator's composition root."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from typing import Annotated
+
+import typer
+from aiohttp import ClientSession, web
+
+from services.simulator.control import Control
+from services.simulator.corpus import Corpus, generate
+from services.simulator.faults import Faults, Limits
+from services.simulator.graph_api import GraphApi
+from services.simulator.webhooks import Sender
+from services.simulator.world import World
+from shared.clock import utc_now
+from shared.service import run_service
+from shared.settings import Settings
+
+APP_SECRET = "simulated-app-secret"  # noqa: S105
+VERIFY_TOKEN = "simulated-verify-token"  # noqa: S105
+
+
+def simulator(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
+    seed: Annotated[int, typer.Option(help="The corpus is made from it.")] = 7,
+) -> None:
+    """Stand in for Facebook: a Graph API over a seeded corpus, and signed webhooks on demand."""
+    run_service(Settings(), lambda stop: run(port, seed, stop))
+
+
+async def run(port: int, seed: int, stop: asyncio.Event) -> None:
+    """Serves until `stop` and prints one JSON line when it does."""
+    corpus = generate(seed, utc_now().replace(second=0, microsecond=0))
+    async with ClientSession() as session:
+        runner = web.AppRunner(create_app(corpus, session), access_log=None, shutdown_timeout=1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", port).start()
+            print(json.dumps(describe(corpus, runner.addresses[0][1])), flush=True)
+            await stop.wait()
+        finally:
+            await runner.cleanup()
+
+
+def create_app(corpus: Corpus, session: ClientSession) -> web.Application:
+    world, faults, limits = World(corpus, random.Random(0), utc_now), Faults(), Limits()  # noqa: S311
+    control = Control(world, faults, limits, Sender(APP_SECRET, session), VERIFY_TOKEN)
+    app = web.Application()
+    app.add_routes([*control.routes(), *GraphApi(world, faults, limits, APP_SECRET).routes()])
+    return app
+
+
+def describe(corpus: Corpus, port: int) -> dict[str, object]:
+    accounts = [
+        {"platform": each.platform, "id": each.id, "page_id": each.page_id, "name": each.name, "token": each.token}
+        for each in corpus.accounts
+    ]
+    url = f"http://127.0.0.1:{port}"
+    return {"graph_url": url, "app_secret": APP_SECRET, "verify_token": VERIFY_TOKEN, "accounts": accounts}
