@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from aiohttp import ClientSession
-from pyfacebook.api import GraphAPI
+from pyfacebook.api.graph import GraphAPI
 
 
 async def test_python_facebook_api_pages_conversations_and_messages_to_the_end(simulator: dict[str, Any]) -> None:
