@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
     IncompatibleBrokerVersion,
     KafkaConnectionError,
     KafkaError,
@@ -23,6 +25,8 @@ from shared.settings import KafkaSettings
 __all__ = [
     "AIOKafkaConsumer",
     "AIOKafkaProducer",
+    "CommitFailedError",
+    "IllegalStateError",
     "KafkaError",
     "MessageSizeTooLargeError",
     "Record",
@@ -32,6 +36,7 @@ __all__ = [
     "open_consumer",
     "open_producer",
     "publish",
+    "read_all",
 ]
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
@@ -122,6 +127,18 @@ async def open_consumer(
         yield consumer
     finally:
         await consumer.stop()
+
+
+async def read_all(bootstrap_servers: str, topic: str) -> list[Record]:
+    """Every record that is on `topic` when this is called. Tombstones have an empty value."""
+    async with open_consumer(bootstrap_servers, topic, None) as consumer:
+        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        ends = await consumer.end_offsets(partitions)
+        records: list[Record] = []
+        while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
+            for batch in (await consumer.getmany(timeout_ms=200)).values():
+                records += [Record(topic, each.key, each.value or b"", list(each.headers)) for each in batch]
+        return records
 
 
 async def ensure_topics(settings: KafkaSettings) -> list[str]:

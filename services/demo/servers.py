@@ -31,7 +31,7 @@ async def embedded_servers(folder: Path) -> AsyncIterator[tuple[str, str]]:
         broker = await stack.enter_async_context(
             _child(folder / "broker.log", sys.executable, "-m", "services.demo.broker")
         )
-        port, storage = _free_port(), folder / "mongo"
+        port, storage = free_port(), folder / "mongo"
         storage.mkdir(exist_ok=True)
         arguments = ("--port", str(port), "--storage-path", str(storage), "--log-level", "WARNING")
         await stack.enter_async_context(_child(folder / "mongo.log", secantus, *arguments))
@@ -77,7 +77,7 @@ async def _child(log: Path, *arguments: str) -> AsyncIterator[asyncio.subprocess
         await child.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
