@@ -116,7 +116,7 @@ async def serve(app: web.Application, host: str, port: int, stop: asyncio.Event)
     try:
         site = web.TCPSite(runner, host, port)
         await site.start()
-        log.info("receiver_listening", address=site.name if port else str(runner.addresses[0]))
+        log.info("receiver_listening", host=host, port=runner.addresses[0][1])
         await stop.wait()
     finally:
         await runner.cleanup()

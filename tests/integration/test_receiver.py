@@ -1,0 +1,118 @@
+"""The receiver as a process, over a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientError, ClientSession
+
+from services.receiver.normalise import normalise
+from shared.clock import utc_now
+from shared.crypto import webhook_signature
+from shared.deadletters import load_dead_letter
+from shared.events import load_event
+from shared.kafka import read_all
+from tests.conftest import Stack, Start
+from tests.support.processes import Leadstream
+
+PAYLOADS = Path(__file__).parent.parent / "unit" / "payloads" / "webhook"
+BODIES = {path.name: path.read_bytes() for path in PAYLOADS.glob("*.json") if path.name != "expected.json"}
+
+
+class Receiver:
+    def __init__(self, process: Leadstream, session: ClientSession) -> None:
+        self.process = process
+        self.session = session
+        listening = json.loads(process.wait_for("receiver_listening"))
+        self.url = f"http://127.0.0.1:{listening['port']}"
+
+    async def post(self, body: bytes, secret: str = "app-secret") -> int:
+        headers = {"X-Hub-Signature-256": webhook_signature(secret, body)}
+        async with self.session.post(f"{self.url}/webhook", data=body, headers=headers) as answer:
+            return answer.status
+
+    async def get(self, path: str) -> tuple[int, str]:
+        async with self.session.get(self.url + path) as answer:
+            return answer.status, await answer.text()
+
+
+@pytest.fixture
+async def receiver(leadstream: Start) -> AsyncIterator[Receiver]:
+    async with ClientSession() as session:
+        yield Receiver(leadstream("receiver", LEADSTREAM_RECEIVER_PORT="0"), session)
+
+
+async def test_every_known_body_is_answered_200_and_is_on_the_topic_or_parked(receiver: Receiver, stack: Stack) -> None:
+    assert [await receiver.post(body) for body in BODIES.values()] == [200] * len(BODIES)
+    batches = [normalise(body, utc_now()) for body in BODIES.values()]
+    events = [load_event(record.value) for record in await read_all(stack.kafka, stack.topics.message_events)]
+    letters = [load_dead_letter(record.value) for record in await read_all(stack.kafka, stack.topics.dead_letters)]
+    assert sorted(e.event_id for e in events) == sorted(e.event_id for batch in batches for e in batch.events)
+    assert sorted(x.letter_id for x in letters) == sorted(x.letter_id for batch in batches for x in batch.letters)
+
+
+async def test_events_of_a_conversation_stand_in_their_order_under_its_key(receiver: Receiver, stack: Stack) -> None:
+    def message(number: int) -> dict[str, object]:
+        return {"sender": {"id": "8"}, "recipient": {"id": "1"}, "message": {"mid": f"m_{number}", "text": "hi"}}
+
+    for first in range(0, 50, 10):
+        items = [message(number) for number in range(first, first + 10)]
+        assert (
+            await receiver.post(json.dumps({"object": "page", "entry": [{"id": "1", "messaging": items}]}).encode())
+            == 200
+        )
+    records = await read_all(stack.kafka, stack.topics.message_events)
+    assert {record.key for record in records} == {b"messenger:1:8"}
+    assert [load_event(r.value).event_id for r in records] == [f"message:messenger:1:{number}" for number in range(50)]
+
+
+async def test_what_was_answered_200_survives_a_kill(receiver: Receiver, stack: Stack) -> None:
+    async def post(number: int) -> int | None:
+        item = {"sender": {"id": "8"}, "recipient": {"id": "1"}, "message": {"mid": f"m_{number}", "text": "hi"}}
+        body = json.dumps({"object": "page", "entry": [{"id": "1", "messaging": [item]}]}).encode()
+        try:
+            status = await receiver.post(body)
+        except ClientError:
+            return None
+        if number == 60:
+            receiver.process.kill()
+        return number if status == 200 else None
+
+    answered = {number for number in await asyncio.gather(*map(post, range(200))) if number is not None}
+    published = {
+        load_event(record.value).event_id for record in await read_all(stack.kafka, stack.topics.message_events)
+    }
+    assert {f"message:messenger:1:{number}" for number in answered} <= published
+    assert 60 in answered
+
+
+async def test_a_stranger_is_forbidden(receiver: Receiver, stack: Stack) -> None:
+    assert await receiver.post(BODIES["real_fb_emoji_surrogates.json"], "guess") == 403
+    assert await read_all(stack.kafka, stack.topics.message_events) == []
+
+
+async def test_the_pages_of_operation_answer_and_sigterm_ends_it(receiver: Receiver) -> None:
+    query = "hub.mode=subscribe&hub.verify_token=verify-token&hub.challenge=1158201444"
+    assert await receiver.get(f"/webhook?{query}") == (200, "1158201444")
+    assert [(await receiver.get(path))[0] for path in ("/live", "/ready", "/version", "/metrics")] == [200] * 4
+    assert receiver.process.terminate() == 0
+
+
+def test_without_a_topic_it_dies_with_a_clear_message(leadstream: Start) -> None:
+    process = leadstream("receiver", LEADSTREAM_TOPIC_PREFIX="nowhere.")
+    assert process.wait() == 3
+    assert "run `leadstream setup`" in process.output
+
+
+def test_without_a_broker_it_dies_with_a_clear_message(leadstream: Start) -> None:
+    process = leadstream("receiver", LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:9")
+    assert process.wait() == 3
+    assert "no Kafka broker answers at 127.0.0.1:9" in process.output
+
+
+def test_without_secrets_it_is_wrong_usage(leadstream: Start) -> None:
+    assert leadstream("receiver", LEADSTREAM_APP_SECRETS="").wait() == 2
