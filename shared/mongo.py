@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
+import bson
+from bson.errors import InvalidDocument
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
 from pymongo import ReplaceOne, UpdateOne
 from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, PyMongoError
@@ -23,11 +25,27 @@ __all__ = [
     "DuplicateKeyError",
     "PyMongoError",
     "ReplaceOne",
+    "UnstorableError",
     "UpdateOne",
+    "WriteFailedError",
     "ensure_indexes",
+    "is_storable",
     "open_database",
     "server_time",
+    "write_all",
 ]
+
+DUPLICATE_KEY = 11000
+_UNSTORABLE = (InvalidDocument, OverflowError)
+
+
+class UnstorableError(Exception):
+    """A value that MongoDB cannot hold: an integer beyond 64 bits, a NUL in a field's name, more than 16 MiB."""
+
+
+class WriteFailedError(Exception):
+    """A bulk write that the server refused. Says its codes only: the driver's own error quotes the documents."""
+
 
 Document: TypeAlias = dict[str, Any]
 Database: TypeAlias = AsyncIOMotorDatabase[Document]
@@ -65,3 +83,28 @@ async def server_time(database: Database) -> datetime:
     reply = await database.client.admin.command("hello")
     now: datetime = reply["localTime"]
     return now if now.tzinfo else now.replace(tzinfo=UTC)
+
+
+async def write_all(collection: Collection, writes: Sequence[ReplaceOne[Document] | UpdateOne]) -> bool:
+    """One unordered bulk. False when a part of it met another writer: nothing matched, or its key was just taken.
+
+    UnstorableError or WriteFailedError when it cannot work; a part may be written in any of these cases.
+    """
+    try:
+        result = await collection.bulk_write(list(writes), ordered=False)
+    except BulkWriteError as error:
+        codes = {failed.get("code") for failed in error.details.get("writeErrors", ())}
+        if codes == {DUPLICATE_KEY}:
+            return False
+        raise WriteFailedError(f"writing to {collection.name} failed with codes {sorted(map(str, codes))}") from None
+    except _UNSTORABLE as error:
+        raise UnstorableError(type(error).__name__) from None
+    return result.matched_count + result.upserted_count == len(writes)
+
+
+def is_storable(document: Mapping[str, Any]) -> bool:
+    try:
+        bson.encode(document)
+    except _UNSTORABLE:
+        return False
+    return True

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import uvloop
 
@@ -12,6 +13,22 @@ from shared.logging import configure_logging
 from shared.settings import Settings
 
 Main = Callable[[asyncio.Event], Awaitable[None]]
+
+
+async def run_until(stop: asyncio.Event, grace_seconds: float, *works: Coroutine[Any, Any, None]) -> bool:
+    """Runs `works` together; each ends by itself after `stop`. Whether all did within `grace_seconds` of it.
+
+    What did not is cancelled. An exception in one cancels the others and is raised in an exception group.
+    """
+    try:
+        async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in works]
+            await stop.wait()
+            limit.reschedule(asyncio.get_running_loop().time() + grace_seconds)
+            await asyncio.wait(tasks)
+    except TimeoutError:
+        return False
+    return True
 
 
 def run_service(settings: Settings, main: Main) -> None:

@@ -1,0 +1,96 @@
+"""What a batch leaves on a conversation's document: when it is due, and what was told of it as a whole. Pure.
+
+A mark is an aggregation pipeline, so that one update does it on the server's clock. It is made after the batch's
+messages are written and always, even if nothing changed: a crash between the two costs one needless look at the
+conversation, never a lost due time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from shared.events import (
+    ConversationCompletedEvent,
+    ConversationListedEvent,
+    Event,
+    PostbackEvent,
+    ReferralEvent,
+    compact,
+)
+
+Stages: TypeAlias = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When a conversation is due: `quiet_ms` after its last event, at the latest `max_wait_ms` after the first
+    pending one, and not for `hold_ms` after a backfill began to read it, unless that has completed."""
+
+    quiet_ms: int
+    max_wait_ms: int
+    hold_ms: int
+
+    def due(self) -> dict[str, Any]:
+        """The stage that works out `due_at` from the fields that the stages before it have set."""
+        quiet = {"$add": ["$last_event_at", self.quiet_ms]}
+        latest = {"$add": ["$first_pending_at", self.max_wait_ms]}
+        return {"$set": {"due_at": {"$max": [{"$min": [quiet, latest]}, "$held_until"]}}}
+
+
+def mark(events: Sequence[Event], timing: Timing) -> Stages:
+    """For the upsert of one conversation; `events` are those of the batch about it, in their order."""
+    first = events[0]
+    return [
+        *(_newest(told_at, told) for told_at, told in map(_told, events) if told),
+        {
+            "$set": {
+                "platform": {"$literal": first.platform.value},
+                "account_id": {"$literal": first.account_id},
+                "customer_id": {"$literal": first.customer_id},
+                "revision": {"$add": [{"$ifNull": ["$revision", 0]}, 1]},
+                "first_pending_at": {"$ifNull": ["$first_pending_at", "$$NOW"]},
+                "last_event_at": "$$NOW",
+            }
+        },
+        *_hold(events, timing),
+        timing.due(),
+    ]
+
+
+def _told(event: Event) -> tuple[str, dict[str, Any]]:
+    """What `event` says of the conversation as a whole, without what it leaves out, and the name of its time."""
+    if isinstance(event, ConversationListedEvent):
+        named = [person for person in event.participants if person.name or person.username]
+        return "listed_at", compact(
+            {
+                "listed_at": event.received_at,
+                "thread_id": event.thread_id,
+                "updated_time": event.updated_time,
+                "message_count": event.message_count,
+                "participants": [person.model_dump(exclude_none=True) for person in named] or None,
+            }
+        )
+    if isinstance(event, ReferralEvent | PostbackEvent) and event.referral:
+        referral = event.referral.model_dump(exclude_none=True)
+        return "referred_at", {"referred_at": event.occurred_at, "referral": referral}
+    return "", {}
+
+
+def _newest(told_at: str, told: dict[str, Any]) -> dict[str, Any]:
+    """Sets what was told, where it is not older than what is known; else only what is missing (promises 3 and 4)."""
+    new = {"$literal": told}
+    is_newer = {"$gte": [told[told_at], f"${told_at}"]}  # a time is greater than a field that is missing
+    newer, older = {"$mergeObjects": ["$$ROOT", new]}, {"$mergeObjects": [new, "$$ROOT"]}
+    return {"$replaceWith": {"$cond": [is_newer, newer, older]}}
+
+
+def _hold(events: Sequence[Event], timing: Timing) -> Stages:
+    """The last of the batch that begins or ends the reading of a history decides."""
+    for event in reversed(events):
+        if isinstance(event, ConversationListedEvent):
+            return [{"$set": {"held_until": {"$add": ["$$NOW", timing.hold_ms]}}}]
+        if isinstance(event, ConversationCompletedEvent):
+            return [{"$unset": ["held_until"]}]
+    return []
