@@ -6,17 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
-    IncompatibleBrokerVersion,
     KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
-    UnsupportedVersionError,
+    NoError,
+    TopicAlreadyExistsError,
+    for_code,
 )
 
 from shared.failures import UnreachableError
@@ -142,9 +144,9 @@ async def read_all(bootstrap_servers: str, topic: str) -> list[Record]:
 
 
 async def ensure_topics(settings: KafkaSettings) -> list[str]:
-    """Creates what is missing and returns its names.
+    """Creates what is missing and returns its names. KafkaError when the broker refuses.
 
-    librdkafka's mock cluster knows no such request and makes topics when they are first used: nothing is done then.
+    librdkafka's mock cluster cannot create topics and makes them when they are first used: nothing is done then.
     """
     topics = Topics(settings.topic_prefix)
     large = {"max.message.bytes": str(MAX_RECORD_BYTES)}
@@ -161,14 +163,21 @@ async def ensure_topics(settings: KafkaSettings) -> list[str]:
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
     try:
         await admin.start()
+        if (await admin.describe_cluster())["cluster_id"].startswith("mockCluster"):
+            return []
         present = set(await admin.list_topics())
         missing = [topic for topic in wanted if topic.name not in present]
         if missing:
-            await admin.create_topics(missing)
+            _require_created(await admin.create_topics(missing))
         return [topic.name for topic in missing]
-    except (IncompatibleBrokerVersion, UnsupportedVersionError):
-        return []
     except KafkaConnectionError as error:
         raise UnreachableError(f"no Kafka broker answers at {settings.kafka_bootstrap_servers}") from error
     finally:
         await admin.close()
+
+
+def _require_created(response: Any) -> None:
+    for name, code, message in response.topic_errors:
+        error = for_code(code)
+        if error not in {NoError, TopicAlreadyExistsError}:
+            raise error(f"topic {name}: {message}")
