@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from cryptography.fernet import Fernet
 from shared.kafka import Topics
 from shared.mongo import Database, open_database
 from tests.support.processes import Leadstream
-from tests.support.servers import Servers, choose_kind, start
+from tests.support.servers import Servers, choose_kind, has_docker, start
 
 used: pytest.StashKey[str] = pytest.StashKey()
 Start = Callable[..., Leadstream]
@@ -36,9 +38,16 @@ class Stack:
     def kafka(self) -> str:
         return self.servers.kafka
 
+    kafka_bootstrap_servers = kafka
+
     @property
     def topics(self) -> Topics:
         return Topics(self.topic_prefix)
+
+
+def pytest_configure() -> None:
+    """A run that is told to end takes its servers down as one that is interrupted does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -52,6 +61,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "servers" in getattr(item, "fixturenames", ()):
             item.add_marker("servers")
+    in_containers = [item for item in items if item.get_closest_marker("docker")]
+    if in_containers and not has_docker():
+        for item in in_containers:
+            item.add_marker(pytest.mark.skip("no Docker engine answers"))
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +92,11 @@ def stack(servers: Servers) -> Stack:
         "LEADSTREAM_LEASE_SECONDS": "3",
     }
     done = subprocess.run(
-        [sys.executable, "-m", "services.cli", "setup"], env=env, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "services.cli", "setup"],
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return Stack(servers, f"{name}.", servers.mongo_url(name), env)
@@ -97,9 +114,11 @@ def leadstream(stack: Stack, tmp_path: Path) -> Iterator[Start]:
     """Starts `leadstream ARGS` with the test's stack; whatever still runs at the end is killed."""
     started: list[Leadstream] = []
 
-    def begin(*arguments: str, stdin: str | None = None, **env: str) -> Leadstream:
+    def begin(
+        *arguments: str, stdin: str | None = None, env: Mapping[str, str] | None = None, **settings: str
+    ) -> Leadstream:
         log = tmp_path / f"{len(started)}-{arguments[0]}.log"
-        started.append(Leadstream(arguments, {**stack.env, **env}, log, stdin))
+        started.append(Leadstream(arguments, {**stack.env, **(env or {}), **settings}, log, stdin))
         return started[-1]
 
     yield begin

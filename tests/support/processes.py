@@ -22,15 +22,18 @@ class Leadstream:
         with log.open("wb") as sink:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "services.cli", *arguments], env={**os.environ, **env}, cwd=ROOT,
-                stdin=subprocess.PIPE, stdout=sink, stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE, stdout=sink, stderr=subprocess.STDOUT,
             )  # fmt: skip
-        if self.process.stdin is not None:
-            self.process.stdin.write((stdin or "").encode())
+        if self.process.stdin is not None and stdin is not None:
+            self.process.stdin.write(stdin.encode())
             self.process.stdin.close()
 
     @property
     def output(self) -> str:
         return self.log.read_text()
+
+    def lines(self) -> list[str]:
+        return self.output.splitlines()
 
     def wait(self, timeout_seconds: float = 60) -> int:
         return self.process.wait(timeout_seconds)
@@ -39,7 +42,7 @@ class Leadstream:
         """The first line of output that has `text` in it."""
         deadline = time.monotonic() + timeout_seconds
         while True:
-            for line in self.output.splitlines():
+            for line in self.lines():
                 if text in line:
                     return line
             assert self.process.poll() is None, f"{self.arguments} ended with {self.process.poll()}:\n{self.output}"

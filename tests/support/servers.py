@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 SCRIPT = ROOT / "deploy" / "local" / "servers"
@@ -17,20 +20,25 @@ SCRIPT = ROOT / "deploy" / "local" / "servers"
 
 @dataclass(frozen=True)
 class Servers:
-    """Where they are. `folder` is that of `deploy/local/servers`, None where those are not used."""
+    """Where they are, and how a test takes the broker away and brings it back at the same address with its data.
+
+    `folder` is that of `deploy/local/servers` (process ids, logs), None where those are not used.
+    """
 
     kind: str
     kafka: str
     mongo: str
     mongo_options: str
+    stop_kafka: Callable[[], object]
+    start_kafka: Callable[[], object]
     folder: Path | None = None
 
     def mongo_url(self, database: str) -> str:
         return f"{self.mongo}/{database}?{self.mongo_options}"
 
-    def script(self, *arguments: str) -> str:
-        """Runs `deploy/local/servers` on these servers, as a test does to stop and start one of them."""
-        return run_script(*arguments, "--dir", str(self.folder))
+    def restart_kafka(self) -> None:
+        self.stop_kafka()
+        self.start_kafka()
 
 
 def run_script(*arguments: str) -> str:
@@ -43,6 +51,7 @@ def choose_kind() -> str:
     """LEADSTREAM_TEST_SERVERS decides, else what the machine has."""
     forced = os.environ.get("LEADSTREAM_TEST_SERVERS")
     if forced:
+        assert forced in KINDS, f"LEADSTREAM_TEST_SERVERS must be one of {', '.join(KINDS)}, not {forced!r}"
         return forced
     if shutil.which("java") and shutil.which("mvn"):
         return "local"
@@ -57,32 +66,49 @@ def has_docker() -> bool:
 
 
 def start(kind: str, folder: Path) -> AbstractContextManager[Servers]:
-    return {"local": local_servers, "docker": docker_servers, "embedded": embedded}[kind](folder)
+    return KINDS[kind](folder)
 
 
 @contextmanager
 def local_servers(folder: Path) -> Iterator[Servers]:
-    run_script("up", "--dir", str(folder))
+    at = ("--dir", str(folder))
     try:
-        exported = dict(
-            line.removeprefix("export ").split("=", 1) for line in run_script("env", "--dir", str(folder)).splitlines()
+        run_script("up", *at)
+        exported = dict(line.removeprefix("export ").split("=", 1) for line in run_script("env", *at).splitlines())
+        yield Servers(
+            kind="local",
+            kafka=exported["LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS"],
+            mongo=exported["LEADSTREAM_MONGO_URL"].strip("'").rsplit("/", 1)[0],
+            mongo_options="directConnection=true",
+            stop_kafka=lambda: run_script("down", "--only", "kafka", *at),
+            start_kafka=lambda: run_script("up", "--only", "kafka", *at),
+            folder=folder,
         )
-        mongo = exported["LEADSTREAM_MONGO_URL"].strip("'").rsplit("/", 1)[0]
-        yield Servers("local", exported["LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS"], mongo, "directConnection=true", folder)
     finally:
-        run_script("down", "--dir", str(folder))
+        run_script("down", *at)
 
 
 @contextmanager
 def docker_servers(_folder: Path) -> Iterator[Servers]:
-    from testcontainers.kafka import KafkaContainer  # noqa: PLC0415
-    from testcontainers.mongodb import MongoDbContainer  # noqa: PLC0415
+    from tests.support.containers import kafka_container, mongo_container  # noqa: PLC0415
 
-    with ExitStack() as stack:
-        kafka = stack.enter_context(KafkaContainer("apache/kafka:4.1.0"))
-        mongo = stack.enter_context(MongoDbContainer("mongo:8"))
-        url = mongo.get_connection_url()
-        yield Servers("docker", kafka.get_bootstrap_server(), url, "authSource=admin&directConnection=true")
+    port = free_port()
+    with kafka_container(port) as kafka, mongo_container() as mongo:
+        broker = kafka.get_wrapped_container()
+        yield Servers(
+            kind="docker",
+            kafka=f"127.0.0.1:{port}",
+            mongo=f"mongodb://127.0.0.1:{mongo.get_exposed_port(27017)}",
+            mongo_options="directConnection=true",
+            stop_kafka=broker.stop,
+            start_kafka=broker.start,
+        )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -90,8 +116,28 @@ def embedded(folder: Path) -> Iterator[Servers]:
     keeper = [sys.executable, "-m", "tests.support.keep_embedded", str(folder)]
     with subprocess.Popen(keeper, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
         assert child.stdout is not None
-        kafka, mongo_url = child.stdout.readline().split()
         try:
-            yield Servers("embedded", kafka, mongo_url.rsplit("/", 1)[0], "directConnection=true")
+            addresses = child.stdout.readline().split()
+            assert addresses, f"the embedded servers did not start; their logs are in {folder}"
+            kafka, mongo_url = addresses
+            yield Servers(
+                kind="embedded",
+                kafka=kafka,
+                mongo=mongo_url.rsplit("/", 1)[0],
+                mongo_options="directConnection=true",
+                stop_kafka=skip_for_the_mock,
+                start_kafka=skip_for_the_mock,
+            )
         finally:
             child.terminate()
+
+
+def skip_for_the_mock() -> None:
+    pytest.skip("the embedded mock broker keeps nothing over a restart")
+
+
+KINDS: dict[str, Callable[[Path], AbstractContextManager[Servers]]] = {
+    "local": local_servers,
+    "docker": docker_servers,
+    "embedded": embedded,
+}
