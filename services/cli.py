@@ -7,6 +7,7 @@ import sys
 import typer
 from pydantic import ValidationError
 
+from services.backfill.commands import accounts_app, backfill_app
 from services.contracts import schema
 from services.receiver.commands import receiver
 from services.setup import config, setup
@@ -24,6 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(accounts_app, name="accounts")
+app.add_typer(backfill_app, name="backfill")
 app.command()(receiver)
 app.command()(simulator)
 app.command()(setup)

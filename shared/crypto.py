@@ -13,9 +13,9 @@ class TokenVault:
     """Encrypts with the first key and decrypts with any: to rotate, put the new key in front."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        """ValueError when there is no key or one is not 32 url-safe base64 bytes (`leadstream config new-key`)."""
+        """ValueError when there is no key or one is not 32 url-safe base64 bytes (`leadstream config --new-key`)."""
         if not keys:
-            raise ValueError("LEADSTREAM_ENCRYPTION_KEYS is empty; `leadstream config new-key` prints a new one")
+            raise ValueError("LEADSTREAM_ENCRYPTION_KEYS is empty; `leadstream config --new-key` prints a new one")
         self._fernet = MultiFernet([Fernet(key) for key in keys])
 
     def encrypt(self, token: str) -> str:

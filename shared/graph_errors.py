@@ -1,0 +1,120 @@
+"""What a refusal of the Graph API means, by its code and subcode. Pure.
+
+Sources: developers.facebook.com/docs/graph-api/guides/error-handling, .../docs/graph-api/overview/rate-limiting and
+.../docs/messenger-platform/error-codes. HTTP status and `type` are not looked at where there is a code: limits come
+as 400, and lasting refusals as 500.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class ErrorKind(StrEnum):
+    TRANSIENT = "transient"  # try again
+    THROTTLED = "throttled"  # wait, and make no call meanwhile
+    REDUCE_DATA = "reduce_data"  # ask for less
+    TOKEN = "token"  # a person must connect the account anew  # noqa: S105
+    PERMISSION = "permission"  # a person must grant it
+    CAPABILITY = "capability"  # the app may not do this
+    GONE = "gone"  # this object is no more; others are
+    BLOCKED = "blocked"  # Facebook has blocked the user or app for a while
+    ABUSE = "abuse"  # a warning: never try again
+    BAD_REQUEST = "bad_request"  # we asked for something wrong
+
+
+FATAL = frozenset(
+    {
+        ErrorKind.TOKEN,
+        ErrorKind.PERMISSION,
+        ErrorKind.CAPABILITY,
+        ErrorKind.BLOCKED,
+        ErrorKind.ABUSE,
+        ErrorKind.BAD_REQUEST,
+    }
+)
+"""After these no other call for the same account can succeed."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphError:
+    """A refusal as a value. `retry_after_seconds` is what the platform asked for, if it did."""
+
+    kind: ErrorKind
+    code: int | None = None
+    subcode: int | None = None
+    status: int | None = None
+    detail: str = ""
+    retry_after_seconds: float | None = None
+
+    def __str__(self) -> str:
+        code = f" {self.code}" + (f"/{self.subcode}" if self.subcode else "") if self.code is not None else ""
+        return f"{self.kind}{code}" + (f": {self.detail}" if self.detail else "")
+
+
+_BY_SUBCODE = {
+    (613, 2018338): ErrorKind.ABUSE,
+    (100, 33): ErrorKind.GONE,
+    (100, 2534001): ErrorKind.GONE,
+    (100, 2534014): ErrorKind.GONE,
+    (100, 2534025): ErrorKind.GONE,
+    (1, 99): ErrorKind.REDUCE_DATA,
+}
+_BY_CODE = {
+    2: ErrorKind.TRANSIENT,
+    3: ErrorKind.CAPABILITY,
+    10: ErrorKind.PERMISSION,
+    100: ErrorKind.BAD_REQUEST,
+    102: ErrorKind.TOKEN,
+    190: ErrorKind.TOKEN,
+    230: ErrorKind.GONE,
+    368: ErrorKind.BLOCKED,
+    2500: ErrorKind.TOKEN,
+    **dict.fromkeys((4, 17, 32, 341, 613), ErrorKind.THROTTLED),
+    **dict.fromkeys((80000, 80001, 80002, 80003, 80004, 80005, 80006, 80008, 80009, 80014), ErrorKind.THROTTLED),
+    **dict.fromkeys(range(200, 300), ErrorKind.PERMISSION),
+} | {230: ErrorKind.GONE}
+TOKEN_ADVICE = {
+    458: "the app was removed; connect the account again",
+    459: "a person must log in to Facebook and pass its check point",
+    460: "the password was changed; connect the account again",
+    463: "the token has expired; connect the account again",
+    464: "the user is not confirmed; log in to Facebook",
+    467: "the token is no longer valid; connect the account again",
+    492: "the user has no role on the Page any more",
+    493: "data access has ended after 90 days; connect the account again",
+}
+
+
+def classify(error: object, status: int) -> GraphError:
+    """The `error` object of a body. What has neither a known code nor says that it passes is taken as transient."""
+    if not isinstance(error, dict):
+        return of_status(status)
+    code, subcode = _number(error.get("code")), _number(error.get("error_subcode"))
+    kind = _kind(code, subcode, error)
+    detail = TOKEN_ADVICE.get(subcode or 0, "") if kind is ErrorKind.TOKEN else ""
+    return GraphError(kind, code, subcode, status, detail)
+
+
+def of_status(status: int) -> GraphError:
+    """For a body that is not JSON or has no error in it."""
+    return GraphError(ErrorKind.TRANSIENT, status=status, detail=f"HTTP {status} without an error that could be read")
+
+
+def _kind(code: int | None, subcode: int | None, error: dict[str, Any]) -> ErrorKind:
+    if code is None:
+        return ErrorKind.TRANSIENT
+    known = _BY_SUBCODE.get((code, subcode or 0)) or _BY_CODE.get(code)
+    if known:
+        return known
+    if code == 1 and "reduce the amount of data" in str(error.get("message", "")).lower():
+        return ErrorKind.REDUCE_DATA
+    return ErrorKind.TRANSIENT
+
+
+def _number(value: object) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    return int(value) if isinstance(value, str) and value.isdecimal() else None
