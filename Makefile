@@ -14,9 +14,12 @@ help:
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Leadstream needs Python 3.11 or newer; say which with PYTHON=")'
 	@$(PYTHON) -m venv .venv
-	@command -v uv > /dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
-$(STAMP): requirements.lock pyproject.toml | $(BIN)/python
+.venv/.uv: | $(BIN)/python
+	@command -v uv > /dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@touch $@
+
+$(STAMP): requirements.lock pyproject.toml | .venv/.uv
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -36,13 +39,14 @@ format: $(STAMP)
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
 bench: $(STAMP)
-	@$(BIN)/python -m tests.bench $(ARGS)
+	@if [ -d tests/bench ]; then $(BIN)/python -m tests.bench $(ARGS); else echo "there is no benchmark yet"; fi
 
 servers: $(STAMP)
 	@deploy/local/servers $(ARGS)
 
-lock: | $(BIN)/python
-	@$(UV) pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml --output-file requirements.lock
+# Keeps the versions that still fit; ARGS=--upgrade takes the newest.
+lock: | .venv/.uv
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url --no-annotate --no-header $(ARGS) pyproject.toml --output-file requirements.lock
 
 clean:
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* build dist *.egg-info
