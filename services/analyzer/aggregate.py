@@ -9,7 +9,7 @@ from services.analyzer.holding import hold
 from services.analyzer.marks import Timing, mark
 from shared.conversations import StoredMessage, document, fold, from_document, message_of
 from shared.events import Event, OfMessage, PostbackEvent
-from shared.mongo import ConnectionFailure, Database, Document, ReplaceOne, UpdateOne, write_all
+from shared.mongo import ConnectionFailure, Database, Document, ReplaceOne, UpdateOne, server_time, write_all
 
 Known = dict[str, tuple[StoredMessage, int]]
 """Messages by id, each with the `rev` it was read at."""
@@ -17,6 +17,7 @@ Known = dict[str, tuple[StoredMessage, int]]
 
 class Aggregate:
     def __init__(self, database: Database, timing: Timing) -> None:
+        self._database = database
         self._messages = database.messages
         self._conversations = database.conversations
         self._timing = timing
@@ -44,9 +45,10 @@ class Aggregate:
 
     async def _mark(self, events: Sequence[Event]) -> None:
         """One upsert a conversation; `history` on the same document is the backfill's and is left alone."""
+        now = await server_time(self._database)
         ordered = sorted(events, key=lambda event: event.conversation)  # stable: each keeps its order
         marks = [
-            UpdateOne({"_id": str(key)}, mark(list(group), self._timing), upsert=True)
+            UpdateOne({"_id": str(key)}, mark(list(group), self._timing, now), upsert=True)
             for key, group in groupby(ordered, key=lambda event: event.conversation)
         ]
         while marks and not await write_all(self._conversations, marks):

@@ -1,14 +1,15 @@
 """What a batch leaves on a conversation's document: when it is due, and what was told of it as a whole. Pure.
 
-A mark is an aggregation pipeline, so that one update does it on the server's clock. It is made after the batch's
-messages are written and always, even if nothing changed: a crash between the two costs one needless look at the
-conversation, never a lost due time.
+A mark is an aggregation pipeline, so that one update does it. It is made after the batch's messages are written and
+always, even if nothing changed: a crash between the two costs one needless look at the conversation, never a lost due
+time. `now` is the server's time, read before and not `$$NOW`, which SecantusDB takes to be equal to every stored time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from shared.events import (
@@ -39,7 +40,7 @@ class Timing:
         return {"$set": {"due_at": {"$max": [{"$min": [quiet, latest]}, "$held_until"]}}}
 
 
-def mark(events: Sequence[Event], timing: Timing) -> Stages:
+def mark(events: Sequence[Event], timing: Timing, now: datetime) -> Stages:
     """For the upsert of one conversation; `events` are those of the batch about it, in their order."""
     first = events[0]
     return [
@@ -50,11 +51,11 @@ def mark(events: Sequence[Event], timing: Timing) -> Stages:
                 "account_id": {"$literal": first.account_id},
                 "customer_id": {"$literal": first.customer_id},
                 "revision": {"$add": [{"$ifNull": ["$revision", 0]}, 1]},
-                "first_pending_at": {"$ifNull": ["$first_pending_at", "$$NOW"]},
-                "last_event_at": "$$NOW",
+                "first_pending_at": {"$ifNull": ["$first_pending_at", now]},
+                "last_event_at": now,
             }
         },
-        *_hold(events, timing),
+        *_hold(events, timing, now),
         timing.due(),
     ]
 
@@ -62,14 +63,15 @@ def mark(events: Sequence[Event], timing: Timing) -> Stages:
 def _told(event: Event) -> tuple[str, dict[str, Any]]:
     """What `event` says of the conversation as a whole, without what it leaves out, and the name of its time."""
     if isinstance(event, ConversationListedEvent):
-        named = [person for person in event.participants if person.name or person.username]
+        names_customer = any(p.id == event.customer_id and (p.name or p.username) for p in event.participants)
+        participants = [person.model_dump(exclude_none=True) for person in event.participants]
         return "listed_at", compact(
             {
                 "listed_at": event.received_at,
                 "thread_id": event.thread_id,
                 "updated_time": event.updated_time,
                 "message_count": event.message_count,
-                "participants": [person.model_dump(exclude_none=True) for person in named] or None,
+                "participants": participants if names_customer else None,
             }
         )
     if isinstance(event, ReferralEvent | PostbackEvent) and event.referral:
@@ -86,11 +88,11 @@ def _newest(told_at: str, told: dict[str, Any]) -> dict[str, Any]:
     return {"$replaceWith": {"$cond": [is_newer, newer, older]}}
 
 
-def _hold(events: Sequence[Event], timing: Timing) -> Stages:
+def _hold(events: Sequence[Event], timing: Timing, now: datetime) -> Stages:
     """The last of the batch that begins or ends the reading of a history decides."""
     for event in reversed(events):
         if isinstance(event, ConversationListedEvent):
-            return [{"$set": {"held_until": {"$add": ["$$NOW", timing.hold_ms]}}}]
+            return [{"$set": {"held_until": now + timedelta(milliseconds=timing.hold_ms)}}]
         if isinstance(event, ConversationCompletedEvent):
             return [{"$unset": ["held_until"]}]
     return []
