@@ -1,0 +1,64 @@
+"""What a customer is called. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from shared.contacts import Name, NameSource
+from shared.conversations import StoredMessage
+from shared.events import Direction, Participant
+from shared.ids import Platform
+
+_STRENGTH = list(NameSource)
+_PLACEHOLDERS = {Platform.MESSENGER: "User", Platform.INSTAGRAM: "IG User"}
+
+
+def best_name(
+    platform: Platform,
+    customer_id: str,
+    messages: Iterable[StoredMessage],
+    participants: Sequence[Participant],
+    known: Name | None,
+) -> Name:
+    """The name of the strongest source, the newest of a source; a weaker one never replaces what is known."""
+    candidates = [*_of_messages(messages), *_of_participants(customer_id, participants)]
+    candidates.append(_placeholder(platform, customer_id))
+    best = max(candidates, key=lambda name: _STRENGTH.index(name.source))
+    username = next((name.username for name in candidates if name.username), None) or (
+        known.username if known else None
+    )
+    if known and _STRENGTH.index(known.source) > _STRENGTH.index(best.source):
+        best = known
+    return best.model_copy(update={"username": username}) if username != best.username else best
+
+
+def split_name(full: str, source: NameSource, username: str | None = None) -> Name:
+    """First word → first name, the rest → last name."""
+    first, _, last = " ".join(full.split()).partition(" ")
+    return Name(first=first, last=last, username=username, source=source)
+
+
+def _of_messages(messages: Iterable[StoredMessage]) -> Iterator[Name]:
+    """Newest first. Only Graph names the sender of a message."""
+    dated = [(message.sent_at, message) for message in messages if message.sent_at and message.backfill]
+    for _, message in sorted(dated, key=lambda pair: (pair[0], pair[1].message_id), reverse=True):
+        report = message.backfill
+        if report and message.direction is Direction.INBOUND:
+            yield from _named(report.sender_name, report.sender_username, NameSource.MESSAGE)
+
+
+def _of_participants(customer_id: str, participants: Sequence[Participant]) -> Iterator[Name]:
+    for participant in participants:
+        if participant.id == customer_id:
+            yield from _named(participant.name, participant.username, NameSource.PARTICIPANTS)
+
+
+def _named(name: str | None, username: str | None, source: NameSource) -> Iterator[Name]:
+    if name and name.strip():
+        yield split_name(name, source, username)
+    elif username:
+        yield Name(first=username, username=username, source=NameSource.USERNAME)
+
+
+def _placeholder(platform: Platform, customer_id: str) -> Name:
+    return Name(first=_PLACEHOLDERS[platform], last=customer_id[-6:], source=NameSource.PLACEHOLDER)
