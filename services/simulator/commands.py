@@ -25,21 +25,22 @@ VERIFY_TOKEN = "simulated-verify-token"  # noqa: S105
 
 
 def simulator(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 0,
+    host: Annotated[str, typer.Option(help="Address to listen on; in a container 0.0.0.0.")] = "127.0.0.1",
     seed: Annotated[int, typer.Option(help="The corpus is made from it.")] = 7,
 ) -> None:
     """Stand in for Facebook: a Graph API over a seeded corpus, and signed webhooks on demand."""
-    run_service(Settings(), lambda stop: run(port, seed, stop))
+    run_service(Settings(), lambda stop: run(host, port, seed, stop))
 
 
-async def run(port: int, seed: int, stop: asyncio.Event) -> None:
+async def run(host: str, port: int, seed: int, stop: asyncio.Event) -> None:
     """Serves until `stop` and prints one JSON line when it does."""
     corpus = generate(seed, utc_now().replace(second=0, microsecond=0))
     async with ClientSession() as session:
         runner = web.AppRunner(create_app(corpus, session), access_log=None, shutdown_timeout=1)
         await runner.setup()
         try:
-            await web.TCPSite(runner, "127.0.0.1", port).start()
+            await web.TCPSite(runner, host, port).start()
             print(json.dumps(describe(corpus, runner.addresses[0][1])), flush=True)
             await stop.wait()
         finally:
