@@ -88,11 +88,7 @@ def test_a_new_contact_of_an_open_pipeline_gets_a_stage(case: Case) -> None:
 
 @given(stages)
 def test_ranges_share_no_border_and_leave_no_gap(made: tuple[Stage, ...]) -> None:
-    for kind, band in (
-        (StageType.LEAD, range(1, 31)),
-        (StageType.IN_PROGRESS, range(31, 81)),
-        (StageType.WON, range(81, 101)),
-    ):
+    for kind, low, high in BANDS:
         ranges = [stage.range for stage in made if stage.type is kind and stage.range]
         covered = [score for each in ranges for score in range(each.low, each.high + 1)]
         assert covered == (list(range(low, high + 1)) if ranges else [])
