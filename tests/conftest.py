@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +73,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
 
 
 @pytest.fixture
-def stack(servers: Servers) -> Stack:
+def stack(servers: Servers, tmp_path: Path) -> Stack:
     name = f"t{secrets.token_hex(4)}"
     env = {
         "LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": servers.kafka,
@@ -91,14 +88,8 @@ def stack(servers: Servers) -> Stack:
         "LEADSTREAM_MAX_WAIT_SECONDS": "1",
         "LEADSTREAM_LEASE_SECONDS": "3",
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "services.cli", "setup"],
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    setup = Leadstream(("setup",), env, tmp_path / "setup.log")
+    assert setup.wait() == 0, setup.output
     return Stack(servers, f"{name}.", servers.mongo_url(name), env)
 
 

@@ -10,7 +10,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.support.servers import ROOT
+
+def with_settings(settings: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment with these settings alone: those of the person who runs the tests are not theirs."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("LEADSTREAM_")} | dict(settings)
 
 
 class Leadstream:
@@ -21,7 +24,7 @@ class Leadstream:
         self.log = log
         with log.open("wb") as sink:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "services.cli", *arguments], env={**os.environ, **env}, cwd=ROOT,
+                [sys.executable, "-m", "services.cli", *arguments], env=with_settings(env), cwd=log.parent,
                 stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE, stdout=sink, stderr=subprocess.STDOUT,
             )  # fmt: skip
         if self.process.stdin is not None and stdin is not None:
