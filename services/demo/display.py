@@ -14,14 +14,16 @@ from services.demo.checks import Check
 from shared.contacts import AnalysisSource, Band, Contact, band
 
 SHOWN = 20
-BAR_CELLS = 10
+BAR_CELLS = 5
+NAME_CELLS = 16
+"""With this a row fits into a terminal of 80 columns."""
 COLOURS = {Band.COLD: "blue", Band.WARM: "yellow", Band.HOT: "dark_orange", Band.READY: "green"}
 
 
 def score_bar(score: int) -> Text:
-    """Ten cells and the number: readable without colour."""
-    filled = max(1, round(score / 100 * BAR_CELLS))
-    return Text(f"{'█' * filled}{'░' * (BAR_CELLS - filled)} {score:>3}", style=COLOURS[band(score)])
+    """The number and five cells: readable without colour."""
+    filled = -(-score * BAR_CELLS // 100)
+    return Text(f"{score:>3} {'█' * filled}{'░' * (BAR_CELLS - filled)}", style=COLOURS[band(score)])
 
 
 def ago(then: datetime | None, now: datetime) -> str:
@@ -36,8 +38,11 @@ def ago(then: datetime | None, now: datetime) -> str:
 
 def contacts_table(contacts: Sequence[Contact], now: datetime) -> RenderableType:
     ranked = sorted(contacts, key=lambda c: (-(c.analysis.lead_score if c.analysis else 0), c.name.full))
-    table = Table(title=f"{len(contacts)} contacts", title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for column in ("name", "platform", "score", "status", "stage", "source", "last message"):
+    table = Table(
+        title=f"{len(contacts)} contacts", title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0)
+    )
+    table.add_column("name", header_style="dim", no_wrap=True, overflow="ellipsis", width=NAME_CELLS)
+    for column in ("platform", "score", "status", "stage", "source", "last\nmessage"):
         table.add_column(column, header_style="dim", no_wrap=True)
     for contact in ranked[:SHOWN]:
         table.add_row(*_row(contact, now))
@@ -69,11 +74,11 @@ def _stages(contacts: Sequence[Contact]) -> Text:
 
 def checks_table(checks: Sequence[Check]) -> Table:
     table = Table(
-        title="The rules, and what happened", title_justify="left", title_style="bold", box=None, pad_edge=False
+        title="The rules, and what happened", title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0)
     )
-    table.add_column("", no_wrap=True)
-    table.add_column("what", header_style="dim")
-    for column in ("before the fix", "expected", "happened"):
+    table.add_column("", width=1)
+    table.add_column("what", header_style="dim", no_wrap=True)
+    for column in ("before", "expected", "happened"):
         table.add_column(column, justify="right", header_style="dim", no_wrap=True)
     for check in checks:
         mark = Text("✓", style="green") if check.holds else Text("✗", style="bold red")

@@ -32,6 +32,11 @@ class Facts:
         stored = await self.database.messages.find({"conversation": contact_id}).sort("sent_at", 1).to_list(None)
         return [message.text for message in map(from_document, stored) if message.text]
 
+    async def unsent(self, contact_id: str) -> int:
+        return await self.database.messages.count_documents(
+            {"conversation": contact_id, "deleted_at": {"$exists": True}}
+        )
+
     async def is_settled(self) -> bool:
         """Whether nothing waits to be analysed."""
         return await self.database.conversations.find_one({"due_at": {"$exists": True}}) is None

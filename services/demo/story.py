@@ -22,6 +22,7 @@ class Outcome:
     after: Contact | None
     statuses: list[int]
     texts: list[str]
+    unsent: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ def check(scene: Scene, outcome: Outcome) -> Check:
 
 
 NEWCOMER, RETURNING = "Carmela Dizon", "Maria Santos"
+MENDED = "Can you deliver to Cebu on Friday?"
 
 
 async def _new_customer(act: Act) -> tuple[str, list[int]]:
@@ -70,7 +72,7 @@ async def _deal(act: Act) -> tuple[str, list[int]]:
 
 async def _edit_and_unsend(act: Act) -> tuple[str, list[int]]:
     mistaken = await act(act="say", who=RETURNING, text="Can you deliver to Cebu on Firday?")
-    edited = await act(act="edit", message_id=mistaken["message_id"], text="Can you deliver to Cebu on Friday?")
+    edited = await act(act="edit", message_id=mistaken["message_id"], text=MENDED)
     regretted = await act(act="say", who=RETURNING, text="My card number is 4111 1111 1111 1111")
     unsent = await act(act="unsend", message_id=regretted["message_id"])
     return mistaken["contact_id"], [each["status"] for each in (mistaken, edited, regretted, unsent)]
@@ -107,7 +109,7 @@ SCENES = (
     ),
     Scene(
         "she wants two, and leaves a number",
-        "a higher score, a phone number",
+        "a higher score and a phone number",
         _more_messages,
         lambda o: _score(o.after) > _score(o.before) and bool(o.after and o.after.phones),
         lambda o: f"score {_score(o.before)} → {_score(o.after)}, {', '.join(o.after.phones) if o.after else ''}",
@@ -121,10 +123,10 @@ SCENES = (
     ),
     Scene(
         "one message edited, one unsent",
-        "“Friday”, no card number",
+        "mended, 1 gone",
         _edit_and_unsend,
-        lambda o: any("Friday" in t for t in o.texts) and not any("Firday" in t or "4111" in t for t in o.texts),
-        lambda o: next((f"“{text}”" for text in reversed(o.texts) if "deliver to Cebu" in text), "neither"),
+        lambda o: o.unsent == 1 and MENDED in o.texts and not any("Firday" in t or "4111" in t for t in o.texts),
+        lambda o: f"{'mended' if MENDED in o.texts else 'not mended'}, {o.unsent} gone",
     ),
     Scene(
         "a duplicate, and a bad signature",
