@@ -21,17 +21,19 @@ class SetupSettings(KafkaSettings, MongoSettings):
 
 def setup() -> None:
     """Make topics, indexes and the template pipelines that are missing; harmless when all are there."""
-    asyncio.run(_setup(SetupSettings()))
+    made = asyncio.run(make_missing(SetupSettings()))
+    print(f"topics made: {', '.join(made) or 'none, all were there'}; indexes and pipelines are there")
 
 
-async def _setup(settings: SetupSettings) -> None:
+async def make_missing(settings: SetupSettings) -> list[str]:
+    """The names of the topics that were made. UnreachableError when a server does not answer."""
     made = await ensure_topics(settings)
     async with open_database(settings.mongo_url.get_secret_value()) as database:
         await ensure_indexes(database, (*conversations.INDEXES, *runs.INDEXES))
         for pipeline in TEMPLATES:
             stored = {"$setOnInsert": pipeline.model_dump(mode="json")}
             await database.pipelines.update_one({"_id": pipeline.name}, stored, upsert=True)
-    print(f"topics made: {', '.join(made) or 'none, all were there'}; indexes and pipelines are there")
+    return made
 
 
 def config(

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from pydantic import SecretStr
 
+from services.setup import SetupSettings, make_missing
 from shared.kafka import Topics
 from shared.mongo import Database, open_database
 from tests.support.processes import Leadstream
@@ -73,13 +75,20 @@ def servers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
 
 
 @pytest.fixture
-def stack(servers: Servers, tmp_path: Path) -> Stack:
+async def stack(servers: Servers) -> Stack:
     name = f"t{secrets.token_hex(4)}"
+    settings = SetupSettings(
+        kafka_bootstrap_servers=servers.kafka,
+        topic_prefix=f"{name}.",
+        topic_partitions=2,
+        mongo_url=SecretStr(servers.mongo_url(name)),
+    )
+    await make_missing(settings)
     env = {
-        "LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": servers.kafka,
-        "LEADSTREAM_TOPIC_PREFIX": f"{name}.",
-        "LEADSTREAM_TOPIC_PARTITIONS": "2",
-        "LEADSTREAM_MONGO_URL": servers.mongo_url(name),
+        "LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
+        "LEADSTREAM_TOPIC_PREFIX": settings.topic_prefix,
+        "LEADSTREAM_TOPIC_PARTITIONS": str(settings.topic_partitions),
+        "LEADSTREAM_MONGO_URL": settings.mongo_url.get_secret_value(),
         "LEADSTREAM_APP_SECRETS": "app-secret",
         "LEADSTREAM_VERIFY_TOKEN": "verify-token",
         "LEADSTREAM_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
@@ -88,9 +97,7 @@ def stack(servers: Servers, tmp_path: Path) -> Stack:
         "LEADSTREAM_MAX_WAIT_SECONDS": "1",
         "LEADSTREAM_LEASE_SECONDS": "3",
     }
-    setup = Leadstream(("setup",), env, tmp_path / "setup.log")
-    assert setup.wait() == 0, setup.output
-    return Stack(servers, f"{name}.", servers.mongo_url(name), env)
+    return Stack(servers, settings.topic_prefix, settings.mongo_url.get_secret_value(), env)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from shared.events import load_event
 from shared.kafka import Topics, ensure_topics, read_all
 from shared.mongo import Database, open_database, server_time
 from shared.settings import KafkaSettings
-from tests.conftest import Stack
+from tests.conftest import Stack, Start
 from tests.support.servers import SCRIPT, Servers, docker_servers
 from tests.support.topics import publish_events
 from tests.unit.test_contracts import EVENTS
@@ -35,6 +35,12 @@ async def test_events_come_back_from_the_topic_as_they_were_sent(stack: Stack) -
     records = await read_all(stack.kafka, stack.topics.message_events)
     assert sorted(record.value for record in records) == sorted(EVENTS)
     assert {record.key for record in records} == {str(SENT[0].conversation).encode()}
+
+
+def test_setup_is_harmless_when_all_is_there(leadstream: Start) -> None:
+    process = leadstream("setup")
+    assert process.wait() == 0
+    assert "none, all were there" in process.output
 
 
 async def test_documents_come_back_from_the_database(database: Database) -> None:
