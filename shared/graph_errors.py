@@ -1,8 +1,9 @@
 """What a refusal of the Graph API means, by its code and subcode. Pure.
 
-Sources: developers.facebook.com/docs/graph-api/guides/error-handling, .../docs/graph-api/overview/rate-limiting and
-.../docs/messenger-platform/error-codes. HTTP status and `type` are not looked at where there is a code: limits come
-as 400, and lasting refusals as 500.
+Sources: https://developers.facebook.com/docs/graph-api/guides/error-handling,
+https://developers.facebook.com/docs/graph-api/overview/rate-limiting and
+https://developers.facebook.com/docs/messenger-platform/error-codes. HTTP status and `type` are not looked at where
+there is a code: limits come as 400, and lasting refusals as 500.
 """
 
 from __future__ import annotations
@@ -25,6 +26,15 @@ class ErrorKind(StrEnum):
     BAD_REQUEST = "bad_request"  # we asked for something wrong
 
 
+class Scope(StrEnum):
+    """Whose budget is spent when a call is throttled, and hence whose calls must all wait."""
+
+    APP = "app"
+    USER = "user"
+    PAGE = "page"
+    ACCOUNT = "account"
+
+
 FATAL = frozenset(
     {
         ErrorKind.TOKEN,
@@ -40,13 +50,17 @@ FATAL = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class GraphError:
-    """A refusal as a value. `retry_after_seconds` is what the platform asked for, if it did."""
+    """A refusal as a value. It quotes nothing of what the platform wrote, which may repeat a token or a name.
+
+    `retry_after_seconds` is the wait that the platform asked for, if it did; `scope` is set when `kind` is THROTTLED.
+    """
 
     kind: ErrorKind
     code: int | None = None
     subcode: int | None = None
     status: int | None = None
     detail: str = ""
+    scope: Scope | None = None
     retry_after_seconds: float | None = None
 
     def __str__(self) -> str:
@@ -62,7 +76,14 @@ _BY_SUBCODE = {
     (100, 2534025): ErrorKind.GONE,
     (1, 99): ErrorKind.REDUCE_DATA,
 }
+_THROTTLED = {
+    **dict.fromkeys((4, 341), Scope.APP),
+    17: Scope.USER,
+    **dict.fromkeys((32, 80000, 80001, 80003, 80004, 80005, 80006, 80008, 80009, 80014), Scope.PAGE),
+    **dict.fromkeys((613, 80002), Scope.ACCOUNT),
+}
 _BY_CODE = {
+    **dict.fromkeys(range(200, 300), ErrorKind.PERMISSION),
     2: ErrorKind.TRANSIENT,
     3: ErrorKind.CAPABILITY,
     10: ErrorKind.PERMISSION,
@@ -72,10 +93,14 @@ _BY_CODE = {
     230: ErrorKind.GONE,
     368: ErrorKind.BLOCKED,
     2500: ErrorKind.TOKEN,
-    **dict.fromkeys((4, 17, 32, 341, 613), ErrorKind.THROTTLED),
-    **dict.fromkeys((80000, 80001, 80002, 80003, 80004, 80005, 80006, 80008, 80009, 80014), ErrorKind.THROTTLED),
-    **dict.fromkeys(range(200, 300), ErrorKind.PERMISSION),
-} | {230: ErrorKind.GONE}
+}
+ADVICE = {
+    ErrorKind.TOKEN: "connect the account again",
+    ErrorKind.PERMISSION: "grant the app its permissions again",
+    ErrorKind.CAPABILITY: "the app lacks this capability",
+    ErrorKind.BLOCKED: "Facebook has blocked this for a while; wait before the next run",
+    ErrorKind.ABUSE: "Facebook warns of abuse; find its cause before the next run",
+}
 TOKEN_ADVICE = {
     458: "the app was removed; connect the account again",
     459: "a person must log in to Facebook and pass its check point",
@@ -88,30 +113,36 @@ TOKEN_ADVICE = {
 }
 
 
-def classify(error: object, status: int) -> GraphError:
-    """The `error` object of a body. What has neither a known code nor says that it passes is taken as transient."""
+def classify(error: object, status: int, retry_after_seconds: float | None = None) -> GraphError:
+    """The `error` object of a body, or a body of the old form. A code that is not known is taken as transient."""
     if not isinstance(error, dict):
-        return of_status(status)
+        return of_status(status, retry_after_seconds)
     code, subcode = _number(error.get("code")), _number(error.get("error_subcode"))
     kind = _kind(code, subcode, error)
-    detail = TOKEN_ADVICE.get(subcode or 0, "") if kind is ErrorKind.TOKEN else ""
-    return GraphError(kind, code, subcode, status, detail)
+    advice = ADVICE.get(kind, "")
+    detail = TOKEN_ADVICE.get(subcode or 0, advice) if kind is ErrorKind.TOKEN else advice
+    scope = _THROTTLED.get(code) if code is not None and kind is ErrorKind.THROTTLED else None
+    return GraphError(kind, code, subcode, status, detail, scope, retry_after_seconds)
 
 
-def of_status(status: int) -> GraphError:
+def of_status(status: int, retry_after_seconds: float | None = None) -> GraphError:
     """For a body that is not JSON or has no error in it."""
-    return GraphError(ErrorKind.TRANSIENT, status=status, detail=f"HTTP {status} without an error that could be read")
+    detail = f"HTTP {status} without an error that could be read"
+    return GraphError(ErrorKind.TRANSIENT, status=status, detail=detail, retry_after_seconds=retry_after_seconds)
 
 
 def _kind(code: int | None, subcode: int | None, error: dict[str, Any]) -> ErrorKind:
     if code is None:
         return ErrorKind.TRANSIENT
-    known = _BY_SUBCODE.get((code, subcode or 0)) or _BY_CODE.get(code)
-    if known:
+    if known := _BY_SUBCODE.get((code, subcode or 0)):
         return known
+    if code in _THROTTLED:
+        return ErrorKind.THROTTLED
     if code == 1 and "reduce the amount of data" in str(error.get("message", "")).lower():
         return ErrorKind.REDUCE_DATA
-    return ErrorKind.TRANSIENT
+    if error.get("is_transient") is True:
+        return ErrorKind.TRANSIENT
+    return _BY_CODE.get(code, ErrorKind.TRANSIENT)
 
 
 def _number(value: object) -> int | None:

@@ -1,34 +1,24 @@
-"""`leadstream accounts …` and `leadstream backfill …`: the backfill's composition root."""
+"""`leadstream accounts …` and `leadstream backfill …`."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import signal
+import re
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Annotated, NoReturn
 
 import typer
-from aiohttp import ClientSession
-from aiolimiter import AsyncLimiter
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from services.backfill.accounts import AccountStore
-from services.backfill.crawl import Crawl, PublishEvents, Tally
-from services.backfill.display import live, runs_table, summary
-from services.backfill.runs import ActiveRunError, RunStore
+from services.backfill.app import WrongKeysError, open_tools, open_vault, run_accounts
+from services.backfill.display import runs_table, summary
+from services.backfill.runs import RunStore
 from shared.accounts import Account
-from shared.clock import utc_now
-from shared.crypto import TokenVault
-from shared.events import Event, dump_event, event_headers
-from shared.graph import GraphClient
 from shared.ids import Platform, is_usable_id
-from shared.kafka import Record, Topics, open_producer, publish
 from shared.logging import configure_logging
 from shared.mongo import open_database
 from shared.pipelines import Mode
@@ -51,19 +41,26 @@ def add(
     """Add an account, or replace it; its access token is read from standard input and stored encrypted."""
     if platform is Platform.INSTAGRAM and not page:
         raise typer.BadParameter("an Instagram account is read through its Page: --page PAGE_ID")
-    if not is_usable_id(account_id):
-        raise typer.BadParameter(f"{account_id!r} is not an account's id")
-    token = sys.stdin.read().strip()
-    if not token:
-        raise typer.BadParameter("the access token is read from standard input, which was empty")
+    for each in (account_id, page or account_id):
+        if not is_usable_id(each):
+            raise typer.BadParameter(f"{each!r} is not an id")
     settings = BackfillSettings()
-    encrypted = _vault(settings).encrypt(token)
+    encrypted = _encrypted(settings, sys.stdin.read().strip())
     account = Account(
         platform=platform, account_id=account_id, page_id=page or account_id, name=name, encrypted_token=encrypted,
         pipeline=pipeline, mode=mode,
     )  # fmt: skip
     asyncio.run(_put(settings, account))
     print(f"{account.key} added")
+
+
+def _encrypted(settings: BackfillSettings, token: str) -> str:
+    if not re.fullmatch(r"[!-~]+", token):
+        raise typer.BadParameter("standard input must be the access token, and nothing else")
+    try:
+        return open_vault(settings).encrypt(token)
+    except WrongKeysError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 async def _put(settings: BackfillSettings, account: Account) -> None:
@@ -85,7 +82,8 @@ def list_accounts(as_json: Annotated[bool, typer.Option("--json")] = False) -> N
     for column in ("platform", "id", "page", "name", "pipeline", "mode"):
         table.add_column(column)
     for each in accounts:
-        table.add_row(each.platform, each.account_id, each.page_id, each.name, each.pipeline or "–", each.mode)
+        cells = (each.platform, each.account_id, each.page_id, each.name, each.pipeline or "–", each.mode)
+        table.add_row(*map(escape, cells))
     Console().print(table)
 
 
@@ -107,104 +105,29 @@ def run(
     configure_logging(settings.log_level, as_json=settings.log_json)
     console = Console(stderr=as_json, highlight=False)
     try:
-        runs = asyncio.run(_run(settings, platform, account_id, console))
-    except ActiveRunError as error:
+        outcomes = asyncio.run(_run(settings, platform, account_id, console))
+    except WrongKeysError as error:
         _fail(str(error))
+    for outcome in outcomes:
+        console.print(summary(outcome) if isinstance(outcome, Run) else outcome, soft_wrap=True, markup=False)
+    runs = [outcome for outcome in outcomes if isinstance(outcome, Run)]
     if as_json:
         print(json.dumps([each.model_dump(mode="json") for each in runs]))
-    raise typer.Exit(0 if all(each.state is RunState.COMPLETED for each in runs) else 1)
+    done = sum(each.state is RunState.COMPLETED for each in runs)
+    raise typer.Exit(0 if done == len(outcomes) else 1)
 
 
 async def _run(
     settings: BackfillSettings, platform: Platform | None, account_id: str | None, console: Console
-) -> list[Run]:
-    async with _tools(settings) as tools:
-        everyone = await tools.accounts.all()
+) -> list[Run | str]:
+    async with open_tools(settings) as tools:
+        every = await tools.accounts.all()
         accounts = [
-            each for each in everyone if platform is None or (each.platform, each.account_id) == (platform, account_id)
+            each for each in every if platform is None or (each.platform, each.account_id) == (platform, account_id)
         ]
         if not accounts:
             _fail("there is no such account; `leadstream accounts add` adds one")
-        crawls = [await _crawl(settings, account, tools) for account in accounts]
-        with live(console, crawls):
-            tasks = [asyncio.create_task(crawl.execute()) for crawl in crawls]
-            for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, _cancel, tasks)
-            ended = await asyncio.gather(*tasks, return_exceptions=True)
-        for failure in ended:
-            if isinstance(failure, Exception):
-                raise failure
-        stored = [await tools.runs.get(crawl.run.run_id) for crawl in crawls]
-        runs = [each for each in stored if each]
-        for each in runs:
-            console.print(summary(each), soft_wrap=True)
-        return runs
-
-
-def _cancel(tasks: list[asyncio.Task[Run]]) -> None:
-    for task in tasks:
-        task.cancel()
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What all runs of one process share."""
-
-    session: ClientSession
-    accounts: AccountStore
-    runs: RunStore
-    publish: PublishEvents
-    vault: TokenVault
-
-
-@asynccontextmanager
-async def _tools(settings: BackfillSettings) -> AsyncIterator[Tools]:
-    vault, topics = _vault(settings), Topics(settings.topic_prefix)
-    async with (
-        open_database(settings.mongo_url.get_secret_value()) as database,
-        open_producer(settings.kafka_bootstrap_servers) as producer,
-        ClientSession() as session,
-    ):
-
-        async def publish_events(events: list[Event]) -> None:
-            await publish(producer, [_record(topics, event) for event in events])
-
-        yield Tools(session, AccountStore(database), RunStore(database, utc_now), publish_events, vault)
-
-
-def _record(topics: Topics, event: Event) -> Record:
-    return Record(topics.message_events, str(event.conversation).encode(), dump_event(event), event_headers(event))
-
-
-async def _crawl(settings: BackfillSettings, account: Account, tools: Tools) -> Crawl:
-    tally = Tally()
-
-    def throttled(seconds: float) -> None:
-        tally.throttled_until = utc_now() + timedelta(seconds=seconds)
-
-    secrets = [secret.get_secret_value() for secret in settings.app_secrets]
-    client = GraphClient(
-        session=tools.session,
-        base_url=settings.graph_url,
-        version=settings.graph_version,
-        token=tools.vault.decrypt(account.encrypted_token),
-        app_secret=secrets[0] if secrets else None,
-        limiter=AsyncLimiter(1, 0.5) if account.platform is Platform.INSTAGRAM else None,
-        timeout_seconds=settings.graph_timeout_seconds,
-        deadline_seconds=settings.graph_deadline_seconds,
-        on_throttled=throttled,
-    )
-    return Crawl(
-        account=account,
-        run=await tools.runs.begin(account),
-        client=client,
-        store=tools.runs,
-        publish=tools.publish,
-        clock=utc_now,
-        page_size=settings.backfill_page_size,
-        parallelism=settings.backfill_parallelism,
-        tally=tally,
-    )
+        return await run_accounts(tools, accounts, console)
 
 
 @backfill_app.command("list")
@@ -214,7 +137,7 @@ def list_runs(limit: Annotated[int, typer.Option(min=1)] = 20) -> None:
     async def read() -> tuple[list[Run], dict[str, str]]:
         async with open_database(settings.mongo_url.get_secret_value()) as database:
             names = {account.key: account.name for account in await AccountStore(database).all()}
-            return await RunStore(database, utc_now).newest(limit), names
+            return await RunStore(database).newest(limit), names
 
     settings = BackfillSettings()
     Console().print(runs_table(*asyncio.run(read())))
@@ -226,20 +149,13 @@ def show(run_id: Annotated[str, typer.Argument(help="The run's id or the beginni
 
     async def read() -> list[Run]:
         async with open_database(settings.mongo_url.get_secret_value()) as database:
-            return await RunStore(database, utc_now).newest(1000)
+            return await RunStore(database).beginning_with(run_id)
 
     settings = BackfillSettings()
-    found = [each for each in asyncio.run(read()) if each.run_id.startswith(run_id)]
+    found = asyncio.run(read())
     if len(found) != 1:
-        _fail(f"{len(found)} runs begin with {run_id!r}")
+        _fail(f"{'several runs begin' if found else 'no run begins'} with {run_id!r}")
     print(found[0].model_dump_json(indent=2))
-
-
-def _vault(settings: BackfillSettings) -> TokenVault:
-    try:
-        return TokenVault([key.get_secret_value() for key in settings.encryption_keys])
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
 
 
 def _fail(message: str) -> NoReturn:

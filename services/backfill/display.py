@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from services.backfill.crawl import Crawl
-from shared.runs import Run, RunState
+from shared.runs import Run, RunCounters, RunState
 
+PLAIN_LINES_EVERY_SECONDS = 5.0
 COLOURS = {
     RunState.COMPLETED: "green",
     RunState.PARTIAL: "yellow",
@@ -21,19 +24,34 @@ COLOURS = {
 }
 
 
-class LiveTable:
-    """Rendered anew by rich a few times a second from the tallies of the crawls."""
+@asynccontextmanager
+async def showing(console: Console, crawls: list[Crawl]) -> AsyncIterator[None]:
+    """Shows the crawls' progress for as long as the block runs."""
+    if console.is_terminal:
+        with Live(get_renderable=lambda: live_table(crawls), console=console, refresh_per_second=8):
+            yield
+        return
+    lines = asyncio.create_task(_print_lines(console, crawls))
+    try:
+        yield
+    finally:
+        lines.cancel()
 
-    def __init__(self, crawls: list[Crawl]) -> None:
-        self._crawls = crawls
 
-    def __rich__(self) -> RenderableType:
-        table = Table(box=None, pad_edge=False, show_header=False)
-        for _ in range(5):
-            table.add_column(no_wrap=True)
-        for crawl in self._crawls:
-            table.add_row(*_row(crawl))
-        return Group(table)
+async def _print_lines(console: Console, crawls: list[Crawl]) -> None:
+    while True:
+        await asyncio.sleep(PLAIN_LINES_EVERY_SECONDS)
+        for crawl in crawls:
+            console.print(progress_line(crawl), soft_wrap=True, markup=False)
+
+
+def live_table(crawls: list[Crawl]) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for _ in range(5):
+        table.add_column(no_wrap=True)
+    for crawl in crawls:
+        table.add_row(*_row(crawl))
+    return table
 
 
 def _row(crawl: Crawl) -> list[RenderableType]:
@@ -42,38 +60,38 @@ def _row(crawl: Crawl) -> list[RenderableType]:
     total = counters.conversations_listed
     failed = f"  [red]{counters.conversations_failed} failed[/]" if counters.conversations_failed else ""
     return [
-        f"  {crawl.account.platform.value.capitalize()}",
+        f"  {escape(crawl.account.name)} ({crawl.account.platform})",
         ProgressBar(total=max(total, 1), completed=done, width=24),
         f"{done}/{total}{'' if crawl.tally.listing_is_complete else '+'} conversations",
         f"{counters.messages_published:,} messages",
-        f"{crawl.client.calls} calls{_throttle(crawl)}{failed}",
+        f"{crawl.client.calls} calls[yellow]{throttle(crawl)}[/]{failed}",
     ]
 
 
-def _throttle(crawl: Crawl) -> str:
+def progress_line(crawl: Crawl) -> str:
+    """One plain line while it runs."""
+    counters = crawl.tally.counters.model_copy(update={"calls": crawl.client.calls})
+    return f"{crawl.account.platform} {crawl.account.account_id}: {_counts(counters)}{throttle(crawl)}"
+
+
+def throttle(crawl: Crawl) -> str:
     until = crawl.tally.throttled_until
-    left = int((until - crawl.clock()).total_seconds()) if until else 0
-    return f"  [yellow]throttled, {left} s[/]" if left > 0 else ""
-
-
-@contextmanager
-def live(console: Console, crawls: list[Crawl]) -> Iterator[None]:
-    if not console.is_terminal:
-        yield
-        return
-    with Live(LiveTable(crawls), console=console, refresh_per_second=8):
-        yield
+    left_seconds = int((until - crawl.clock()).total_seconds()) if until else 0
+    return f", throttled for {left_seconds} s" if left_seconds > 0 else ""
 
 
 def summary(run: Run) -> str:
-    """One plain line, for logs and pipes."""
-    c = run.counters
-    text = (
-        f"{run.platform} {run.account_id}: {run.state}, {c.conversations_listed} conversations listed, "
-        f"{c.conversations_read} read, {c.conversations_unchanged} unchanged, {c.conversations_failed} failed, "
-        f"{c.messages_published} messages, {c.messages_unavailable} unavailable, {c.calls} calls"
-    )
+    """One plain line when it has ended."""
+    text = f"{run.platform} {run.account_id}: {run.state}, {_counts(run.counters)}"
     return f"{text} ({run.reason})" if run.reason else text
+
+
+def _counts(counters: RunCounters) -> str:
+    return (
+        f"{counters.conversations_listed} conversations listed, {counters.conversations_read} read, "
+        f"{counters.conversations_unchanged} unchanged, {counters.conversations_failed} failed, "
+        f"{counters.messages_published} messages, {counters.messages_unavailable} unavailable, {counters.calls} calls"
+    )
 
 
 def runs_table(runs: list[Run], names: Mapping[str, str]) -> Table:
@@ -84,7 +102,7 @@ def runs_table(runs: list[Run], names: Mapping[str, str]) -> Table:
         c = run.counters
         started = f"{run.started_at:%Y-%m-%d %H:%M}" if run.started_at else "–"
         state = f"[{COLOURS.get(run.state, 'default')}]{run.state}[/]"
-        name = names.get(f"{run.platform}:{run.account_id}", run.account_id)
+        name = escape(names.get(f"{run.platform}:{run.account_id}", run.account_id))
         counts = (c.conversations_read, c.conversations_unchanged, c.conversations_failed, c.messages_published)
         table.add_row(run.run_id[:8], run.platform, name, state, started, *(f"{number:,}" for number in counts))
     return table

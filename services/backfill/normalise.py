@@ -1,7 +1,7 @@
-"""The Graph API's conversations and messages to events. Pure.
+"""The Graph API's messages to events. Pure.
 
-Shapes: developers.facebook.com/docs/graph-api/reference/conversation and .../reference/message, and for Instagram
-developers.facebook.com/docs/instagram-platform.
+Shapes: https://developers.facebook.com/docs/graph-api/reference/message, and for Instagram
+https://developers.facebook.com/docs/instagram-platform.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from services.backfill.listing import Listed
+from services.backfill.values import Json, identity, objects, read_time, text
 from shared.accounts import Account
 from shared.events import (
     Attachment,
@@ -18,60 +20,18 @@ from shared.events import (
     ConversationListedEvent,
     Direction,
     MessageEvent,
-    Participant,
     ReplyTo,
     Source,
+    compact,
     format_instant,
 )
-from shared.ids import ConversationKey, event_id, is_usable_id, message_id
+from shared.ids import ConversationKey, event_id, message_id
 
-Json = dict[str, Any]
-LISTING_FIELDS = "id,participants,updated_time,message_count"
 MESSAGE_FIELDS = (
     "id,created_time,from,to,message,sticker,reply_to,is_unsupported,story,"
     "attachments{id,mime_type,name,size,file_url,image_data,video_data,generic_template},"
     "shares{id,link,name,description,template}"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A conversation as the listing shows it. `participants` has both sides; `customer` is the one that is not ours."""
-
-    thread_id: str
-    customer: Participant
-    participants: tuple[Participant, ...]
-    updated_time: datetime | None
-    message_count: int | None
-
-
-def read_listed(item: Json, account: Account) -> Listed | str:
-    """A conversation of the listing, or the reason why it cannot be read."""
-    thread_id = item.get("id")
-    if not isinstance(thread_id, str):
-        return "the listing gives it no id"
-    participants = tuple(_participants(item.get("participants")))
-    ours = {account.account_id, account.page_id}
-    strangers = [p for p in participants if p.id not in ours]
-    customers = [p for p in strangers if account.name not in (p.name, p.username)] or strangers
-    if len(customers) != 1 or not is_usable_id(customers[0].id):
-        return f"{len(customers)} of its {len(participants)} participants could be the customer"
-    count = item.get("message_count")
-    return Listed(
-        thread_id,
-        customers[0],
-        participants,
-        read_time(item.get("updated_time")),
-        count if isinstance(count, int) else None,
-    )
-
-
-def read_time(value: object) -> datetime | None:
-    """Graph's `2021-07-23T09:50:48+0000`; None for anything that is not a time."""
-    try:
-        return datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,22 +70,25 @@ class Reading:
         )
 
     def message_event(self, item: Json, now: datetime) -> MessageEvent | None:
-        """None for what the platform does not show: Instagram gives only ids beyond the twenty newest."""
-        mid, sender, sent_at = item.get("id"), item.get("from"), read_time(item.get("created_time"))
-        if not isinstance(mid, str) or not mid or not isinstance(sender, dict) or sent_at is None:
+        """None for what the platform does not show: Instagram gives only ids beyond the twenty newest.
+
+        Source: https://developers.facebook.com/docs/messenger-platform/conversations.
+        """
+        mid, sender, sent_at = identity(item.get("id")), item.get("from"), read_time(item.get("created_time"))
+        if not mid or not isinstance(sender, dict) or not identity(sender.get("id")) or sent_at is None:
             return None
-        inbound = str(sender.get("id")) == self.listed.customer.id
+        inbound = identity(sender["id"]) == self.listed.customer.id
         own_id = message_id(self.account.platform, self.account.account_id, mid)
         return MessageEvent(
             event_id=event_id("message", own_id),
             message_id=own_id,
             mid=mid,
-            text=_text(item.get("message")),
+            text=text(item.get("message")),
             attachments=tuple(_attachments(item)),
             reply_to=_reply_to(item),
             is_unsupported=item.get("is_unsupported") is True,
-            sender_name=_text(sender.get("name")),
-            sender_username=_text(sender.get("username")),
+            sender_name=text(sender.get("name")),
+            sender_username=text(sender.get("username")),
             **self._common(Direction.INBOUND if inbound else Direction.OUTBOUND, sent_at, now),
         )
 
@@ -142,51 +105,41 @@ class Reading:
         }
 
 
-def _participants(value: object) -> Iterator[Participant]:
-    for item in _data(value):
-        if item.get("id"):
-            yield Participant(id=str(item["id"]), name=_text(item.get("name")), username=_text(item.get("username")))
-
-
 def _attachments(item: Json) -> Iterator[Attachment]:
-    for each in _data(item.get("attachments")):
+    for each in objects(item.get("attachments")):
         yield _attachment(each)
-    sticker = _text(item.get("sticker"))
+    sticker = text(item.get("sticker"))
     if sticker:
         yield Attachment(type="sticker", url=sticker)
-    for share in _data(item.get("shares")):
-        yield Attachment(type="share", url=_text(share.get("link")), title=_text(share.get("name")))
+    for share in objects(item.get("shares")):
+        more = compact({name: share.get(name) for name in ("description", "template")})
+        yield Attachment(type="share", url=text(share.get("link")), title=text(share.get("name")), payload=more)
     story = item.get("story")
     mention = story.get("mention") if isinstance(story, dict) else None
     if isinstance(mention, dict):
-        yield Attachment(type="story_mention", url=_text(mention.get("link")))
+        yield Attachment(type="story_mention", url=text(mention.get("link")))
 
 
 def _attachment(each: Json) -> Attachment:
-    template = each.get("generic_template")
+    """`unavailable` is one with nothing but a name, which is a notice then (European privacy rules)."""
+    title, template = text(each.get("name")), each.get("generic_template")
     if isinstance(template, dict):
-        return Attachment(type="template", url=_text(template.get("media_url")), title=_text(template.get("title")))
+        url, title = text(template.get("media_url")), text(template.get("title"))
+        return Attachment(type="template", url=url, title=title, payload=template)
     for kind in ("image", "video"):
         data = each.get(f"{kind}_data")
         if isinstance(data, dict):
-            return Attachment(type=kind, url=_text(data.get("url")), title=_text(each.get("name")))
-    family = (_text(each.get("mime_type")) or "").partition("/")[0]
-    kind = family if family in ("image", "video", "audio") else "file"
-    return Attachment(type=kind, url=_text(each.get("file_url")), title=_text(each.get("name")))
+            return Attachment(type=kind, url=text(data.get("url")), title=title)
+    url, mime_type = text(each.get("file_url")), text(each.get("mime_type"))
+    if not url and not mime_type:
+        return Attachment(type="unavailable", title=title)
+    family = (mime_type or "").partition("/")[0]
+    return Attachment(type=family if family in ("image", "video", "audio") else "file", url=url, title=title)
 
 
 def _reply_to(item: Json) -> ReplyTo | None:
     reply, story = item.get("reply_to"), item.get("story")
     answered = story.get("reply_to") if isinstance(story, dict) else None
     if isinstance(answered, dict):
-        return ReplyTo(story_id=_text(answered.get("id")), story_url=_text(answered.get("link")))
-    return ReplyTo(mid=_text(reply.get("mid"))) if isinstance(reply, dict) else None
-
-
-def _data(value: object) -> list[Json]:
-    data = value.get("data") if isinstance(value, dict) else value
-    return [each for each in data if isinstance(each, dict)] if isinstance(data, list) else []
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+        return ReplyTo(story_id=text(answered.get("id")), story_url=text(answered.get("link")))
+    return ReplyTo(mid=text(reply.get("mid"))) if isinstance(reply, dict) else None

@@ -15,7 +15,7 @@ PURE = {
     f"shared.{name}"
     for name in (
         "accounts", "contacts", "conversations", "deadletters", "events", "failures", "graph_errors",
-        "ids", "indexes", "pipelines", "routing", "runs",
+        "graph_usage", "ids", "indexes", "pipelines", "routing", "runs",
     )
 }  # fmt: skip
 PURE_MAY_IMPORT = {

@@ -1,0 +1,32 @@
+"""Values of the Graph API's bodies, which may be anything. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+Json = dict[str, Any]
+
+
+def read_time(value: object) -> datetime | None:
+    """Graph's `2021-07-23T09:50:48+0000`, in UTC; None for anything that is not a time with an offset."""
+    try:
+        parsed = datetime.fromisoformat(value) if isinstance(value, str) else None
+        return parsed.astimezone(UTC) if parsed and parsed.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def objects(value: object) -> list[Json]:
+    data = value.get("data") if isinstance(value, dict) else value
+    return [each for each in data if isinstance(each, dict)] if isinstance(data, list) else []
+
+
+def identity(value: object) -> str | None:
+    """Ids are strings, and numbers in old bodies."""
+    number = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if number else text(value)
+
+
+def text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
