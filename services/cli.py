@@ -7,8 +7,10 @@ import sys
 import typer
 from pydantic import ValidationError
 
+from services.analyzer.commands import analyzer, contacts_app, pipelines_app
 from services.backfill.commands import accounts_app, backfill_app
 from services.contracts import schema
+from services.demo.commands import demo
 from services.receiver.commands import receiver
 from services.setup import config, setup
 from services.simulator.commands import simulator
@@ -27,7 +29,11 @@ app = typer.Typer(
 )
 app.add_typer(accounts_app, name="accounts")
 app.add_typer(backfill_app, name="backfill")
+app.add_typer(contacts_app, name="contacts")
+app.add_typer(pipelines_app, name="pipelines")
+app.command()(demo)
 app.command()(receiver)
+app.command()(analyzer)
 app.command()(simulator)
 app.command()(setup)
 app.command()(schema)

@@ -1,0 +1,102 @@
+"""The analyzer's composition root."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+
+import structlog
+
+from services.analyzer.aggregate import Aggregate
+from services.analyzer.analyst import Analyst
+from services.analyzer.contacts import Contacts
+from services.analyzer.fallback import FallbackScorer
+from services.analyzer.intake import Intake, Parking
+from services.analyzer.marks import Timing
+from services.analyzer.outbox import Outbox
+from services.analyzer.placement import Placements
+from services.analyzer.pool import Pool
+from services.analyzer.queue import Queue
+from services.analyzer.resilient import ResilientAnalyst
+from services.analyzer.worker import Worker
+from shared.clock import utc_now
+from shared.failures import UnreachableError
+from shared.health import health_app, serve_health
+from shared.kafka import AIOKafkaProducer, KafkaError, Topics, open_consumer, open_producer
+from shared.metrics import AnalyzerMetrics
+from shared.mongo import Database, PyMongoError, open_database
+from shared.service import run_until
+from shared.settings import AnalyzerSettings
+
+GROUP = "analyzer"
+DRAIN_SECONDS = 5
+START_SECONDS = 10
+
+log = structlog.get_logger()
+
+
+async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
+    """Aggregates and analyses until `stop`. UnreachableError when a server or the topic is not there at the start."""
+    topics, metrics, changed = Topics(settings.topic_prefix), AnalyzerMetrics(), asyncio.Event()
+    timing, kafka = timing_of(settings), settings.kafka_bootstrap_servers
+    async with open_database(settings.mongo_url.get_secret_value()) as database:
+        owner = f"{socket.gethostname()}:{secrets.token_hex(4)}"
+        queue = Queue(database, owner, settings.lease_seconds, timing)
+        async with open_producer(kafka) as producer:
+            await _require_topic(producer, topics.message_events)
+            async with open_consumer(kafka, topics.message_events, f"{topics.prefix}{GROUP}") as consumer:
+                parking = Parking(producer, topics, metrics)
+                intake = Intake(consumer, Aggregate(database, timing), parking, changed, utc_now, metrics)
+                worker = compose_worker(settings, database, producer, metrics)
+                pool = Pool(queue, worker.work, settings.analysis_parallelism, changed, metrics)
+                health = health_app(metrics, lambda: _answers(database))
+                log.info("analyzer_started", owner=owner)
+                works = intake.run(stop), pool.run(stop), serve_health(health, settings.metrics_port, stop)
+                drained = await run_until(stop, DRAIN_SECONDS, *works)
+        await queue.release_all()  # only now: nothing of this process is on its way to the topic any more
+        log.info("analyzer_stopped", drained=drained)
+
+
+def timing_of(settings: AnalyzerSettings) -> Timing:
+    seconds = settings.quiet_seconds, settings.max_wait_seconds, settings.backfill_hold_seconds
+    return Timing(*(round(each * 1000) for each in seconds))
+
+
+def compose_worker(
+    settings: AnalyzerSettings, database: Database, producer: AIOKafkaProducer, metrics: AnalyzerMetrics
+) -> Worker:
+    contacts = Contacts(database.contacts)
+    outbox = Outbox(producer, Topics(settings.topic_prefix), contacts, database.activities, metrics)
+    placements = Placements(database)
+    return Worker(database.messages, contacts, outbox, placements, compose_analyst(settings), utc_now, metrics)
+
+
+def compose_analyst(settings: AnalyzerSettings) -> Analyst:
+    """Gemini where there are keys, with the fallback scorer behind it; else the fallback scorer alone."""
+    fallback = FallbackScorer()
+    keys = [key.get_secret_value() for key in settings.gemini_api_keys]
+    if not keys:
+        return fallback
+    # Google's client takes half a second and 50 MB: only who has keys pays for it, not every command.
+    from services.analyzer.gemini import GeminiAnalyst  # noqa: PLC0415
+
+    gemini = GeminiAnalyst(keys, settings.gemini_models, settings.gemini_endpoint, settings.gemini_deadline_seconds)
+    return ResilientAnalyst(gemini, fallback)
+
+
+async def _require_topic(producer: AIOKafkaProducer, topic: str) -> None:
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            await producer.partitions_for(topic)
+    except (TimeoutError, KafkaError) as error:
+        raise UnreachableError(f"the topic {topic} is not there; run `leadstream setup`") from error
+
+
+async def _answers(database: Database) -> bool:
+    try:
+        async with asyncio.timeout(2):
+            await database.client.admin.command("ping")
+    except (TimeoutError, PyMongoError):
+        return False
+    return True
