@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from shared.routing import route
-
 from services.analyzer.conversation import Conversation
 from services.analyzer.details import find_details
 from services.analyzer.names import best_name
@@ -16,6 +14,7 @@ from shared.contacts import Activity, Analysis, AnalysisSource, Contact, LeadSta
 from shared.conversations import StoredMessage
 from shared.events import Direction
 from shared.pipelines import Mode, Pipeline
+from shared.routing import route
 
 NOTHING_LEFT = Verdict(
     summary="Nothing that was said in this conversation is left to read.",
