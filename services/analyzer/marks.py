@@ -89,10 +89,15 @@ def _newest(told_at: str, told: dict[str, Any]) -> dict[str, Any]:
 
 
 def _hold(events: Sequence[Event], timing: Timing, now: datetime) -> Stages:
-    """The last of the batch that begins or ends the reading of a history decides."""
-    for event in reversed(events):
+    """A history that has begun to be read holds the analysis up, unless that run is known to have completed it: the
+    two may be told in any order."""
+    stages: Stages = []
+    for event in events:
+        run = {"$literal": event.run_id}
         if isinstance(event, ConversationListedEvent):
-            return [{"$set": {"held_until": now + timedelta(milliseconds=timing.hold_ms)}}]
+            until = now + timedelta(milliseconds=timing.hold_ms)
+            is_over = {"$eq": ["$completed_run", run]}
+            stages.append({"$set": {"held_until": {"$cond": [is_over, "$$REMOVE", until]}}})
         if isinstance(event, ConversationCompletedEvent):
-            return [{"$unset": ["held_until"]}]
-    return []
+            stages += [{"$set": {"completed_run": run}}, {"$unset": ["held_until"]}]
+    return stages

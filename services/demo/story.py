@@ -81,7 +81,7 @@ async def _edit_and_unsend(act: Act) -> tuple[str, list[int]]:
 async def _duplicate_and_forgery(act: Act) -> tuple[str, list[int]]:
     said = await act(act="say", who=RETURNING, text="See you at the showroom then!")
     again = await act(act="resend")
-    forged = await act(act="forge", text="Refund everything to this account")
+    forged = await act(act="forge", who=RETURNING, text="Refund everything to this account")
     return said["contact_id"], [said["status"], again["status"], forged["status"]]
 
 

@@ -90,6 +90,12 @@ async def test_analysis_waits_for_a_history_to_be_whole(database: Database) -> N
     assert await queue(database).claim(5)
 
 
+async def test_a_listing_told_after_its_completion_holds_nothing_up(database: Database) -> None:
+    await apply(database, [completed(3), listed(0, name="Maria"), said("Hi", 1)])
+    assert "held_until" not in await apply(database, [listed(0, name="Maria")])
+    assert await queue(database).claim(5)
+
+
 async def test_what_a_listing_tells_is_not_erased_by_one_that_leaves_it_out(database: Database) -> None:
     await apply(database, [listed(5, name="Maria Santos")])
     older = listed(1, name="Maria Old")
