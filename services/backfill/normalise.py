@@ -126,10 +126,11 @@ def _attachment(each: Json) -> Attachment:
     if isinstance(template, dict):
         url, title = text(template.get("media_url")), text(template.get("title"))
         return Attachment(type="template", url=url, title=title, payload=template)
-    for kind in ("image", "video"):
+    for kind in ("video", "image"):  # a video has both: the picture is its preview
         data = each.get(f"{kind}_data")
         if isinstance(data, dict):
-            return Attachment(type=kind, url=text(data.get("url")), title=title)
+            shown = "sticker" if data.get("render_as_sticker") is True else kind
+            return Attachment(type=shown, url=text(data.get("url")), title=title)
     url, mime_type = text(each.get("file_url")), text(each.get("mime_type"))
     if not url and not mime_type:
         return Attachment(type="unavailable", title=title)

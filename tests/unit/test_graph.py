@@ -1,0 +1,274 @@
+"""The Graph client against a server that errs as the real one does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from shared.crypto import appsecret_proof
+from shared.graph import GraphClient, Page
+from shared.graph_errors import ErrorKind, GraphError
+from shared.throttle import Throttle
+from tests.support.waiting import eventually
+from tests.unit.backfill.fake_graph import TOKEN, Answer, answering, error, ok, serving
+
+PAYLOADS = Path(__file__).parent / "payloads" / "graph"
+
+
+def load(name: str) -> Any:
+    return json.loads((PAYLOADS / f"{name}.json").read_text())
+
+
+def page(*ids: str, after: str | None = None) -> dict[str, Any]:
+    """A page as Graph makes one; with `after` its `next` repeats our parameters and shows the token."""
+    body: dict[str, Any] = {"data": [{"id": each} for each in ids]}
+    if after:
+        address = f"https://graph.facebook.com/v26.0/1/e?access_token={TOKEN}&fields=id&limit=25&path=x&after={after}"
+        body["paging"] = {"cursors": {"before": "b", "after": after}, "next": address}
+    return body
+
+
+async def ids_of(client: GraphClient, limit: int = 100) -> list[str] | GraphError:
+    found: list[str] = []
+    async for each in client.pages("1/e", limit, {"fields": "id"}):
+        if isinstance(each, GraphError):
+            return each
+        found += [item["id"] for item in each.items]
+    return found
+
+
+async def kind_of(client: GraphClient) -> ErrorKind | None:
+    answer = await client.get("1", {})
+    return answer.kind if isinstance(answer, GraphError) else None
+
+
+async def test_the_token_goes_into_the_header_and_nowhere_else() -> None:
+    async with answering(ok(page("1"))) as (graph, client):
+        client.app_secret = "app-secret"
+        assert await ids_of(client) == ["1"]
+        (request,) = graph.requests
+    assert request.path == "/v26.0/1/e"
+    assert request.headers["Authorization"] == f"Bearer {TOKEN}"
+    proof = appsecret_proof("app-secret", TOKEN)
+    assert dict(request.query) == {"fields": "id", "limit": "100", "appsecret_proof": proof}
+    assert TOKEN not in str(request.url)
+    assert TOKEN not in repr(client)
+    assert "app-secret" not in repr(client)
+
+
+async def test_paging_ends_only_where_there_is_no_next() -> None:
+    last = load("derived_last_page_without_next")
+    async with answering(ok(page("1", after="c1")), ok(page(after="c2")), ok(last)) as (graph, client):
+        assert await ids_of(client, limit=2) == ["1", "t_1"]
+    common = {"fields": "id", "limit": "2"}
+    assert graph.queries == [common, common | {"after": "c1"}, common | {"after": "c2"}]
+    assert client.calls == 3
+
+
+async def test_paging_without_cursors_follows_what_next_says_less_its_token() -> None:
+    first = load("restfb687_messages_time_paging")["messages"]
+    async with answering(ok(first), ok(page())) as (graph, client):
+        assert await ids_of(client) == ["m_mid.1488447453538:e313cc8368"]
+    opaque = {"until": "1476721922", "__paging_token": "MASKED"}
+    assert graph.queries[1] == {"fields": "id", "limit": "100", **opaque}
+
+
+async def test_a_page_that_leads_to_itself_is_a_refusal_and_not_a_circle() -> None:
+    async with answering(ok(page("1", after="c1"))) as (graph, client):
+        assert isinstance(await ids_of(client), GraphError)
+    assert len(graph.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"data": None}, {"data": {"id": "1"}}, {"success": True}, {"data": [], "paging": "x"}]
+)
+async def test_a_body_without_a_list_is_a_refusal_and_not_an_empty_page(body: object) -> None:
+    async with answering(ok(body)) as (_, client):
+        assert isinstance(await ids_of(client), GraphError)
+
+
+@pytest.mark.parametrize(
+    ("paging", "following"),
+    [
+        ({"next": "http://["}, {}),
+        ({"next": 5}, {}),
+        ({"next": "x?a=1", "cursors": []}, {"a": "1"}),
+        ({"next": "x?a=1", "cursors": {"after": None}}, {"a": "1"}),
+        ({"next": "", "cursors": {"after": "c"}}, None),
+        (None, None),
+        ([], None),
+    ],
+)
+async def test_odd_paging_is_read_without_an_exception(paging: object, following: dict[str, str] | None) -> None:
+    async with answering(ok({"data": [None, {"id": "1"}], "paging": paging})) as (_, client):
+        first = await anext(client.pages("1/e", 25, {"after": "x"}))
+    if following == {}:
+        assert isinstance(first, GraphError), "the same request again"
+    else:
+        assert first == Page([{}, {"id": "1"}], following)
+
+
+async def test_too_much_data_halves_the_page_down_to_one_item() -> None:
+    reduce = error(1, 99)
+    async with answering(reduce, reduce, ok(page("1", after="c1")), ok(page("2"))) as (graph, client):
+        assert await ids_of(client) == ["1", "2"]
+    assert [query["limit"] for query in graph.queries] == ["100", "50", "25", "25"]
+    async with answering(reduce) as (graph, client):
+        assert isinstance(await ids_of(client, limit=5), GraphError)
+    assert [query["limit"] for query in graph.queries] == ["5", "2", "1"]
+
+
+TRANSIENT: dict[str, Answer] = {
+    "HTML": (502, b"<html>Sorry, something went wrong.</html>", {}),
+    "truncated JSON": (200, b'{"data":[{"id":"1"', {}),
+    "a truncated body": (200, b'{"data":[]}', {"Content-Length": "5000"}),
+    "nothing": (200, b"", {}),
+    "a list": (200, [], {}),
+    "an error in a 200": (200, {"error": {"code": 2, "is_transient": True}}, {}),
+    "an error without a code": (500, {"error": "?"}, {}),
+    "the old form": (400, {"error_type": "OAuthException", "code": 400, "error_message": "?"}, {}),
+    "code 2": error(2),
+    "a reset": (0, b"", {}),
+    "a redirect": (302, b"", {"Location": "http://127.0.0.1:1/"}),
+    "invalid UTF-8": (200, b'{"data":["\xff"]}', {}),
+}
+
+
+@pytest.mark.parametrize("name", TRANSIENT)
+async def test_what_passes_is_tried_again(name: str) -> None:
+    async with answering(TRANSIENT[name], TRANSIENT[name], ok(page("1"))) as (graph, client):
+        assert await ids_of(client) == ["1"]
+    assert len(graph.requests) == 3
+    assert client.calls == len(graph.naps) + 1
+    assert all(0 <= seconds <= 2 for seconds in graph.naps)
+
+
+async def test_an_answer_that_does_not_come_is_tried_again() -> None:
+    never = asyncio.Event()
+
+    async def respond(_request: web.Request) -> Answer:
+        if client.calls == 1:
+            await never.wait()
+        return ok(page("1"))
+
+    async with serving(respond) as (_, client):
+        client.timeout_seconds = 0.1
+        assert await ids_of(client) == ["1"]
+        never.set()
+    assert client.calls == 2
+
+
+async def test_nobody_there_is_a_value_as_well() -> None:
+    async with answering(ok({})) as (_, client):
+        client.base_url, client.deadline_seconds = "http://127.0.0.1:1", 0
+        assert await kind_of(client) is ErrorKind.TRANSIENT
+
+
+async def test_backing_off_ends_at_the_deadline() -> None:
+    async with answering(error(2)) as (graph, client):
+        assert await kind_of(client) is ErrorKind.TRANSIENT
+    assert client.deadline_seconds <= sum(graph.naps) <= client.deadline_seconds + 30
+
+
+@pytest.mark.parametrize("refusal", [error(190, 463), error(10), error(3), error(368), error(613, 2018338), error(100)])
+async def test_what_cannot_work_is_asked_once(refusal: Answer) -> None:
+    async with answering(refusal) as (graph, client):
+        answer = await client.get("1", {})
+    assert isinstance(answer, GraphError)
+    assert TOKEN not in repr(answer)
+    assert (len(graph.requests), graph.naps) == (1, [])
+
+
+async def test_throttling_is_waited_out_as_long_as_the_platform_says() -> None:
+    header = load("headers_usage_throttled_doc")["x-business-use-case-usage"]
+    throttled = error(80006, **{"X-Business-Use-Case-Usage": header})
+    async with answering(throttled, ok({})) as (graph, client):
+        assert await kind_of(client) is None
+    assert graph.naps == [19 * 60]
+
+
+async def test_throttling_without_a_time_is_waited_out_from_a_minute_to_an_hour() -> None:
+    async with answering(*[error(4)] * 8, ok({}), error(4), ok({})) as (graph, client):
+        assert await kind_of(client) is None
+        assert graph.naps == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+        assert await kind_of(client) is None
+        assert graph.naps[8:] == [60]
+
+
+async def test_nobody_calls_while_one_of_them_waits_out_throttling() -> None:
+    over, waits = asyncio.Event(), list[float]()
+
+    async def sleep(_seconds: float) -> None:
+        await over.wait()
+
+    async def waiting() -> list[float]:
+        return waits
+
+    async with answering(error(4), ok({})) as (graph, client):
+        client.throttle = Throttle(waits.append, sleep)
+        first = asyncio.create_task(client.get("1", {}))
+        await eventually(waiting, bool)
+        others = [asyncio.create_task(client.get("2", {})) for _ in range(5)]
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert client.calls == len(graph.requests) == 1
+        over.set()
+        assert await asyncio.gather(first, *others) == [{}] * 6
+    assert waits == [60]
+    assert client.calls == 7
+
+
+async def test_those_who_are_throttled_together_wait_once() -> None:
+    together, over = asyncio.Barrier(5), asyncio.Event()
+    refused, waits = list[float | None](), list[float]()
+
+    async def respond(_request: web.Request) -> Answer:
+        if over.is_set():
+            return ok({})
+        await together.wait()
+        return error(17)
+
+    async def sleep(_seconds: float) -> None:
+        await over.wait()
+
+    class Heard(Throttle):
+        async def wait_out(self, retry_after_seconds: float | None) -> None:
+            refused.append(retry_after_seconds)
+            await super().wait_out(retry_after_seconds)
+
+    async def count() -> int:
+        return len(refused)
+
+    async with serving(respond) as (_, client):
+        client.throttle = Heard(waits.append, sleep)
+        tasks = [asyncio.create_task(client.get("1", {})) for _ in range(5)]
+        await eventually(count, lambda number: number == 5)
+        over.set()
+        assert await asyncio.gather(*tasks) == [{}] * 5
+    assert waits == [60]
+
+
+async def test_a_wait_that_is_cancelled_opens_the_gate() -> None:
+    async def sleep(_seconds: float) -> None:
+        await asyncio.Event().wait()
+
+    throttle = Throttle(sleep=sleep)
+    waiting = asyncio.create_task(throttle.wait_out(None))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await throttle.opened()
+
+
+async def test_a_wait_that_is_asked_for_is_kept_up_to_the_deadline() -> None:
+    async with answering((503, b"", {"Retry-After": "7"}), (503, b"", {"Retry-After": "9000"}), ok({})) as (
+        graph,
+        client,
+    ):
+        assert await kind_of(client) is None
+    assert graph.naps == [7, 300]
