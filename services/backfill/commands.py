@@ -109,6 +109,8 @@ def run(
     except WrongKeysError as error:
         _fail(str(error))
     for outcome in outcomes:
+        if console.is_terminal and isinstance(outcome, Run) and outcome.state is RunState.COMPLETED:
+            continue  # the live table stands there and says as much
         console.print(summary(outcome) if isinstance(outcome, Run) else outcome, soft_wrap=True, markup=False)
     runs = [outcome for outcome in outcomes if isinstance(outcome, Run)]
     if as_json:

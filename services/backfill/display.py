@@ -46,9 +46,13 @@ async def _print_lines(console: Console, crawls: list[Crawl]) -> None:
 
 
 def live_table(crawls: list[Crawl]) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for _ in range(5):
-        table.add_column(no_wrap=True)
+    """Fits into eighty columns."""
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("account", no_wrap=True, overflow="ellipsis", max_width=28)
+    table.add_column("")
+    for column in ("conversations", "messages", "not shown", "calls"):
+        table.add_column(column, no_wrap=True, justify="right")
+    table.add_column("")
     for crawl in crawls:
         table.add_row(*_row(crawl))
     return table
@@ -58,13 +62,15 @@ def _row(crawl: Crawl) -> list[RenderableType]:
     counters = crawl.tally.counters
     done = counters.conversations_read + counters.conversations_unchanged + counters.conversations_failed
     total = counters.conversations_listed
-    failed = f"  [red]{counters.conversations_failed} failed[/]" if counters.conversations_failed else ""
+    failed = f" [red]{counters.conversations_failed} failed[/]" if counters.conversations_failed else ""
     return [
-        f"  {escape(crawl.account.name)} ({crawl.account.platform})",
-        ProgressBar(total=max(total, 1), completed=done, width=24),
-        f"{done}/{total}{'' if crawl.tally.listing_is_complete else '+'} conversations",
-        f"{counters.messages_published:,} messages",
-        f"{crawl.client.calls} calls[yellow]{throttle(crawl)}[/]{failed}",
+        f"{crawl.account.platform.value.capitalize()} {escape(crawl.account.name)}",
+        ProgressBar(total=max(total, 1), completed=done, width=8),
+        f"{done}/{total}{'' if crawl.tally.listing_is_complete else '+'}",
+        f"{counters.messages_published:,}",
+        f"{counters.messages_unavailable:,}",
+        f"{crawl.client.calls:,}",
+        f"[yellow]{throttle(crawl).removeprefix(', ')}[/]{failed}",
     ]
 
 

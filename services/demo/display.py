@@ -23,7 +23,7 @@ COLOURS = {Band.COLD: "blue", Band.WARM: "yellow", Band.HOT: "dark_orange", Band
 def score_bar(score: int) -> Text:
     """The number and five cells: readable without colour."""
     filled = -(-score * BAR_CELLS // 100)
-    return Text(f"{score:>3} {'█' * filled}{'░' * (BAR_CELLS - filled)}", style=COLOURS[band(score)])
+    return Text(f"{score:>3} {'■' * filled}{'□' * (BAR_CELLS - filled)}", style=COLOURS[band(score)])
 
 
 def ago(then: datetime | None, now: datetime) -> str:
@@ -32,21 +32,25 @@ def ago(then: datetime | None, now: datetime) -> str:
     seconds = max(0, int((now - then).total_seconds()))
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return "just now"
+            return f"{seconds // size} {unit}"
+    return "now"
 
 
 def contacts_table(contacts: Sequence[Contact], now: datetime) -> RenderableType:
-    ranked = sorted(contacts, key=lambda c: (-(c.analysis.lead_score if c.analysis else 0), c.name.full))
+    newest = sorted(contacts, key=lambda each: each.last_message_at or each.created_at, reverse=True)
     table = Table(
-        title=f"{len(contacts)} contacts", title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0)
+        title=f"{len(contacts)} contacts, the newest first",
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        padding=(0, 1, 0, 0),
     )
     table.add_column("name", header_style="dim", no_wrap=True, overflow="ellipsis", width=NAME_CELLS)
     for column in ("platform", "score", "status", "stage", "source", "last\nmessage"):
         table.add_column(column, header_style="dim", no_wrap=True)
-    for contact in ranked[:SHOWN]:
+    for contact in newest[:SHOWN]:
         table.add_row(*_row(contact, now))
-    more = len(ranked) - SHOWN
+    more = len(newest) - SHOWN
     return Group(table, Text(f"… and {more} more" if more > 0 else "", style="dim"), _stages(contacts))
 
 
