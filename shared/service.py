@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -11,6 +13,11 @@ import uvloop
 
 from shared.logging import configure_logging
 from shared.settings import Settings
+
+DRAIN_LIMIT_SECONDS = 9.0
+"""After a signal: a supervisor kills after 10 s, and what is not acknowledged by then is not lost but done again."""
+THREADS_LIMIT_SECONDS = 1.0
+"""After all is done."""
 
 Main = Callable[[asyncio.Event], Awaitable[None]]
 
@@ -31,15 +38,31 @@ async def run_until(stop: asyncio.Event, grace_seconds: float, *works: Coroutine
     return True
 
 
+def _exit_in(seconds: float, status: int) -> None:
+    """Ends the process then, whatever its threads wait for: a model, a server that is away."""
+    watchdog = threading.Timer(seconds, os._exit, (status,))
+    watchdog.daemon = True
+    watchdog.start()
+
+
 def run_service(settings: Settings, main: Main) -> None:
-    """Runs `main(stop)` on uvloop. `stop` is set on SIGTERM and SIGINT: finish what is begun, then return."""
+    """Runs `main(stop)` on uvloop. `stop` is set on SIGTERM and SIGINT: finish what is begun, then return.
+
+    The process ends within 10 s of that in any case, with status 1 where `main` had not returned.
+    """
     configure_logging(settings.log_level, as_json=settings.log_json)
 
     async def run() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            stop.set()
+            _exit_in(DRAIN_LIMIT_SECONDS, 1)
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, end)
         await main(stop)
+        _exit_in(THREADS_LIMIT_SECONDS, 0)
 
     uvloop.run(run())

@@ -25,7 +25,7 @@ from shared.failures import UnreachableError
 from shared.health import health_app, serve_health
 from shared.kafka import AIOKafkaProducer, KafkaError, Topics, open_consumer, open_producer
 from shared.metrics import AnalyzerMetrics
-from shared.mongo import Database, PyMongoError, open_database
+from shared.mongo import ConnectionFailure, Database, PyMongoError, open_database
 from shared.service import run_until
 from shared.settings import AnalyzerSettings
 
@@ -54,7 +54,7 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
                 log.info("analyzer_started", owner=owner)
                 works = intake.run(stop), pool.run(stop), serve_health(health, settings.metrics_port, stop)
                 drained = await run_until(stop, DRAIN_SECONDS, *works)
-        await queue.release_all()  # only now: nothing of this process is on its way to the topic any more
+        await _release(queue)  # only now: nothing of this process is on its way to the topic any more
         log.info("analyzer_stopped", drained=drained)
 
 
@@ -91,6 +91,15 @@ async def _require_topic(producer: AIOKafkaProducer, topic: str) -> None:
             await producer.partitions_for(topic)
     except (TimeoutError, KafkaError) as error:
         raise UnreachableError(f"the topic {topic} is not there; run `leadstream setup`") from error
+
+
+async def _release(queue: Queue) -> None:
+    """A lease that cannot be given back runs out by itself."""
+    try:
+        async with asyncio.timeout(1):
+            await queue.release_all()
+    except (TimeoutError, ConnectionFailure) as error:
+        log.warning("leases_left", error=type(error).__name__)
 
 
 async def _answers(database: Database) -> bool:

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import defaultdict
 
-from shared.conversations import fold_all
+import pytest
+
+from services.analyzer.transcript import build_transcript, fingerprint
+from shared.conversations import StoredMessage, fold_all
 from shared.events import Event
 from shared.ids import ConversationKey
 from shared.mongo import Database
 from tests.conftest import Stack, Start
-from tests.support.outcome import assert_versions_are_whole, customers, messages, published, settled, story
+from tests.support.making import MARIA
+from tests.support.outcome import assert_versions_are_whole, contacts, customers, messages, published, settled, story
 from tests.support.processes import Leadstream
+from tests.support.servers import run_script
 from tests.support.topics import publish_events
 from tests.support.waiting import eventually
 
@@ -29,11 +35,25 @@ def told(everyone: list[ConversationKey]) -> list[Event]:
 
 
 async def assert_nothing_is_missing(stack: Stack, database: Database, events: list[Event]) -> None:
+    """Waits until every message is stored and every contact's analysis is of all of them; then counts versions."""
     expected = fold_all(events)
-    found = await settled(database, len({message.conversation for message in expected.values()}))
-    assert set(found) == {message.conversation for message in expected.values()}
-    assert await messages(database) == expected
-    assert_versions_are_whole(await published(stack), found)
+    await eventually(lambda: messages(database), lambda found: found == expected)
+
+    async def read() -> dict[str, str]:
+        found = await contacts(database)
+        return {key: contact.analysis.fingerprint for key, contact in found.items() if contact.analysis}
+
+    await eventually(read, lambda found: found == contents(expected))
+    assert_versions_are_whole(await published(stack), await settled(database, len(contents(expected))))
+
+
+def contents(stored: dict[str, StoredMessage]) -> dict[str, str]:
+    """Of each conversation, the fingerprint of what it says."""
+    of: dict[str, list[StoredMessage]] = defaultdict(list)
+    for message in stored.values():
+        of[message.conversation].append(message)
+    transcripts = {key: build_transcript(of[key][0].platform, of[key]) for key in of}
+    return {key: fingerprint(transcript) for key, transcript in transcripts.items() if transcript}
 
 
 async def looked(process: Leadstream, number: int) -> None:
@@ -90,5 +110,63 @@ async def test_sigterm_while_the_broker_is_away(stack: Stack, database: Database
         assert process.terminate(10) == 0
     finally:
         await asyncio.to_thread(stack.servers.start_kafka)
+    leadstream("analyzer")
+    await assert_nothing_is_missing(stack, database, events)
+
+
+async def test_sigterm_during_a_model_call(stack: Stack, database: Database, leadstream: Start) -> None:
+    asked = asyncio.Event()
+
+    async def never_answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    model = await asyncio.start_server(never_answers, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{model.sockets[0].getsockname()[1]}"
+    settings = {"LEADSTREAM_GEMINI_API_KEYS": "key", "LEADSTREAM_GEMINI_ENDPOINT": address}
+    process = leadstream(
+        "analyzer", LEADSTREAM_LEASE_SECONDS="600", LEADSTREAM_GEMINI_DEADLINE_SECONDS="60", **settings
+    )
+    await publish_events(stack.kafka, stack.topics.message_events, story(MARIA))
+    async with asyncio.timeout(60):
+        await asked.wait()
+    try:
+        assert await asyncio.to_thread(process.terminate, 10) == 0
+    finally:
+        model.close()
+    leadstream("analyzer")
+    await assert_nothing_is_missing(stack, database, story(MARIA))
+
+
+async def test_the_database_goes_away_and_comes_back(stack: Stack, database: Database, leadstream: Start) -> None:
+    if stack.servers.folder is None:
+        pytest.skip("only the local servers can be taken away one by one")
+    events = told(customers(40))
+    process = leadstream("analyzer")
+    await publish_events(stack.kafka, stack.topics.message_events, events[:200])
+    await looked(process, 3)
+    mongo = ("--only", "mongo", "--dir", str(stack.servers.folder))
+    await asyncio.to_thread(run_script, "down", *mongo)
+    await publish_events(stack.kafka, stack.topics.message_events, events[200:])
+    await asyncio.to_thread(process.wait_for, "server_away")
+    await asyncio.to_thread(run_script, "up", *mongo)
+    await assert_nothing_is_missing(stack, database, events)
+    assert process.terminate(10) == 0
+
+
+async def test_sigterm_while_the_database_is_away(stack: Stack, database: Database, leadstream: Start) -> None:
+    if stack.servers.folder is None:
+        pytest.skip("only the local servers can be taken away one by one")
+    events = told(customers(40))
+    process = leadstream("analyzer")
+    await publish_events(stack.kafka, stack.topics.message_events, events)
+    await looked(process, 3)
+    mongo = ("--only", "mongo", "--dir", str(stack.servers.folder))
+    await asyncio.to_thread(run_script, "down", *mongo)
+    try:
+        assert process.terminate(10) in {0, 1}
+    finally:
+        await asyncio.to_thread(run_script, "up", *mongo)
     leadstream("analyzer")
     await assert_nothing_is_missing(stack, database, events)
