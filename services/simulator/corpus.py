@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import base64
+import math
 import random
-import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from importlib.resources import files
-from typing import Any
 
-from services.simulator.people import PLACES, PRODUCTS, SLOTS_OF_TIME, Person, people
+from services.simulator.identifiers import new_message_id, new_thread_id
+from services.simulator.people import Person, people
+from services.simulator.script import LANGUAGES, Beat, Teller, catalogue
 from shared.ids import Platform
 
 SHOP = "Casa Aurora Home"
 PAGE_ID = "371000000000001"
 INSTAGRAM_ID = "17841400000000001"
-MESSENGER_LENGTHS, INSTAGRAM_LENGTHS = (14, 46), (8, 28)
-ATTACHMENTS = {"image": "image/jpeg", "file": "application/pdf", "voice": "audio/mp4", "video": "video/mp4"}
+LONGEST = {Platform.MESSENGER: 87, Platform.INSTAGRAM: 43}
+MOST_OTHERS = {Platform.MESSENGER: 64, Platform.INSTAGRAM: 40}
+STORY_LINES = 45
+"""What is longer than one and a half of it is told as several stories of a customer who comes back."""
+
+PLACES = "Quezon City|Makati|Taguig|Pasig|Mandaluyong|Parañaque|Marikina|Cainta|Bacoor|Antipolo|Las Piñas".split("|")
+BRANCHES, AGENTS = ("Shaw Boulevard", "Banawe", "Alabang"), ("Liza", "Mark", "Joy")
+DAYS = ("Friday", "Saturday", "Monday", "Wednesday")
+
+HOUR, DAY = 3_600.0, 86_400.0
+PAUSES = {
+    "opening": (0.0, 0.0), "brief": (0.0, 0.0), "question": (0.05 * HOUR, 9 * HOUR), "filler": (20.0, 0.2 * HOUR),
+    "followup": (1 * DAY, 4 * DAY), "after": (1 * DAY, 3 * DAY), "ghost": (1 * DAY, 2 * DAY),
+    "returning": (8 * DAY, 16 * DAY),
+}  # fmt: skip
+"""Seconds before the first line of an episode, at least and at most, by its phase."""
+OTHER_PAUSE = (0.5 * HOUR, 1 * DAY)
+REACH_SECONDS = 90 * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +49,7 @@ class Account:
 
 @dataclass(slots=True)
 class Message:
-    """`at` has milliseconds, as the webhook tells them. `attachment` is image, file, voice, video or sticker."""
+    """`at` has milliseconds, as the webhook tells them. `attachment` is a key of `nodes.ATTACHMENTS` or a sticker."""
 
     id: str
     at: datetime
@@ -43,13 +59,14 @@ class Message:
     pressed: bool = False
     deleted: bool = False
     edits: int = 0
+    reaction: str | None = None
 
 
 @dataclass(slots=True)
 class Conversation:
     thread_id: str
     customer: Person
-    messages: list[Message] = field(default_factory=list)  # oldest first
+    messages: list[Message] = field(default_factory=list)  # oldest first, no two in one millisecond
 
 
 @dataclass(slots=True)
@@ -58,116 +75,97 @@ class Corpus:
     conversations: dict[str, list[Conversation]]  # by account id
 
 
-def generate(seed: int, now: datetime, messenger: int = 59, instagram: int = 25) -> Corpus:
-    """So many conversations of each account, of which the longest have 87 and 43 messages, in ninety days."""
+def generate(seed: int, now: datetime, messenger: int = 59, instagram: int = 25, messages: int | None = None) -> Corpus:
+    """So many conversations of each account in the ninety days before `now`, of which the first is the longest.
+
+    `messages` gives every conversation exactly so many, however far back they then reach, instead of what its arc
+    comes to.
+    """
     rng = random.Random(f"leadstream-{seed}")  # noqa: S311
-    token = base64.b32encode(rng.randbytes(50)).decode().rstrip("=")
+    token = "EAAG" + base64.b32encode(rng.randbytes(50)).decode().rstrip("=")
     accounts = [
-        Account(Platform.MESSENGER, PAGE_ID, PAGE_ID, SHOP, "casaaurorahome", f"EAAG{token}"),
-        Account(Platform.INSTAGRAM, INSTAGRAM_ID, PAGE_ID, SHOP, "casaaurora.home", f"EAAG{token}"),
+        Account(Platform.MESSENGER, PAGE_ID, PAGE_ID, SHOP, "casaaurorahome", token),
+        Account(Platform.INSTAGRAM, INSTAGRAM_ID, PAGE_ID, SHOP, "casaaurora.home", token),
     ]
-    scenarios = Scenarios.load()
-    lengths = [
-        [87, *_lengths(rng, messenger - 1, MESSENGER_LENGTHS)],
-        [43, *_lengths(rng, instagram - 1, INSTAGRAM_LENGTHS)],
-    ]
-    crowd = people(rng, messenger + instagram)
-    conversations = {}
-    for account, of_account in zip(accounts, lengths, strict=True):
-        made = [_converse(rng, account, next(crowd), scenarios, length, now) for length in of_account]
-        conversations[account.id] = made
+    crowd, conversations = people(rng), {}
+    for account, number in zip(accounts, (messenger, instagram), strict=True):
+        lengths = [messages or LONGEST[account.platform], *[messages] * (number - 1)][:number]
+        conversations[account.id] = [_converse(rng, account, next(crowd), length, now) for length in lengths]
     return Corpus(accounts, conversations)
 
 
-def _lengths(rng: random.Random, number: int, bounds: tuple[int, int]) -> list[int]:
-    return [rng.randint(*bounds) for _ in range(number)]
-
-
-@dataclass(frozen=True, slots=True)
-class Scenarios:
-    """Openings, middles and endings by language."""
-
-    parts: dict[str, list[dict[str, Any]]]
-
-    @classmethod
-    def load(cls) -> Scenarios:
-        return cls(tomllib.loads(files("services.simulator").joinpath("scenarios.toml").read_text()))
-
-    def lines(self, rng: random.Random, language: str, length: int) -> list[str]:
-        """An opening, as many middles as fit and an ending: exactly `length` lines, cut in the middles."""
-        opening, ending = (rng.choice(self._of(part, language))["lines"] for part in ("opening", "ending"))
-        middles: list[str] = []
-        while len(middles) < length:
-            for middle in rng.sample(self._of("middle", language), len(self._of("middle", language))):
-                middles += middle["lines"]
-        if length < len(opening) + len(ending):
-            return [*opening, *ending][:length]
-        return [*opening, *middles[: length - len(opening) - len(ending)], *ending]
-
-    def _of(self, part: str, language: str) -> Sequence[dict[str, Any]]:
-        return [scenario for scenario in self.parts[part] if scenario["language"] == language]
-
-
 def _converse(
-    rng: random.Random, account: Account, customer: Person, scenarios: Scenarios, length: int, now: datetime
+    rng: random.Random, account: Account, customer: Person, length: int | None, now: datetime
 ) -> Conversation:
-    slots = _slots(rng, customer)
-    conversation = Conversation(new_thread_id(rng, account), customer)
-    at = now - timedelta(minutes=rng.choice(SLOTS_OF_TIME) + rng.randint(0, 500))
-    for line in reversed(scenarios.lines(rng, rng.choice(("en", "taglish")), length)):
-        conversation.messages.append(_message(rng, account, conversation, line.format(**slots), at))
-        at -= timedelta(
-            milliseconds=rng.choice((400, 900, 45_000, 200_000, 2_500_000, 14_000_000)) + rng.randint(0, 90_000)
-        )
-    conversation.messages.reverse()
+    language = rng.choice(LANGUAGES)
+    beats = (
+        _stories_of(rng, language, customer, length)
+        if length
+        else Teller(rng, language, _slots(rng, customer)).story(MOST_OTHERS[account.platform])
+    )
+    lines = list(_timed(rng, beats))
+    start = now - timedelta(seconds=lines[-1][0] + _silence(rng, beats, lines[-1][0]))
+    conversation = Conversation(new_thread_id(rng, account.platform, account.id), customer)
+    for offset, line in lines:
+        at = start + timedelta(milliseconds=round(offset * 1000))
+        message_id = new_message_id(rng, account.platform, account.id, conversation.thread_id)
+        conversation.messages.append(_message(message_id, at, line))
     return conversation
 
 
+def _stories_of(rng: random.Random, language: str, customer: Person, length: int) -> list[Beat]:
+    beats: list[Beat] = []
+    while length > 0:
+        of_this = STORY_LINES if length > 1.5 * STORY_LINES else length
+        opening = "returning" if beats else "opening"
+        beats += Teller(rng, language, _slots(rng, customer)).story_of(of_this, opening)
+        length -= of_this
+    return beats
+
+
 def _slots(rng: random.Random, customer: Person) -> dict[str, str]:
-    product, price = rng.choice(PRODUCTS)
-    return {
-        "shop": SHOP,
-        "first": customer.first,
-        "last": customer.last,
-        "email": customer.email,
-        "phone": customer.phone,
-        "product": product,
-        "price": f"{price:,}",
-        "monthly": f"{round(price / 12, -1):,.0f}",
-        "total": f"{price + 2950:,}",
-        "place": rng.choice(PLACES),
-        "branch": rng.choice(("Shaw Boulevard", "Banawe", "Alabang")),
-        "day": rng.choice(("Friday", "Saturday", "Monday", "Wednesday")),
-        "order": str(rng.randint(10_400, 99_999)),
+    product = rng.choice(catalogue())
+    price = product["price"]
+    details: dict[str, str] = {
+        name: product[name] for name in ("size", "warranty", "running", "installation") if name in product
     }
+    if colours := product.get("colours"):
+        details |= {"colours": f"{', '.join(colours[:-1])} and {colours[-1]}", "colour": rng.choice(colours)}
+    return details | {
+        "shop": SHOP, "agent": rng.choice(AGENTS), "branch": rng.choice(BRANCHES), "place": rng.choice(PLACES),
+        "first": customer.first, "last": customer.last, "email": customer.email, "phone": customer.phone,
+        "product": product["name"], "price": f"{price:,}", "total": f"{price + 2950:,}",
+        "discounted": f"{price * 0.92:,.0f}", "budget": f"{round(price * 0.9, -3):,.0f}",
+        "monthly": f"{round(price / 12, -1):,.0f}", "day": rng.choice(DAYS), "order": str(rng.randint(10_400, 99_999)),
+    }  # fmt: skip
 
 
-def _message(rng: random.Random, account: Account, conversation: Conversation, line: str, at: datetime) -> Message:
+def _timed(rng: random.Random, beats: list[Beat]) -> Iterator[tuple[float, str]]:
+    """Every line with its seconds since the first one. Who writes twice in a row often does so within a second."""
+    at, side_before = 0.0, ""
+    for beat in beats:
+        for place, line in enumerate(beat.lines):
+            if place == 0 or beat.phase == "ghost":
+                at += rng.uniform(*PAUSES.get(beat.phase, OTHER_PAUSE))
+            elif line[0] == side_before and rng.random() < 0.5:
+                at += rng.uniform(0.15, 0.9)
+            else:
+                at += math.exp(rng.uniform(math.log(8), math.log(900)))
+            side_before = line[0]
+            yield at, line
+
+
+def _silence(rng: random.Random, beats: list[Beat], duration_seconds: float) -> float:
+    """Seconds since the last line: often hours, at times weeks; a customer who left has been silent for days."""
+    least = 4 * DAY if beats[-1].phase == "ghost" else 0.3 * HOUR
+    most = max(least, min(80 * DAY, REACH_SECONDS - duration_seconds))
+    return math.exp(rng.uniform(math.log(least), math.log(most)))
+
+
+def _message(message_id: str, at: datetime, line: str) -> Message:
     side, _, text = line.partition(" ")
     attachment = None
     if text.endswith("]"):
         text, _, attachment = text[:-1].rpartition("[")
     at = at.replace(microsecond=at.microsecond // 1000 * 1000)
-    message_id = new_message_id(rng, account, conversation)
     return Message(message_id, at, side != "<", text.strip(), attachment, pressed=side == "!")
-
-
-def new_message_id(rng: random.Random, account: Account, conversation: Conversation) -> str:
-    """In the real forms: `m_` and 64 bytes, of which 16 tell the thread; or Instagram's escaped base64 path."""
-    if account.platform is Platform.MESSENGER:
-        thread = random.Random(conversation.thread_id).randbytes(16)  # noqa: S311
-        raw = rng.randbytes(16) + thread + rng.randbytes(32)
-        return "m_" + base64.urlsafe_b64encode(raw).decode().rstrip("=")
-    path = f"ig_dm_item:1:IGMessageID:{account.id}:{rng.randint(10**38, 10**39)}:{rng.randint(10**34, 10**35)}"
-    return _instagram_id(path)
-
-
-def new_thread_id(rng: random.Random, account: Account) -> str:
-    if account.platform is Platform.MESSENGER:
-        return f"t_{rng.randint(10**14, 10**15)}"
-    return _instagram_id(f"ig_dm:1:IGMessageThread:{account.id}:{rng.randint(10**38, 10**39)}")
-
-
-def _instagram_id(path: str) -> str:
-    escapes = {"Z": "ZA", "+": "ZB", "/": "ZC", "=": "ZD"}
-    return "".join(escapes.get(letter, letter) for letter in base64.b64encode(path.encode()).decode())

@@ -1,19 +1,19 @@
 """What the Graph API answers when it refuses, by the names that tests ask for it.
 
 Codes and texts: developers.facebook.com/docs/graph-api/guides/error-handling and
-.../docs/messenger-platform/error-codes.
+.../docs/messenger-platform/error-codes. HTTP statuses are those seen in logs of the real service: limits come as 400,
+the removed `ids` as 500.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 
-@dataclass
-class RefusedError(Exception):
-    """An error body and its HTTP status."""
-
+@dataclass(frozen=True, slots=True)
+class Refusal:
     code: int
     message: str
     subcode: int | None = None
@@ -21,54 +21,89 @@ class RefusedError(Exception):
     type: str = "OAuthException"
     is_transient: bool = False
 
-    def body(self) -> dict[str, Any]:
-        error: dict[str, Any] = {
-            "message": self.message,
-            "type": self.type,
-            "code": self.code,
-            "fbtrace_id": "AbCdEfGhIjK",
-        }
+    def body(self, trace_id: str) -> dict[str, Any]:
+        error: dict[str, Any] = {"message": self.message, "type": self.type, "code": self.code}
         if self.subcode:
             error["error_subcode"] = self.subcode
         if self.is_transient:
             error["is_transient"] = True
-        return {"error": error}
+        return {"error": {**error, "fbtrace_id": trace_id}}
 
 
-REDUCE = "Please reduce the amount of data you're asking for, then retry your request"
-NAMED: dict[str, RefusedError] = {
-    "unknown": RefusedError(1, "An unknown error occurred", status=500),
-    "reduce_data": RefusedError(1, REDUCE, status=500),
-    "reduce_data_transient": RefusedError(1, REDUCE, 99, is_transient=True),
-    "transient": RefusedError(2, "(#2) Service temporarily unavailable", is_transient=True),
-    "rate_app": RefusedError(4, "(#4) Application request limit reached", is_transient=True),
-    "rate_user": RefusedError(17, "(#17) User request limit reached", 2446079, is_transient=True),
-    "rate_page": RefusedError(32, "(#32) Page request limit reached"),
-    "rate_messenger": RefusedError(80006, "(#80006) There have been too many calls to this messenger account."),
-    "rate_instagram": RefusedError(80002, "(#80002) There have been too many calls to this Instagram account."),
-    "abuse": RefusedError(613, "(#613) Calls to this api have exceeded the rate limit.", 2018338),
-    "capability": RefusedError(3, "(#3) Application does not have the capability to make this API call."),
-    "permission": RefusedError(200, "(#200) Requires pages_messaging permission to manage the object", status=403),
-    "gone": RefusedError(
-        100, "The thread owner has archived or deleted this conversation, or the thread does not exist", 2534001
-    ),
-    "missing": RefusedError(100, "Unsupported get request. Object does not exist.", 33, type="GraphMethodException"),
-    "token_expired": RefusedError(190, "Error validating access token: Session has expired.", 463, status=401),
-    "token_invalid": RefusedError(190, "Invalid OAuth access token.", status=401),
-    "no_token": RefusedError(2500, "An active access token must be used to query information about the current user."),
-    "no_proof": RefusedError(
-        100, "API calls from the server require an appsecret_proof argument", type="GraphMethodException"
-    ),
-    "bad_proof": RefusedError(100, "Invalid appsecret_proof provided in the API argument", type="GraphMethodException"),
-    "no_version": RefusedError(2500, "Unknown path components"),
-    "ids_removed": RefusedError(100, "The ids query parameter is deprecated in v26.0+", status=500),
-    "no_time_paging": RefusedError(100, "(#100) Time-based pagination is not available for the conversations endpoint"),
-    "bad_cursor": RefusedError(100, "(#100) Invalid cursors values", type="OAuthException"),
-    "bad_limit": RefusedError(100, "(#100) Param limit must be a positive integer"),
-    "bad_platform": RefusedError(100, "(#100) Param platform must be one of {INSTAGRAM, MESSENGER}"),
-    "message_deleted": RefusedError(100, "The message has been deleted.", 2534025),
-}
+class RefusedError(Exception):
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+def refused(name: str) -> RefusedError:
+    return RefusedError(NAMED[name])
+
+
+def named(text: str) -> Refusal:
+    """By its name, or by `code` or `code/subcode`, of which those without a name are made up. ValueError for others."""
+    if text in NAMED:
+        return NAMED[text]
+    match = re.fullmatch(r"(\d+)(?:/(\d+))?", text)
+    if match is None:
+        raise ValueError(f"no refusal is called {text!r}; give a code, code/subcode or one of: {', '.join(NAMED)}")
+    code, subcode = int(match[1]), int(match[2]) if match[2] else None
+    known = (each for each in NAMED.values() if (each.code, each.subcode) == (code, subcode))
+    return next(known, Refusal(code, f"(#{code}) An error occurred", subcode))
 
 
 def unknown_field(field: str) -> RefusedError:
-    return RefusedError(100, f"(#100) Tried accessing nonexisting field ({field})")
+    return RefusedError(Refusal(100, f"(#100) Tried accessing nonexisting field ({field})"))
+
+
+def _method(text: str, subcode: int | None = None) -> Refusal:
+    return Refusal(100, text, subcode, type="GraphMethodException")
+
+
+def _too_many(code: int, what: str) -> Refusal:
+    text = f"(#{code}) There have been too many calls to this {what} account. Wait a bit and try again."
+    return Refusal(code, text)
+
+
+REDUCE = "Please reduce the amount of data you're asking for, then retry your request"
+MISSING = (
+    "Unsupported get request. Object with that ID does not exist, cannot be loaded due to missing permissions, or does "
+    "not support this operation."
+)
+NAMED: dict[str, Refusal] = {
+    "unknown": Refusal(1, "An unknown error occurred", status=500),
+    "reduce_data": Refusal(1, REDUCE, status=500),
+    "reduce_data_transient": Refusal(1, REDUCE, 99, is_transient=True),
+    "transient": Refusal(2, "(#2) Service temporarily unavailable", is_transient=True),
+    "capability": Refusal(3, "(#3) Application does not have the capability to make this API call."),
+    "rate_app": Refusal(4, "(#4) Application request limit reached", is_transient=True),
+    "rate_user": Refusal(17, "(#17) User request limit reached", 2446079, is_transient=True),
+    "rate_page": Refusal(32, "(#32) Page request limit reached"),
+    "rate_pages": _too_many(80001, "Page"),
+    "rate_instagram": _too_many(80002, "Instagram"),
+    "rate_messenger": _too_many(80006, "Messenger"),
+    "rate_calls": Refusal(613, "(#613) Calls to this api have exceeded the rate limit.", 2534040),
+    "abuse": Refusal(613, "(#613) Calls to this api have exceeded the rate limit.", 2018338),
+    "permission": Refusal(200, "(#200) Requires pages_messaging permission to manage the object", status=403),
+    "blocked": Refusal(368, "The action attempted has been deemed abusive or is otherwise disallowed"),
+    "missing": _method(MISSING, 33),
+    "unsupported_method": _method("Unsupported request method", 33),
+    "gone": Refusal(
+        100, "The thread owner has archived or deleted this conversation, or the thread does not exist", 2534001
+    ),
+    "user_gone": Refusal(100, "(#100) No matching user found", 2534014),
+    "message_deleted": Refusal(100, "The message has been deleted.", 2534025),
+    "token_removed": Refusal(190, "Error validating access token: The user has not authorized the application.", 458),
+    "token_expired": Refusal(190, "Error validating access token: Session has expired.", 463, status=401),
+    "token_invalid": Refusal(190, "Invalid OAuth access token - Cannot parse access token", status=401),
+    "no_token": Refusal(2500, "An active access token must be used to query information about the current user."),
+    "no_proof": _method("API calls from the server require an appsecret_proof argument"),
+    "bad_proof": _method("Invalid appsecret_proof provided in the API argument"),
+    "no_version": Refusal(2500, "Unknown path components"),
+    "ids_removed": Refusal(100, "The ids query parameter is deprecated in v26.0+", status=500),
+    "no_time_paging": Refusal(100, "(#100) Time-based pagination is not available for the conversations endpoint"),
+    "bad_cursor": Refusal(100, "(#100) Invalid cursors values"),
+    "bad_limit": Refusal(100, "(#100) Param limit must be a positive integer"),
+    "bad_fields": Refusal(2500, "Syntax error in the fields parameter"),
+    "bad_platform": Refusal(100, "(#100) Param platform must be one of {INSTAGRAM, MESSENGER}"),
+}

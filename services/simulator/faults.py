@@ -1,76 +1,55 @@
-"""What goes wrong on demand, and what is refused for being too much."""
+"""What goes wrong on demand."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-Effect = Literal["error", "html", "truncate", "reset", "error_in_200", "delay"]
+from services.simulator.errors import named
+
+Effect = Literal["error", "html", "truncate", "cut", "reset", "error_in_200", "delay"]
+HTML = "<html><body>Sorry, something went wrong.</body></html>"
 
 
 class Rule(BaseModel):
-    """A fault for calls whose path has `path` in it (and query `query`), after `skip` of them, `times` times."""
+    """A fault for calls with `path` in their path and `query` in their query, after `skip` of them, `times` times.
+
+    `error` is a name or `code/subcode` of `errors`, `status` the HTTP status in place of its own. `truncate` ends the
+    JSON early, `cut` the connection in the middle of the body, `reset` before any answer. `regain_minutes` is what the
+    headers then say until access is regained.
+    """
 
     model_config = ConfigDict(extra="forbid")
     path: str = ""
     query: str = ""
     effect: Effect = "error"
     error: str = "transient"
-    skip: int = 0
-    times: int = 1
-    delay_ms: int = 0
+    status: int | None = Field(None, ge=200, le=599)
+    skip: int = Field(0, ge=0)
+    times: int = Field(1, ge=0)
+    delay_ms: int = Field(0, ge=0)
+    regain_minutes: float | None = Field(None, ge=0)
 
-
-@dataclass(slots=True)
-class Bucket:
-    """A token bucket: `rate` calls a second on the average, `burst` at once."""
-
-    rate: float
-    burst: float
-    tokens: float
-    at: float
-
-    def take(self, now: float) -> bool:
-        self.tokens = min(self.burst, self.tokens + (now - self.at) * self.rate)
-        self.at = now
-        if self.tokens < 1:
-            return False
-        self.tokens -= 1
-        return True
-
-
-@dataclass(slots=True)
-class Limits:
-    """Two calls a second per Instagram account, as developers.facebook.com/docs/graph-api/overview/rate-limiting says.
-
-    A burst of three leaves room for the jitter of a client that spaces its calls by half a second.
-    """
-
-    instagram_per_second: float = 2
-    monotonic: Callable[[], float] = time.monotonic
-    buckets: dict[str, Bucket] = field(default_factory=dict)
-
-    def allows(self, account_id: str) -> bool:
-        if self.instagram_per_second <= 0:
-            return True
-        now = self.monotonic()
-        bucket = self.buckets.setdefault(account_id, Bucket(self.instagram_per_second, 3, 3, now))
-        return bucket.take(now)
+    @field_validator("error")
+    @classmethod
+    def _exists(cls, text: str) -> str:
+        named(text)
+        return text
 
 
 @dataclass(slots=True)
 class Faults:
-    """The rules in force and what was called."""
+    """The rules in force, and how often each edge was called."""
 
     rules: list[Rule] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
     latency_ms: int = 0
     revoked: bool = False
+    require_proof: bool = True
 
     def next_for(self, path: str, query: str) -> Rule | None:
         """The first rule that is due for this call; counts it down."""
@@ -82,3 +61,18 @@ class Faults:
                 rule.times -= 1
                 return rule
         return None
+
+
+async def break_answer(request: web.Request, rule: Rule) -> web.StreamResponse:
+    """An answer that is not the Graph API's JSON, or none."""
+    if rule.effect == "html":
+        return web.Response(status=rule.status or 502, text=HTML, content_type="text/html")
+    if rule.effect == "truncate":
+        return web.Response(text='{"data":[{"id":"t_1', content_type="application/json")
+    answer = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": "1000"})
+    if rule.effect == "cut":
+        await answer.prepare(request)
+        await answer.write(b'{"data":[{"id":"t_1')
+    if request.transport is not None:
+        request.transport.abort() if rule.effect == "reset" else request.transport.close()
+    return answer

@@ -1,35 +1,69 @@
-"""The `fields` parameter: `id,messages.limit(5){id,message}`. Pure."""
+"""The `fields` parameter, such as `id,messages.limit(5){id,from{name}}`, and what it leaves of a node. Pure.
+
+Source: developers.facebook.com/docs/graph-api/guides/field-expansion.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from services.simulator.errors import RefusedError, unknown_field
+from services.simulator.errors import refused, unknown_field
 
-_HEAD = re.compile(r"(?P<name>\w+)(?P<modifiers>(?:\.\w+\([^()]*\))*)$")
+Schema = Mapping[str, Any]
+"""The fields that a node has, each with the schema of what is behind it, or None for a plain value."""
+
+_HEAD = re.compile(r"(?P<name>\w+)(?P<modifiers>(?:\.\w+\([^()]*\))*)")
 _MODIFIER = re.compile(r"\.(\w+)\(([^()]*)\)")
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
+    """`inner_text` is what stands in its braces, `inner` the same parsed."""
+
     name: str
     modifiers: dict[str, str]
+    inner_text: str
     inner: tuple[Field, ...]
 
 
-def parse_fields(text: str) -> tuple[Field, ...]:
-    """RefusedError (code 100) when `text` is not well formed."""
-    return tuple(_parse(part) for part in _split(text) if part)
+def parse_fields(text: str, schema: Schema) -> tuple[Field, ...]:
+    """RefusedError when `text` is not well formed (2500) or asks for what the schema does not have (100)."""
+    return tuple(_parse(part, schema) for part in _split(text) if part)
 
 
-def _parse(part: str) -> Field:
+def project(node: Mapping[str, Any], fields: tuple[Field, ...], default: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The id and what was asked for, else the `default`, without what is None. Lists are projected item by item."""
+    wanted: dict[str, tuple[Field, ...]] = (
+        dict.fromkeys(default, ()) if not fields else {field.name: field.inner for field in fields}
+    )
+    found: dict[str, Any] = {}
+    for name, inner in wanted.items():
+        if node.get(name) is not None:
+            found[name] = _inside(node[name], inner)
+    return found | ({"id": node["id"]} if "id" in node else {})
+
+
+def _inside(value: Any, inner: tuple[Field, ...]) -> Any:
+    if not inner or not isinstance(value, dict):
+        return value
+    if "data" in value:
+        return {**value, "data": [project(item, inner) for item in value["data"]]}
+    return project(value, inner)
+
+
+def _parse(part: str, schema: Schema) -> Field:
     head, brace, rest = part.partition("{")
-    match = _HEAD.match(head.strip())
+    match = _HEAD.fullmatch(head.strip())
     if match is None or bool(brace) != part.endswith("}"):
-        raise RefusedError(100, "(#100) Syntax error in the fields parameter")
-    modifiers = dict(_MODIFIER.findall(match["modifiers"]))
-    return Field(match["name"], modifiers, parse_fields(rest[:-1]) if brace else ())
+        raise refused("bad_fields")
+    name, inner_text = match["name"], rest[:-1]
+    if name not in schema:
+        raise unknown_field(name)
+    inner = parse_fields(inner_text, schema[name] or {}) if brace else ()
+    return Field(name, dict(_MODIFIER.findall(match["modifiers"])), inner_text, inner)
 
 
 def _split(text: str) -> list[str]:
@@ -37,15 +71,9 @@ def _split(text: str) -> list[str]:
     parts, depth, start = [], 0, 0
     for place, letter in enumerate(text):
         depth += (letter in "{(") - (letter in "})")
+        if depth < 0:
+            raise refused("bad_fields")
         if letter == "," and depth == 0:
             parts.append(text[start:place].strip())
             start = place + 1
     return [*parts, text[start:].strip()]
-
-
-def names(fields: tuple[Field, ...], known: frozenset[str]) -> set[str]:
-    """The names asked for. RefusedError for one that the node does not have."""
-    for field in fields:
-        if field.name not in known:
-            raise unknown_field(field.name)
-    return {field.name for field in fields}

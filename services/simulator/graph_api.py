@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
-import json
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlencode
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from aiohttp import web
 
-from services.simulator.corpus import Account, Conversation
-from services.simulator.errors import NAMED, RefusedError
-from services.simulator.faults import Faults, Limits, Rule
-from services.simulator.fields import Field, parse_fields
-from services.simulator.nodes import conversation_node, message_node, profile_node, visible
-from services.simulator.paging import page_of, parse_limit
+from services.simulator import nodes
+from services.simulator.access import LATEST, Call, check_call, check_proof, read_call
+from services.simulator.corpus import Account, Conversation, Message
+from services.simulator.errors import RefusedError, named, refused, unknown_field
+from services.simulator.faults import Faults, Rule, break_answer
+from services.simulator.fields import Field, parse_fields, project
+from services.simulator.limits import Limits
+from services.simulator.paging import Key, page_of, paging, parse_limit
+from services.simulator.webhooks import milliseconds
 from services.simulator.world import World
-from shared.crypto import appsecret_proof
 from shared.ids import Platform
 
-LIVING_VERSIONS = ("v21.0", "v22.0", "v23.0", "v24.0", "v25.0", "v26.0")
-LATEST = LIVING_VERSIONS[-1]
-
-Respond = Callable[[web.Request], Awaitable[Any]]
+Json = dict[str, Any]
+Item = TypeVar("Item")
+SUBSCRIPTION = {"name": "leadstream", "id": "1517776481860111", "subscribed_fields": ["messages", "message_echoes"]}
+RATE_CODES = frozenset({4, 17, 32, 341, 613, *range(80000, 80015)})
+COUNTED = frozenset({"me", "accounts", "conversations", "messages", "subscribed_apps"})
 
 
 @dataclass(slots=True)
@@ -34,187 +35,165 @@ class GraphApi:
     faults: Faults
     limits: Limits
     app_secret: str
-    require_proof: bool = True
 
     def routes(self) -> list[web.RouteDef]:
-        edges: list[tuple[str, Respond]] = [
-            ("/{version}/me", self._me),
-            ("/{version}/me/accounts", self._accounts),
-            ("/{version}/{node}/conversations", self._conversations),
-            ("/{version}/{node}/messages", self._messages),
-            ("/{version}/{node}/subscribed_apps", self._subscribed_apps),
-            ("/{version}/{node}", self._node),
-        ]
-        return [web.get(path, self._answering(path, respond)) for path, respond in edges]
+        """Every path that is not the simulator's own: what the API does not have it refuses in its own way."""
+        return [web.route("*", "/{path:.*}", self.handle)]
 
-    def _answering(self, path: str, respond: Respond) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        edge = path.rpartition("/")[2]
-
-        async def handle(request: web.Request) -> web.StreamResponse:
-            self.faults.calls[edge] += 1
-            rule = self.faults.next_for(request.path, request.query_string)
-            await asyncio.sleep((rule.delay_ms if rule else self.faults.latency_ms) / 1000)
-            try:
-                if rule and rule.effect != "delay":
-                    return _faulty(request, rule)
-                self._check(request)
-                return self._json(await respond(request))
-            except RefusedError as refusal:
-                return self._json(refusal.body(), refusal.status)
-
-        return handle
-
-    def _check(self, request: web.Request) -> None:
-        """Version, token and proof, in the order in which the real one complains."""
-        if request.match_info["version"] not in LIVING_VERSIONS:
-            raise NAMED["no_version"]
-        if "ids" in request.query:
-            raise NAMED["ids_removed"]
-        token = _token(request)
-        if not token:
-            raise NAMED["no_token"]
-        if self.faults.revoked:
-            raise NAMED["token_expired"]
-        if token not in {account.token for account in self.world.corpus.accounts}:
-            raise NAMED["token_invalid"]
-        proof = request.query.get("appsecret_proof")
-        if proof is None and self.require_proof:
-            raise NAMED["no_proof"]
-        if proof is not None and not hmac.compare_digest(proof, appsecret_proof(self.app_secret, token)):
-            raise NAMED["bad_proof"]
-
-    def _json(self, body: object, status: int = 200) -> web.Response:
-        page = self.world.corpus.accounts[0].page_id
-        business = {page: [{"type": "messenger", **_usage(), "estimated_time_to_regain_access": 0}]}
-        headers = {
-            "facebook-api-version": LATEST,
-            "x-app-usage": json.dumps(_usage()),
-            "x-business-use-case-usage": json.dumps(business),
-        }
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        last = request.path.rstrip("/").rpartition("/")[2]
+        self.faults.calls[last if last in COUNTED else "node"] += 1
+        rule = self.faults.next_for(request.path, request.query_string)
+        await asyncio.sleep((rule.delay_ms if rule else self.faults.latency_ms) / 1000)
+        if rule and rule.effect in ("html", "truncate", "cut", "reset"):
+            return await break_answer(request, rule)
+        account, trace_id, version, status, body = self.world.page, secrets.token_urlsafe(16), LATEST, 200, Json()
+        try:
+            call = read_call(request)
+            version, account = call.version, self._account_of(call)
+            self.limits.arrive(account)
+            self._fail(rule, account)
+            body = self._answer(call, account)
+        except RefusedError as error:
+            body = error.refusal.body(trace_id)
+            status = 200 if rule and rule.effect == "error_in_200" else error.refusal.status
+        headers = {"facebook-api-version": version, "x-fb-trace-id": trace_id, **self.limits.headers(account)}
         return web.json_response(body, status=status, headers=headers)
 
-    async def _me(self, request: web.Request) -> Any:
-        account = self._page(request)
-        return {"id": account.page_id, "name": account.name}
+    def _fail(self, rule: Rule | None, account: Account) -> None:
+        """RefusedError when a rule says so; a limit's also says when there will be access again."""
+        if rule is None or rule.effect == "delay":
+            return
+        refusal = named(rule.error)
+        if refusal.code in RATE_CODES:
+            self.limits.block(account, (rule.regain_minutes or 0) * 60)
+        raise RefusedError(replace(refusal, status=rule.status or refusal.status))
 
-    async def _accounts(self, request: web.Request) -> Any:
-        account = self._page(request)
-        return {"data": [{"id": account.page_id, "name": account.name, "access_token": account.token}]}
+    def _account_of(self, call: Call) -> Account:
+        """Whose budget the call is of."""
+        found = self.world.find_conversation(call.path[0]) or self.world.find_message(call.path[0])
+        if found:
+            return found[0]
+        is_instagram = call.path[1:] == ("conversations",) and call.query.get("platform", "").lower() == "instagram"
+        return self.world.account(Platform.INSTAGRAM) if is_instagram else self.world.page
 
-    async def _subscribed_apps(self, request: web.Request) -> Any:
-        self._page(request)
-        return {"data": [{"name": "leadstream", "id": "1517776481860111", "subscribed_fields": ["messages"]}]}
+    def _answer(self, call: Call, account: Account) -> Json:
+        check_call(call)
+        page = self._page_of(call.token)
+        check_proof(call, self.app_secret, is_required=self.faults.require_proof)
+        self.limits.admit(account)
+        node = page.page_id if call.path[0] == "me" else call.path[0]
+        match call.path[1:]:
+            case ():
+                return self._node(call, page, node)
+            case ("conversations",):
+                return self._conversations(call, page, node)
+            case ("messages",):
+                return self._messages(call, page, node)
+            case ("accounts",):
+                self._must_be(page, node)
+                return {"data": [{"id": page.page_id, "name": page.name, "access_token": page.token}]}
+            case ("subscribed_apps",):
+                self._must_be(page, node)
+                return {"data": [SUBSCRIPTION]}
+            case (edge,):
+                raise unknown_field(edge)
+            case _:
+                raise refused("no_version")
 
-    async def _node(self, request: web.Request) -> Any:
-        node = request.match_info["node"]
-        fields = parse_fields(request.query.get("fields", ""))
-        conversation = self.world.find_conversation(node)
-        if conversation:
-            return self._conversation(request, *conversation, fields)
-        message = self.world.find_message(node)
-        if message and not message[2].deleted:
-            return message_node(*message, fields, alone=True)
-        customer = self.world.find_customer(node)
-        if customer:
-            return profile_node(customer[0], customer[1].customer)
-        account = self._page(request)
-        if node != account.page_id:
-            raise NAMED["missing"]
+    def _page_of(self, token: str) -> Account:
+        if self.faults.revoked:
+            raise refused("token_expired")
+        page = self.world.pages.get(token)
+        if page is None:
+            raise refused("token_invalid")
+        return page
+
+    def _must_be(self, page: Account, node: str) -> None:
+        """RefusedError when the node is another Page, or nothing that the token may know of."""
+        if node in {each.page_id for each in self.world.pages.values()} - {page.page_id}:
+            raise refused("permission")
+        if node != page.page_id:
+            raise refused("missing")
+
+    def _node(self, call: Call, page: Account, node: str) -> Json:
+        text = call.query.get("fields", "")
+        if found := self.world.find_conversation(node, page):
+            return self._conversation(call, *found, parse_fields(text, nodes.CONVERSATION))
+        if found_message := self.world.find_message(node, page):
+            if not nodes.is_detailed(*found_message):
+                raise refused("message_deleted")
+            fields = parse_fields(text, nodes.MESSAGE)
+            return project(nodes.message_node(*found_message), fields, ("id", "created_time"))
+        if customer := self.world.find_customer(node, page):
+            account, conversation = customer
+            fields = parse_fields(text, nodes.PROFILES[account.platform])
+            default = ("name", "username") if account.platform is Platform.INSTAGRAM else ("first_name", "last_name")
+            return project(nodes.profile_node(account, conversation.customer), fields, (*default, "profile_pic"))
         instagram = self.world.account(Platform.INSTAGRAM)
-        return {"id": account.page_id, "name": account.name, "instagram_business_account": {"id": instagram.id}}
+        if node == instagram.id and page.page_id == instagram.page_id:
+            return project(nodes.instagram_node(instagram), parse_fields(text, nodes.INSTAGRAM_ACCOUNT), ("id",))
+        self._must_be(page, node)
+        return project(nodes.page_node(page, instagram), parse_fields(text, nodes.PAGE), ("id", "name"))
 
-    async def _conversations(self, request: web.Request) -> Any:
-        node, query = request.match_info["node"], request.query
-        if "since" in query or "until" in query:
-            raise NAMED["no_time_paging"]
-        platform = query.get("platform", "messenger").lower()
+    def _conversations(self, call: Call, page: Account, node: str) -> Json:
+        if "since" in call.query or "until" in call.query:
+            raise refused("no_time_paging")
+        platform = call.query.get("platform", "messenger").lower()
         if platform not in (Platform.MESSENGER, Platform.INSTAGRAM):
-            raise NAMED["bad_platform"]
-        account = self.world.account(platform)
+            raise refused("bad_platform")
         if node == self.world.account(Platform.INSTAGRAM).id:
-            raise NAMED["capability"]
-        if node not in (account.page_id, "me"):
-            raise NAMED["missing"]
-        self._throttle(account)
-        conversations = self.world.conversations(account)
-        if "user_id" in query:
-            conversations = [each for each in conversations if each.customer.id == query["user_id"]]
-        fields = parse_fields(query.get("fields", ""))
-        by_id = {each.thread_id: each for each in conversations}
-        return self._paged(request, by_id, lambda each: self._conversation(request, account, each, fields))
+            raise refused("capability")
+        self._must_be(page, node)
+        fields = parse_fields(call.query.get("fields", ""), nodes.CONVERSATION)
+        customer = call.query.get("user_id")
+        found = {
+            (milliseconds(next(nodes.newest_first(conversation)).at), conversation.thread_id): (account, conversation)
+            for account, conversation in self.world.latest_first(page, Platform(platform))
+            if customer in (None, conversation.customer.id)
+        }
+        base = f"{call.url}/{call.version}/{node}/conversations"
+        return _paged(base, call.query, call.query, found, lambda each: self._conversation(call, *each, fields))
 
-    async def _messages(self, request: web.Request) -> Any:
-        found = self.world.find_conversation(request.match_info["node"])
+    def _messages(self, call: Call, page: Account, node: str) -> Json:
+        found = self.world.find_conversation(node, page)
         if found is None:
-            raise NAMED["missing"]
-        account, conversation = found
-        self._throttle(account)
-        fields = parse_fields(request.query.get("fields", ""))
-        messages = {message.id: message for message in visible(conversation)}
-        return self._paged(request, messages, lambda each: message_node(account, conversation, each, fields))
+            raise refused("missing")
+        fields = parse_fields(call.query.get("fields", ""), nodes.MESSAGE)
+        return _messages_of(call, *found, fields, call.query, call.query)
 
     def _conversation(
-        self, request: web.Request, account: Account, conversation: Conversation, fields: tuple[Field, ...]
-    ) -> dict[str, Any]:
-        node = conversation_node(account, conversation, fields)
-        for edge in (field for field in fields if field.name == "messages"):
-            limit, after = parse_limit(edge.modifiers.get("limit")), edge.modifiers.get("after")
-            messages = visible(conversation)
-            page = page_of([message.id for message in messages], limit, after, None)
-            data = [message_node(account, conversation, m, edge.inner) for m in messages[page.start : page.end]]
-            base = f"{request.url.origin()}/{request.match_info['version']}/{conversation.thread_id}/messages"
-            node["messages"] = {"data": data, "paging": _paging(request, base, limit, page.before, page.after)}
-        return node
-
-    def _paged(self, request: web.Request, items: dict[str, Any], render: Callable[[Any], dict[str, Any]]) -> Any:
-        limit = parse_limit(request.query.get("limit"))
-        page = page_of(list(items), limit, request.query.get("after"), request.query.get("before"))
-        data = [render(item) for item in list(items.values())[page.start : page.end]]
-        base = f"{request.url.origin()}{request.path}"
-        if not data and page.after is None:
-            return {"data": []}
-        return {"data": data, "paging": _paging(request, base, limit, page.before, page.after)}
-
-    def _throttle(self, account: Account) -> None:
-        if account.platform is Platform.INSTAGRAM and not self.limits.allows(account.id):
-            self.faults.calls["throttled"] += 1
-            raise NAMED["rate_instagram"]
-
-    def _page(self, request: web.Request) -> Account:
-        token = _token(request)
-        return next(account for account in self.world.corpus.accounts if account.token == token)
+        self, call: Call, account: Account, conversation: Conversation, fields: tuple[Field, ...]
+    ) -> Json:
+        """With the first page of its messages where the fields ask for it; its `next` leads to the edge."""
+        node = nodes.conversation_node(account, conversation)
+        for field in fields:
+            if field.name == "messages":
+                query = {"access_token": call.token} if "access_token" in call.query else {}
+                query |= {"fields": field.inner_text} if field.inner_text else {}
+                node["messages"] = _messages_of(call, account, conversation, field.inner, field.modifiers, query)
+        return project(node, fields, ("id", "updated_time"))
 
 
-def _token(request: web.Request) -> str:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token if scheme.lower() == "bearer" else request.query.get("access_token", "")
+def _messages_of(
+    call: Call, account: Account, conversation: Conversation, fields: tuple[Field, ...],
+    position: Mapping[str, str], query: Mapping[str, str],
+) -> Json:  # fmt: skip
+    def render(message: Message) -> Json:
+        return project(nodes.message_node(account, conversation, message), fields, ("id", "created_time"))
+
+    found = {(milliseconds(each.at), each.id): each for each in nodes.newest_first(conversation)}
+    return _paged(f"{call.url}/{call.version}/{conversation.thread_id}/messages", position, query, found, render)
 
 
-def _paging(request: web.Request, base: str, limit: int, before: str | None, after: str | None) -> dict[str, Any]:
-    """`next` repeats the query, the token with it where it was given there, as the real one does."""
-    kept = {
-        key: value for key, value in request.query.items() if key not in ("after", "before", "limit", "appsecret_proof")
-    }
-    paging: dict[str, Any] = {"cursors": {"before": before or "QVFI", "after": after or "QVFJ"}}
-    if after:
-        paging["next"] = f"{base}?{urlencode({**kept, 'limit': limit, 'after': after})}"
-    if before:
-        paging["previous"] = f"{base}?{urlencode({**kept, 'limit': limit, 'before': before})}"
-    return paging
-
-
-def _usage() -> dict[str, int]:
-    return {"call_count": 1, "total_cputime": 1, "total_time": 1}
-
-
-def _faulty(request: web.Request, rule: Rule) -> web.StreamResponse:
-    refusal = NAMED[rule.error]
-    if rule.effect == "reset" and request.transport is not None:
-        request.transport.abort()
-    if rule.effect == "html":
-        return web.Response(
-            status=502, text="<html><body>Sorry, something went wrong.</body></html>", content_type="text/html"
-        )
-    if rule.effect == "truncate":
-        return web.Response(text='{"data":[{"id":"t_1', content_type="application/json")
-    return web.json_response(refusal.body(), status=200 if rule.effect == "error_in_200" else refusal.status)
+def _paged(
+    base: str, position: Mapping[str, str], query: Mapping[str, str],
+    items: Mapping[Key, Item], render: Callable[[Item], Json],
+) -> Json:  # fmt: skip
+    """`position` has `limit`, `after` and `before`; `query` is what the links repeat."""
+    limit, keys = parse_limit(position.get("limit")), list(items)
+    page = page_of(keys, limit, position.get("after"), position.get("before"))
+    if page is None:
+        return {"data": []}
+    data = [render(items[key]) for key in keys[page.start : page.end]]
+    return {"data": data, "paging": paging(page, base, query, limit)}

@@ -1,26 +1,50 @@
-"""Conversations, messages and people as the Graph API writes them. Pure.
+"""Conversations, messages, people and Pages as the Graph API writes them. Pure.
 
-Shapes: developers.facebook.com/docs/graph-api/reference/conversation and .../docs/instagram-platform.
+Shapes: developers.facebook.com/docs/graph-api/reference/conversation, .../reference/message and
+developers.facebook.com/docs/instagram-platform. Each is made whole; `fields.project` takes what was asked for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
-from services.simulator.corpus import ATTACHMENTS, Account, Conversation, Message
-from services.simulator.errors import NAMED
-from services.simulator.fields import Field, names
+from services.simulator.corpus import Account, Conversation, Message
+from services.simulator.fields import Schema
 from services.simulator.people import Person
 from shared.ids import Platform
 
-MESSAGE_FIELDS = frozenset(
-    "id created_time from to message attachments shares story reactions sticker tags is_unsupported reply_to".split()
-)
-CONVERSATION_FIELDS = frozenset(
-    "id updated_time message_count participants messages link snippet unread_count can_reply name senders".split()
-)
-MESSENGER_ONLY = frozenset("message_count link snippet unread_count can_reply name senders".split())
+Json = dict[str, Any]
+
+
+def _plain(names: str) -> dict[str, Any]:
+    return dict.fromkeys(names.split())
+
+
+PERSON = _plain("id name username email user_id")
+MEDIA = _plain("width height max_width max_height url preview_url image_type render_as_sticker")
+ATTACHMENT = _plain("id mime_type name size file_url generic_template") | {"image_data": MEDIA, "video_data": MEDIA}
+SHARE = _plain("id link name description template")
+STORY = {"reply_to": _plain("id link"), "mention": _plain("id link")}
+MESSAGE = _plain("id created_time message sticker is_unsupported") | {
+    "from": PERSON, "to": PERSON, "attachments": ATTACHMENT, "shares": SHARE, "story": STORY, "tags": _plain("name"),
+    "reactions": _plain("reaction users"), "reply_to": _plain("mid is_self_reply"),
+}  # fmt: skip
+CONVERSATION = _plain(
+    "id updated_time message_count link snippet unread_count can_reply is_subscribed scoped_thread_key name subject "
+    "wallpaper"
+) | {"participants": PERSON, "senders": PERSON, "former_participants": PERSON, "messages": MESSAGE}
+PAGE = _plain("id name username link category") | {"instagram_business_account": _plain("id")}
+INSTAGRAM_ACCOUNT = _plain("id name username profile_picture_url")
+PROFILES: dict[Platform, Schema] = {
+    Platform.MESSENGER: _plain("id name first_name last_name profile_pic locale timezone gender"),
+    Platform.INSTAGRAM: _plain("id name username profile_pic follower_count is_verified_user"),
+}
+
+ATTACHMENTS = {"image": "image/jpeg", "file": "application/pdf", "voice": "audio/mp4", "video": "video/mp4"}
+CDN = "https://cdn.example.com"
 INSTAGRAM_DETAILED = 20
 """Instagram shows the details of so many of a conversation's newest messages."""
 
@@ -29,94 +53,92 @@ def graph_time(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%S+0000")
 
 
-def visible(conversation: Conversation) -> list[Message]:
-    """Newest first, as every edge lists them."""
-    return [message for message in reversed(conversation.messages) if not message.deleted]
+def newest_first(conversation: Conversation) -> Iterator[Message]:
+    """What has not been unsent, in the order of every edge."""
+    return (message for message in reversed(conversation.messages) if not message.deleted)
 
 
-def customer_node(account: Account, person: Person) -> dict[str, Any]:
+def is_detailed(account: Account, conversation: Conversation, message: Message) -> bool:
+    newest = islice(newest_first(conversation), INSTAGRAM_DETAILED)
+    return account.platform is Platform.MESSENGER or any(each is message for each in newest)
+
+
+def customer_node(account: Account, person: Person) -> Json:
     if account.platform is Platform.INSTAGRAM:
-        return {"username": person.username, "id": person.id}
+        return {"username": person.username, "id": person.id} | ({"name": person.name} if person.shows_name else {})
     return {"name": person.name, "email": f"{person.id}@facebook.com", "id": person.id}
 
 
-def account_node(account: Account) -> dict[str, Any]:
+def account_node(account: Account) -> Json:
     if account.platform is Platform.INSTAGRAM:
         return {"username": account.username, "id": account.id}
     return {"name": account.name, "email": f"{account.id}@facebook.com", "id": account.id}
 
 
-def profile_node(account: Account, person: Person) -> dict[str, Any]:
+def profile_node(account: Account, person: Person) -> Json:
+    shared = {"id": person.id, "profile_pic": f"{CDN}/people/{person.id}.jpg"}
     if account.platform is Platform.INSTAGRAM:
-        return {"name": person.name, "username": person.username, "id": person.id}
-    return {"first_name": person.first, "last_name": person.last, "locale": "en_PH", "timezone": 8, "id": person.id}
+        return {**shared, "name": person.name if person.shows_name else None, "username": person.username}
+    names = {"name": person.name, "first_name": person.first, "last_name": person.last}
+    return {**shared, **names, "locale": "en_PH", "timezone": 8}
 
 
-def conversation_node(account: Account, conversation: Conversation, fields: tuple[Field, ...]) -> dict[str, Any]:
+def page_node(page: Account, instagram: Account) -> Json:
+    node: Json = {"id": page.page_id, "name": page.name, "username": page.username}
+    return node | ({"instagram_business_account": {"id": instagram.id}} if instagram.page_id == page.page_id else {})
+
+
+def instagram_node(instagram: Account) -> Json:
+    return {"id": instagram.id, "username": instagram.username, "name": instagram.name}
+
+
+def conversation_node(account: Account, conversation: Conversation) -> Json:
     """Without `messages`, which is an edge. Instagram leaves out what it does not have."""
-    wanted = names(fields, CONVERSATION_FIELDS) or {"id", "updated_time"}
-    messages = visible(conversation)
-    sides = [customer_node(account, conversation.customer), account_node(account)]
-    node: dict[str, Any] = {
+    messages = list(newest_first(conversation))
+    sides = {"data": [customer_node(account, conversation.customer), account_node(account)]}
+    node: Json = {
         "id": conversation.thread_id,
         "updated_time": graph_time(messages[0].at) if messages else None,
+        "participants": sides,
+    }
+    if account.platform is Platform.INSTAGRAM:
+        return node
+    return node | {
         "message_count": len(messages),
-        "participants": {"data": sides},
         "link": f"/{account.page_id}/inbox/{conversation.thread_id.removeprefix('t_')}/",
-        "snippet": messages[0].text if messages else "",
+        "snippet": messages[0].text or None if messages else None,
         "unread_count": 0,
         "can_reply": True,
-        "senders": {"data": sides},
+        "senders": sides,
     }
-    hidden = MESSENGER_ONLY if account.platform is Platform.INSTAGRAM else frozenset[str]()
-    return {key: value for key, value in node.items() if key in {*wanted, "id"} - hidden and value is not None}
 
 
-def message_node(
-    account: Account, conversation: Conversation, message: Message, fields: tuple[Field, ...], *, alone: bool = False
-) -> dict[str, Any]:
-    """RefusedError for an Instagram message beyond the newest twenty that is asked for alone."""
-    wanted = names(fields, MESSAGE_FIELDS) or {"id", "created_time"}
+def message_node(account: Account, conversation: Conversation, message: Message) -> Json:
+    """Of an Instagram message that is not one of the newest only the id and the time."""
+    node: Json = {"id": message.id, "created_time": graph_time(message.at)}
     if not is_detailed(account, conversation, message):
-        if alone:
-            raise NAMED["message_deleted"]
-        return {"id": message.id, "created_time": graph_time(message.at)}
-    sides = [customer_node(account, conversation.customer), account_node(account)]
-    sender, recipient = sides if message.inbound else reversed(sides)
-    node: dict[str, Any] = {
-        "id": message.id,
-        "created_time": graph_time(message.at),
-        "from": sender,
-        "to": {"data": [recipient]},
+        return node
+    customer, business = customer_node(account, conversation.customer), account_node(account)
+    return node | {
+        "from": customer if message.inbound else business,
+        "to": {"data": [business if message.inbound else customer]},
         "message": message.text,
         "attachments": _attachments(message),
-        "sticker": _sticker_url(message) if message.attachment == "sticker" else None,
+        "sticker": f"{CDN}/stickers/{message.id[-12:]}.png" if message.attachment == "sticker" else None,
+        "is_unsupported": True if message.attachment == "unsupported" else None,
+        "reactions": {"data": [{"reaction": message.reaction, "users": [customer]}]} if message.reaction else None,
         "tags": {"data": [{"name": "inbox"}, {"name": "source:mobile"}]},
     }
-    return {key: value for key, value in node.items() if key in {*wanted, "id"} and value is not None}
 
 
-def is_detailed(account: Account, conversation: Conversation, message: Message) -> bool:
-    return account.platform is Platform.MESSENGER or message in visible(conversation)[:INSTAGRAM_DETAILED]
-
-
-def _attachments(message: Message) -> dict[str, Any] | None:
+def _attachments(message: Message) -> Json | None:
     mime_type = ATTACHMENTS.get(message.attachment or "")
     if mime_type is None:
         return None
-    url = f"https://cdn.example.com/{message.id[-12:]}"
-    details: dict[str, Any] = {
-        "id": message.id[-15:],
-        "mime_type": mime_type,
-        "name": f"{message.attachment}-1",
-        "size": 54_531,
-    }
+    number = str(int.from_bytes(message.id[-6:].encode()))
+    details: Json = {"id": number, "mime_type": mime_type, "name": f"{message.attachment}-{number}", "size": 54_531}
+    url = f"{CDN}/{number}"
     if message.attachment in ("image", "video"):
-        details[f"{message.attachment}_data"] = {"width": 720, "height": 960, "url": url}
-    else:
-        details["file_url"] = url
-    return {"data": [details]}
-
-
-def _sticker_url(message: Message) -> str:
-    return f"https://cdn.example.com/sticker/{message.id[-12:]}.png"
+        media = {"width": 720, "height": 960, "max_width": 720, "max_height": 960, "url": url}
+        return {"data": [{**details, f"{message.attachment}_data": media}]}
+    return {"data": [{**details, "file_url": url}]}

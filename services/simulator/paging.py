@@ -1,7 +1,7 @@
-"""Cursors as the Graph API has them: opaque, tied to an item, with empty pages and short ones on the way. Pure.
+"""Cursors as the Graph API has them: opaque, broken when their item is removed, with empty and short pages on the way.
 
-Source: developers.facebook.com/docs/graph-api/results. A page may be empty and still have `next`; only its absence is
-the end.
+A page may be empty and still have `next`; only its absence is the end. Pure.
+Source: developers.facebook.com/docs/graph-api/results.
 """
 
 from __future__ import annotations
@@ -9,75 +9,95 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
 
-from services.simulator.errors import NAMED
+from services.simulator.errors import refused
 
 DEFAULT_LIMIT, MOST = 25, 500
+
+Key = tuple[int, str]
+"""Where an item stands: its time in milliseconds and its id. Edges list the greatest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Positions `start` to `end` of the whole; cursors to go on or back, None at the ends."""
+    """Items `start` to `end`, the cursors of the page, and whether there is more on either side."""
 
     start: int
     end: int
-    before: str | None
-    after: str | None
+    before: str
+    after: str
+    has_previous: bool
+    has_next: bool
 
 
-def page_of(ids: Sequence[str], limit: int, after: str | None, before: str | None) -> Page:
-    """RefusedError when a cursor is not one of ours or its item is gone."""
+def page_of(keys: Sequence[Key], limit: int, after: str | None = None, before: str | None = None) -> Page | None:
+    """None when there is nothing at all. RefusedError when a cursor is not one of ours or its item is gone.
+
+    An item that has moved to the front since does not take the cursor with it: paging goes on where it stood.
+    """
+    if not keys:
+        return None
     if before is not None:
-        end = _position(ids, before.removeprefix("="))
-        start = max(0, end - limit)
-        return _page(ids, start, end)
+        end = sum(key > _key_of(keys, before) for key in keys)
+        return _page(keys, max(0, end - limit), end)
     if after is None:
-        return _page(ids, 0, min(_size(ids, limit, 0), len(ids)))
-    start = _position(ids, after) + 1
-    if _is_gap(after):
-        return Page(start, start, None, _cursor(ids[start - 1], gap=False))
-    return _page(ids, start, min(start + _size(ids, limit, start), len(ids)))
+        return _page(keys, 0, min(_size(keys, limit, 0), len(keys)))
+    start = len(keys) - sum(key < _key_of(keys, after) for key in keys)
+    if after.startswith(_GAP) and start < len(keys):
+        return Page(start, start, after, after.removeprefix(_GAP), has_previous=True, has_next=True)
+    return _page(keys, start, min(start + _size(keys, limit, start), len(keys)))
 
 
 def parse_limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_LIMIT
     if not text.isdecimal() or int(text) == 0:
-        raise NAMED["bad_limit"]
+        raise refused("bad_limit")
     return min(int(text), MOST)
 
 
-def _page(ids: Sequence[str], start: int, end: int) -> Page:
-    before = _cursor(ids[start], gap=False) if start > 0 else None
-    gap = end > start and zlib.crc32(ids[end - 1].encode()) % 4 == 0
-    return Page(start, end, before, _cursor(ids[end - 1], gap=gap) if end < len(ids) else None)
+def paging(page: Page, base: str, query: Mapping[str, str], limit: int) -> dict[str, Any]:
+    """`next` and `previous` repeat the query, the token with it where it was given there, as the real ones do."""
+    kept = {name: value for name, value in query.items() if name not in ("after", "before", "limit", "appsecret_proof")}
+    links: dict[str, Any] = {"cursors": {"before": page.before, "after": page.after}}
+    if page.has_next:
+        links["next"] = f"{base}?{urlencode({**kept, 'limit': limit, 'after': page.after})}"
+    if page.has_previous:
+        links["previous"] = f"{base}?{urlencode({**kept, 'limit': limit, 'before': page.before})}"
+    return links
 
 
-def _size(ids: Sequence[str], limit: int, start: int) -> int:
+_GAP = "QVFH"
+"""Begins a cursor that an empty page follows."""
+
+
+def _page(keys: Sequence[Key], start: int, end: int) -> Page:
+    first, last = keys[min(start, len(keys) - 1)], keys[end - 1]
+    gap = _GAP if end > start and zlib.crc32(last[1].encode()) % 4 == 0 else ""
+    return Page(start, end, _cursor(first), gap + _cursor(last), has_previous=start > 0, has_next=end < len(keys))
+
+
+def _size(keys: Sequence[Key], limit: int, start: int) -> int:
     """Some pages are one shorter than asked for."""
-    short = zlib.crc32(ids[start].encode()) % 3 == 0 if start < len(ids) else False
-    return max(1, limit - short)
+    is_short = start < len(keys) and zlib.crc32(keys[start][1].encode()) % 3 == 0
+    return max(1, limit - is_short)
 
 
-def _cursor(item: str, *, gap: bool) -> str:
-    return base64.urlsafe_b64encode(f"{'g' if gap else 'i'}{item}".encode()).decode()
+def _cursor(key: Key) -> str:
+    return base64.urlsafe_b64encode(f"i{key[0]}:{key[1]}".encode()).decode()
 
 
-def _decoded(cursor: str) -> str:
+def _key_of(keys: Sequence[Key], cursor: str) -> Key:
     try:
-        return base64.urlsafe_b64decode(cursor).decode()
+        text = base64.b64decode(cursor.removeprefix(_GAP), altchars=b"-_", validate=True).decode()
+        at, _, item = text.removeprefix("i").partition(":")
+        key = int(at), item
     except (binascii.Error, UnicodeDecodeError, ValueError):
-        raise NAMED["bad_cursor"] from None
-
-
-def _is_gap(cursor: str) -> bool:
-    return _decoded(cursor).startswith("g")
-
-
-def _position(ids: Sequence[str], cursor: str) -> int:
-    item = _decoded(cursor)[1:]
-    if item not in ids:
-        raise NAMED["bad_cursor"]
-    return ids.index(item)
+        raise refused("bad_cursor") from None
+    if all(item != known for _, known in keys):
+        raise refused("bad_cursor")
+    return key

@@ -1,51 +1,33 @@
-"""Who writes, and about what."""
+"""Who writes: mostly Filipino names, some of the rest of the world."""
 
 from __future__ import annotations
 
 import random
+import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import cycle
 
 FIRST = (
     "Maria Jose Juan Angelica Mark John Grace Jasmine Paolo Bea Miguel Katrina Rafael Kristine Carlo Nicole Andrea "
-    "Joshua Camille Francis Patricia Gabriel Hannah Luis Sofia Daniel Michelle Anton Isabel Kevin Priya Chen Aisha "
-    "Emma Lucas Hiroshi Fatima Noah Elena Omar"
+    "Joshua Camille Francis Patricia Gabriel Hannah Luis Sofia Daniel Michelle Anton Isabel Kevin Jhun Rowena Marites "
+    "Arnel Jennylyn Rodel"
 ).split()  # fmt: skip
 LAST = (
-    "Santos Reyes Cruz Bautista Ocampo Garcia Mendoza Torres Castillo Villanueva Ramos Aquino Navarro Salazar "
-    "Domingo Mercado Pascual Soriano Lim Tan Sy Chua Dela_Cruz San_Jose Smith Kumar Tanaka Hassan Müller Rossi"
+    "Santos Reyes Cruz Bautista Ocampo Garcia Mendoza Torres Castillo Villanueva Ramos Aquino Navarro Salazar Domingo "
+    "Mercado Pascual Soriano Lim Tan Sy Chua Dela_Cruz San_Jose Macaraeg Dimaculangan Peñaflor Batungbakal"
 ).split()  # fmt: skip
-PLACES = (
-    "Quezon City",
-    "Makati",
-    "Taguig",
-    "Pasig",
-    "Mandaluyong",
-    "Parañaque",
-    "Marikina",
-    "Cainta",
-    "Bacoor",
-    "Antipolo",
-)
-PRODUCTS = (
-    ("1.5 HP inverter aircon", 32_500),
-    ("L-shaped sofa", 24_800),
-    ("six-seater dining set", 28_900),
-    ("two-door refrigerator", 21_995),
-    ("queen size bed frame", 15_500),
-    ("front load washing machine", 26_750),
-    ("solar panel kit", 78_000),
-    ("standing desk", 13_990),
-    ("55-inch smart TV", 24_500),
-    ("kitchen cabinet set", 46_000),
-)
-SLOTS_OF_TIME = (40, 600, 1_500, 3_000, 8_000, 16_000, 30_000, 60_000, 120_000)
-"""Minutes since the last message: from within the hour to three months."""
+ABROAD = (
+    "Emma_Schneider Lucas_Rossi Hiroshi_Tanaka Fatima_Hassan Noah_Williams Elena_Müller Omar_Farouk Priya_Kumar "
+    "Chen_Wei Aisha_Rahman Sarah_O'Connor Kim_Min-ji Nguyễn_Thu_Hà João_Silva"
+).split()  # fmt: skip
+ABROAD_SHARE = 0.15
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """`id` is the scoped id. `phone` is a Philippine mobile number, `email` of a reserved domain."""
+    """`id` is the scoped id. `shows_name`: whether Instagram tells the name as well as the username."""
 
     id: str
     first: str
@@ -53,24 +35,51 @@ class Person:
     username: str
     email: str
     phone: str
+    shows_name: bool
 
     @property
     def name(self) -> str:
-        return f"{self.first} {self.last}"
+        return f"{self.first} {self.last}".strip()
 
 
-def people(rng: random.Random, number: int) -> Iterator[Person]:
-    """`number` people with names of their own; Maria Santos is always the first."""
-    pairs = [(first, last.replace("_", " ")) for first in FIRST for last in LAST]
-    rest = [pair for pair in pairs if pair != ("Maria", "Santos")]
-    rng.shuffle(rest)
-    for first, last in [("Maria", "Santos"), *rest][:number]:
-        yield person(rng, first, last)
+def people(rng: random.Random) -> Iterator[Person]:
+    """Without end; names come again only when all have been used. Maria Santos is always the first."""
+    local = [(first, last.replace("_", " ")) for first in FIRST for last in LAST]
+    local.remove(("Maria", "Santos"))
+    rng.shuffle(local)
+    abroad = [split_name(name.replace("_", " ")) for name in rng.sample(ABROAD, len(ABROAD))]
+    locals_, strangers = cycle(local), iter(abroad)
+    yield person(rng, "Maria", "Santos")
+    while True:
+        chosen = next(strangers, None) if rng.random() < ABROAD_SHARE else None
+        yield person(rng, *(chosen or next(locals_)))
 
 
 def person(rng: random.Random, first: str, last: str) -> Person:
-    handle = f"{first}.{last}".lower().replace(" ", "").replace("ü", "u")
-    phone = f"09{rng.choice(('17', '18', '27', '56', '95'))}{rng.randint(1_000_000, 9_999_999)}"
+    """With an e-mail address of a reserved domain and a Philippine mobile number, written in one of the usual ways."""
+    handle = _handle(f"{first}.{last}")
     return Person(
-        str(rng.randint(10**15, 10**16)), first, last, f"{handle}{rng.randint(1, 99)}", f"{handle}@example.com", phone
+        id=str(rng.randint(10**15, 10**17 - 1)),
+        first=first,
+        last=last,
+        username=f"{handle}{rng.choice(('', '_', '.ph', '_official'))}{rng.randint(1, 99)}",
+        email=f"{handle}@example.com",
+        phone=_phone(rng),
+        shows_name=rng.random() < 0.6,
     )
+
+
+def split_name(name: str) -> tuple[str, str]:
+    first, _, last = name.partition(" ")
+    return first, last
+
+
+def _phone(rng: random.Random) -> str:
+    prefix, rest = rng.choice(("917", "918", "927", "956", "995")), f"{rng.randint(0, 9999):04}"
+    form = rng.choice(("0{}555{}", "0{} 555 {}", "0{}-555-{}", "+63 {} 555 {}", "+63{}555{}"))
+    return form.format(prefix, rest)
+
+
+def _handle(name: str) -> str:
+    plain = unicodedata.normalize("NFKD", name.lower()).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9.]", "", plain).strip(".") or "customer"

@@ -1,11 +1,14 @@
-"""Webhooks as Facebook sends them: its shapes, its escapes, its signatures."""
+"""Webhooks as Facebook sends them: its shapes, its escapes, its signatures.
+
+Source: developers.facebook.com/docs/messenger-platform/webhooks.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +19,12 @@ from shared.crypto import webhook_signature
 from shared.ids import Platform
 
 OBJECTS = {Platform.MESSENGER: "page", Platform.INSTAGRAM: "instagram"}
-KINDS = {"file": "file", "voice": "audio"}
+KINDS = {"voice": "audio", "unsupported": "unsupported_type"}
+INBOX_APP_ID = 26390203743090
+TELLING_MS = 250
+"""How much later than what it tells of a webhook is sent."""
+
+_ESCAPES = str.maketrans({"/": "\\/", "<": "\\u003C", "%": "\\u0025", "@": "\\u0040"})
 
 
 def milliseconds(at: datetime) -> int:
@@ -32,42 +40,44 @@ def item(account: Account, conversation: Conversation, at: datetime, *, inbound:
 def message_item(account: Account, conversation: Conversation, message: Message) -> dict[str, Any]:
     """A message, an echo or a postback, by what `message` is."""
     if message.pressed:
-        postback = {"mid": message.id, "title": message.text, "payload": message.text.upper().replace(" ", "_")}
+        payload = message.text.upper().replace(" ", "_")
+        postback = {"mid": message.id, "title": message.text, "payload": payload}
         return item(account, conversation, message.at, inbound=True, postback=postback)
     said: dict[str, Any] = {"mid": message.id}
     if not message.inbound:
         said["is_echo"] = True
         if account.platform is Platform.MESSENGER:
-            said["app_id"] = 26390203743090
+            said["app_id"] = INBOX_APP_ID
     if message.text:
         said["text"] = message.text
+    if message.attachment == "unsupported":
+        said["is_unsupported"] = True
     if message.attachment:
         kind = KINDS.get(message.attachment, message.attachment)
         said["attachments"] = [{"type": kind, "payload": {"url": f"https://cdn.example.com/{message.id[-12:]}"}}]
     return item(account, conversation, message.at, inbound=message.inbound, message=said)
 
 
-def body(account: Account, items: list[dict[str, Any]], at: datetime) -> bytes:
-    """Escaped as Facebook escapes: everything beyond ASCII, and slashes."""
-    entry = {"time": milliseconds(at) + 250, "id": account.id, "messaging": items}
+def body(account: Account, told: dict[str, Any], at: datetime) -> bytes:
+    """One item, sent at `at`, escaped as Facebook escapes: what is not ASCII, and some of what is."""
+    sent_at = max(milliseconds(at), told["timestamp"]) + TELLING_MS
+    entry = {"time": sent_at, "id": account.id, "messaging": [told]}
     text = json.dumps({"object": OBJECTS[account.platform], "entry": [entry]}, separators=(",", ":"))
-    return text.replace("/", "\\/").encode()
+    return text.translate(_ESCAPES).encode()
 
 
 @dataclass(slots=True)
 class Sender:
-    """Posts to the app's callback and remembers what it sent, so that it can be sent again."""
+    """Posts to the app's callback."""
 
     app_secret: str
     session: ClientSession
     callback: str = ""
-    sent: list[bytes] = field(default_factory=list)
 
     async def send(self, raw: bytes, *, secret: str | None = None) -> int | None:
         """The status of the answer; None when there was none, or there is no callback."""
         if not self.callback:
             return None
-        self.sent.append(raw)
         key = secret or self.app_secret
         headers = {
             "Content-Type": "application/json",

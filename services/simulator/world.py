@@ -1,17 +1,26 @@
-"""The corpus as it changes: what people do while the simulator runs."""
+"""The corpus as it changes: what people do while the simulator runs. Graph and webhooks both tell of it."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 
-from services.simulator.corpus import Account, Conversation, Corpus, Message, new_message_id, new_thread_id
-from services.simulator.errors import NAMED
-from services.simulator.nodes import visible
-from services.simulator.people import Person, person
+from services.simulator.corpus import Account, Conversation, Corpus, Message
+from services.simulator.errors import refused
+from services.simulator.identifiers import new_message_id, new_thread_id
+from services.simulator.nodes import newest_first
+from services.simulator.people import person, split_name
 from shared.clock import Clock
 from shared.ids import Platform
+
+OTHER_PAGE = Account(
+    Platform.MESSENGER, "371000000000009", "371000000000009", "Tindahan ni Aling Nena", "alingnena", "EAAGOTHERPAGE"
+)
+"""A Page of someone else, without conversations: its token is good, but not for ours."""
+
+Found = tuple[Account, Conversation]
 
 
 @dataclass(slots=True)
@@ -19,58 +28,94 @@ class World:
     corpus: Corpus
     rng: random.Random
     clock: Clock
+    _threads: dict[str, Found] = field(default_factory=dict)
+    _customers: dict[str, Found] = field(default_factory=dict)
+    _messages: dict[str, tuple[Account, Conversation, Message]] = field(default_factory=dict)
 
-    def account(self, platform: str) -> Account:
-        """KeyError when there is no account of that platform."""
-        found = [account for account in self.corpus.accounts if account.platform == platform.lower()]
-        if not found:
-            raise KeyError(platform)
-        return found[0]
-
-    def conversations(self, account: Account) -> list[Conversation]:
-        """Latest activity first, as the edge lists them."""
-        alive = [each for each in self.corpus.conversations[account.id] if visible(each)]
-        return sorted(alive, key=lambda each: (visible(each)[0].at, each.thread_id), reverse=True)
-
-    def everything(self) -> Iterator[tuple[Account, Conversation]]:
+    def __post_init__(self) -> None:
         for account in self.corpus.accounts:
             for conversation in self.corpus.conversations[account.id]:
-                yield account, conversation
+                self._index(account, conversation)
 
-    def find_conversation(self, thread_id: str) -> tuple[Account, Conversation] | None:
-        return next((pair for pair in self.everything() if pair[1].thread_id == thread_id), None)
+    @property
+    def page(self) -> Account:
+        return self.account(Platform.MESSENGER)
 
-    def find_message(self, message_id: str) -> tuple[Account, Conversation, Message] | None:
-        found = ((account, c, m) for account, c in self.everything() for m in c.messages if m.id == message_id)
-        return next(found, None)
+    @property
+    def pages(self) -> dict[str, Account]:
+        """By their tokens."""
+        return {self.page.token: self.page, OTHER_PAGE.token: OTHER_PAGE}
 
-    def find_customer(self, customer_id: str) -> tuple[Account, Conversation] | None:
-        return next((pair for pair in self.everything() if pair[1].customer.id == customer_id), None)
+    def account(self, platform: Platform) -> Account:
+        return next(account for account in self.corpus.accounts if account.platform is platform)
 
-    def conversation_with(self, platform: Platform, name: str) -> tuple[Account, Conversation]:
-        """Of the customer with that full name or id; a name that is new begins a conversation."""
-        account = self.account(platform)
-        for conversation in self.corpus.conversations[account.id]:
-            if name in (conversation.customer.name, conversation.customer.id):
-                return account, conversation
-        first, _, last = name.partition(" ")
-        conversation = Conversation(new_thread_id(self.rng, account), self._person(first, last))
-        self.corpus.conversations[account.id].append(conversation)
-        return account, conversation
+    def everything(self) -> Iterator[Found]:
+        return iter(self._threads.values())
 
-    def say(self, account: Account, conversation: Conversation, text: str, *, inbound: bool, **how: object) -> Message:
-        """`how` are `attachment` and `pressed` of the message."""
-        message_id = new_message_id(self.rng, account, conversation)
-        message = Message(message_id, self.clock(), inbound, text, **how)  # type: ignore[arg-type]
-        conversation.messages.append(message)
-        return message
+    def latest_first(self, page: Account, platform: Platform) -> list[Found]:
+        """The page's conversations that have a message, latest activity first."""
+        alive = [
+            (next(newest_first(found[1])).at, thread_id, found)
+            for thread_id, found in self._threads.items()
+            if found[0].platform is platform and found[0].page_id == page.page_id and any(newest_first(found[1]))
+        ]
+        return [found for _, _, found in sorted(alive, key=lambda each: each[:2], reverse=True)]
+
+    def find_conversation(self, thread_id: str, page: Account | None = None) -> Found | None:
+        """None for one that is not the page's."""
+        found = self._threads.get(thread_id)
+        return found if found and _is_of(page, found[0]) else None
+
+    def find_customer(self, customer_id: str, page: Account) -> Found | None:
+        found = self._customers.get(customer_id)
+        return found if found and _is_of(page, found[0]) else None
+
+    def find_message(
+        self, message_id: str, page: Account | None = None
+    ) -> tuple[Account, Conversation, Message] | None:
+        """None for one that is unsent, or not the page's."""
+        found = self._messages.get(message_id)
+        return found if found and not found[2].deleted and _is_of(page, found[0]) else None
 
     def message(self, message_id: str) -> tuple[Account, Conversation, Message]:
         """RefusedError when there is none."""
         found = self.find_message(message_id)
         if found is None:
-            raise NAMED["missing"]
+            raise refused("missing")
         return found
 
-    def _person(self, first: str, last: str) -> Person:
-        return person(self.rng, first, last)
+    def conversation_with(self, platform: Platform, who: str) -> Found:
+        """Of the customer with that full name or id; a name that is new begins a conversation."""
+        account = self.account(platform)
+        for conversation in self.corpus.conversations[account.id]:
+            if who in (conversation.customer.name, conversation.customer.id):
+                return account, conversation
+        thread_id = new_thread_id(self.rng, platform, account.id)
+        conversation = Conversation(thread_id, person(self.rng, *split_name(who)))
+        self.corpus.conversations[account.id].append(conversation)
+        self._index(account, conversation)
+        return account, conversation
+
+    def say(
+        self, account: Account, conversation: Conversation, text: str, *, inbound: bool,
+        attachment: str | None = None, pressed: bool = False,
+    ) -> Message:  # fmt: skip
+        """No two messages of a conversation are in one millisecond, so that their times tell their order."""
+        at, messages = self.clock(), conversation.messages
+        if messages:
+            at = max(at, messages[-1].at + timedelta(milliseconds=1))
+        message_id = new_message_id(self.rng, account.platform, account.id, conversation.thread_id)
+        message = Message(message_id, at, inbound, text, attachment, pressed)
+        messages.append(message)
+        self._messages[message_id] = account, conversation, message
+        return message
+
+    def _index(self, account: Account, conversation: Conversation) -> None:
+        found = account, conversation
+        self._threads[conversation.thread_id] = self._customers[conversation.customer.id] = found
+        for message in conversation.messages:
+            self._messages[message.id] = account, conversation, message
+
+
+def _is_of(page: Account | None, account: Account) -> bool:
+    return page is None or account.page_id == page.page_id

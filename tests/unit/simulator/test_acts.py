@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,28 +16,35 @@ from aiohttp.test_utils import TestClient, TestServer
 from services.receiver.normalise import normalise
 from services.receiver.signature import is_signed
 from services.simulator.commands import APP_SECRET, VERIFY_TOKEN, create_app
-from services.simulator.corpus import generate
+from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID, generate
 from shared.events import DeletionEvent, EditEvent, Event, MessageEvent, PostbackEvent, ReactionEvent
-
-NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
-Client = TestClient[web.Request, web.Application]
+from tests.unit.simulator.conftest import NOW, Client, control, get
 
 
 @dataclass
 class Callback:
-    """An app's webhook that keeps what it was sent."""
+    """An app's webhook that keeps what it was sent, and answers with `status`."""
 
-    received: list[tuple[bytes, str]] = field(default_factory=list)
+    status: int = 200
+    received: list[tuple[bytes, dict[str, str]]] = field(default_factory=list)
 
     async def take(self, request: web.Request) -> web.Response:
         if request.method == "GET":
             matches = request.query["hub.verify_token"] == VERIFY_TOKEN
             return web.Response(text=request.query["hub.challenge"], status=200 if matches else 403)
-        self.received.append((await request.read(), request.headers["X-Hub-Signature-256"]))
-        return web.Response()
+        self.received.append((await request.read(), dict(request.headers)))
+        return web.Response(status=self.status)
 
     def events(self) -> list[Event]:
         return [event for raw, _ in self.received for event in normalise(raw, NOW).events]
+
+    def is_genuine(self, place: int) -> bool:
+        raw, headers = self.received[place]
+        sha1 = hmac.new(APP_SECRET.encode(), raw, hashlib.sha1).hexdigest()
+        return (
+            is_signed(raw, headers["X-Hub-Signature-256"], [APP_SECRET])
+            and headers["X-Hub-Signature"] == f"sha1={sha1}"
+        )
 
 
 @pytest.fixture
@@ -47,62 +56,122 @@ async def callback() -> AsyncIterator[tuple[Callback, Client]]:
         ClientSession() as session,
         TestClient(TestServer(create_app(generate(7, NOW), session))) as client,
     ):
-        here = {"callback": str(server.make_url("/webhook"))}
-        async with client.post("/_simulator/configure", json=here) as answer:
-            assert answer.status == 200
+        await control(client, "configure", {"callback": str(server.make_url("/webhook")), "instagram_per_second": 0})
         yield kept, client
 
 
-async def act(client: Client, **what: Any) -> dict[str, Any]:
-    async with client.post("/_simulator/act", json=what) as answer:
-        done: dict[str, Any] = await answer.json()
-        assert answer.status == 200, done
-        return done
+async def act(client: Client, status: int = 200, **what: Any) -> dict[str, Any]:
+    done: dict[str, Any] = await control(client, "act", what, status)
+    return done
 
 
 async def test_everything_that_happens_is_told_in_facebooks_shapes(callback: tuple[Callback, Client]) -> None:
     kept, client = callback
-    said = await act(client, act="say", who="Maria Santos", text="Magkano po? 😃 a/b")
+    said = await act(client, act="say", who="Maria Santos", text="Magkano po? 😃 a/b me@example.com 50% <b>")
     await act(client, act="say", who="Maria Santos", text="₱500 po", echo=True)
-    await act(client, act="press", who="Maria Santos", text="Get Started")
+    await act(client, act="postback", who="Maria Santos", text="Get Started")
     await act(client, act="edit", message_id=said["message_id"], text="How much?")
     await act(client, act="react", message_id=said["message_id"])
     await act(client, act="unsend", message_id=said["message_id"])
-    assert all(is_signed(raw, header, [APP_SECRET]) for raw, header in kept.received)
-    assert all(raw.isascii() for raw, _ in kept.received)
+    assert all(kept.is_genuine(place) for place in range(6))
+    assert all(
+        raw.isascii() and not set(raw) & set(b"<%@") and b"a\\/b" in kept.received[0][0] for raw, _ in kept.received
+    )
     kinds = [type(event) for event in kept.events()]
     assert kinds == [MessageEvent, MessageEvent, PostbackEvent, EditEvent, ReactionEvent, DeletionEvent]
     assert {str(event.conversation) for event in kept.events()} == {said["contact_id"]}
+    assert [event.direction for event in kept.events()][:2] == ["inbound", "outbound"]
 
 
-async def test_a_new_name_is_a_new_customer_whom_graph_shows_as_well(callback: tuple[Callback, Client]) -> None:
+@pytest.mark.parametrize(
+    ("platform", "kind", "account_id"), [("messenger", "page", PAGE_ID), ("instagram", "instagram", INSTAGRAM_ID)]
+)
+async def test_a_webhook_has_the_real_ones_envelope(
+    callback: tuple[Callback, Client], platform: str, kind: str, account_id: str
+) -> None:
+    kept, client = callback
+    said = await act(client, act="say", platform=platform, who="Nobody Before", attachment="voice", echo=True)
+    body = json.loads(kept.received[0][0])
+    (entry,) = body["entry"]
+    (item,) = entry["messaging"]
+    assert (body["object"], entry["id"], item["sender"]["id"]) == (kind, account_id, account_id)
+    assert entry["time"] > item["timestamp"] > 10**12
+    assert (item["message"]["mid"], item["message"]["is_echo"]) == (said["message_id"], True)
+    assert [each["type"] for each in item["message"]["attachments"]] == ["audio"]
+    assert "text" not in item["message"]
+
+
+async def test_graph_shows_what_was_said_pressed_edited_reacted_to_and_unsent(
+    callback: tuple[Callback, Client],
+) -> None:
     _, client = callback
-    said = await act(client, act="say", platform="instagram", who="Nobody Before", text="hi")
-    async with client.get("/_simulator/messages") as answer:
-        ids = {message_id for each in await answer.json() for message_id in each["ids"]}
-    assert said["message_id"] in ids
+    kept = await act(client, act="say", platform="instagram", who="Nobody Before", text="hi")
+    gone = await act(client, act="say", platform="instagram", who="Nobody Before", text="oops")
+    button = await act(client, act="postback", platform="instagram", who="Nobody Before", text="Get Started")
+    await act(client, act="edit", message_id=kept["message_id"], text="hello")
+    await act(client, act="react", message_id=kept["message_id"])
+    await act(client, act="unsend", message_id=gone["message_id"])
+    path = f"/v26.0/{PAGE_ID}/conversations"
+    _, page = await get(client, path, platform="instagram", limit="1", fields="messages{message,reactions}")
+    messages = page["data"][0]["messages"]["data"]
+    assert [(each["id"], each["message"]) for each in messages] == [
+        (button["message_id"], "Get Started"), (kept["message_id"], "hello")
+    ]  # fmt: skip
+    assert messages[1]["reactions"]["data"][0]["reaction"] == "love"
+    assert (await get(client, f"/v26.0/{gone['message_id']}"))[0] == 400
+    (told,) = [each for each in await control(client, "messages") if each["name"] == "Nobody Before"]
+    assert told["ids"] == [button["message_id"], kept["message_id"]]
 
 
-async def test_a_duplicate_has_the_same_bytes_and_a_forgery_another_signature(
+async def test_a_duplicate_is_another_webhook_with_the_same_fact(callback: tuple[Callback, Client]) -> None:
+    kept, client = callback
+    first = await act(client, act="say", who="Maria Santos", text="hi")
+    await act(client, act="say", who="Maria Santos", text="there")
+    await act(client, act="resend", message_id=first["message_id"])
+    assert kept.events()[0].event_id == kept.events()[2].event_id
+    assert kept.received[0][0] != kept.received[2][0]
+    assert kept.is_genuine(2)
+
+
+async def test_a_forgery_has_a_wrong_signature_and_changes_nothing(callback: tuple[Callback, Client]) -> None:
+    kept, client = callback
+    before = await control(client, "messages")
+    await act(client, act="forge", text="give me a discount")
+    assert not kept.is_genuine(0)
+    assert await control(client, "messages") == before
+    assert "error" in await act(client, 400, act="resend")
+
+
+async def test_an_act_says_how_the_callback_answered_and_happens_all_the_same(
     callback: tuple[Callback, Client],
 ) -> None:
     kept, client = callback
+    kept.status = 503
+    said = await act(client, act="say", who="Maria Santos", text="hi")
+    assert said["status"] == 503
+    assert (await get(client, f"/v26.0/{said['message_id']}", fields="message"))[1]["message"] == "hi"
+    await control(client, "configure", {"callback": ""})
+    assert (await act(client, act="say", who="Maria Santos", text="hi"))["status"] is None
+
+
+async def test_a_callback_that_does_not_shake_hands_is_refused_and_the_old_one_stays(
+    callback: tuple[Callback, Client],
+) -> None:
+    kept, client = callback
+    await control(client, "configure", {"callback": "http://127.0.0.1:9/webhook"}, 400)
     await act(client, act="say", who="Maria Santos", text="hi")
-    await act(client, act="resend")
-    await act(client, act="forge", text="give me a discount")
-    first, again, forged = kept.received
-    assert first == again
-    assert not is_signed(*forged, [APP_SECRET])
+    assert len(kept.received) == 1
 
 
-async def test_a_callback_that_does_not_shake_hands_is_refused(callback: tuple[Callback, Client]) -> None:
-    _, client = callback
-    async with client.post("/_simulator/configure", json={"callback": "http://127.0.0.1:9/webhook"}) as answer:
-        assert answer.status == 400
-
-
-@pytest.mark.parametrize("what", [{"act": "dance"}, {"act": "edit", "message_id": "m_none"}, {}])
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"act": "dance"}, {"act": "edit", "message_id": "m_none"}, {}, {"act": "say", "text": "hi"}, {"act": "unsend"},
+        {"act": "postback", "who": "A B"}, {"act": "say", "who": "A B", "attachment": "bomb"},
+        {"act": "say", "who": "A B", "platform": "whatsapp"},
+    ],
+)  # fmt: skip
 async def test_a_senseless_act_is_refused(callback: tuple[Callback, Client], what: dict[str, str]) -> None:
-    _, client = callback
-    async with client.post("/_simulator/act", json=what) as answer:
-        assert answer.status == 400
+    kept, client = callback
+    assert "error" in await control(client, "act", what, 400)
+    assert kept.received == []

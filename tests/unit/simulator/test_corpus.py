@@ -1,50 +1,114 @@
-"""The corpus has the counts of the rules, and is the same every time."""
+"""The corpus has the counts of the rules, is the same every time, and reads like people."""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
+import phonenumbers
 import pytest
 
-from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID, generate
+from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID, Conversation, Message, generate
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+CORPUS = generate(7, NOW)
+OURS = [(PAGE_ID, 59, 87), (INSTAGRAM_ID, 25, 43)]
 
 
-@pytest.mark.parametrize(("account_id", "conversations", "longest"), [(PAGE_ID, 59, 87), (INSTAGRAM_ID, 25, 43)])
-def test_it_has_as_many_conversations_as_the_rules_say(account_id: str, conversations: int, longest: int) -> None:
-    lengths = [len(each.messages) for each in generate(7, NOW).conversations[account_id]]
-    assert len(lengths) == conversations
+def conversations() -> Iterator[Conversation]:
+    for of_account in CORPUS.conversations.values():
+        yield from of_account
+
+
+def messages() -> Iterator[Message]:
+    for conversation in conversations():
+        yield from conversation.messages
+
+
+@pytest.mark.parametrize(("account_id", "number", "longest"), OURS)
+@pytest.mark.parametrize("seed", [7, 8, 9])
+def test_it_has_as_many_conversations_as_the_rules_say(account_id: str, number: int, longest: int, seed: int) -> None:
+    lengths = [len(each.messages) for each in generate(seed, NOW).conversations[account_id]]
+    assert len(lengths) == number
     assert max(lengths) == longest
     assert lengths.count(longest) == 1
 
 
 def test_it_has_more_than_two_thousand_messages_with_ids_of_their_own() -> None:
-    corpus = generate(7, NOW)
-    ids = [message.id for each in corpus.conversations.values() for c in each for message in c.messages]
+    ids = [message.id for message in messages()]
     assert len(ids) >= 2000
     assert len(set(ids)) == len(ids)
 
 
 def test_the_same_seed_and_time_give_the_same_corpus_and_another_seed_another() -> None:
-    assert generate(7, NOW) == generate(7, NOW)
-    assert generate(7, NOW) != generate(8, NOW)
+    assert generate(7, NOW) == CORPUS
+    assert generate(8, NOW) != CORPUS
 
 
-def test_messages_lie_in_the_past_in_their_order() -> None:
-    for conversations in generate(7, NOW).conversations.values():
-        for conversation in conversations:
-            times = [message.at for message in conversation.messages]
-            assert times == sorted(times)
-            assert NOW - timedelta(days=150) < times[0] <= times[-1] <= NOW
+def test_messages_lie_in_the_last_ninety_days_each_after_the_one_before() -> None:
+    for conversation in conversations():
+        times = [message.at for message in conversation.messages]
+        assert all(before < after for before, after in pairwise(times))
+        assert NOW - timedelta(days=90) < times[0] <= times[-1] <= NOW
+        assert all(at.microsecond % 1000 == 0 for at in times)
 
 
-def test_no_slot_was_left_open() -> None:
-    texts = [m.text for each in generate(7, NOW).conversations.values() for c in each for m in c.messages]
-    assert not [text for text in texts if "{" in text or "[" in text]
-    assert any("Magkano po" in text for text in texts)
-    assert any("How much is it?" in text for text in texts)
+def test_some_messages_share_a_second_and_some_conversations_are_hours_old() -> None:
+    seconds = Counter((c.thread_id, m.at.replace(microsecond=0)) for c in conversations() for m in c.messages)
+    assert sum(number > 1 for number in seconds.values()) > 5
+    ages = [NOW - each.messages[-1].at for each in conversations()]
+    assert min(ages) < timedelta(hours=12) < timedelta(days=30) < max(ages)
+
+
+def test_no_word_was_left_open() -> None:
+    assert not [message.text for message in messages() if re.search(r"[{}\[\]]", message.text)]
+
+
+def test_people_write_english_and_taglish_and_leave_mail_and_numbers() -> None:
+    text = "\n".join(message.text for message in messages() if message.inbound)
+    assert "Magkano po" in text
+    assert "How much is it?" in text
+    assert "@example.com" in text
+    numbers = list(phonenumbers.PhoneNumberMatcher(text, "PH"))
+    assert len({found.raw_string[:2] for found in numbers}) > 1
+    assert all(phonenumbers.is_valid_number(found.number) for found in numbers)
+
+
+def test_every_kind_of_message_occurs_on_both_platforms() -> None:
+    for of_account in CORPUS.conversations.values():
+        kinds = {message.attachment for each in of_account for message in each.messages}
+        assert kinds >= {"image", "file", "voice", "video", "sticker", None}
+        assert any(message.pressed for each in of_account for message in each.messages)
+        assert any(not message.text for each in of_account for message in each.messages)
+
+
+def test_an_aircon_has_no_colour_and_a_sofa_needs_no_electricity() -> None:
+    for conversation in conversations():
+        said = "\n".join(message.text for message in conversation.messages)
+        products = set(re.findall(r"inverter aircon|L-shaped sofa|dining set|bed frame", said))
+        if len(products) == 1 and len(conversation.messages) <= 64:
+            assert ("inverter aircon" in products) or "Malakas po ba sa kuryente?" not in said
+            assert ("inverter aircon" not in products) or "colors" not in said
 
 
 def test_maria_santos_is_a_customer_of_the_page() -> None:
-    assert "Maria Santos" in {each.customer.name for each in generate(7, NOW).conversations[PAGE_ID]}
+    assert CORPUS.conversations[PAGE_ID][0].customer.name == "Maria Santos"
+
+
+def test_customers_have_ids_of_their_own_and_messages_of_instagram_tell_their_thread() -> None:
+    customers = [each.customer.id for each in conversations()]
+    assert len(set(customers)) == len(customers)
+    for conversation in CORPUS.conversations[INSTAGRAM_ID]:
+        assert all(message.id.startswith("aWdf") for message in conversation.messages)
+        shared = {message.id[40:100] for message in conversation.messages}
+        assert len(shared) == 1
+
+
+@pytest.mark.parametrize("length", [1, 6, 30, 200])
+def test_a_bench_gets_as_many_conversations_of_as_many_messages_as_it_asks_for(length: int) -> None:
+    big = generate(7, NOW, messenger=1100, instagram=3, messages=length)
+    assert [len(each) for each in big.conversations.values()] == [1100, 3]
+    assert {len(c.messages) for of_account in big.conversations.values() for c in of_account} == {length}

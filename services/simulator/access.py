@@ -1,0 +1,74 @@
+"""Who may call, and what is called: version, token and proof, checked in the order in which the real one complains.
+
+Sources: developers.facebook.com/docs/graph-api/guides/versioning and .../guides/secure-requests.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from services.simulator.errors import refused
+from shared.crypto import appsecret_proof
+
+LIVING_VERSIONS = ("v21.0", "v22.0", "v23.0", "v24.0", "v25.0", "v26.0")
+OLDEST, LATEST = LIVING_VERSIONS[0], LIVING_VERSIONS[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`path` is without the version, `version` the one that is really used."""
+
+    method: str
+    url: str = field(repr=False)
+    version: str
+    path: tuple[str, ...]
+    query: Mapping[str, str] = field(repr=False)
+    token: str = field(repr=False)
+
+
+def read_call(request: web.Request) -> Call:
+    """RefusedError for a version that there is not yet. The token is in the header or in the query."""
+    first, *rest = request.path.strip("/").split("/")
+    is_version = re.fullmatch(r"v\d+\.\d+", first) is not None
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return Call(
+        method=request.method,
+        url=str(request.url.origin()),
+        version=served_version(first) if is_version else LATEST,
+        path=tuple(rest or [""]) if is_version else (first, *rest),
+        query=request.query,
+        token=token.strip() if scheme.lower() in ("bearer", "oauth") else request.query.get("access_token", ""),
+    )
+
+
+def served_version(asked: str) -> str:
+    """An ended version is served by the oldest that lives, without a word. RefusedError for one that never was."""
+    if asked in LIVING_VERSIONS:
+        return asked
+    if float(asked.removeprefix("v")) < float(OLDEST.removeprefix("v")):
+        return OLDEST
+    raise refused("no_version")
+
+
+def check_call(call: Call) -> None:
+    """RefusedError when the call cannot be answered whatever it is about."""
+    if call.method != "GET":
+        raise refused("unsupported_method")
+    if "ids" in call.query:
+        raise refused("ids_removed")
+    if not call.token:
+        raise refused("no_token")
+
+
+def check_proof(call: Call, app_secret: str, *, is_required: bool) -> None:
+    """RefusedError when the app secret's proof is wrong, or missing where the app requires it."""
+    proof = call.query.get("appsecret_proof")
+    if proof is None and is_required:
+        raise refused("no_proof")
+    if proof is not None and not hmac.compare_digest(proof.encode(), appsecret_proof(app_secret, call.token).encode()):
+        raise refused("bad_proof")

@@ -1,0 +1,88 @@
+"""Budgets by a clock that the test moves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from services.simulator.corpus import Account
+from services.simulator.errors import RefusedError
+from services.simulator.limits import Limits
+from shared.ids import Platform
+
+PAGE = Account(Platform.MESSENGER, "1", "1", "Page", "page", "token")
+INSTAGRAM = Account(Platform.INSTAGRAM, "1784", "1", "Page", "page", "token")
+
+
+@dataclass
+class Clock:
+    now: float = 0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def is_admitted(limits: Limits, account: Account) -> bool:
+    limits.arrive(account)
+    try:
+        limits.admit(account)
+    except RefusedError:
+        return False
+    return True
+
+
+def test_instagram_takes_two_calls_a_second_and_a_page_as_many_as_come() -> None:
+    clock = Clock()
+    limits = Limits(monotonic=clock)
+    admitted = 0
+    for _ in range(1000):
+        admitted += is_admitted(limits, INSTAGRAM)
+        clock.now += 0.05
+    assert 100 <= admitted <= 103
+    assert all(is_admitted(limits, PAGE) for _ in range(1000))
+
+
+def test_a_client_that_spaces_its_calls_by_half_a_second_is_never_refused() -> None:
+    clock = Clock()
+    limits = Limits(monotonic=clock)
+    for _ in range(100):
+        assert is_admitted(limits, INSTAGRAM)
+        clock.now += 0.5
+    assert (limits.throttled, limits.while_throttled) == (0, 0)
+
+
+def test_calls_beyond_the_budget_are_refused_and_lengthen_the_block() -> None:
+    clock = Clock()
+    limits = Limits(budget_calls=3, budget_seconds=60, monotonic=clock)
+    assert [is_admitted(limits, PAGE) for _ in range(4)] == [True, True, True, False]
+    assert (limits.throttled, limits.while_throttled) == (1, 0)
+    clock.now = 30
+    assert not is_admitted(limits, PAGE)
+    assert limits.while_throttled == 1
+    clock.now = 61
+    assert [is_admitted(limits, PAGE) for _ in range(3)] == [True, True, False]
+    assert is_admitted(limits, INSTAGRAM)
+
+
+def test_waiting_as_long_as_the_headers_say_is_enough() -> None:
+    clock = Clock()
+    limits = Limits(budget_calls=2, budget_seconds=90, monotonic=clock)
+    assert [is_admitted(limits, PAGE) for _ in range(3)] == [True, True, False]
+    (entry,) = json.loads(limits.headers(PAGE)["x-business-use-case-usage"])["1"]
+    assert (entry["type"], entry["call_count"], entry["estimated_time_to_regain_access"]) == ("messenger", 100, 2)
+    clock.now = 120
+    assert is_admitted(limits, PAGE)
+    assert limits.while_throttled == 0
+
+
+@pytest.mark.parametrize(("calls", "percent"), [(0, 0), (5, 50), (10, 99)])
+def test_the_headers_say_how_much_is_used_and_instagrams_under_two_ids(calls: int, percent: int) -> None:
+    limits = Limits(instagram_per_second=0, budget_calls=10, monotonic=Clock())
+    assert all(is_admitted(limits, INSTAGRAM) for _ in range(calls))
+    headers = limits.headers(INSTAGRAM)
+    assert json.loads(headers["x-app-usage"])["call_count"] == percent
+    business = json.loads(headers["x-business-use-case-usage"])
+    assert business.keys() == {"1", "1784"}
+    assert {entry["type"] for entries in business.values() for entry in entries} == {"instagram"}
