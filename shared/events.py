@@ -50,7 +50,7 @@ class Source(StrEnum):
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
 class Attachment(Model):
@@ -197,7 +197,7 @@ Event = Annotated[
     Field(discriminator="kind"),
 ]
 
-event_adapter: TypeAdapter[Event] = TypeAdapter(Event)
+event_adapter: TypeAdapter[Event] = TypeAdapter(Event, config=ConfigDict(hide_input_in_errors=True))
 
 
 def dump_event(event: Event) -> bytes:

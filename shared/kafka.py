@@ -132,8 +132,8 @@ async def open_consumer(
         enable_auto_commit=False,
         auto_offset_reset="earliest" if from_start else "latest",
         max_partition_fetch_bytes=MAX_RECORD_BYTES,
-        session_timeout_ms=10_000,
-        heartbeat_interval_ms=2_000,
+        session_timeout_ms=6_000,
+        heartbeat_interval_ms=1_500,
     )
     try:
         await consumer.start()

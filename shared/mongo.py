@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 DUPLICATE_KEY = 11000
-_UNSTORABLE = (InvalidDocument, OverflowError)
+_UNSTORABLE = (InvalidDocument, OverflowError, RecursionError)
 
 
 class UnstorableError(Exception):

@@ -1,0 +1,21 @@
+"""What a customer wrote is in no error's text, since errors are logged and shown (promise 8)."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.contacts import Contact
+from shared.conversations import StoredMessage
+from shared.events import load_event
+
+
+def test_an_error_of_a_model_does_not_quote_what_it_was_given() -> None:
+    raised = []
+    with pytest.raises(ValueError) as error:
+        load_event(b'{"kind": "message", "text": {"a": "my secret"}}')
+    raised.append(error)
+    for model in (Contact, StoredMessage):
+        with pytest.raises(ValueError) as error:
+            model.model_validate({"notes": ["my secret"], "mid": {"a": "my secret"}})
+        raised.append(error)
+    assert not [each for each in raised if "my secret" in str(each.value)]
