@@ -43,8 +43,8 @@ __all__ = [
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
 """A record can hold a whole webhook body (4 MiB) with its escapes, parked."""
-
-
+MAX_LETTER_BYTES = 6 * MAX_RECORD_BYTES + 64 * 1024
+"""A dead letter holds any record whole: JSON has six bytes for a control character."""
 STOP_SECONDS = 1.5
 """What a client gets to flush and to leave its group; one that waits for a broker that is away would never end."""
 
@@ -83,7 +83,7 @@ async def open_producer(bootstrap_servers: str) -> AsyncIterator[AIOKafkaProduce
         bootstrap_servers=bootstrap_servers,
         enable_idempotence=True,
         acks="all",
-        max_request_size=MAX_RECORD_BYTES,
+        max_request_size=MAX_LETTER_BYTES,
         linger_ms=2,
     )
     try:
@@ -172,7 +172,7 @@ async def ensure_topics(settings: KafkaSettings) -> list[str]:
             1,
             topic_configs=large,
         ),
-        NewTopic(topics.dead_letters, 1, 1, topic_configs=large),
+        NewTopic(topics.dead_letters, 1, 1, topic_configs={"max.message.bytes": str(MAX_LETTER_BYTES)}),
         NewTopic(topics.contact_updated, settings.topic_partitions, 1, topic_configs={"cleanup.policy": "compact"}),
     ]
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)

@@ -94,7 +94,7 @@ def _anonymous(contact: dict[str, Any], who: ConversationKey) -> Any:
 
 
 async def test_poison_neither_blocks_nor_disappears(stack: Stack, database: Database, leadstream: Start) -> None:
-    junk = [b"{", b"", b'{"kind":"message","text":"secret"}', b'{"kind":"poke"}', b"\xff\xfe"]
+    junk = [b"{", b"", b'{"kind":"message","text":"secret"}', b'{"kind":"poke"}', b"\xff\xfe", b"\1" * (2 << 20)]
     await publish_junk(stack, junk)
     await publish_events(stack.kafka, stack.topics.message_events, [said("How much?", 1)])
     await publish_junk(stack, junk[:1])
