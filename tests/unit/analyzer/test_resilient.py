@@ -1,0 +1,55 @@
+"""A verdict whatever the AI does, and a write however long a server is away."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.analyzer.analyst import Brief, Line, Role, Transcript
+from services.analyzer.holding import hold
+from services.analyzer.resilient import ResilientAnalyst
+from shared.contacts import AnalysisSource, LeadStatus, Verdict
+from shared.failures import TransientError
+from shared.ids import Platform
+from shared.mongo import ConnectionFailure
+from tests.support.making import EPOCH
+
+BRIEF = Brief(Transcript(Platform.MESSENGER, (Line(EPOCH, Role.CUSTOMER, "How much?"),)), EPOCH)
+
+
+class Fixed:
+    def __init__(self, source: AnalysisSource, error: Exception | None = None) -> None:
+        self.source = source
+        self.error = error
+
+    async def analyse(self, brief: Brief) -> Verdict:
+        assert brief is BRIEF
+        if self.error:
+            raise self.error
+        return Verdict(
+            summary="s", lead_score=50, lead_status=LeadStatus.NEW, confidence=1, reasoning="r", source=self.source
+        )
+
+
+@pytest.mark.parametrize(("error", "source"), [(None, AnalysisSource.AI), (TransientError(), AnalysisSource.FALLBACK)])
+async def test_the_fallback_is_asked_only_where_the_ai_cannot(error: Exception | None, source: AnalysisSource) -> None:
+    analyst = ResilientAnalyst(Fixed(AnalysisSource.AI, error), Fixed(AnalysisSource.FALLBACK))
+    assert (await analyst.analyse(BRIEF)).source is source
+
+
+async def test_what_is_no_passing_fault_is_not_hidden_by_the_fallback() -> None:
+    with pytest.raises(KeyError):
+        await ResilientAnalyst(Fixed(AnalysisSource.AI, KeyError()), Fixed(AnalysisSource.FALLBACK)).analyse(BRIEF)
+
+
+async def test_a_call_is_made_again_only_for_what_passes() -> None:
+    outcomes: list[Exception | str] = [ConnectionFailure("away"), "done", KeyError("bug")]
+
+    async def call() -> str:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    assert await hold(call, ConnectionFailure) == "done"
+    with pytest.raises(KeyError):
+        await hold(call, ConnectionFailure)

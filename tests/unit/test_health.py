@@ -1,0 +1,23 @@
+"""What a probe and a scraper see."""
+
+from __future__ import annotations
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from shared.health import health_app
+from shared.metrics import AnalyzerMetrics
+
+
+async def test_a_service_is_live_ready_or_not_and_tells_its_counts() -> None:
+    metrics, ready = AnalyzerMetrics(), [True, False]
+    metrics.events.labels("message").inc()
+
+    async def is_ready() -> bool:
+        return ready.pop(0)
+
+    async with TestClient(TestServer(health_app(metrics, is_ready))) as client:
+        statuses = [(await client.get(path)).status for path in ("/live", "/ready", "/ready")]
+        page = await client.get("/metrics")
+        assert statuses == [200, 200, 503]
+        assert page.content_type == "text/plain"
+        assert 'leadstream_analyzer_events_total{kind="message"} 1.0' in await page.text()
