@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from services.backfill.crawl import Crawl
+from shared.accounts import account_key
 from shared.runs import Run, RunCounters, RunState
 
 PLAIN_LINES_EVERY_SECONDS = 5.0
@@ -101,14 +102,18 @@ def _counts(counters: RunCounters) -> str:
 
 
 def runs_table(runs: list[Run], names: Mapping[str, str]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("run", "platform", "account", "state", "started", "read", "unchanged", "failed", "messages"):
-        table.add_column(column, no_wrap=True)
+    """Fits into eighty columns: the account's name gives way, an id never does."""
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+    for column in ("run", "account", "state", "started"):
+        table.add_column(column, no_wrap=column != "account")
+    for column in ("read", "same", "failed", "messages"):
+        table.add_column(column, no_wrap=True, justify="right")
     for run in runs:
         c = run.counters
+        name = escape(names.get(account_key(run.platform, run.account_id), run.account_id))
         started = f"{run.started_at:%Y-%m-%d %H:%M}" if run.started_at else "–"
         state = f"[{COLOURS.get(run.state, 'default')}]{run.state}[/]"
-        name = escape(names.get(f"{run.platform}:{run.account_id}", run.account_id))
         counts = (c.conversations_read, c.conversations_unchanged, c.conversations_failed, c.messages_published)
-        table.add_row(run.run_id[:8], run.platform, name, state, started, *(f"{number:,}" for number in counts))
+        account = f"{run.platform.capitalize()} {name}"
+        table.add_row(run.run_id[:8], account, state, started, *(f"{number:,}" for number in counts))
     return table

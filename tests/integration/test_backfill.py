@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession
+from cryptography.fernet import Fernet
 
 from shared.events import ConversationCompletedEvent, ConversationListedEvent, Event, MessageEvent, load_event
 from shared.kafka import read_all
@@ -26,8 +27,8 @@ def run_backfill(leadstream: Start, simulator: Simulator) -> Any:
         arguments = (account["platform"], account["id"], "--name", account["name"], "--page", account["page_id"])
         assert leadstream("accounts", "add", *arguments, stdin=account["token"]).wait() == 0
 
-    def begin(*arguments: str, **more: str) -> Leadstream:
-        return leadstream("backfill", "run", *arguments, **env, **more)
+    def begin(*arguments: str) -> Leadstream:
+        return leadstream("backfill", "run", *arguments, env=env)
 
     return begin
 
@@ -44,8 +45,23 @@ async def events_on(stack: Stack) -> list[Event]:
     return [load_event(record.value) for record in await read_all(stack.kafka, stack.topics.message_events)]
 
 
-async def unthrottled(simulator: Simulator) -> None:
-    await call(simulator, "configure", {"instagram_per_second": 0})
+def messenger(simulator: Simulator) -> tuple[str, str]:
+    """Names the Messenger account alone, where Instagram's two calls a second would only take time."""
+    return "messenger", next(each["id"] for each in simulator["accounts"] if each["platform"] == "messenger")
+
+
+def runs_of(process: Leadstream) -> list[dict[str, Any]]:
+    runs: list[dict[str, Any]] = json.loads(process.output.splitlines()[-1])
+    return runs
+
+
+def mids(events: list[Event]) -> set[str]:
+    return {event.mid for event in events if isinstance(event, MessageEvent)}
+
+
+async def readable(simulator: Simulator, platform: str = "messenger") -> set[str]:
+    oracle = await call(simulator, "messages")
+    return {mid for each in oracle if each["platform"] == platform for mid in each["readable"]}
 
 
 async def test_every_readable_message_of_every_conversation_is_published_once(
@@ -61,38 +77,38 @@ async def test_every_readable_message_of_every_conversation_is_published_once(
     assert sorted(listed) == sorted(each["thread_id"] for each in oracle)
     completed = {e.thread_id: e for e in events if isinstance(e, ConversationCompletedEvent)}
     for each in oracle:
-        told = completed[each["thread_id"]]
+        end = completed[each["thread_id"]]
         unreadable = len(each["ids"]) - len(each["readable"])
-        assert (told.messages_read, told.messages_unavailable) == (len(each["readable"]), unreadable)
+        assert (end.messages_read, end.messages_unavailable) == (len(each["readable"]), unreadable)
     assert len({event.event_id for event in events}) == len(events)
     assert (await call(simulator, "stats")).get("throttled", 0) == 0
+    counted = [run["counters"] for run in runs_of(process)]
+    assert sum(each["messages_published"] for each in counted) == len(published)
+    assert sum(each["calls"] for each in counted) == sum((await call(simulator, "stats")).values())
 
 
 async def test_a_second_run_calls_once_per_listing_page_and_publishes_nothing(
     run_backfill: Any, simulator: Simulator, stack: Stack
 ) -> None:
-    await unthrottled(simulator)
-    assert run_backfill().wait() == 0
+    assert run_backfill(*messenger(simulator)).wait() == 0
     first, calls = await events_on(stack), await call(simulator, "stats")
-    again = run_backfill("--json")
+    again = run_backfill(*messenger(simulator), "--json")
     assert again.wait() == 0
     assert len(await events_on(stack)) == len(first)
     assert (await call(simulator, "stats"))["messages"] == calls["messages"]
-    runs = json.loads(again.output.splitlines()[-1])
-    assert sorted(run["counters"]["conversations_unchanged"] for run in runs) == [25, 59]
+    (run,) = runs_of(again)
+    assert (run["counters"]["conversations_unchanged"], run["counters"]["calls"]) == (59, 1)
 
 
 async def test_only_what_has_moved_is_read_again(run_backfill: Any, simulator: Simulator, stack: Stack) -> None:
-    await unthrottled(simulator)
-    assert run_backfill().wait() == 0
+    assert run_backfill(*messenger(simulator)).wait() == 0
     said = await call(simulator, "act", {"act": "say", "who": "Maria Santos", "text": "Still there?"})
-    before = len(await events_on(stack))
-    assert run_backfill().wait() == 0
-    more = (await events_on(stack))[before:]
-    events = [event for event in await events_on(stack) if isinstance(event, ConversationListedEvent)]
-    assert len(events) == 59 + 25 + 1
-    assert {str(event.conversation) for event in more} <= {str(event.conversation) for event in events}
-    assert said["message_id"] in {e.mid for e in await events_on(stack) if isinstance(e, MessageEvent)}
+    before = await events_on(stack)
+    assert run_backfill(*messenger(simulator)).wait() == 0
+    known = {event.event_id for event in before if isinstance(event, ConversationListedEvent)}
+    listed = [e for e in await events_on(stack) if isinstance(e, ConversationListedEvent) and e.event_id not in known]
+    assert len(listed) == 1
+    assert mids(await events_on(stack)) - mids(before) == {said["message_id"]}
 
 
 FAULTS = ["unknown", "transient", "reduce_data", "reduce_data_transient"]
@@ -102,7 +118,6 @@ FAULTS = ["unknown", "transient", "reduce_data", "reduce_data_transient"]
 async def test_what_passes_is_tried_again_and_costs_nothing(
     run_backfill: Any, simulator: Simulator, stack: Stack, error: str
 ) -> None:
-    await unthrottled(simulator)
     rules = [
         {"path": "/messages", "error": error, "skip": 5, "times": 3},
         {"path": "/conversations", "error": error, "times": 1},
@@ -112,55 +127,55 @@ async def test_what_passes_is_tried_again_and_costs_nothing(
         {"path": "/messages", "effect": "error_in_200", "skip": 30},
     ]
     await call(simulator, "faults", rules)
-    process = run_backfill()
+    process = run_backfill(*messenger(simulator))
     assert process.wait() == 0, process.output
-    published = {event.mid for event in await events_on(stack) if isinstance(event, MessageEvent)}
-    assert published == {mid for each in await call(simulator, "messages") for mid in each["readable"]}
+    assert mids(await events_on(stack)) == await readable(simulator)
 
 
 async def test_a_conversation_that_is_gone_makes_the_run_partial_and_is_not_completed(
     run_backfill: Any, simulator: Simulator, stack: Stack
 ) -> None:
-    await unthrottled(simulator)
     await call(simulator, "faults", [{"path": "/messages", "error": "gone", "times": 1}])
-    process = run_backfill("--json")
+    process = run_backfill(*messenger(simulator), "--json")
     assert process.wait() == 1
-    runs = json.loads(process.output.splitlines()[-1])
-    assert sorted(run["state"] for run in runs) == ["COMPLETED", "PARTIAL"]
-    (failure,) = [failure for run in runs for failure in run["failures"]]
+    (run,) = runs_of(process)
+    assert run["state"] == "PARTIAL"
+    (failure,) = run["failures"]
     assert failure["reason"].startswith("gone 100/2534001")
     completed = {e.thread_id for e in await events_on(stack) if isinstance(e, ConversationCompletedEvent)}
     assert failure["thread_id"] not in completed
+    assert len(completed) == 58
+    assert run_backfill(*messenger(simulator)).wait() == 0, "what failed is read by the next run"
+    assert mids(await events_on(stack)) == await readable(simulator)
 
 
 async def test_a_token_that_dies_mid_run_stops_the_account_at_once_and_says_what_to_do(
-    run_backfill: Any, simulator: Simulator, stack: Stack
+    run_backfill: Any, simulator: Simulator
 ) -> None:
-    await unthrottled(simulator)
     await call(simulator, "faults", [{"path": "/messages", "error": "token_expired", "skip": 20, "times": 100}])
-    process = run_backfill("--json")
+    process = run_backfill(*messenger(simulator), "--json")
     assert process.wait() == 1
-    runs = json.loads(process.output.splitlines()[-1])
-    assert {run["state"] for run in runs} == {"FAILED"}
-    assert all("connect the account again" in run["reason"] for run in runs)
-    assert (await call(simulator, "stats"))["messages"] < 60
-    assert simulator["accounts"][0]["token"] not in process.output
+    (run,) = runs_of(process)
+    assert run["state"] == "FAILED"
+    assert "connect the account again" in run["reason"]
+    assert (await call(simulator, "stats"))["messages"] <= 20 + 8
+    assert all(account["token"] not in process.output for account in simulator["accounts"])
 
 
 async def test_a_listing_that_fails_is_not_an_empty_account(run_backfill: Any, simulator: Simulator) -> None:
     await call(simulator, "faults", [{"path": "/conversations", "error": "permission", "times": 100}])
     process = run_backfill("--json")
     assert process.wait() == 1
-    runs = json.loads(process.output.splitlines()[-1])
-    assert {run["state"] for run in runs} == {"FAILED"}
+    runs = runs_of(process)
+    assert [run["state"] for run in runs] == ["FAILED", "FAILED"]
     assert all("could not be listed" in run["reason"] for run in runs)
 
 
 async def test_a_killed_run_is_taken_over_and_reads_no_conversation_twice(
     run_backfill: Any, simulator: Simulator, stack: Stack, database: Database
 ) -> None:
-    await call(simulator, "configure", {"instagram_per_second": 0, "latency_ms": 20})
-    first = run_backfill()
+    await call(simulator, "configure", {"latency_ms": 20})
+    first = run_backfill(*messenger(simulator))
 
     async def read() -> int:
         return await database.conversations.count_documents({"history": {"$exists": True}})
@@ -168,35 +183,37 @@ async def test_a_killed_run_is_taken_over_and_reads_no_conversation_twice(
     await eventually(read, lambda number: number >= 10)
     first.kill()
     done = {each["_id"] async for each in database.conversations.find({"history": {"$exists": True}})}
-    assert run_backfill().wait() == 1, "a run that may still be alive is left alone"
+    refused = run_backfill(*messenger(simulator))
+    assert refused.wait() == 1, "a run that may still be alive is left alone"
+    assert "is backfilling messenger:" in refused.output
     await database.sync_runs.update_many({}, [{"$set": {"heartbeat_at": {"$subtract": ["$heartbeat_at", 60_000]}}}])
     before = [run["_id"] async for run in database.sync_runs.find({})]
-    process = run_backfill()
+    process = run_backfill(*messenger(simulator))
     assert process.wait() == 0, process.output
     assert [run["_id"] async for run in database.sync_runs.find({})] == before
     events = await events_on(stack)
-    published = {event.mid for event in events if isinstance(event, MessageEvent)}
-    assert published == {mid for each in await call(simulator, "messages") for mid in each["readable"]}
+    assert mids(events) == await readable(simulator)
     for key in done:
         listed = [e for e in events if isinstance(e, ConversationListedEvent) and str(e.conversation) == key]
         assert len(listed) == 1
 
 
 async def test_an_interrupted_run_is_cancelled_and_the_next_goes_on(
-    run_backfill: Any, simulator: Simulator, database: Database
+    run_backfill: Any, simulator: Simulator, stack: Stack, database: Database
 ) -> None:
-    await call(simulator, "configure", {"instagram_per_second": 0, "latency_ms": 50})
-    process = run_backfill()
+    await call(simulator, "configure", {"latency_ms": 50})
+    process = run_backfill(*messenger(simulator))
 
     async def read() -> int:
         return await database.conversations.count_documents({"history": {"$exists": True}})
 
     await eventually(read, lambda number: number >= 3)
-    process.terminate()
-    states = [run["state"] async for run in database.sync_runs.find({})]
-    assert states == ["CANCELLED", "CANCELLED"]
+    assert process.terminate() == 1
+    assert [run["state"] async for run in database.sync_runs.find({})] == ["CANCELLED"]
+    assert "CANCELLED" in process.output
     await call(simulator, "configure", {"latency_ms": 0})
-    assert run_backfill().wait() == 0
+    assert run_backfill(*messenger(simulator)).wait() == 0
+    assert mids(await events_on(stack)) == await readable(simulator)
 
 
 async def test_tokens_are_encrypted_at_rest(run_backfill: Any, simulator: Simulator, database: Database) -> None:
@@ -204,7 +221,69 @@ async def test_tokens_are_encrypted_at_rest(run_backfill: Any, simulator: Simula
     assert simulator["accounts"][0]["token"] not in stored
 
 
-def test_an_instagram_account_without_its_page_is_wrong_usage(leadstream: Start) -> None:
-    assert leadstream("accounts", "add", "instagram", "1784", "--name", "x", stdin="t").wait() == 2
-    assert leadstream("accounts", "add", "messenger", "1", "--name", "x", stdin="").wait() == 2
+async def test_one_account_that_is_busy_does_not_keep_the_other_from_its_run(
+    run_backfill: Any, simulator: Simulator, database: Database
+) -> None:
+    await call(simulator, "faults", [{"query": "platform=messenger", "effect": "delay", "delay_ms": 20_000}])
+    busy = run_backfill(*messenger(simulator))
+
+    async def active() -> int:
+        return await database.sync_runs.count_documents({"active": True})
+
+    await eventually(active, lambda number: number == 1)
+    both = run_backfill("--json")
+    assert both.wait() == 1
+    (run,) = runs_of(both)
+    assert (run["platform"], run["state"]) == ("instagram", "COMPLETED")
+    assert await active() == 1, "the busy one's"
+    busy.kill()
+
+
+async def test_a_token_whose_key_is_gone_begins_no_run(
+    leadstream: Start, run_backfill: Any, database: Database
+) -> None:
+    process = leadstream("backfill", "run", env={"LEADSTREAM_ENCRYPTION_KEYS": Fernet.generate_key().decode()})
+    assert process.wait() == 1
+    assert "a token was encrypted with a key" in process.output
+    assert "Traceback" not in process.output
+    assert await database.sync_runs.count_documents({}) == 0
+
+
+async def test_runs_and_accounts_are_shown(leadstream: Start, run_backfill: Any, simulator: Simulator) -> None:
+    done = run_backfill(*messenger(simulator), "--json")
+    assert done.wait() == 0
+    (run,) = runs_of(done)
+    listed, shown, unknown = (
+        leadstream("backfill", *arguments) for arguments in (("list",), ("show", run["run_id"][:8]), ("show", "zz"))
+    )
+    accounts = leadstream("accounts", "list", "--json")
+    assert [process.wait() for process in (listed, shown, unknown, accounts)] == [0, 0, 1, 0]
+    assert run["run_id"][:8] in listed.output
+    assert json.loads(shown.output) | {"heartbeat_at": None} == run | {"heartbeat_at": None}
+    assert {each["account_id"] for each in json.loads(accounts.output)} == {
+        each["id"] for each in simulator["accounts"]
+    }
+    assert "token" not in accounts.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "token"),
+    [
+        (("instagram", "1784", "--name", "x"), "t"),
+        (("messenger", "1", "--name", "x"), ""),
+        (("messenger", "1", "--name", "x"), "two words"),
+        (("messenger", "1", "--name", "x"), "header\r\ninjected"),
+        (("messenger", "1:2", "--name", "x"), "t"),
+        (("messenger", "1", "--name", "x", "--page", "a:b"), "t"),
+        (("messenger", "1", "--name", "x", "--pipeline", "None such"), "t"),
+    ],
+)
+def test_wrong_usage_adds_nothing(leadstream: Start, arguments: tuple[str, ...], token: str) -> None:
+    assert leadstream("accounts", "add", *arguments, stdin=token).wait() == 2
     assert leadstream("backfill", "run", "messenger", "1").wait() == 1
+
+
+def test_a_server_that_does_not_answer_is_told_by_its_own_status(leadstream: Start) -> None:
+    nobody = {"LEADSTREAM_MONGO_URL": "mongodb://127.0.0.1:1/x?directConnection=true"}
+    assert leadstream("accounts", "list", env=nobody).wait() == 3
+    assert leadstream("backfill", "run", env={"LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}).wait() == 3
