@@ -27,8 +27,8 @@ def run_backfill(leadstream: Start, simulator: Simulator) -> Any:
         arguments = (account["platform"], account["id"], "--name", account["name"], "--page", account["page_id"])
         assert leadstream("accounts", "add", *arguments, stdin=account["token"]).wait() == 0
 
-    def begin(*arguments: str) -> Leadstream:
-        return leadstream("backfill", "run", *arguments, env=env)
+    def begin(*arguments: str, **settings: str) -> Leadstream:
+        return leadstream("backfill", "run", *arguments, env=env, **settings)
 
     return begin
 
@@ -129,6 +129,18 @@ async def test_what_passes_is_tried_again_and_costs_nothing(
     await call(simulator, "faults", rules)
     process = run_backfill(*messenger(simulator))
     assert process.wait() == 0, process.output
+    assert mids(await events_on(stack)) == await readable(simulator)
+
+
+async def test_throttling_is_waited_out_without_a_call_and_costs_nothing(
+    run_backfill: Any, simulator: Simulator, stack: Stack
+) -> None:
+    await call(simulator, "configure", {"budget_calls": 25, "budget_seconds": 2})
+    process = run_backfill(*messenger(simulator), LEADSTREAM_BACKFILL_PARALLELISM="1")
+    assert process.wait() == 0, process.output
+    stats = await call(simulator, "stats")
+    assert stats["throttled"] > 0
+    assert stats["while_throttled"] == 0
     assert mids(await events_on(stack)) == await readable(simulator)
 
 
