@@ -50,6 +50,10 @@ def messenger(simulator: Simulator) -> tuple[str, str]:
     return "messenger", next(each["id"] for each in simulator["accounts"] if each["platform"] == "messenger")
 
 
+async def conversations_read(database: Database) -> int:
+    return await database.conversations.count_documents({"history": {"$exists": True}})
+
+
 def runs_of(process: Leadstream) -> list[dict[str, Any]]:
     runs: list[dict[str, Any]] = json.loads(process.output.splitlines()[-1])
     return runs
@@ -188,11 +192,7 @@ async def test_a_killed_run_is_taken_over_and_reads_no_conversation_twice(
 ) -> None:
     await call(simulator, "configure", {"latency_ms": 20})
     first = run_backfill(*messenger(simulator))
-
-    async def read() -> int:
-        return await database.conversations.count_documents({"history": {"$exists": True}})
-
-    await eventually(read, lambda number: number >= 10)
+    await eventually(lambda: conversations_read(database), lambda number: number >= 10)
     first.kill()
     done = {each["_id"] async for each in database.conversations.find({"history": {"$exists": True}})}
     refused = run_backfill(*messenger(simulator))
@@ -215,17 +215,38 @@ async def test_an_interrupted_run_is_cancelled_and_the_next_goes_on(
 ) -> None:
     await call(simulator, "configure", {"latency_ms": 50})
     process = run_backfill(*messenger(simulator))
-
-    async def read() -> int:
-        return await database.conversations.count_documents({"history": {"$exists": True}})
-
-    await eventually(read, lambda number: number >= 3)
+    await eventually(lambda: conversations_read(database), lambda number: number >= 3)
     assert process.terminate() == 1
     assert [run["state"] async for run in database.sync_runs.find({})] == ["CANCELLED"]
     assert "CANCELLED" in process.output
     await call(simulator, "configure", {"latency_ms": 0})
     assert run_backfill(*messenger(simulator)).wait() == 0
     assert mids(await events_on(stack)) == await readable(simulator)
+
+
+async def test_a_broker_that_goes_away_and_comes_back_costs_nothing(
+    run_backfill: Any, simulator: Simulator, stack: Stack, database: Database
+) -> None:
+    await call(simulator, "configure", {"latency_ms": 30})
+    process = run_backfill(*messenger(simulator))
+    await eventually(lambda: conversations_read(database), lambda number: number >= 3)
+    stack.servers.restart_kafka()
+    assert process.wait() == 0, process.output
+    assert mids(await events_on(stack)) == await readable(simulator)
+
+
+async def test_a_run_can_be_interrupted_while_the_broker_is_away(
+    run_backfill: Any, simulator: Simulator, stack: Stack, database: Database
+) -> None:
+    await call(simulator, "configure", {"latency_ms": 30})
+    process = run_backfill(*messenger(simulator))
+    await eventually(lambda: conversations_read(database), lambda number: number >= 3)
+    stack.servers.stop_kafka()
+    try:
+        assert process.terminate(timeout_seconds=10) == 1
+        assert [run["state"] async for run in database.sync_runs.find({})] == ["CANCELLED"]
+    finally:
+        stack.servers.start_kafka()
 
 
 async def test_tokens_are_encrypted_at_rest(run_backfill: Any, simulator: Simulator, database: Database) -> None:
