@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession
-from cryptography.fernet import Fernet
 
 from shared.events import ConversationCompletedEvent, ConversationListedEvent, Event, MessageEvent, load_event
 from shared.kafka import read_all
@@ -272,16 +271,6 @@ async def test_one_account_that_is_busy_does_not_keep_the_other_from_its_run(
     busy.kill()
 
 
-async def test_a_token_whose_key_is_gone_begins_no_run(
-    leadstream: Start, run_backfill: Any, database: Database
-) -> None:
-    process = leadstream("backfill", "run", env={"LEADSTREAM_ENCRYPTION_KEYS": Fernet.generate_key().decode()})
-    assert process.wait() == 1
-    assert "a token was encrypted with a key" in process.output
-    assert "Traceback" not in process.output
-    assert await database.sync_runs.count_documents({}) == 0
-
-
 async def test_runs_and_accounts_are_shown(leadstream: Start, run_backfill: Any, simulator: Simulator) -> None:
     done = run_backfill(*messenger(simulator), "--json")
     assert done.wait() == 0
@@ -297,26 +286,3 @@ async def test_runs_and_accounts_are_shown(leadstream: Start, run_backfill: Any,
         each["id"] for each in simulator["accounts"]
     }
     assert "token" not in accounts.output
-
-
-@pytest.mark.parametrize(
-    ("arguments", "token"),
-    [
-        (("instagram", "1784", "--name", "x"), "t"),
-        (("messenger", "1", "--name", "x"), ""),
-        (("messenger", "1", "--name", "x"), "two words"),
-        (("messenger", "1", "--name", "x"), "header\r\ninjected"),
-        (("messenger", "1:2", "--name", "x"), "t"),
-        (("messenger", "1", "--name", "x", "--page", "a:b"), "t"),
-        (("messenger", "1", "--name", "x", "--pipeline", "None such"), "t"),
-    ],
-)
-def test_wrong_usage_adds_nothing(leadstream: Start, arguments: tuple[str, ...], token: str) -> None:
-    assert leadstream("accounts", "add", *arguments, stdin=token).wait() == 2
-    assert leadstream("backfill", "run", "messenger", "1").wait() == 1
-
-
-def test_a_server_that_does_not_answer_is_told_by_its_own_status(leadstream: Start) -> None:
-    nobody = {"LEADSTREAM_MONGO_URL": "mongodb://127.0.0.1:1/x?directConnection=true"}
-    assert leadstream("accounts", "list", env=nobody).wait() == 3
-    assert leadstream("backfill", "run", env={"LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}).wait() == 3
