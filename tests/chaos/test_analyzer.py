@@ -80,10 +80,15 @@ async def test_kill_9_in_the_middle_of_everything(stack: Stack, database: Databa
 
 async def test_kill_9_of_one_of_two(stack: Stack, database: Database, leadstream: Start) -> None:
     events = told(customers(60))
-    first, second = leadstream("analyzer"), leadstream("analyzer")
+    both = [leadstream("analyzer"), leadstream("analyzer")]
     await publish_events(stack.kafka, stack.topics.message_events, events[: len(events) // 2])
-    await looked(first, 3)
+
+    async def busiest() -> Leadstream:
+        return max(both, key=lambda process: process.output.count("conversation_analysed"))
+
+    first = await eventually(busiest, lambda process: process.output.count("conversation_analysed") >= 3)
     first.kill()
+    second = next(process for process in both if process is not first)
     await publish_events(stack.kafka, stack.topics.message_events, events[len(events) // 2 :])
     await assert_nothing_is_missing(stack, database, events)
     assert second.terminate() == 0
