@@ -34,11 +34,13 @@ class DeadLetter(BaseModel):
 
 
 def encode_payload(raw: bytes) -> tuple[str, Literal["utf-8", "base64"]]:
-    """`raw` as text that JSON can carry without loss."""
+    """`raw` as text that JSON can carry without loss and in at most four thirds of its length."""
+    encoded = base64.b64encode(raw).decode("ascii")
     try:
-        return raw.decode("utf-8"), "utf-8"
+        text = raw.decode("utf-8")
     except UnicodeDecodeError:
-        return base64.b64encode(raw).decode("ascii"), "base64"
+        return encoded, "base64"
+    return (text, "utf-8") if len(orjson.dumps(text)) <= len(encoded) + 2 else (encoded, "base64")
 
 
 def dump_dead_letter(letter: DeadLetter) -> bytes:

@@ -33,3 +33,17 @@ class AnalyzerMetrics(Metrics):
         )  # fmt: skip
         self.published = Counter(f"{name}_published", "Versions acknowledged on contact-updated.", registry=registry)
         self.in_work = Gauge(f"{name}_in_work", "Conversations being analysed now.", registry=registry)
+
+
+class ReceiverMetrics(Metrics):
+    def __init__(self) -> None:
+        super().__init__()
+        name, registry = "leadstream_receiver", self.registry
+        self.answers = Counter(f"{name}_answers", "HTTP answers by status.", ["status"], registry=registry)
+        self.events = Counter(f"{name}_events", "Events that are safe, by kind.", ["kind"], registry=registry)
+        self.dropped = Counter(f"{name}_dropped", "Understood and not needed, by kind.", ["kind"], registry=registry)
+        self.parked = Counter(f"{name}_parked", "Put on the DLQ, by reason.", ["reason"], registry=registry)
+        self.spooled = Counter(f"{name}_spooled", "Records that went to the spool.", registry=registry)
+        self.spool_depth = Gauge(f"{name}_spool_depth", "Records in the spool.", registry=registry)
+        self.spool_bytes = Gauge(f"{name}_spool_bytes", "Bytes in the spool.", registry=registry)
+        self.spool_age = Gauge(f"{name}_spool_age_seconds", "Age of the oldest record in the spool.", registry=registry)

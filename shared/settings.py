@@ -61,8 +61,12 @@ class ReceiverSettings(KafkaSettings):
     receiver_host: str = Field("0.0.0.0", description="Address the receiver listens on.")  # noqa: S104
     receiver_port: int = Field(8080, ge=0, le=65535, description="Port the receiver listens on; 0 takes a free one.")
     publish_timeout_seconds: float = Field(
-        4.0, gt=0, description="How long a webhook waits for the broker; Facebook gives up after 5 s."
+        1.5,
+        gt=0,
+        description="How long a webhook waits for the broker, then it is spooled; Facebook waits 5 s.",
     )
+    spool_dir: str = Field(".leadstream/spool", description="Where events wait while the broker is away; never shared.")
+    spool_max_bytes: int = Field(1 << 30, gt=0, description="How much may wait there; beyond it the answer is 503.")
     _split_secrets = field_validator("app_secrets", mode="before")(_split)
 
 
@@ -79,7 +83,7 @@ class AnalyzerSettings(KafkaSettings, MongoSettings):
     backfill_hold_seconds: float = Field(
         600.0, ge=0, description="How long analysis waits for a backfill to complete a conversation it has listed."
     )
-    lease_seconds: float = Field(30.0, gt=0, description="How long a worker has a claimed conversation to itself.")
+    lease_seconds: float = Field(8.0, gt=0, description="How long a worker has a claimed conversation to itself.")
     analysis_parallelism: int = Field(8, ge=1, description="Conversations analysed at once by one process.")
     gemini_api_keys: Secrets = Field((), description="Gemini API keys, comma-separated; with none the fallback scores.")
     gemini_models: Names = Field(

@@ -116,7 +116,8 @@ def leadstream(stack: Stack, tmp_path: Path) -> Iterator[Start]:
         *arguments: str, stdin: str | None = None, env: Mapping[str, str] | None = None, **settings: str
     ) -> Leadstream:
         log = tmp_path / f"{len(started)}-{arguments[0]}.log"
-        started.append(Leadstream(arguments, {**stack.env, **(env or {}), **settings}, log, stdin))
+        own = {"LEADSTREAM_SPOOL_DIR": str(tmp_path / "spool")}
+        started.append(Leadstream(arguments, {**own, **stack.env, **(env or {}), **settings}, log, stdin))
         return started[-1]
 
     yield begin

@@ -86,7 +86,7 @@ async def _stage(console: Console, folder: Path) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as stack:
         with console.status("starting a broker and a database …"):
             kafka, mongo = await stack.enter_async_context(embedded_servers(folder))
-            env = _environment(kafka, mongo, free_port())
+            env = _environment(kafka, mongo, free_port(), folder)
             log = await stack.enter_async_context(running("simulator", "simulator", env=env, folder=folder))
             simulator = json.loads(await _first_line(log))
             env["LEADSTREAM_GRAPH_URL"] = simulator["graph_url"]
@@ -104,7 +104,7 @@ async def _stage(console: Console, folder: Path) -> AsyncIterator[Stage]:
         yield stage
 
 
-def _environment(kafka: str, mongo: str, receiver_port: int) -> dict[str, str]:
+def _environment(kafka: str, mongo: str, receiver_port: int, folder: Path) -> dict[str, str]:
     return {
         **os.environ,
         "LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": kafka,
@@ -113,6 +113,7 @@ def _environment(kafka: str, mongo: str, receiver_port: int) -> dict[str, str]:
         "LEADSTREAM_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
         "LEADSTREAM_RECEIVER_HOST": "127.0.0.1",
         "LEADSTREAM_RECEIVER_PORT": str(receiver_port),
+        "LEADSTREAM_SPOOL_DIR": str(folder / "spool"),
         "LEADSTREAM_QUIET_SECONDS": "0.3",
         "LEADSTREAM_MAX_WAIT_SECONDS": "2",
         "PYTHONUNBUFFERED": "1",

@@ -10,12 +10,13 @@ from importlib.metadata import version
 import structlog
 from aiohttp import web
 
-from services.receiver.metrics import ReceiverMetrics
 from services.receiver.normalise import Batch, normalise
 from services.receiver.publisher import Publisher
 from services.receiver.signature import is_signed
+from services.receiver.spool import SpoolError
 from shared.clock import Clock
-from shared.kafka import KafkaError
+from shared.health import metrics_response
+from shared.metrics import ReceiverMetrics
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 """Bodies of 300 KB and more are real; Meta retries a refused one for ever, so the limit lies far above them."""
@@ -64,7 +65,7 @@ class Receiver:
         return self._answer(200, request.query.get("hub.challenge", ""))
 
     async def webhook(self, request: web.Request) -> web.Response:
-        """200 once every event is acknowledged by the broker; anything else makes Facebook send it again."""
+        """200 once every event is safe; anything else makes Facebook send it again."""
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
@@ -74,9 +75,9 @@ class Receiver:
         batch = normalise(body, self._clock())
         try:
             await self._publisher.publish(batch, request.headers.get("traceparent"))
-        except (TimeoutError, KafkaError) as error:
-            log.warning("webhook_not_published", error=type(error).__name__, events=len(batch.events))
-            return self._answer(503, "the broker did not take it in time")
+        except SpoolError as error:
+            log.warning("webhook_not_safe", error=str(error), events=len(batch.events))
+            return self._answer(503, "it could not be kept")
         self._count(batch)
         return self._answer(200, "EVENT_RECEIVED")
 
@@ -84,16 +85,15 @@ class Receiver:
         return self._answer(200, "live")
 
     async def ready(self, _request: web.Request) -> web.Response:
-        """503 while the broker does not answer."""
+        """503 while neither the broker nor the spool takes anything."""
         ready = await self._publisher.is_writable()
-        return self._answer(200, "ready") if ready else self._answer(503, "the broker does not answer")
+        return self._answer(200, "ready") if ready else self._answer(503, "neither broker nor spool takes anything")
 
     async def version(self, _request: web.Request) -> web.Response:
         return web.json_response({"service": "receiver", "version": version("leadstream")})
 
     async def metrics_page(self, _request: web.Request) -> web.Response:
-        body, content_type = self._metrics.render()
-        return web.Response(body=body, headers={"Content-Type": content_type})
+        return metrics_response(self._metrics)
 
     def _answer(self, status: int, text: str) -> web.Response:
         self._metrics.answers.labels(str(status)).inc()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import typer
 
 from services.receiver.app import create_app, serve
-from services.receiver.metrics import ReceiverMetrics
-from services.receiver.publisher import KafkaPublisher
+from services.receiver.publisher import SpoolingPublisher
+from services.receiver.spool import Spool, SpoolError, open_spool
 from shared.clock import utc_now
 from shared.failures import UnreachableError
 from shared.kafka import Topics, open_producer
+from shared.metrics import ReceiverMetrics
 from shared.service import run_service
 from shared.settings import ReceiverSettings
 
@@ -25,12 +29,30 @@ def receiver() -> None:
 
 
 async def run(settings: ReceiverSettings, stop: asyncio.Event) -> None:
-    """Serves until `stop`. UnreachableError when the broker or the topic is not there at the start."""
-    topics = Topics(settings.topic_prefix)
+    """Serves until `stop`. UnreachableError when broker, topic or spool cannot be written at the start."""
+    topics, metrics = Topics(settings.topic_prefix), ReceiverMetrics()
     secrets = [secret.get_secret_value() for secret in settings.app_secrets]
-    async with open_producer(settings.kafka_bootstrap_servers) as producer:
-        publisher = KafkaPublisher(producer, topics, settings.publish_timeout_seconds)
-        if not await publisher.is_writable():
+    verify_token = settings.verify_token.get_secret_value()
+    async with (
+        _spool(settings) as spool,
+        open_producer(settings.kafka_bootstrap_servers) as producer,
+    ):
+        publisher = SpoolingPublisher(producer, topics, settings.publish_timeout_seconds, spool, metrics)
+        if not await publisher.is_topic_there():
             raise UnreachableError(f"the topic {topics.message_events} is not there; run `leadstream setup`")
-        app = create_app(publisher, secrets, settings.verify_token.get_secret_value(), ReceiverMetrics(), utc_now)
-        await serve(app, settings.receiver_host, settings.receiver_port, stop)
+        draining = asyncio.create_task(publisher.drain())
+        try:
+            app = create_app(publisher, secrets, verify_token, metrics, utc_now)
+            await serve(app, settings.receiver_host, settings.receiver_port, stop)
+        finally:
+            draining.cancel()
+            await asyncio.wait({draining})
+
+
+@asynccontextmanager
+async def _spool(settings: ReceiverSettings) -> AsyncIterator[Spool]:
+    try:
+        async with open_spool(Path(settings.spool_dir), settings.spool_max_bytes) as spool:
+            yield spool
+    except SpoolError as error:
+        raise UnreachableError(str(error)) from error

@@ -1,47 +1,115 @@
-"""From a batch to acknowledged records."""
+"""From a batch to records that are safe: on the topic, or on this machine's disk until they are."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from typing import Protocol
 
+import structlog
+
 from services.receiver.normalise import Batch
+from services.receiver.spool import Spool, SpoolError
 from shared.deadletters import dead_letter_headers, dump_dead_letter
 from shared.events import dump_event, event_headers
 from shared.kafka import AIOKafkaProducer, KafkaError, Record, Topics, publish
+from shared.metrics import ReceiverMetrics
+
+DRAIN_RECORDS = 1_000
+"""How many spooled records are published at once."""
+
+log = structlog.get_logger()
 
 
 class Publisher(Protocol):
     async def publish(self, batch: Batch, traceparent: str | None) -> None:
-        """Returns when all of `batch` is safe. TimeoutError or KafkaError when it may not be."""
+        """Returns when all of `batch` is safe. SpoolError when it may not be."""
         ...
 
     async def is_writable(self) -> bool: ...
 
 
-class KafkaPublisher:
-    def __init__(self, producer: AIOKafkaProducer, topics: Topics, timeout_seconds: float) -> None:
+class SpoolingPublisher:
+    """Publishes, and spools what the broker does not acknowledge in time.
+
+    From then on everything goes to the spool, behind what waits there already, until `drain` has emptied it: no event
+    overtakes an earlier one of its conversation. What timed out may still arrive, and then again from the spool; its
+    ids are the same.
+    """
+
+    def __init__(
+        self, producer: AIOKafkaProducer, topics: Topics, timeout_seconds: float, spool: Spool, metrics: ReceiverMetrics
+    ) -> None:
         self._producer = producer
         self._topics = topics
         self._timeout_seconds = timeout_seconds
+        self._spool = spool
+        self._metrics = metrics
+        self._spooling = spool.depth > 0
+        self._filled = asyncio.Event()
+        metrics.spool_depth.set_function(lambda: spool.depth)
+        metrics.spool_bytes.set_function(lambda: spool.bytes)
+        metrics.spool_age.set_function(lambda: spool.age_seconds)
+        if self._spooling:
+            self._filled.set()
 
     async def publish(self, batch: Batch, traceparent: str | None) -> None:
-        """Returns when every event and dead letter is acknowledged.
+        records = self._records(batch, traceparent or new_traceparent())
+        if records and not await self._is_sent(records):
+            await self._spool.put(records)
+            self._metrics.spooled.inc(len(records))
+            self._filled.set()
 
-        TimeoutError when that takes longer than the limit. What was sent may still arrive then, and again when
-        Facebook repeats the webhook: its ids are the same.
-        """
-        async with asyncio.timeout(self._timeout_seconds):
-            await publish(self._producer, self._records(batch, traceparent or new_traceparent()))
+    async def _is_sent(self, records: Sequence[Record]) -> bool:
+        if self._spooling:
+            return False
+        try:
+            await self._send(records)
+        except (TimeoutError, KafkaError) as error:
+            self._spooling = True
+            log.warning("spooling", error=type(error).__name__)
+            return False
+        return True
 
     async def is_writable(self) -> bool:
+        """Whether a webhook that came now would be safe."""
+        return await self._spool.probe() or not self._spooling
+
+    async def is_topic_there(self) -> bool:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 await self._producer.partitions_for(self._topics.message_events)
         except (TimeoutError, KafkaError):
             return False
         return True
+
+    async def drain(self) -> None:
+        """Moves the spool to the topic whenever there is something in it; runs until it is cancelled."""
+        failures = 0
+        while True:
+            await self._filled.wait()
+            try:
+                await self._drain_once()
+                failures = 0
+            except (TimeoutError, KafkaError, SpoolError) as error:
+                failures += 1
+                log.info("spool_waits", error=type(error).__name__, depth=self._spool.depth)
+                await asyncio.sleep(min(2.0, 0.1 * 2 ** min(failures, 5)))
+
+    async def _drain_once(self) -> None:
+        waiting = await self._spool.peek(DRAIN_RECORDS)
+        if waiting:
+            await self._send([each.record for each in waiting])
+            await self._spool.remove(waiting)
+        if self._spool.is_empty:
+            self._spooling = False
+            self._filled.clear()
+            log.info("spool_drained")
+
+    async def _send(self, records: Sequence[Record]) -> None:
+        async with asyncio.timeout(self._timeout_seconds):
+            await publish(self._producer, records)
 
     def _records(self, batch: Batch, traceparent: str) -> list[Record]:
         topics = self._topics

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from services.receiver.normalise import Batch, normalise
+from shared.deadletters import dump_dead_letter
 from shared.events import Direction, MessageEvent
 from shared.failures import Reason
 
@@ -118,3 +119,10 @@ def test_what_is_not_understood_is_parked_whole_with_its_reason(body: bytes, rea
 def test_a_dead_letter_of_bytes_that_are_no_text_loses_none() -> None:
     (letter,) = normalise(b"\xff\x00", NOW).letters
     assert letter.raw == b"\xff\x00"
+
+
+@pytest.mark.parametrize("body", [b"\x01" * 3000, b'"' * 3000, b"\xff" * 3000, "é😀".encode() * 500])
+def test_a_dead_letter_is_hardly_longer_than_what_it_holds(body: bytes) -> None:
+    (letter,) = normalise(body, NOW).letters
+    assert letter.raw == body
+    assert len(dump_dead_letter(letter)) < len(body) * 4 / 3 + 300

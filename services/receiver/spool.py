@@ -1,0 +1,208 @@
+"""Where events wait while the broker does not take them: a file of SQLite's, on a disk of this process's own.
+
+A `put` returns after the file was synced to the disk, so it survives a kill and a power cut; several that arrive
+together share one sync. SQLite's write-ahead log has a checksum on every frame: a torn tail is a commit that did not
+happen, never a broken file. The file is locked, because two processes on one spool would publish it twice and lose
+its order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import orjson
+
+from shared.kafka import Record
+
+SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+CREATE TABLE IF NOT EXISTS records (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    added_at REAL NOT NULL, topic TEXT NOT NULL, key BLOB, value BLOB NOT NULL, headers BLOB NOT NULL,
+    size INTEGER NOT NULL
+);
+"""
+COLUMNS = "added_at, topic, key, value, headers, size"
+OVERHEAD_BYTES = 64
+"""What a record takes in the file beside its own bytes, roughly."""
+
+Result = TypeVar("Result")
+
+
+class SpoolError(Exception):
+    """It cannot be held here: the spool is full, or its disk does not take it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    position: int
+    record: Record
+
+
+def _size(record: Record) -> int:
+    headers = sum(len(name) + len(value) for name, value in record.headers)
+    return len(record.key or b"") + len(record.value) + headers + OVERHEAD_BYTES
+
+
+class Spool:
+    """First in, first out. All calls are for one event loop."""
+
+    def __init__(self, connection: sqlite3.Connection, max_bytes: int) -> None:
+        self._connection = connection
+        self._max_bytes = max_bytes
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
+        self._waiting: list[tuple[Sequence[Record], asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
+        left = connection.execute("SELECT COUNT(*), COALESCE(SUM(size), 0), MIN(added_at) FROM records").fetchone()
+        self.depth: int = left[0]
+        self.bytes: int = left[1]
+        self._oldest_at: float | None = left[2]
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is in it and nothing is on its way into it."""
+        return self.depth == 0 and not self._waiting and self._writing is None
+
+    @property
+    def age_seconds(self) -> float:
+        """How long the oldest record has waited; 0 when there is none."""
+        return time.time() - self._oldest_at if self._oldest_at is not None else 0.0
+
+    async def put(self, records: Sequence[Record]) -> None:
+        """Returns when all of `records` are on the disk. SpoolError when none of them is."""
+        size = sum(map(_size, records))
+        if self.bytes + size > self._max_bytes:
+            raise SpoolError(f"the spool is full: {self.bytes} of {self._max_bytes} bytes")
+        self.bytes += size
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((records, written))
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write_groups())
+        try:
+            await asyncio.shield(written)
+        except SpoolError:
+            self.bytes -= size
+            raise
+
+    async def peek(self, limit: int) -> list[Spooled]:
+        """The oldest `limit` records."""
+        return await self._call(self._read, limit)
+
+    async def remove(self, taken: Sequence[Spooled]) -> None:
+        """Forgets what `peek` gave, once it is safe elsewhere."""
+        oldest_at = await self._call(self._delete, taken[-1].position)
+        self.depth -= len(taken)
+        self.bytes -= sum(_size(each.record) for each in taken)
+        self._oldest_at = oldest_at
+
+    async def probe(self) -> bool:
+        """Whether a record of ordinary size could be put now."""
+        if self.bytes + 4096 > self._max_bytes:
+            return False
+        try:
+            await self._call(self._touch)
+        except SpoolError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Waits for what is being written."""
+        if self._writing is not None:
+            await self._writing
+        await self._call(self._connection.close)
+        self._thread.shutdown()
+
+    async def _write_groups(self) -> None:
+        """One transaction, and so one sync, for all that arrived while the last one was written."""
+        while self._waiting:
+            group, self._waiting = self._waiting, []
+            records = [record for records, _ in group for record in records]
+            try:
+                await self._call(self._insert, records)
+            except SpoolError as error:
+                self._settle(group, error)
+            else:
+                self.depth += len(records)
+                self._oldest_at = self._oldest_at if self._oldest_at is not None else time.time()
+                self._settle(group, None)
+        self._writing = None
+
+    def _settle(self, group: list[tuple[Sequence[Record], asyncio.Future[None]]], error: SpoolError | None) -> None:
+        for _, written in group:
+            if written.cancelled():
+                continue
+            if error is None:
+                written.set_result(None)
+            else:
+                written.set_exception(error)
+
+    async def _call(self, work: Callable[..., Result], *arguments: object) -> Result:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+        except (sqlite3.Error, OSError) as error:
+            raise SpoolError(f"the spool's disk does not take it: {error}") from error
+
+    def _insert(self, records: Sequence[Record]) -> None:
+        now = time.time()
+        rows = [(now, r.topic, r.key, r.value, _dump_headers(r.headers), _size(r)) for r in records]
+        with self._connection:
+            self._connection.executemany(f"INSERT INTO records ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", rows)  # noqa: S608
+
+    def _read(self, limit: int) -> list[Spooled]:
+        rows = self._connection.execute(
+            "SELECT id, topic, key, value, headers FROM records ORDER BY id LIMIT ?", (limit,)
+        )
+        return [Spooled(row[0], _record(*row[1:])) for row in rows]
+
+    def _delete(self, up_to: int) -> float | None:
+        with self._connection:
+            self._connection.execute("DELETE FROM records WHERE id <= ?", (up_to,))
+        row = self._connection.execute("SELECT added_at FROM records ORDER BY id LIMIT 1").fetchone()
+        return row[0] if row else None
+
+    def _touch(self) -> None:
+        """A write that changes nothing and reaches the disk."""
+        with self._connection:
+            self._connection.execute("PRAGMA user_version = 1")
+
+
+@asynccontextmanager
+async def open_spool(folder: Path, max_bytes: int) -> AsyncIterator[Spool]:
+    """What an earlier process left is in it. SpoolError when the folder cannot be written or another process has it."""
+    with contextlib.ExitStack() as stack:
+        try:
+            os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+            lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            stack.callback(os.close, lock)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            connection = sqlite3.connect(folder / "spool.sqlite", check_same_thread=False, timeout=1)
+            connection.executescript(SCHEMA)
+        except BlockingIOError:
+            raise SpoolError(f"another process uses the spool {folder}") from None
+        except (OSError, sqlite3.Error) as error:
+            raise SpoolError(f"the spool {folder} cannot be written: {error}") from error
+        spool = Spool(connection, max_bytes)
+        try:
+            yield spool
+        finally:
+            await spool.close()
+
+
+def _dump_headers(headers: list[tuple[str, bytes]]) -> bytes:
+    return orjson.dumps([(name, value.decode()) for name, value in headers])
+
+
+def _record(topic: str, key: bytes | None, value: bytes, headers: bytes) -> Record:
+    return Record(topic, key, value, [(name, text.encode()) for name, text in orjson.loads(headers)])

@@ -1,0 +1,140 @@
+"""What waits on the disk: in its order, within its bounds, whatever happens to the process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.receiver.spool import SpoolError, open_spool
+from shared.kafka import Record
+from tests.support.servers import ROOT
+
+PLENTY = 1 << 20
+
+
+def record(number: int, size: int = 10) -> Record:
+    return Record("topic", b"key", f"{number}:".encode() + b"x" * size, [("ce_id", str(number).encode())])
+
+
+def numbers(records: list[Record]) -> list[int]:
+    return [int(each.value.partition(b":")[0]) for each in records]
+
+
+async def test_first_in_is_first_out_and_whole(tmp_path: Path) -> None:
+    async with open_spool(tmp_path, PLENTY) as spool:
+        await spool.put([record(0), Record("other", None, b"1:", [])])
+        await spool.put([record(2)])
+        taken = await spool.peek(2)
+        assert [each.record for each in taken] == [record(0), Record("other", None, b"1:", [])]
+        await spool.remove(taken)
+        assert numbers([each.record for each in await spool.peek(10)]) == [2]
+        assert spool.depth == 1
+        assert spool.age_seconds >= 0
+
+
+async def test_what_arrives_together_is_kept_in_its_order(tmp_path: Path) -> None:
+    async with open_spool(tmp_path, PLENTY) as spool:
+        await asyncio.gather(*(spool.put([record(number)]) for number in range(200)))
+        assert numbers([each.record for each in await spool.peek(500)]) == list(range(200))
+
+
+async def test_what_an_earlier_process_left_is_there(tmp_path: Path) -> None:
+    async with open_spool(tmp_path, PLENTY) as spool:
+        await spool.put([record(1), record(2)])
+        size = spool.bytes
+    async with open_spool(tmp_path, PLENTY) as spool:
+        assert (spool.depth, spool.bytes) == (2, size)
+        assert not spool.is_empty
+        assert numbers([each.record for each in await spool.peek(10)]) == [1, 2]
+
+
+async def test_a_full_spool_takes_nothing_until_there_is_room(tmp_path: Path) -> None:
+    async with open_spool(tmp_path, 1000) as spool:
+        await spool.put([record(1, 800)])
+        with pytest.raises(SpoolError, match="full"):
+            await spool.put([record(2, 800)])
+        assert not await spool.probe()
+        assert spool.depth == 1
+        await spool.remove(await spool.peek(1))
+        assert spool.bytes == 0
+        await spool.put([record(3, 800)])
+
+
+async def test_two_processes_never_share_one(tmp_path: Path) -> None:
+    async with open_spool(tmp_path, PLENTY):
+        with pytest.raises(SpoolError, match="another process"):
+            async with open_spool(tmp_path, PLENTY):
+                pass
+
+
+async def test_a_folder_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SpoolError, match="cannot be written"):
+        async with open_spool(tmp_path / "file" / "spool", PLENTY):
+            pass
+
+
+async def test_a_disk_that_is_full_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    """A page limit makes SQLite fail as a full disk does."""
+    async with open_spool(tmp_path, PLENTY) as spool:
+        await spool.put([record(1)])
+        spool._connection.execute("PRAGMA max_page_count = 8")
+        refused: list[SpoolError] = []
+        acknowledged = [1]
+        for number in range(2, 100):
+            try:
+                await spool.put([record(number, 3000)])
+                acknowledged.append(number)
+            except SpoolError as error:
+                refused.append(error)
+        assert refused
+        assert all("full" in str(error) for error in refused)
+        assert numbers([each.record for each in await spool.peek(100)]) == acknowledged
+        assert spool.depth == len(acknowledged)
+
+
+async def test_a_torn_tail_costs_only_what_was_not_acknowledged(tmp_path: Path) -> None:
+    async with open_spool(tmp_path / "a", PLENTY) as spool:
+        await spool.put([record(1), record(2)])
+        torn = tmp_path / "b"
+        torn.mkdir()
+        for name in ("spool.sqlite", "spool.sqlite-wal"):
+            (torn / name).write_bytes((tmp_path / "a" / name).read_bytes())
+    with (torn / "spool.sqlite-wal").open("ab") as log:
+        log.write(os.urandom(3000))
+    async with open_spool(torn, PLENTY) as spool:
+        assert numbers([each.record for each in await spool.peek(10)]) == [1, 2]
+
+
+FILLER = """
+import asyncio, sys
+from pathlib import Path
+from services.receiver.spool import open_spool
+from shared.kafka import Record
+
+async def main():
+    async with open_spool(Path(sys.argv[1]), 1 << 30) as spool:
+        for number in range(1_000_000):
+            await spool.put([Record("topic", b"key", f"{number}:".encode(), [])])
+            print(number, flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", FILLER, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE) as filler:
+        assert filler.stdout is not None
+        acknowledged = [int(filler.stdout.readline()) for _ in range(300)]
+        os.kill(filler.pid, signal.SIGKILL)
+        acknowledged += [int(line) for line in filler.stdout.read().split()]
+    async with open_spool(tmp_path, PLENTY) as spool:
+        kept = numbers([each.record for each in await spool.peek(1_000_000)])
+        assert kept[: len(acknowledged)] == acknowledged
+        assert len(kept) <= len(acknowledged) + 1
