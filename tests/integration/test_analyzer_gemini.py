@@ -1,0 +1,69 @@
+"""The analyzer as a process with Gemini's keys set, against a local endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from shared.contacts import AnalysisSource
+from shared.mongo import Database
+from tests.conftest import Stack, Start
+from tests.support.outcome import customers, settled, story
+from tests.support.processes import Leadstream
+from tests.support.topics import publish_events
+from tests.support.waiting import eventually
+from tests.unit.analysts.test_gemini import EXHAUSTED, GOOD, FakeGemini
+
+
+@pytest.fixture
+async def gemini() -> AsyncIterator[FakeGemini]:
+    fake, app = FakeGemini(), web.Application()
+    app.router.add_post("/{path:.*}", fake.handle)
+    async with TestServer(app) as server:
+        fake.url = str(server.make_url("")).rstrip("/")
+        yield fake
+
+
+async def output_of(process: Leadstream) -> str:
+    return process.output
+
+
+def keys(gemini: FakeGemini) -> dict[str, str]:
+    return {"LEADSTREAM_GEMINI_API_KEYS": "key-one,key-two", "LEADSTREAM_GEMINI_ENDPOINT": gemini.url}
+
+
+async def test_with_keys_the_analysis_is_geminis_and_is_made_once(
+    stack: Stack, database: Database, leadstream: Start, gemini: FakeGemini
+) -> None:
+    gemini.says(GOOD)
+    events = [event for who in customers(6) for event in story(who)]
+    await publish_events(stack.kafka, stack.topics.message_events, events)
+    process = leadstream("analyzer", **keys(gemini))
+    contacts = await settled(database, 6)
+    assert {contact.analysis and contact.analysis.source for contact in contacts.values()} == {AnalysisSource.AI}
+    assert {contact.analysis and contact.analysis.lead_score for contact in contacts.values()} == {75}
+    asked, looked = len(gemini.asked), process.output.count("conversation_analysed")
+    await publish_events(stack.kafka, stack.topics.message_events, events)
+    await eventually(lambda: output_of(process), lambda output: output.count("conversation_analysed") >= looked + 6)
+    assert process.terminate() == 0
+    assert len(gemini.asked) == asked
+    assert "key-one" not in process.output
+    assert not any("4111" in str(body) for _, _, body in gemini.asked), "what was unsent is not sent to anyone"
+
+
+async def test_when_gemini_gives_nothing_the_fallback_scores_and_says_so(
+    stack: Stack, database: Database, leadstream: Start, gemini: FakeGemini
+) -> None:
+    gemini.answers.append(EXHAUSTED)
+    events = [event for who in customers(6) for event in story(who)]
+    await publish_events(stack.kafka, stack.topics.message_events, events)
+    leadstream("analyzer", **keys(gemini))
+    contacts = await settled(database, 6)
+    assert {contact.analysis and contact.analysis.source for contact in contacts.values()} == {AnalysisSource.FALLBACK}
+    asked = len(gemini.asked)
+    await publish_events(stack.kafka, stack.topics.message_events, [e for who in customers(7) for e in story(who)])
+    await settled(database, 7)
+    assert len(gemini.asked) == asked, "two keys of two models, and all of them rest"
