@@ -45,7 +45,7 @@ MAX_RECORD_BYTES = 8 * 1024 * 1024
 """A record can hold a whole webhook body (4 MiB) with its escapes, parked."""
 MAX_LETTER_BYTES = 6 * MAX_RECORD_BYTES + 64 * 1024
 """A dead letter holds any record whole: JSON has six bytes for a control character."""
-STOP_SECONDS = 1.5
+STOP_SECONDS = 1.0
 """What a client gets to flush and to leave its group; one that waits for a broker that is away would never end."""
 
 

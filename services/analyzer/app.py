@@ -30,7 +30,7 @@ from shared.service import run_until
 from shared.settings import AnalyzerSettings
 
 GROUP = "analyzer"
-DRAIN_SECONDS = 5
+DRAIN_SECONDS = 4
 START_SECONDS = 10
 
 log = structlog.get_logger()

@@ -80,16 +80,13 @@ async def test_kill_9_in_the_middle_of_everything(stack: Stack, database: Databa
 
 async def test_kill_9_of_one_of_two(stack: Stack, database: Database, leadstream: Start) -> None:
     events = told(customers(60))
-    both = [leadstream("analyzer"), leadstream("analyzer")]
     await publish_events(stack.kafka, stack.topics.message_events, events[: len(events) // 2])
-
-    async def busiest() -> Leadstream:
-        return max(both, key=lambda process: process.output.count("conversation_analysed"))
-
-    first = await eventually(busiest, lambda process: process.output.count("conversation_analysed") >= 3)
-    first.kill()
-    second = next(process for process in both if process is not first)
+    first = leadstream("analyzer")
+    await looked(first, 3)
+    second = leadstream("analyzer")
+    await asyncio.to_thread(second.wait_for, "analyzer_started")
     await publish_events(stack.kafka, stack.topics.message_events, events[len(events) // 2 :])
+    first.kill()
     await assert_nothing_is_missing(stack, database, events)
     assert second.terminate() == 0
 
