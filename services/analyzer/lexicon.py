@@ -1,7 +1,7 @@
 """Signals in what people write, by whole words, in every language at once: people switch between them.
 
-A phrase is a run of words; the longest one that fits wins. A word of negation up to three words before a phrase turns
-it round.
+A phrase is a run of words; the longest one that fits wins. A word of negation up to three words before a phrase, in the
+same clause, turns it round: "no, a refund please" is not a refusal of the refund.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[.,!?;:…\n،؟؛]")
+_PAUSES = frozenset(".,!?;:…\n،؟؛")
 _NEGATION_REACH = 3
-_MAX_WORDS_OF_A_TEXT = 2_000
+_MAX_CHARACTERS_OF_A_TEXT = 20_000
+"""Ten times what a message of either platform can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,11 @@ class Lexicon:
     words: Mapping[str, frozenset[str]]
 
     def hits(self, text: str) -> Iterator[Hit]:
-        words, place, negated_until = tokenise(text), 0, -1
+        words, pauses = _split(text)
+        place, negated_until = 0, -1
         while place < len(words):
+            if place in pauses:
+                negated_until = -1
             found = self._phrase_at(words, place)
             if found:
                 phrase, signal = found
@@ -67,10 +72,22 @@ class Lexicon:
 
 
 def tokenise(text: str) -> list[str]:
-    """Words in lower case without accents and marks; of a text of any length its first two thousand."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
+    """Words in lower case without accents and marks; of a text of any length the first twenty thousand characters."""
+    return _split(text)[0]
+
+
+def _split(text: str) -> tuple[list[str], set[int]]:
+    """Words, and the places of those that begin a clause."""
+    plain = unicodedata.normalize("NFKD", text[:_MAX_CHARACTERS_OF_A_TEXT].casefold())
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter)).replace("’", "'")
-    return _WORD.findall(plain)[:_MAX_WORDS_OF_A_TEXT]
+    words: list[str] = []
+    pauses: set[int] = set()
+    for token in _TOKEN.findall(plain):
+        if token in _PAUSES:
+            pauses.add(len(words))
+        else:
+            words.append(token)
+    return words, pauses
 
 
 def load_lexicon() -> Lexicon:

@@ -51,8 +51,10 @@ async def run(settings: ReceiverSettings, stop: asyncio.Event) -> None:
 
 @asynccontextmanager
 async def _spool(settings: ReceiverSettings) -> AsyncIterator[Spool]:
+    """One for each set of topics: what was meant for another set must not stand in the way of this one."""
+    folder = Path(settings.spool_dir) / f"{settings.topic_prefix}message-events"
     try:
-        async with open_spool(Path(settings.spool_dir), settings.spool_max_bytes) as spool:
+        async with open_spool(folder, settings.spool_max_bytes) as spool:
             yield spool
     except SpoolError as error:
         raise UnreachableError(str(error)) from error

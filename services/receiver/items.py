@@ -32,7 +32,7 @@ NOTICES = frozenset(
     {
         "account_linking", "app_roles", "checkout_update", "commands", "delivery", "game_play", "messaging_feedback",
         "optin", "pass_thread_control", "payment", "policy_enforcement", "policy-enforcement", "pre_checkout", "read",
-        "request_thread_control", "response_feedback", "send_cart", "take_thread_control",
+        "request_thread_control", "response_feedback", "send_cart", "take_thread_control", "typing",
     }
 )  # fmt: skip
 """Kinds that say nothing of what was said in a conversation: counted and dropped."""
