@@ -34,13 +34,13 @@ POINTS = {
     "commit": 7,
     "paid": 9,
 }
-CURVE = ((0, 12), (2, 36), (4, 44), (9, 54), (11, 65), (14, 72), (20, 80))
+CURVE = ((0, 12), (2, 36), (4, 44), (9, 56), (10, 64), (12, 68), (16, 74), (24, 80))
 """From points to the score, straight between: the first points tell a lead from chatter, many make it hot."""
 PUT_OFF_SCORE = 54
 """The most for a customer who puts it off or finds it dear: an interest, but not now."""
 LOST_SCORE, COMPLAINT_SCORE, OTHER_SCORE, SILENT_SCORE = 8, 14, 8, 20
-REFUSAL_REACH = 3
-"""A refusal counts when it is among the customer's last messages: what was turned down earlier was talked over."""
+INTEREST = ("price", "availability", "delivery", "terms", "details", "visit", "negotiate", "order", "commit", "paid")
+"""Who speaks of these after a refusal has turned down something else, or has come back."""
 QUIET_AFTER = timedelta(days=3)
 COLD_AFTER = timedelta(days=30)
 
@@ -100,7 +100,7 @@ def _on_curve(points: int) -> int:
 def _judge(reading: Reading, score: int, brief: Brief) -> tuple[LeadStatus, int, str]:
     """What closes a conversation decides by what came last; else the points do."""
     deal, refused = reading.last_of("commit", "paid"), reading.last_of("refuse")
-    if refused >= max(deal, 0) and refused > reading.end - REFUSAL_REACH:
+    if refused >= 0 and refused >= reading.last_of(*INTEREST):
         return LeadStatus.LOST, min(score, LOST_SCORE), "The customer refuses"
     if reading.has("complaint") and reading.last_of("complaint") >= deal:
         return LeadStatus.CONTACTED, min(score, COMPLAINT_SCORE), "The customer complains"

@@ -21,7 +21,7 @@ TOPICS = {
     "other": "something that is not a purchase",
 }
 INTENTS = {
-    LeadStatus.WON: "The customer has agreed and says that payment was made.",
+    LeadStatus.WON: "The customer has agreed to buy.",
     LeadStatus.LOST: "The customer has refused or has bought elsewhere.",
     LeadStatus.UNRESPONSIVE: "The customer has not answered the last messages of the business.",
     LeadStatus.NEGOTIATING: "The customer is close to a decision and is settling the conditions.",
@@ -30,6 +30,7 @@ INTENTS = {
     LeadStatus.CONTACTED: "There is some interest, and no decision yet.",
     LeadStatus.NEW: "An interest in buying is not clear yet.",
 }
+COMPLAINT_INTENT = "The customer is not content with what was bought."
 ACTIONS = {
     LeadStatus.WON: "Confirm the order and arrange the delivery.",
     LeadStatus.LOST: "Do not press; ask what would have made the difference.",
@@ -51,9 +52,9 @@ def summarise(transcript: Transcript, signals: Set[str], status: LeadStatus, sco
     sentences = [
         f"The customer wrote {_count(inbound)} and the business {_count(outbound)}.",
         f"It was about {_joined(topics)}." if topics else "No topic of a sale came up.",
-        INTENTS[status],
+        COMPLAINT_INTENT if "complaint" in signals else INTENTS[status],
         f"The next word is the {waiting}'s, and the lead is {band(score).value}.",
-        ACTIONS[status],
+        next_action(status, signals),
     ]
     return " ".join(sentences)
 

@@ -56,23 +56,79 @@ def test_words_count_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("brief", "status"),
+    ("status", "lines"),
     [
-        (talk("> how much is the sofa", "< 500", "> not interested, thanks"), LeadStatus.LOST),
-        (talk("> magkano po", "< 500 po", "> hindi na po, nakabili na sa iba"), LeadStatus.LOST),
-        (talk("> how much", "< 500", "> I'll take it", "< ok", "> paid already, here's the receipt"), LeadStatus.WON),
-        (talk("> magkano po", "< 500", "> nabayaran ko na po, eto po yung resibo"), LeadStatus.WON),
-        (talk("> cuánto cuesta", "< 500", "> me lo llevo", "< listo", "> ya pagué"), LeadStatus.WON),
-        (talk("> hi", "< hello?", "< are you there?", quiet=timedelta(days=9)), LeadStatus.UNRESPONSIVE),
-        (talk("> 👋"), LeadStatus.NEW),
+        (LeadStatus.WON, "> magkano po | < 500 | > nabayaran ko na po, eto po yung resibo"),
+        (LeadStatus.WON, "> is it still available | < yes, 450 | > ok ill take it, 14 Park Row | < done | > thanks"),
+        (LeadStatus.WON, "> magkano po yung cake | < 1800 po | > sige po order na ako, for Saturday | < ok po"),
+        (LeadStatus.WON, "> hola precio? | < 500 | > lo quiero para el viernes | < anticipo? | > ya transferí"),
+        (LeadStatus.WON, "> Oi, quanto custa? | < 120 | > Pode reservar um pra sábado. Fiz o pix agora"),
+        (LeadStatus.WON, "> Bonjour, une chambre ? | < 90 € | > Parfait, je réserve. Virement effectué ce matin."),
+        (LeadStatus.WON, "> Halo kak harga brownies berapa? | < 75rb | > Saya pesan 2 ya, sudah transfer"),
+        (LeadStatus.WON, "> كم سعر الفستان | < 300 | > تمام باخذه | < العنوان؟ | > تم التحويل"),
+        (LeadStatus.LOST, "> how much is the sofa | < 500 | > not interested, thanks"),
+        (LeadStatus.LOST, "> do you have the M | < yes | > actually I found another one cheaper, thanks anyway"),
+        (LeadStatus.LOST, "> pwede pa mag order | < opo | > ay pasensya po cancel ko na lang, nakabili na si misis"),
+        (LeadStatus.LOST, "> cuánto sale | < 900 | > gracias pero ya no me interesa"),
+        (LeadStatus.LOST, "> Quanto fica? | < 300 | > Obrigado mas já comprei em outro lugar"),
+        (LeadStatus.LOST, "> Combien ? | < 80 € | > Non merci, c'est trop cher pour nous"),
+        (LeadStatus.LOST, "> berapa harganya | < 200rb | > gak jadi kak, udah beli di tempat lain"),
+        (LeadStatus.LOST, "> بكم | < 100 | > لا شكرا غالي"),
+        (LeadStatus.LOST, "> Was kostet das? | < 400 | > Danke, wir haben uns anders entschieden"),
+        (
+            LeadStatus.NEGOTIATING,
+            "> still available? | < 350k | > last price? | < 340 | > 330 cash, can come by Friday",
+        ),
+        (LeadStatus.CONTACTED, "> magkano po | < 500 | > ang mahal po pala. pag iisipan ko po muna"),
+        (LeadStatus.CONTACTED, "> I still haven't received my order, I want my money back | < so sorry"),
+        (LeadStatus.NEW, "> Hello, I am looking for a job, do you have any openings? | < no"),
+        (LeadStatus.NEW, "> Hi! We help businesses grow your followers. How much is your budget? | < no"),
+        (LeadStatus.NEW, "> 👋"),
     ],
 )
-def test_statuses_are_told_in_several_languages(brief: Brief, status: LeadStatus) -> None:
-    assert SCORER.score(brief).lead_status is status
+def test_statuses_are_told_in_several_languages(status: LeadStatus, lines: str) -> None:
+    assert SCORER.score(talk(*lines.split(" | "))).lead_status is status
+
+
+def test_who_does_not_answer_twice_for_days_is_unresponsive() -> None:
+    lines = "> how much is it", "< 30", "< still interested?"
+    assert SCORER.score(talk(*lines, quiet=timedelta(days=9))).lead_status is LeadStatus.UNRESPONSIVE
+    assert SCORER.score(talk(*lines, quiet=timedelta(days=1))).lead_status is LeadStatus.CONTACTED
+
+
+def test_an_offer_as_a_file_to_a_hot_lead_is_a_proposal() -> None:
+    asked = "> how much for 80 guests on Friday?", "< see here", "> what does it include, can we visit tomorrow?"
+    brief = talk(*asked)
+    customer, business, last = brief.transcript.lines
+    lines = (customer, replace(business, marks=("[file]",)), last)
+    offered = replace(brief, transcript=replace(brief.transcript, lines=lines))
+    assert SCORER.score(brief).lead_status is LeadStatus.QUALIFIED
+    assert SCORER.score(offered).lead_status is LeadStatus.PROPOSAL_SENT
+
+
+@pytest.mark.parametrize(
+    ("never", "lines"),
+    [
+        (LeadStatus.LOST, "> can I cancel later if plans change? | < yes | > cool. and how much for 2 nights"),
+        (LeadStatus.LOST, "> no, the red one please. how much? | < 20"),
+        (LeadStatus.LOST, "> I am not interested in the red one, how much is the blue? | < 20 | > and shipping?"),
+        (LeadStatus.LOST, "> wag na po yung red, yung blue na lang | < 300 | > sige po, pwede pick up bukas?"),
+        (LeadStatus.LOST, "> please don't cancel my order | < ok"),
+        (LeadStatus.WON, "> I haven't paid the deposit yet, how much is it? | < 500 | > ok"),
+        (LeadStatus.WON, "> I'll take it | < great | > hmm let me think about it first"),
+        (LeadStatus.NEW, "> we are hiring a caterer, how much per person on June 5? | < 12"),
+    ],
+)
+def test_words_of_a_refusal_or_a_deal_are_not_one_by_themselves(never: LeadStatus, lines: str) -> None:
+    assert SCORER.score(talk(*lines.split(" | "))).lead_status is not never
 
 
 def test_negation_turns_interest_round() -> None:
     assert ours(talk("> I need a sofa"))[0] > ours(talk("> I do not need a sofa"))[0]
+
+
+def test_a_negation_ends_with_its_clause() -> None:
+    assert ours(talk("> No. I need a sofa")) == ours(talk("> Yes. I need a sofa"))
 
 
 def test_a_refusal_that_was_taken_back_is_none() -> None:
@@ -88,8 +144,9 @@ def test_every_verdict_is_in_bounds_marked_and_explained(case: object) -> None:
     verdict = SCORER.score(brief)
     assert 1 <= verdict.lead_score <= 80
     assert verdict.source is AnalysisSource.FALLBACK
-    assert "base +20" in verdict.reasoning
-    assert 3 <= verdict.summary.count(".") <= 6
+    points, total = verdict.reasoning.split(" in all")[0].rsplit("; ", 1)
+    assert sum(int(point.rpartition(" ")[2]) for point in points.split(", ") if point[-1].isdigit()) == int(total)
+    assert 3 <= verdict.summary.count(".") <= 5
     assert verdict == SCORER.score(brief)
 
 
