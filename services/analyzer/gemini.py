@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ import structlog
 from google.ai import generativelanguage as glm
 from google.api_core import exceptions as google_errors
 from google.api_core.client_options import ClientOptions
+from google.protobuf.json_format import ParseError
 
 from services.analyzer.analyst import Brief
 from services.analyzer.answer import Answer, UnusableAnswerError, read_answer
@@ -22,11 +24,26 @@ from shared.failures import TransientError
 
 COOL_DOWN_SECONDS = 60.0
 """How long a key rests for a model after a 429 that does not say how long."""
+ABSENT_SECONDS = 3600.0
+"""How long a model that is not there is not asked for: models are withdrawn, and sometimes come back."""
+UNUSABLE_ANSWERS = 2
+"""So many of one model for one conversation are enough: at temperature 0 it will not say anything else."""
 
 log = structlog.get_logger()
 
 Ask = Callable[[str, str, str, float], Answer]
 """(key, model, prompt, timeout in seconds) → the answer. Blocking; google's errors pass through."""
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One conversation being read: until when, and what was tried for it."""
+
+    brief: Brief
+    prompt: str
+    ends_at: float
+    tries: int = 0
+    unusable: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -48,63 +65,71 @@ class GeminiAnalyst:
 
     async def analyse(self, brief: Brief) -> Verdict:
         """TransientError when no verdict could be had before the deadline, or the transcript is longer than is read."""
-        prompt, ends_at, tries = user_prompt(brief), self.monotonic() + self.deadline_seconds, 0
-        if len(prompt) > MAX_TRANSCRIPT_CHARACTERS:
+        reading = _Reading(brief, user_prompt(brief), self.monotonic() + self.deadline_seconds)
+        if len(reading.prompt) > MAX_TRANSCRIPT_CHARACTERS:
             raise TransientError("the conversation is longer than the models read at once")
         while True:
-            for key, model in self._usable():
-                left = ends_at - self.monotonic()
-                if left <= 0:
+            for key, model in self._usable(reading):
+                if self.monotonic() >= reading.ends_at:
                     raise TransientError(f"no verdict from Gemini within {self.deadline_seconds:g} s")
-                verdict = await self._try(key, model, prompt, left, brief, tries)
+                verdict = await self._try(key, model, reading)
                 if verdict:
                     return verdict
-                tries += 1
-            pause = self._pause(tries)
-            if self.monotonic() + pause >= ends_at:
-                raise TransientError(f"no verdict from Gemini after {tries} tries")
+                reading.tries += 1
+            pause = self._pause(reading)
+            if self.monotonic() + pause >= reading.ends_at:
+                raise TransientError(f"no verdict from Gemini after {reading.tries} tries")
             await self.sleep(pause)
 
-    async def _try(self, key: str, model: str, prompt: str, left: float, brief: Brief, tries: int) -> Verdict | None:
+    async def _try(self, key: str, model: str, reading: _Reading) -> Verdict | None:
         """None when this key and model gave nothing; what follows from it for the next try is remembered."""
-        ask = self.ask or self._ask
         try:
-            answer = await asyncio.to_thread(ask, key, model, prompt, left)
-            return read_answer(answer, brief, tries)
+            left = reading.ends_at - self.monotonic()
+            answer = await asyncio.to_thread(self.ask or self._ask, key, model, reading.prompt, left)
+            return read_answer(answer, reading.brief, reading.tries)
         except google_errors.TooManyRequests as error:
             self._resting[key, model] = self.monotonic() + (_retry_after(error) or COOL_DOWN_SECONDS)
             reason = "exhausted"
+        except google_errors.NotFound:
+            self._resting |= {(each, model): self.monotonic() + ABSENT_SECONDS for each in self.keys}
+            reason = "no_such_model"
         except google_errors.ClientError as error:
             if not _is_about_the_key(error):
                 raise TransientError(f"Gemini does not take this conversation: {type(error).__name__}") from None
             self._refused.add(key)
             reason = "key_refused"
         except UnusableAnswerError as error:
+            reading.unusable[model] += 1
             reason = str(error)
         except (google_errors.GoogleAPIError, OSError) as error:
             reason = type(error).__name__
         log.info("gemini_gave_nothing", model=model, key_number=list(self.keys).index(key), reason=reason)
         return None
 
-    def _usable(self) -> Iterator[tuple[str, str]]:
+    def _living(self, reading: _Reading) -> Iterator[tuple[str, str]]:
+        """Model by model, with every key. Looks anew at each step, as a try may end a key or a model."""
         for model in self.models:
             for key in self.keys:
-                if key not in self._refused and self._resting.get((key, model), 0) <= self.monotonic():
+                if key not in self._refused and reading.unusable[model] < UNUSABLE_ANSWERS:
                     yield key, model
 
-    def _pause(self, tries: int) -> float:
-        """Until the first key is rested where all are; else a little, with jitter."""
-        living = [(key, model) for key in self.keys if key not in self._refused for model in self.models]
-        if not living:
-            return float("inf")
-        rested = min(self._resting.get(pair, 0) for pair in living) - self.monotonic()
-        return max(rested, random.uniform(0.2, 1) * float(min(5.0, 0.5 * 2 ** min(tries, 4))))  # noqa: S311
+    def _usable(self, reading: _Reading) -> Iterator[tuple[str, str]]:
+        return (pair for pair in self._living(reading) if self._resting.get(pair, 0) <= self.monotonic())
+
+    def _pause(self, reading: _Reading) -> float:
+        """Until the first key is rested where all are; else a little, with jitter. For ever where none is left."""
+        rested = min((self._resting.get(pair, 0) for pair in self._living(reading)), default=float("inf"))
+        jitter = random.uniform(0.2, 1) * float(min(5.0, 0.5 * 2 ** min(reading.tries, 4)))  # noqa: S311
+        return max(rested - self.monotonic(), jitter)
 
     def _ask(self, key: str, model: str, prompt: str, timeout_seconds: float) -> Answer:
         """One call by REST, with this key alone: the library's global configuration is left untouched."""
         options = ClientOptions(api_key=key, api_endpoint=self.endpoint or None)
         with glm.GenerativeServiceClient(transport="rest", client_options=options) as client:
-            response = client.generate_content(_request(model, prompt), timeout=timeout_seconds, retry=None)
+            try:
+                response = client.generate_content(_request(model, prompt), timeout=timeout_seconds, retry=None)
+            except (ParseError, AttributeError):  # the latter is how the library meets an error that is no object
+                raise UnusableAnswerError("what came is not an answer of this API") from None
         return _read(response, model)
 
 

@@ -43,6 +43,8 @@ class FakeGemini:
         model = request.path.rpartition("/")[2].removesuffix(":generateContent")
         self.asked.append((request.headers["x-goog-api-key"], model, await request.json()))
         status, body = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(body, web.Response):
+            return web.Response(status=status, text=body.text, content_type=body.content_type)
         return web.json_response(body, status=status)
 
 
@@ -194,6 +196,44 @@ async def test_what_is_unusable_is_tried_again_and_given_up_in_time(fake: FakeGe
     fake.answers[:] = [answer]
     fake.says(GOOD)
     assert (await analyst(fake, Time()).analyse(brief())).retry_count == 1
+
+
+async def test_a_model_that_gives_nothing_usable_is_asked_twice_and_no_more(fake: FakeGemini) -> None:
+    fake.answers.append((200, {"promptFeedback": {"blockReason": "SAFETY"}}))
+    with pytest.raises(TransientError):
+        await analyst(fake, Time(), ("k1", "k2", "k3"), ("m1", "m2")).analyse(brief())
+    assert [model for _, model, _ in fake.asked] == ["m1", "m1", "m2", "m2"]
+
+
+async def test_a_model_that_is_not_there_is_passed_over_for_an_hour(fake: FakeGemini) -> None:
+    time = Time()
+    fake.answers.append(refused(404, "NOT_FOUND"))
+    fake.says(GOOD)
+    asked = analyst(fake, time, ("k1", "k2"), ("gone", "m2"))
+    assert (await asked.analyse(brief())).model == "m2"
+    await asked.analyse(brief())
+    time.now = 3600
+    await asked.analyse(brief())
+    assert [model for _, model, _ in fake.asked] == ["gone", "m2", "m2", "gone"]
+
+
+@pytest.mark.parametrize(
+    "body", ["", "<html>a proxy's page</html>", "[1]", '{"candidates": "none"}', '"no object"', "{}"]
+)
+@pytest.mark.parametrize("status", [200, 400, 404, 429, 500, 502])
+async def test_what_is_not_of_this_api_at_all_is_given_up_in_time(fake: FakeGemini, status: int, body: str) -> None:
+    fake.answers.append((status, web.Response(status=status, text=body, content_type="text/html")))
+    time = Time()
+    with pytest.raises(TransientError):
+        await analyst(fake, time).analyse(brief())
+    assert time.now <= 20
+
+
+async def test_where_nobody_listens_the_conversation_is_given_up_in_time() -> None:
+    time = Time()
+    with pytest.raises(TransientError):
+        await analyst(FakeGemini("http://127.0.0.1:1"), time).analyse(brief())
+    assert time.now <= 20
 
 
 @pytest.mark.parametrize(
