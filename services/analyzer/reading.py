@@ -31,10 +31,6 @@ class Reading:
     def last_of(self, *signals: str) -> int:
         return max((self.last.get(signal, -1) for signal in signals), default=-1)
 
-    @property
-    def end(self) -> int:
-        return len(self.lines) - 1
-
 
 def read(lines: tuple[Line, ...], lexicon: Lexicon) -> Reading:
     """A signal that is negated is none; that something is *not* needed is remembered."""
