@@ -41,6 +41,7 @@ __all__ = [
     "read_all",
 ]
 
+COMPACTED = {"cleanup.policy": "compact"}
 MAX_RECORD_BYTES = 8 * 1024 * 1024
 """A record can hold a whole webhook body (4 MiB) with its escapes, parked."""
 MAX_LETTER_BYTES = 6 * MAX_RECORD_BYTES + 64 * 1024
@@ -165,15 +166,18 @@ async def ensure_topics(settings: KafkaSettings) -> list[str]:
     """
     topics = Topics(settings.topic_prefix)
     large = {"max.message.bytes": str(MAX_RECORD_BYTES)}
+    copies = settings.topic_replication
     wanted = [
         NewTopic(
             topics.message_events,
             settings.topic_partitions,
-            1,
+            copies,
             topic_configs=large,
         ),
-        NewTopic(topics.dead_letters, 1, 1, topic_configs={"max.message.bytes": str(MAX_LETTER_BYTES)}),
-        NewTopic(topics.contact_updated, settings.topic_partitions, 1, topic_configs={"cleanup.policy": "compact"}),
+        NewTopic(topics.dead_letters, 1, copies, topic_configs={"max.message.bytes": str(MAX_LETTER_BYTES)}),
+        NewTopic(
+            topics.contact_updated, settings.topic_partitions, copies, topic_configs={"cleanup.policy": "compact"}
+        ),
     ]
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
     try:

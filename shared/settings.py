@@ -19,7 +19,9 @@ def _split(value: object) -> object:
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="LEADSTREAM_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="LEADSTREAM_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     log_json: bool = Field(True, description="One JSON object a line on standard error; false for a person to read.")
@@ -28,6 +30,7 @@ class Settings(BaseSettings):
 class KafkaSettings(Settings):
     kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="host:port of brokers, comma-separated.")
     topic_prefix: str = Field("", description="Put before every topic's name and consumer group's.")
+    topic_replication: int = Field(1, ge=1, description="Copies of each topic; 3 where a disk may be lost.")
     topic_partitions: int = Field(12, ge=1, description="Partitions of `message-events` when `setup` creates it.")
 
 

@@ -110,8 +110,11 @@ class Receiver:
 
 
 async def serve(app: web.Application, host: str, port: int, stop: asyncio.Event) -> None:
-    """Until `stop`; then takes no more and finishes what it has begun."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=8)
+    """Until `stop`; then takes no more and finishes what it has begun.
+
+    Bodies are left as they came: the signature is over them, and nothing that is compressed can grow here.
+    """
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=8, auto_decompress=False)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)

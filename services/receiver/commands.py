@@ -40,13 +40,11 @@ async def run(settings: ReceiverSettings, stop: asyncio.Event) -> None:
         publisher = SpoolingPublisher(producer, topics, settings.publish_timeout_seconds, spool, metrics)
         if not await publisher.is_topic_there():
             raise UnreachableError(f"the topic {topics.message_events} is not there; run `leadstream setup`")
-        draining = asyncio.create_task(publisher.drain())
-        try:
-            app = create_app(publisher, secrets, verify_token, metrics, utc_now)
+        app = create_app(publisher, secrets, verify_token, metrics, utc_now)
+        async with asyncio.TaskGroup() as group:
+            draining = group.create_task(publisher.drain())
             await serve(app, settings.receiver_host, settings.receiver_port, stop)
-        finally:
             draining.cancel()
-            await asyncio.wait({draining})
 
 
 @asynccontextmanager

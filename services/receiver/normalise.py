@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from services.receiver.fields import read_id, read_list, read_object, read_time
+from services.receiver.fields import read_id, read_list, read_object, read_text, read_time
 from services.receiver.items import BESIDE, KINDS, NOTICES, Envelope, events_of, is_self_message
 from services.receiver.parse import parse_body
 from shared.deadletters import DeadLetter, encode_payload
@@ -125,7 +125,7 @@ def _read_item(batch: Batch, envelope: Envelope, group: str, item: Any) -> list[
 def _value_of(change: Any) -> dict[str, Any] | None:
     """The messaging item in a change, or None where the field is no conversation's."""
     change = read_object(change)
-    return read_object(change.get("value")) if change.get("field") in MESSAGING_FIELDS else None
+    return read_object(change.get("value")) if read_text(change.get("field")) in MESSAGING_FIELDS else None
 
 
 def _read_kinds(batch: Batch, envelope: Envelope, item: dict[str, Any]) -> list[RejectedError]:

@@ -11,15 +11,20 @@ from shared.failures import Reason, RejectedError
 
 
 def parse_body(body: bytes) -> Any:
-    """RejectedError with `not_json` or `too_deep`.
+    """RejectedError with `not_json`, or `too_deep` for more levels than can be written again (254).
 
     A half of a surrogate pair, as a text cut in the middle of an emoji has, is no reason to lose the batch it is
     in: such a body takes the slow way and has U+FFFD in that place.
     """
     try:
-        return orjson.loads(body)
+        parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return _parse_leniently(body)
+        parsed = _parse_leniently(body)
+    try:
+        orjson.dumps(parsed)
+    except TypeError:
+        raise RejectedError(Reason.TOO_DEEP) from None
+    return parsed
 
 
 def _parse_leniently(body: bytes) -> Any:

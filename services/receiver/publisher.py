@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import Sequence
 from typing import Protocol
@@ -10,14 +11,15 @@ from typing import Protocol
 import structlog
 
 from services.receiver.normalise import Batch
-from services.receiver.spool import Spool, SpoolError
+from services.receiver.spool import Spool, Spooled, SpoolError
 from shared.deadletters import dead_letter_headers, dump_dead_letter
 from shared.events import dump_event, event_headers
-from shared.kafka import AIOKafkaProducer, KafkaError, Record, Topics, publish
+from shared.kafka import AIOKafkaProducer, KafkaError, MessageSizeTooLargeError, Record, Topics, publish
 from shared.metrics import ReceiverMetrics
 
-DRAIN_RECORDS = 1_000
-"""How many spooled records are published at once."""
+DRAIN_RECORDS, DRAIN_SECONDS = 500, 30.0
+"""How many spooled records are published at once, and how long that may take."""
+TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 log = structlog.get_logger()
 
@@ -55,19 +57,20 @@ class SpoolingPublisher:
             self._filled.set()
 
     async def publish(self, batch: Batch, traceparent: str | None) -> None:
-        records = self._records(batch, traceparent or new_traceparent())
+        is_usable = traceparent is not None and TRACEPARENT.fullmatch(traceparent)
+        records = self._records(batch, traceparent if traceparent and is_usable else new_traceparent())
         if records and not await self._is_sent(records):
             await self._spool.put(records)
             self._metrics.spooled.inc(len(records))
-            self._filled.set()
 
     async def _is_sent(self, records: Sequence[Record]) -> bool:
         if self._spooling:
             return False
         try:
-            await self._send(records)
+            await self._send(records, self._timeout_seconds)
         except (TimeoutError, KafkaError) as error:
             self._spooling = True
+            self._filled.set()
             log.warning("spooling", error=type(error).__name__)
             return False
         return True
@@ -85,7 +88,10 @@ class SpoolingPublisher:
         return True
 
     async def drain(self) -> None:
-        """Moves the spool to the topic whenever there is something in it; runs until it is cancelled."""
+        """Moves the spool to the topic whenever there is something in it; runs until it is cancelled.
+
+        A producer that is broken for good (its sequence is out of order, say) ends the process, for a new one to begin.
+        """
         failures = 0
         while True:
             await self._filled.wait()
@@ -93,22 +99,36 @@ class SpoolingPublisher:
                 await self._drain_once()
                 failures = 0
             except (TimeoutError, KafkaError, SpoolError) as error:
+                if isinstance(error, KafkaError) and not error.retriable:
+                    raise
                 failures += 1
                 log.info("spool_waits", error=type(error).__name__, depth=self._spool.depth)
                 await asyncio.sleep(min(2.0, 0.1 * 2 ** min(failures, 5)))
 
     async def _drain_once(self) -> None:
         waiting = await self._spool.peek(DRAIN_RECORDS)
-        if waiting:
-            await self._send([each.record for each in waiting])
+        try:
+            await self._send([each.record for each in waiting], DRAIN_SECONDS)
             await self._spool.remove(waiting)
+        except MessageSizeTooLargeError:
+            await self._drain_singly(waiting)
         if self._spool.is_empty:
             self._spooling = False
             self._filled.clear()
             log.info("spool_drained")
 
-    async def _send(self, records: Sequence[Record]) -> None:
-        async with asyncio.timeout(self._timeout_seconds):
+    async def _drain_singly(self, waiting: Sequence[Spooled]) -> None:
+        """What the topic will never take is set aside on the disk, so that it holds up nothing and is not lost."""
+        for each in waiting:
+            try:
+                await self._send([each.record], DRAIN_SECONDS)
+                await self._spool.remove([each])
+            except MessageSizeTooLargeError:
+                log.warning("record_set_aside", bytes=len(each.record.value), topic=each.record.topic)
+                await self._spool.set_aside(each)
+
+    async def _send(self, records: Sequence[Record], timeout_seconds: float) -> None:
+        async with asyncio.timeout(timeout_seconds):
             await publish(self._producer, records)
 
     def _records(self, batch: Batch, traceparent: str) -> list[Record]:

@@ -33,8 +33,10 @@ CREATE TABLE IF NOT EXISTS records (
     added_at REAL NOT NULL, topic TEXT NOT NULL, key BLOB, value BLOB NOT NULL, headers BLOB NOT NULL,
     size INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS refused AS SELECT * FROM records WHERE 0;
 """
 COLUMNS = "added_at, topic, key, value, headers, size"
+PEEK_BYTES = 4 * 1024 * 1024
 OVERHEAD_BYTES = 64
 """What a record takes in the file beside its own bytes, roughly."""
 
@@ -97,15 +99,22 @@ class Spool:
             raise
 
     async def peek(self, limit: int) -> list[Spooled]:
-        """The oldest `limit` records."""
+        """The oldest records: at most `limit`, and no more than fit into four MiB (but one in any case)."""
         return await self._call(self._read, limit)
 
     async def remove(self, taken: Sequence[Spooled]) -> None:
         """Forgets what `peek` gave, once it is safe elsewhere."""
+        if not taken:
+            return
         oldest_at = await self._call(self._delete, taken[-1].position)
         self.depth -= len(taken)
         self.bytes -= sum(_size(each.record) for each in taken)
         self._oldest_at = oldest_at
+
+    async def set_aside(self, refused: Spooled) -> None:
+        """Takes the oldest record out of the way and keeps it in the table `refused`."""
+        await self._call(self._copy_to_refused, refused.position)
+        await self.remove([refused])
 
     async def probe(self) -> bool:
         """Whether a record of ordinary size could be put now."""
@@ -164,13 +173,25 @@ class Spool:
         rows = self._connection.execute(
             "SELECT id, topic, key, value, headers FROM records ORDER BY id LIMIT ?", (limit,)
         )
-        return [Spooled(row[0], _record(*row[1:])) for row in rows]
+        found: list[Spooled] = []
+        size = 0
+        for row in rows:
+            record = _record(*row[1:])
+            size += _size(record)
+            if found and size > PEEK_BYTES:
+                break
+            found.append(Spooled(row[0], record))
+        return found
 
     def _delete(self, up_to: int) -> float | None:
         with self._connection:
             self._connection.execute("DELETE FROM records WHERE id <= ?", (up_to,))
         row = self._connection.execute("SELECT added_at FROM records ORDER BY id LIMIT 1").fetchone()
         return row[0] if row else None
+
+    def _copy_to_refused(self, position: int) -> None:
+        with self._connection:
+            self._connection.execute("INSERT INTO refused SELECT * FROM records WHERE id = ?", (position,))
 
     def _touch(self) -> None:
         """A write that changes nothing and reaches the disk."""

@@ -88,6 +88,12 @@ def test_a_message_without_a_time_takes_its_entrys() -> None:
     assert event.occurred_at == datetime(2024, 8, 12, 18, 16, 51, 83000, tzinfo=UTC)
 
 
+def test_a_change_with_a_senseless_field_is_parked_and_costs_no_neighbour() -> None:
+    batch = read(item("m_1"), changes=[{"field": [], "value": {}}, {"field": {"a": 1}}])
+    assert [event.kind for event in batch.events] == ["message"]
+    assert [letter.reason for letter in batch.letters] == [Reason.MALFORMED, Reason.MALFORMED]
+
+
 def test_half_an_emoji_does_not_cost_the_batch() -> None:
     body = orjson.dumps({"object": "page", "entry": [{"id": PAGE, "messaging": [item("m_1"), item("m_2")]}]})
     batch = normalise(body.replace(b'"hi"', b'"hi \\ud83d"', 1), NOW)
@@ -101,6 +107,7 @@ def test_half_an_emoji_does_not_cost_the_batch() -> None:
         (b"\xff\xfe", Reason.NOT_JSON),
         (b'{"object":"page","entry":[NaN]}', Reason.NOT_JSON),
         (b"[" * 100_000 + b"]" * 100_000, Reason.TOO_DEEP),
+        (b"[" * 300 + b"]" * 300, Reason.TOO_DEEP),
         (b"[]", Reason.MALFORMED),
         (b'"page"', Reason.MALFORMED),
         (b'{"object":"user","entry":[]}', Reason.UNKNOWN_OBJECT),

@@ -66,6 +66,22 @@ async def test_a_full_spool_takes_nothing_until_there_is_room(tmp_path: Path) ->
         await spool.put([record(3, 800)])
 
 
+async def test_what_is_refused_is_set_aside_and_kept(tmp_path: Path) -> None:
+    async with open_spool(tmp_path, PLENTY) as spool:
+        await spool.put([record(1), record(2)])
+        await spool.set_aside((await spool.peek(1))[0])
+        assert numbers([each.record for each in await spool.peek(10)]) == [2]
+        kept = spool._connection.execute("SELECT value FROM refused").fetchall()
+        assert kept == [(record(1).value,)]
+
+
+async def test_no_more_is_taken_at_once_than_fits_into_memory(tmp_path: Path) -> None:
+    async with open_spool(tmp_path, 1 << 30) as spool:
+        for number in range(5):
+            await spool.put([record(number, 3_000_000)])
+        assert numbers([each.record for each in await spool.peek(500)]) == [0]
+
+
 async def test_two_processes_never_share_one(tmp_path: Path) -> None:
     async with open_spool(tmp_path, PLENTY):
         with pytest.raises(SpoolError, match="another process"):
