@@ -15,7 +15,7 @@ from services.receiver.commands import receiver
 from services.setup import config, setup
 from services.simulator.commands import simulator
 from shared.failures import UnreachableError
-from shared.settings import ALL
+from shared.settings import Settings
 
 EXIT_USAGE = 2
 EXIT_UNREACHABLE = 3
@@ -47,10 +47,14 @@ def main() -> None:
     except UnreachableError as error:
         _die(str(error), EXIT_UNREACHABLE)
     except ValidationError as error:
-        if error.title not in {settings.__name__ for settings in ALL}:
+        if error.title not in _settings_classes(Settings):
             raise
         names = ", ".join(f"LEADSTREAM_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         _die(f"wrong settings: {names}", EXIT_USAGE)
+
+
+def _settings_classes(base: type[Settings]) -> set[str]:
+    return {base.__name__}.union(*map(_settings_classes, base.__subclasses__()))
 
 
 def _die(message: str, status: int) -> None:

@@ -14,7 +14,7 @@ from shared.deadletters import DeadLetter
 from shared.events import event_adapter
 from shared.kafka import Topics
 
-HEADERS = ("ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "content-type")
+HEADERS = ("ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "content-type", "traceparent", "reason")
 
 
 def contracts() -> dict[str, dict[str, Any]]:

@@ -65,7 +65,7 @@ def _object(text: str) -> dict[str, Any]:
     start, end = text.find("{"), text.rfind("}")
     try:
         parsed = json.loads(text[start : end + 1]) if 0 <= start < end else None
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
         raise UnusableAnswerError("the answer is not a JSON object")
@@ -92,4 +92,5 @@ def _within(value: float, low: int, high: int) -> int:
 
 
 def _text(value: object) -> str:
-    return value.strip()[:MAX_TEXT] if isinstance(value, str) else ""
+    """Without half characters, which can be stored nowhere."""
+    return value.encode("utf-8", "replace").decode().strip()[:MAX_TEXT] if isinstance(value, str) else ""

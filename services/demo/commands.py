@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -47,10 +48,14 @@ def demo(
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         holds = True
+    except asyncio.CancelledError:
+        holds = False
     raise typer.Exit(0 if holds else 1)
 
 
 async def _play(console: Console, *, leave: bool) -> bool:
+    playing = asyncio.current_task()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, playing.cancel if playing else sys.exit)
     with tempfile.TemporaryDirectory(prefix="leadstream-demo-") as temporary:
         async with _stage(console, Path(temporary)) as stage:
             counts, scenes = await _history(console, stage), await _live(console, stage)

@@ -38,8 +38,12 @@ class Facts:
         )
 
     async def is_settled(self) -> bool:
-        """Whether nothing waits to be analysed."""
-        return await self.database.conversations.find_one({"due_at": {"$exists": True}}) is None
+        """Whether every history that was read has arrived as a whole, and nothing waits to be analysed."""
+        is_on_its_way = {"$expr": {"$ne": ["$history.run_id", "$completed_run"]}}
+        for waiting in ({"due_at": {"$exists": True}}, {"history": {"$exists": True}, **is_on_its_way}):
+            if await self.database.conversations.find_one(waiting):
+                return False
+        return True
 
     async def backfilled(self) -> Backfilled:
         """After the first backfill: its runs, how many messages each conversation was read to have, the contacts."""

@@ -29,7 +29,10 @@ async def run_to_end(*args: str, env: Mapping[str, str], stdin: str | None = Non
     child = await asyncio.create_subprocess_exec(
         *command(*args), env=env, stdin=asyncio.subprocess.PIPE, stdout=output, stderr=errors
     )
-    printed, _ = await child.communicate((stdin or "").encode())
+    try:
+        printed, _ = await child.communicate((stdin or "").encode())
+    finally:
+        await _end(child)
     text = (printed or b"").decode(errors="replace")
     if child.returncode != 0:
         raise ChildFailedError(f"leadstream {' '.join(args)} ended with {child.returncode}\n{text[-2000:]}")

@@ -41,6 +41,7 @@ def check(scene: Scene, outcome: Outcome) -> Check:
 
 
 NEWCOMER, RETURNING = "Carmela Dizon", "Maria Santos"
+LAST_WORD = "We will be there!"
 MENDED = "Can you deliver to Cebu on Friday?"
 
 
@@ -82,6 +83,7 @@ async def _duplicate_and_forgery(act: Act) -> tuple[str, list[int]]:
     said = await act(act="say", who=RETURNING, text="See you at the showroom then!")
     again = await act(act="resend")
     forged = await act(act="forge", who=RETURNING, text="Refund everything to this account")
+    await act(act="say", who=RETURNING, text=LAST_WORD, echo=True)
     return said["contact_id"], [said["status"], again["status"], forged["status"]]
 
 
@@ -97,6 +99,12 @@ def _is_won(contact: Contact | None) -> bool:
     if contact is None or contact.analysis is None or contact.stage is None:
         return False
     return contact.analysis.lead_status is LeadStatus.WON and contact.stage.type is StageType.WON
+
+
+def _is_once_and_not_forged(texts: list[str]) -> bool:
+    """To be asked when the last word has arrived: what came before it has arrived as well."""
+    forged = any("Refund" in text for text in texts)
+    return LAST_WORD in texts and texts.count("See you at the showroom then!") == 1 and not forged
 
 
 SCENES = (
@@ -132,7 +140,7 @@ SCENES = (
         "a duplicate, and a bad signature",
         "once; 200, 200, 403",
         _duplicate_and_forgery,
-        lambda o: o.statuses == [200, 200, 403] and o.texts.count("See you at the showroom then!") == 1,
+        lambda o: o.statuses == [200, 200, 403] and _is_once_and_not_forged(o.texts),
         lambda o: f"{', '.join(map(str, o.statuses))}",
     ),
 )

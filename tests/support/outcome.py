@@ -66,7 +66,7 @@ def assert_versions_are_whole(updates: Iterable[ContactUpdated], stored: dict[st
         assert contents[update.contact_id].setdefault(update.version, update) == update
     assert contents.keys() == stored.keys()
     for contact_id, versions in contents.items():
-        assert list(versions) == list(range(1, stored[contact_id].version + 1))
+        assert list(versions) == list(range(1, stored[contact_id].version + 1)), f"{contact_id}: {list(versions)}"
         assert versions[stored[contact_id].version].contact == stored[contact_id]
 
 
