@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import defaultdict
 
 import pytest
 
-from services.analyzer.transcript import build_transcript, fingerprint
-from shared.conversations import StoredMessage, fold_all
 from shared.events import Event
 from shared.ids import ConversationKey
 from shared.mongo import Database
 from tests.conftest import Stack, Start
 from tests.support.making import MARIA
-from tests.support.outcome import assert_versions_are_whole, contacts, customers, messages, published, settled, story
+from tests.support.outcome import assert_versions_are_whole, customers, published, settled, story
 from tests.support.processes import Leadstream
 from tests.support.servers import run_script
 from tests.support.topics import publish_events
@@ -35,26 +32,8 @@ def told(everyone: list[ConversationKey]) -> list[Event]:
 
 
 async def assert_nothing_is_missing(stack: Stack, database: Database, events: list[Event]) -> None:
-    """Waits until every message is stored and every contact's analysis is of all of them; then counts versions."""
-    expected = fold_all(events)
-    await eventually(lambda: messages(database), lambda found: found == expected)
-
-    async def read() -> dict[str, str]:
-        found = await contacts(database)
-        return {key: contact.analysis.fingerprint for key, contact in found.items() if contact.analysis}
-
-    await eventually(read, lambda found: found == contents(expected))
-    found = await settled(database, len(contents(expected)))
+    found = await settled(database, events)
     assert_versions_are_whole(await published(stack), found)
-
-
-def contents(stored: dict[str, StoredMessage]) -> dict[str, str]:
-    """Of each conversation, the fingerprint of what it says."""
-    of: dict[str, list[StoredMessage]] = defaultdict(list)
-    for message in stored.values():
-        of[message.conversation].append(message)
-    transcripts = {key: build_transcript(of[key][0].platform, of[key]) for key in of}
-    return {key: fingerprint(transcript) for key, transcript in transcripts.items() if transcript}
 
 
 async def looked(process: Leadstream, number: int) -> None:

@@ -6,14 +6,17 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from services.analyzer.conversation import Conversation
+from services.analyzer.merge import Placement, next_contact
+from services.analyzer.transcript import build_transcript, fingerprint
 from shared.contacts import Contact, ContactUpdated, load_contact_updated
-from shared.conversations import StoredMessage, from_document
+from shared.conversations import StoredMessage, fold_all, from_document
 from shared.events import Attachment, Event, Source
 from shared.ids import ConversationKey, Platform
 from shared.kafka import read_all
 from shared.mongo import Database
 from tests.conftest import Stack
-from tests.support.making import answered, reacted, said, unsent
+from tests.support.making import EPOCH, answered, reacted, said, unsent
 from tests.support.waiting import eventually
 
 
@@ -43,16 +46,37 @@ async def contacts(database: Database) -> dict[str, Contact]:
     return {each["_id"]: Contact.model_validate(each) async for each in database.contacts.find()}
 
 
-async def settled(database: Database, expected: int) -> dict[str, Contact]:
-    """Every contact, when there are as many as expected, nothing is due any more and all is published."""
+async def settled(database: Database, events: Iterable[Event]) -> dict[str, Contact]:
+    """Every contact, once all that `events` tell is stored, said by the contacts, and published.
 
-    async def read() -> tuple[int, int, int]:
+    The oracle is the fold of the events: a conversation is done when another look at it would change nothing.
+    """
+    expected = fold_all(events)
+    of: dict[str, list[StoredMessage]] = defaultdict(list)
+    for message in expected.values():
+        of[message.conversation].append(message)
+
+    async def unsaid() -> list[str]:
+        found = await contacts(database)
+        return [key for key in of.keys() | found.keys() if not (key in found and says_it_all(found[key], of[key]))]
+
+    async def pending() -> tuple[int, int]:
         due = await database.conversations.count_documents({"due_at": {"$exists": True}})
-        unpublished = await database.contacts.count_documents({"outbox": {"$ne": []}})
-        return await database.contacts.count_documents({}), due, unpublished
+        return due, await database.contacts.count_documents({"outbox": {"$ne": []}})
 
-    await eventually(read, lambda counts: counts == (expected, 0, 0))
+    await eventually(lambda: messages(database), lambda found: found == expected)
+    await eventually(unsaid, lambda keys: not keys)
+    await eventually(pending, lambda counts: counts == (0, 0))
     return await contacts(database)
+
+
+def says_it_all(contact: Contact, told: list[StoredMessage]) -> bool:
+    """Whether its analysis is of exactly these messages, and another look at them would change nothing."""
+    transcript, analysis = build_transcript(contact.platform, told), contact.analysis
+    if transcript is None or analysis is None or analysis.fingerprint != fingerprint(transcript):
+        return False
+    conversation = Conversation(contact.contact_id, contact.platform, contact.account_id, contact.customer_id)
+    return next_contact(contact, conversation, told, analysis, Placement(), EPOCH) is None
 
 
 async def published(stack: Stack) -> list[ContactUpdated]:
