@@ -42,7 +42,7 @@ async def test_with_keys_the_analysis_is_geminis_and_is_made_once(
     events = [event for who in customers(6) for event in story(who)]
     await publish_events(stack.kafka, stack.topics.message_events, events)
     process = leadstream("analyzer", **keys(gemini))
-    contacts = await settled(database, 6)
+    contacts = await settled(database, events)
     assert {contact.analysis and contact.analysis.source for contact in contacts.values()} == {AnalysisSource.AI}
     assert {contact.analysis and contact.analysis.lead_score for contact in contacts.values()} == {75}
     asked, looked = len(gemini.asked), process.output.count("conversation_analysed")
@@ -61,9 +61,10 @@ async def test_when_gemini_gives_nothing_the_fallback_scores_and_says_so(
     events = [event for who in customers(6) for event in story(who)]
     await publish_events(stack.kafka, stack.topics.message_events, events)
     leadstream("analyzer", **keys(gemini))
-    contacts = await settled(database, 6)
+    contacts = await settled(database, events)
     assert {contact.analysis and contact.analysis.source for contact in contacts.values()} == {AnalysisSource.FALLBACK}
     asked = len(gemini.asked)
-    await publish_events(stack.kafka, stack.topics.message_events, [e for who in customers(7) for e in story(who)])
-    await settled(database, 7)
+    events = [event for who in customers(7) for event in story(who)]
+    await publish_events(stack.kafka, stack.topics.message_events, events)
+    await settled(database, events)
     assert len(gemini.asked) == asked, "two keys of two models, and all of them rest"

@@ -17,11 +17,10 @@ from shared.events import Event, load_event
 from shared.kafka import read_all
 from shared.mongo import Database, open_database
 from tests.conftest import Stack, Start
-from tests.support.outcome import assert_versions_are_whole, messages, published, settled
+from tests.support.outcome import assert_versions_are_whole, published, settled
 from tests.support.processes import Leadstream
 from tests.support.servers import ROOT
 from tests.support.topics import publish_events
-from tests.support.waiting import eventually
 
 Simulator = dict[str, Any]
 UNCOMPARED = {"version", "created_at", "updated_at", "stage"}
@@ -126,8 +125,7 @@ async def test_webhook_and_backfill_interleaved_give_the_contacts_that_any_other
 
     events = await all_events(stack)
     expected = fold_all(events)
-    await eventually(lambda: messages(database), lambda stored: stored == expected)
-    contacts = await settled(database, len({message.conversation for message in expected.values()}))
+    contacts = await settled(database, events)
     assert_versions_are_whole(await published(stack), contacts)
     assert all(contact.analysis and contact.analysis.lead_score >= 1 and contact.stage for contact in contacts.values())
     assert len(contacts) == 60
@@ -140,8 +138,7 @@ async def test_webhook_and_backfill_interleaved_give_the_contacts_that_any_other
                 await other[collection].replace_one({"_id": each["_id"]}, each, upsert=True)
         await publish_events(backwards.kafka, backwards.topics.message_events, [*reversed(events), *events[::7]])
         leadstream("analyzer", **backwards.env)
-        await eventually(lambda: messages(other), lambda stored: stored == expected)
-        found = await settled(other, len(contacts))
+        found = await settled(other, events)
         assert comparable(found) == comparable(contacts)
         await other.client.drop_database(other.name)
 
@@ -154,15 +151,15 @@ async def test_a_webhook_alone_makes_a_contact_with_a_placeholder_and_history_br
     await facebook.post("configure", callback=url)
     leadstream("analyzer")
     said = await facebook.act(act="say", who="Nina Valdez", text="Hi, how much is the standing desk?")
-    contact = (await settled(database, 1))[said["contact_id"]]
+    contact = (await settled(database, await all_events(stack)))[said["contact_id"]]
     assert contact.name.full == f"User {contact.customer_id[-6:]}"
     assert contact.analysis is not None
     assert contact.analysis.lead_score >= 1
     backfill = start_backfill(leadstream, simulator)
     assert backfill.wait() == 0, backfill.output
-    events = await all_events(stack)
-    await eventually(lambda: messages(database), lambda stored: stored == fold_all(events))
-    assert (await settled(database, 60))[said["contact_id"]].name.full == "Nina Valdez"
+    contacts = await settled(database, await all_events(stack))
+    assert len(contacts) == 60
+    assert contacts[said["contact_id"]].name.full == "Nina Valdez"
     process = leadstream("contacts", "show", said["contact_id"], "--json")
     assert process.wait() == 0
     assert "Nina" in process.output
