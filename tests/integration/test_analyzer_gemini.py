@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from shared.contacts import AnalysisSource
 from shared.mongo import Database
@@ -15,15 +13,12 @@ from tests.support.outcome import customers, settled, story
 from tests.support.processes import Leadstream
 from tests.support.topics import publish_events
 from tests.support.waiting import eventually
-from tests.unit.analysts.test_gemini import EXHAUSTED, GOOD, FakeGemini
+from tests.unit.analysts.test_gemini import EXHAUSTED, GOOD, FakeGemini, serving_gemini
 
 
 @pytest.fixture
 async def gemini() -> AsyncIterator[FakeGemini]:
-    fake, app = FakeGemini(), web.Application()
-    app.router.add_post("/{path:.*}", fake.handle)
-    async with TestServer(app) as server:
-        fake.url = str(server.make_url("")).rstrip("/")
+    async with serving_gemini() as fake:
         yield fake
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -61,12 +62,18 @@ HINT = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "7s"}
 EXHAUSTED = refused(429, "RESOURCE_EXHAUSTED")
 
 
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeGemini]:
+@asynccontextmanager
+async def serving_gemini() -> AsyncIterator[FakeGemini]:
     fake, app = FakeGemini(), web.Application()
     app.router.add_post("/{path:.*}", fake.handle)
     async with TestServer(app) as server:
         fake.url = str(server.make_url("")).rstrip("/")
+        yield fake
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeGemini]:
+    async with serving_gemini() as fake:
         yield fake
 
 
