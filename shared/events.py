@@ -28,7 +28,7 @@ def _to_utc_ms(value: datetime) -> datetime:
 
 def format_instant(value: datetime) -> str:
     """RFC 3339 in UTC with milliseconds: `2024-08-12T18:16:49.684Z`."""
-    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 Instant = Annotated[

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 
 class Metrics:
@@ -13,8 +16,27 @@ class Metrics:
         self.registry = CollectorRegistry()
 
     def render(self) -> tuple[bytes, str]:
-        """The text format and its content type."""
-        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+        """The text format and its content type; of all processes where several serve one port together.
+
+        Those share the folder PROMETHEUS_MULTIPROC_DIR, as prometheus_client has it.
+        """
+        registry = self.registry
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+class ByLabel(dict[str, Counter]):
+    """The children of a counter with one label, each looked up once: `events["message"].inc()`."""
+
+    def __init__(self, counter: Counter) -> None:
+        super().__init__()
+        self._counter = counter
+
+    def __missing__(self, label: str) -> Counter:
+        self[label] = child = self._counter.labels(label)
+        return child
 
 
 class AnalyzerMetrics(Metrics):
@@ -39,11 +61,21 @@ class ReceiverMetrics(Metrics):
     def __init__(self) -> None:
         super().__init__()
         name, registry = "leadstream_receiver", self.registry
+
+        def counter(what: str, meaning: str, label: str) -> ByLabel:
+            return ByLabel(Counter(f"{name}_{what}", meaning, [label], registry=registry))
+
+        def spool_gauge(what: str, meaning: str) -> Gauge:
+            names = ["spool"]
+            return Gauge(f"{name}_spool_{what}", meaning, names, registry=registry, multiprocess_mode="livesum")
+
         self.answers = Counter(f"{name}_answers", "HTTP answers by status.", ["status"], registry=registry)
-        self.events = Counter(f"{name}_events", "Events that are safe, by kind.", ["kind"], registry=registry)
-        self.dropped = Counter(f"{name}_dropped", "Understood and not needed, by kind.", ["kind"], registry=registry)
-        self.parked = Counter(f"{name}_parked", "Put on the DLQ, by reason.", ["reason"], registry=registry)
+        self.events = counter("events", "Events that are safe, by kind.", "kind")
+        self.dropped = counter("dropped", "Understood and not needed, by kind.", "kind")
+        self.parked = counter("parked", "Put on the DLQ, by reason.", "reason")
         self.spooled = Counter(f"{name}_spooled", "Records that went to the spool.", registry=registry)
-        self.spool_depth = Gauge(f"{name}_spool_depth", "Records in the spool.", registry=registry)
-        self.spool_bytes = Gauge(f"{name}_spool_bytes", "Bytes in the spool.", registry=registry)
-        self.spool_age = Gauge(f"{name}_spool_age_seconds", "Age of the oldest record in the spool.", registry=registry)
+        self.spool_depth = spool_gauge("depth", "Records in the spool.")
+        self.spool_bytes = spool_gauge("bytes", "Bytes in the spool.")
+        self.spool_oldest = spool_gauge(
+            "oldest_timestamp_seconds", "When the oldest record in the spool was put there; 0 when it is empty."
+        )

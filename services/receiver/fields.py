@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
+from shared.events import format_instant
 from shared.failures import Reason, RejectedError
 from shared.ids import is_usable_id
 
@@ -12,16 +14,17 @@ SECONDS_BELOW = 100_000_000_000
 """A number below this is seconds (until the year 5138), above it milliseconds (since 1973)."""
 _EARLIEST = datetime(2004, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+_EARLIEST_MS, _LATEST_MS = (int(time.timestamp()) * 1000 for time in (_EARLIEST, _LATEST))
 
 
 def read_id(value: object) -> str | None:
     """An id as text; old bodies have numbers. None where there is none; RejectedError (`bad_id`) for anything else."""
+    if isinstance(value, str) and is_usable_id(value):
+        return value
     if value is None or value == "":
         return None
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    if isinstance(value, str) and is_usable_id(value):
-        return value
     raise RejectedError(Reason.BAD_ID)
 
 
@@ -52,13 +55,23 @@ def read_list(value: object) -> list[Any]:
     raise RejectedError(Reason.MALFORMED, "a list was expected")
 
 
-def read_time(value: object) -> datetime | None:
-    """Seconds, milliseconds (told apart by magnitude), either as text, or ISO 8601; None where there is none.
+def read_instant(value: object) -> str | None:
+    """A time as RFC 3339 in UTC with milliseconds; None where there is none.
 
-    RejectedError (`bad_time`) for anything else and for times outside of 2004 to 2100.
+    It comes as seconds or milliseconds (told apart by magnitude), as either in a text, or as ISO 8601. RejectedError
+    (`bad_time`) for anything else and for times outside of 2004 to 2100.
     """
-    if value is None:
-        return None
+    if type(value) is int and _EARLIEST_MS <= value < _LATEST_MS:
+        return f"{_second(value // 1000)}.{value % 1000:03}Z"
+    return None if value is None else format_instant(_read_time(value))
+
+
+@lru_cache(1024)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _read_time(value: object) -> datetime:
     try:
         time = _parse_time(value)
     except (ValueError, OverflowError, OSError):

@@ -5,28 +5,17 @@ Shapes: developers.facebook.com/docs/messenger-platform/webhooks and .../docs/in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from services.receiver.fields import read_id, read_list, read_object, read_text, read_time
-from shared.events import (
-    Attachment,
-    DeletionEvent,
-    Direction,
-    EditEvent,
-    Event,
-    MessageEvent,
-    PostbackEvent,
-    ReactionEvent,
-    Referral,
-    ReferralEvent,
-    ReplyTo,
-    Source,
-)
+from services.receiver.fields import read_id, read_instant, read_list, read_object, read_text
+from shared.drafts import Draft
+from shared.events import Direction, Source, compact
 from shared.failures import Reason, RejectedError
 from shared.ids import Platform, content_hash, event_id, message_id
+
+INBOUND, OUTBOUND, WEBHOOK = Direction.INBOUND.value, Direction.OUTBOUND.value, Source.WEBHOOK.value
 
 NOTICES = frozenset(
     {
@@ -41,47 +30,52 @@ BESIDE = frozenset({"sender", "recipient", "timestamp", "prior_message", "hop_co
 """Keys of an item that are no kind of event."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Envelope:
-    """What an item inherits from the body and the entry it came in."""
+    """What an item inherits from the body and the entry it came in. Times are RFC 3339."""
 
     platform: Platform
     account_id: str
-    entry_time: datetime | None
-    received_at: datetime
+    entry_time: str | None
+    received_at: str
     standby: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Context:
-    """Whose conversation an item is about. `common` are the fields that all events share but `event_id`."""
+    """Whose conversation an item is about. `common` are the fields that all events share but their identity."""
 
     envelope: Envelope
-    customer_id: str
     raw_timestamp: object
     common: dict[str, Any]
 
-    def message(self, mid: str) -> dict[str, Any]:
-        envelope = self.envelope
-        return {**self.common, "mid": mid, "message_id": message_id(envelope.platform, envelope.account_id, mid)}
+    def draft(self, kind: str, own_id: str, fields: dict[str, Any]) -> Draft:
+        common = self.common
+        key = f"{common['platform']}:{common['account_id']}:{common['customer_id']}"
+        return Draft(kind, own_id, key, common["occurred_at"], {"kind": kind, "event_id": own_id, **common, **fields})
+
+    def message(self, value: dict[str, Any]) -> dict[str, Any]:
+        """The identity of the message that `value` is about. RejectedError (`no_message_id`) when it has none."""
+        mid = _mid(value)
+        return {"message_id": message_id(self.envelope.platform, self.envelope.account_id, mid), "mid": mid}
 
     def hashed_id(self, kind: str, value: dict[str, Any]) -> str:
         """For what has no id of its own: over the content and the item's own time, never the entry's."""
         envelope = self.envelope
         digest = content_hash([self.raw_timestamp, value])
-        return event_id(kind, envelope.platform, envelope.account_id, self.customer_id, digest)
+        return event_id(kind, envelope.platform, envelope.account_id, self.common["customer_id"], digest)
 
 
-def events_of(item: dict[str, Any], envelope: Envelope) -> tuple[list[Event], list[RejectedError]]:
-    """The events in one item, which may be of several kinds, and why others could not be made."""
-    events: list[Event] = []
+def drafts_of(item: dict[str, Any], kinds: list[str], envelope: Envelope) -> tuple[list[Draft], list[RejectedError]]:
+    """The events of those `kinds` in one item, and why others could not be made."""
+    drafts: list[Draft] = []
     errors: list[RejectedError] = []
-    for kind in (kind for kind in _MAKERS if kind in item):
+    for kind in kinds:
         try:
-            events.extend(_MAKERS[kind](read_object(item[kind]), _context(item, envelope)))
+            drafts.append(MAKERS[kind](read_object(item[kind]), _context(item, envelope)))
         except RejectedError as error:
             errors.append(error)
-    return events, errors
+    return drafts, errors
 
 
 def is_self_message(item: dict[str, Any]) -> bool:
@@ -91,22 +85,25 @@ def is_self_message(item: dict[str, Any]) -> bool:
 
 
 def _context(item: dict[str, Any], envelope: Envelope) -> Context:
-    sender, recipient = (read_id(read_object(item.get(side)).get("id")) for side in ("sender", "recipient"))
-    echo = read_object(item.get("message") if isinstance(item.get("message"), dict) else None).get("is_echo") is True
+    sender, recipient = read_id(_id_of(item, "sender")), read_id(_id_of(item, "recipient"))
+    message = item.get("message")
+    echo = isinstance(message, dict) and message.get("is_echo") is True
     outbound = echo or sender == envelope.account_id
-    customer = _customer(sender, recipient, envelope.account_id, outbound=outbound)
     raw_timestamp = item.get("timestamp")
-    occurred_at = read_time(raw_timestamp) or envelope.entry_time or envelope.received_at
     common = {
-        "platform": envelope.platform,
+        "platform": envelope.platform.value,
         "account_id": envelope.account_id,
-        "customer_id": customer,
-        "direction": Direction.OUTBOUND if outbound else Direction.INBOUND,
-        "occurred_at": occurred_at,
+        "customer_id": _customer(sender, recipient, envelope.account_id, outbound=outbound),
+        "direction": OUTBOUND if outbound else INBOUND,
+        "occurred_at": read_instant(raw_timestamp) or envelope.entry_time or envelope.received_at,
         "received_at": envelope.received_at,
-        "source": Source.WEBHOOK,
+        "source": WEBHOOK,
     }
-    return Context(envelope, customer, raw_timestamp, common)
+    return Context(envelope, raw_timestamp, common)
+
+
+def _id_of(item: dict[str, Any], side: str) -> object:
+    return read_object(item.get(side)).get("id")
 
 
 def _customer(sender: str | None, recipient: str | None, account_id: str, *, outbound: bool) -> str:
@@ -127,105 +124,116 @@ def _mid(value: dict[str, Any]) -> str:
     return mid
 
 
-def _message(value: dict[str, Any], context: Context) -> Iterator[Event]:
-    about = context.message(_mid(value))
+def _message(value: dict[str, Any], context: Context) -> Draft:
+    fields = context.message(value)
     if value.get("is_deleted") is True:
-        yield DeletionEvent(event_id=event_id("deletion", about["message_id"]), **about)
-        return
-    reply = read_object(value.get("reply_to"))
-    story = read_object(reply.get("story"))
-    yield MessageEvent(
-        event_id=event_id("message", about["message_id"]),
-        text=read_text(value.get("text")),
-        attachments=tuple(_attachment(read_object(each)) for each in read_list(value.get("attachments")) if each),
-        reply_to=ReplyTo(
-            mid=read_text(reply.get("mid")), story_id=read_text(story.get("id")), story_url=read_text(story.get("url"))
-        )
-        if reply
-        else None,
-        quick_reply=read_text(read_object(value.get("quick_reply")).get("payload")),
-        sticker_id=read_text(value.get("sticker_id")),
-        referral=_referral(value.get("referral")),
-        app_id=read_text(value.get("app_id")),
-        is_unsupported=value.get("is_unsupported") is True,
-        standby=context.envelope.standby,
-        **about,
-    )
+        return context.draft("deletion", f"deletion:{fields['message_id']}", fields)
+    for name, raw in value.items():
+        read = _PARTS.get(name)
+        part = read(raw) if read else None
+        if part is not None:
+            fields[name] = part
+    if context.envelope.standby:
+        fields["standby"] = True
+    return context.draft("message", f"message:{fields['message_id']}", fields)
 
 
-def _attachment(value: dict[str, Any]) -> Attachment:
+def _attachments(value: object) -> list[dict[str, Any]] | None:
+    return [_attachment(read_object(each)) for each in read_list(value) if each] or None
+
+
+def _attachment(value: dict[str, Any]) -> dict[str, Any]:
     payload = read_object(value.get("payload"))
     known = {"url", "title", "payload", "type"}
-    return Attachment(
-        type=read_text(value.get("type")) or "unknown",
-        url=read_text(payload.get("url") or payload.get("story_media_url") or value.get("url")),
-        title=read_text(payload.get("title") or value.get("title")),
-        payload={k: v for k, v in {**value, **payload}.items() if k not in known and v is not None},
+    more = {k: v for k, v in {**value, **payload}.items() if k not in known and v is not None}
+    return compact(
+        {
+            "type": read_text(value.get("type")) or "unknown",
+            "url": read_text(payload.get("url") or payload.get("story_media_url") or value.get("url")),
+            "title": read_text(payload.get("title") or value.get("title")),
+            "payload": more or None,
+        }
     )
 
 
-def _referral(value: object) -> Referral | None:
+def _reply_to(value: object) -> dict[str, Any] | None:
+    reply = read_object(value)
+    story = read_object(reply.get("story"))
+    parts = {"mid": reply.get("mid"), "story_id": story.get("id"), "story_url": story.get("url")}
+    return compact({name: read_text(part) for name, part in parts.items()}) if reply else None
+
+
+def _referral(value: object) -> dict[str, Any] | None:
     referral = read_object(value)
     if not referral:
         return None
     known = ("ref", "source", "type", "ad_id")
-    return Referral(
-        **{key: read_text(referral.get(key)) for key in known},
-        payload={k: v for k, v in referral.items() if k not in known and v is not None},
-    )
+    more = {k: v for k, v in referral.items() if k not in known and v is not None}
+    return compact({**{key: read_text(referral.get(key)) for key in known}, "payload": more or None})
 
 
-def _edit(value: dict[str, Any], context: Context) -> Iterator[Event]:
-    about = context.message(_mid(value))
+def _quick_reply(value: object) -> str | None:
+    return read_text(read_object(value).get("payload"))
+
+
+def _edit(value: dict[str, Any], context: Context) -> Draft:
+    fields = context.message(value)
     number = value.get("num_edit")
     number = number if isinstance(number, int) and not isinstance(number, bool) else None
     part = number if number is not None else content_hash(value)
-    yield EditEvent(
-        event_id=event_id("edit", about["message_id"], part),
-        num_edit=number,
-        text=read_text(value.get("text")),
-        **about,
-    )
+    more = compact({"num_edit": number, "text": read_text(value.get("text"))})
+    return context.draft("edit", event_id("edit", fields["message_id"], part), {**fields, **more})
 
 
-def _reaction(value: dict[str, Any], context: Context) -> Iterator[Event]:
-    about = context.message(_mid(value))
+def _reaction(value: dict[str, Any], context: Context) -> Draft:
+    fields = context.message(value)
     action = value.get("action")
     if action not in ("react", "unreact"):
         raise RejectedError(Reason.MALFORMED, "a reaction is react or unreact")
     reaction, emoji = read_text(value.get("reaction")), read_text(value.get("emoji"))
     identity = (context.common["direction"], action, reaction or emoji or "", context.raw_timestamp)
-    yield ReactionEvent(
-        event_id=event_id("reaction", about["message_id"], *identity),
-        action=action, reaction=reaction, emoji=emoji, **about,
-    )  # fmt: skip
+    more = compact({"action": action, "reaction": reaction, "emoji": emoji})
+    return context.draft("reaction", event_id("reaction", fields["message_id"], *identity), {**fields, **more})
 
 
-def _postback(value: dict[str, Any], context: Context) -> Iterator[Event]:
-    about = context.message(_mid(value)) if value.get("mid") is not None else context.common
-    own_id = about.get("message_id")
-    yield PostbackEvent(
-        event_id=event_id("postback", own_id) if own_id else context.hashed_id("postback", value),
-        title=read_text(value.get("title")),
-        payload=read_text(value.get("payload")),
-        referral=_referral(value.get("referral")),
-        standby=context.envelope.standby,
-        **about,
+def _postback(value: dict[str, Any], context: Context) -> Draft:
+    fields = context.message(value) if value.get("mid") is not None else {}
+    own_id = event_id("postback", fields["message_id"]) if fields else context.hashed_id("postback", value)
+    more = compact(
+        {
+            "title": read_text(value.get("title")),
+            "payload": read_text(value.get("payload")),
+            "referral": _referral(value.get("referral")),
+            "standby": context.envelope.standby or None,
+        }
     )
+    return context.draft("postback", own_id, {**fields, **more})
 
 
-def _referred(value: dict[str, Any], context: Context) -> Iterator[Event]:
+def _referred(value: dict[str, Any], context: Context) -> Draft:
     referral = _referral(value)
     if referral is None:
         raise RejectedError(Reason.MALFORMED, "an empty referral")
-    yield ReferralEvent(event_id=context.hashed_id("referral", value), referral=referral, **context.common)
+    return context.draft("referral", context.hashed_id("referral", value), {"referral": referral})
 
 
-_MAKERS: dict[str, Callable[[dict[str, Any], Context], Iterator[Event]]] = {
+_PARTS: dict[str, Callable[[object], Any]] = {
+    "text": read_text,
+    "attachments": _attachments,
+    "reply_to": _reply_to,
+    "quick_reply": _quick_reply,
+    "sticker_id": read_text,
+    "referral": _referral,
+    "app_id": read_text,
+    "is_unsupported": lambda value: True if value is True else None,
+}
+"""What a message may have beside its id, and how each is read; None is left out."""
+
+MAKERS: dict[str, Callable[[dict[str, Any], Context], Draft]] = {
     "message": _message,
     "message_edit": _edit,
     "reaction": _reaction,
     "postback": _postback,
     "referral": _referred,
 }
-KINDS = frozenset(_MAKERS)
+"""In the order in which the events of one item are published."""

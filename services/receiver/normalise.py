@@ -5,18 +5,18 @@ A bad item never costs its neighbours.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import orjson
 
-from services.receiver.fields import read_id, read_list, read_object, read_text, read_time
-from services.receiver.items import BESIDE, KINDS, NOTICES, Envelope, events_of, is_self_message
+from services.receiver.fields import read_id, read_instant, read_list, read_object, read_text
+from services.receiver.items import BESIDE, MAKERS, NOTICES, Envelope, drafts_of, is_self_message
 from services.receiver.parse import parse_body
 from shared.deadletters import DeadLetter, encode_payload
-from shared.events import Event
+from shared.drafts import Draft
+from shared.events import format_instant
 from shared.failures import Reason, RejectedError
 from shared.ids import Platform
 
@@ -29,6 +29,7 @@ MESSAGING_FIELDS = frozenset(
     }
 )  # fmt: skip
 """Fields of `changes` whose value is a messaging item; all others (comments, mentions, feed …) are no conversations."""
+GROUPS = ("messaging", "standby", "changes")
 DASHBOARD_ENTRY = "0"
 """The entry id that the app dashboard's Test button sends; no account has it."""
 
@@ -37,9 +38,12 @@ DASHBOARD_ENTRY = "0"
 class Batch:
     """What one body came to. `dropped` counts by kind what is understood and not needed."""
 
-    events: list[Event] = field(default_factory=list)
+    events: list[Draft] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
-    dropped: Counter[str] = field(default_factory=Counter)
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def drop(self, kind: str) -> None:
+        self.dropped[kind] = self.dropped.get(kind, 0) + 1
 
     def park(self, raw: bytes, error: RejectedError, at: datetime) -> None:
         payload, encoding = encode_payload(raw)
@@ -55,7 +59,7 @@ def normalise(body: bytes, received_at: datetime) -> Batch:
     try:
         parsed = read_object(parse_body(body))
         if _is_dashboard_test(parsed):
-            batch.dropped["dashboard_test"] += 1
+            batch.drop("dashboard_test")
             return batch
         platform = PLATFORMS.get(str(parsed.get("object")))
         if platform is None:
@@ -82,44 +86,50 @@ def _read_entry(batch: Batch, platform: Platform, name: str, entry: Any, receive
         account_id = read_id(entry.get("id"))
         if account_id is None:
             raise RejectedError(Reason.NO_ACCOUNT)
-        groups = {group: read_list(entry.get(group)) for group in ("messaging", "standby", "changes")}
+        groups = [(group, read_list(entry[group])) for group in GROUPS if group in entry]
     except RejectedError as error:
         batch.park(orjson.dumps({"object": name, "entry": [entry]}), error, received_at)
         return
-    if not any(groups.values()):
-        batch.dropped["empty_entry"] += 1
-    rest = {key: value for key, value in entry.items() if key not in groups}
-    for group, items in groups.items():
-        envelope = Envelope(platform, account_id, _entry_time(entry), received_at, standby=group == "standby")
+    if not any(items for _, items in groups):
+        batch.drop("empty_entry")
+    envelope = Envelope(platform, account_id, _entry_time(entry), format_instant(received_at), standby=False)
+    for group, items in groups:
+        envelope.standby = group == "standby"
         for item in items:
-            for reason in _read_item(batch, envelope, group, item):
-                batch.park(orjson.dumps({"object": name, "entry": [{**rest, group: [item]}]}), reason, received_at)
+            reason = _read_item(batch, envelope, group, item)
+            if reason:
+                batch.park(_body_of(name, entry, group, item), reason, received_at)
 
 
-def _entry_time(entry: dict[str, Any]) -> datetime | None:
+def _body_of(name: str, entry: dict[str, Any], group: str, item: Any) -> bytes:
+    """A body of its own for one item, with all that stood around it."""
+    rest = {key: value for key, value in entry.items() if key not in GROUPS}
+    return orjson.dumps({"object": name, "entry": [{**rest, group: [item]}]})
+
+
+def _entry_time(entry: dict[str, Any]) -> str | None:
     """Only stands in for an item that has no time, so a senseless one (old test bodies have them) does no harm."""
     try:
-        return read_time(entry.get("time"))
+        return read_instant(entry.get("time"))
     except RejectedError:
         return None
 
 
-def _read_item(batch: Batch, envelope: Envelope, group: str, item: Any) -> list[RejectedError]:
-    """Takes what can be understood of an item and returns at most one reason to park the whole of it."""
+def _read_item(batch: Batch, envelope: Envelope, group: str, item: Any) -> RejectedError | None:
+    """Takes what can be understood of an item and returns why the whole of it is to be parked, if it is."""
     try:
         value = _value_of(item) if group == "changes" else read_object(item)
     except RejectedError as error:
-        return [error]
+        return error
     if value is None:
-        batch.dropped["not_a_conversation"] += 1
-        return []
-    if envelope.account_id == DASHBOARD_ENTRY:
-        batch.dropped["dashboard_test"] += 1
-        return []
-    if is_self_message(value):
-        batch.dropped["self_message"] += 1
-        return []
-    return _read_kinds(batch, envelope, value)
+        batch.drop("not_a_conversation")
+    elif envelope.account_id == DASHBOARD_ENTRY:
+        batch.drop("dashboard_test")
+    elif is_self_message(value):
+        batch.drop("self_message")
+    else:
+        return _read_kinds(batch, envelope, value)
+    return None
 
 
 def _value_of(change: Any) -> dict[str, Any] | None:
@@ -128,13 +138,13 @@ def _value_of(change: Any) -> dict[str, Any] | None:
     return read_object(change.get("value")) if read_text(change.get("field")) in MESSAGING_FIELDS else None
 
 
-def _read_kinds(batch: Batch, envelope: Envelope, item: dict[str, Any]) -> list[RejectedError]:
-    notices = NOTICES & item.keys()
-    batch.dropped.update(notices)
-    kinds = KINDS & item.keys()
-    if not kinds and not notices:
-        return [RejectedError(Reason.UNKNOWN_KIND)]
-    batch.dropped.update("unknown_field" for _ in item.keys() - kinds - notices - BESIDE)
-    events, errors = events_of(item, envelope)
-    batch.events.extend(events)
-    return errors[:1]
+def _read_kinds(batch: Batch, envelope: Envelope, item: dict[str, Any]) -> RejectedError | None:
+    beside = item.keys() - MAKERS.keys() - BESIDE
+    kinds = [kind for kind in MAKERS if kind in item]
+    if not kinds and not beside & NOTICES:
+        return RejectedError(Reason.UNKNOWN_KIND)
+    for name in beside:
+        batch.drop(name if name in NOTICES else "unknown_field")
+    drafts, errors = drafts_of(item, kinds, envelope)
+    batch.events.extend(drafts)
+    return errors[0] if errors else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -13,10 +14,12 @@ import structlog
 from services.receiver.normalise import Batch
 from services.receiver.spool import Spool, Spooled, SpoolError
 from shared.deadletters import dead_letter_headers, dump_dead_letter
-from shared.events import dump_event, event_headers
+from shared.drafts import draft_headers, dump_draft
 from shared.kafka import AIOKafkaProducer, KafkaError, MessageSizeTooLargeError, Record, Topics, publish
 from shared.metrics import ReceiverMetrics
 
+GROUP_BYTES = 1024 * 1024
+"""About how much is published at once; more could not be acknowledged within the timeout."""
 DRAIN_RECORDS, DRAIN_SECONDS = 500, 30.0
 """How many spooled records are published at once, and how long that may take."""
 TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -25,8 +28,8 @@ log = structlog.get_logger()
 
 
 class Publisher(Protocol):
-    async def publish(self, batch: Batch, traceparent: str | None) -> None:
-        """Returns when all of `batch` is safe. SpoolError when it may not be."""
+    async def publish(self, batch: Batch, trace: str) -> None:
+        """Returns when all of `batch` is safe; its records carry `trace`. SpoolError when it may not be."""
         ...
 
     async def is_writable(self) -> bool: ...
@@ -35,9 +38,11 @@ class Publisher(Protocol):
 class SpoolingPublisher:
     """Publishes, and spools what the broker does not acknowledge in time.
 
-    From then on everything goes to the spool, behind what waits there already, until `drain` has emptied it: no event
-    overtakes an earlier one of its conversation. What timed out may still arrive, and then again from the spool; its
-    ids are the same.
+    Requests that arrive while others are being published go together next: one group at a time, in their order.
+
+    From a failure on everything goes to the spool, behind what waits there already, until `drain` has emptied it: no
+    event overtakes an earlier one of its conversation. What timed out may still arrive, and then again from the spool;
+    its ids are the same.
     """
 
     def __init__(
@@ -48,20 +53,54 @@ class SpoolingPublisher:
         self._timeout_seconds = timeout_seconds
         self._spool = spool
         self._metrics = metrics
+        self._waiting: deque[tuple[list[Record], asyncio.Future[None]]] = deque()
+        self._working: asyncio.Task[None] | None = None
         self._spooling = spool.depth > 0
         self._filled = asyncio.Event()
-        metrics.spool_depth.set_function(lambda: spool.depth)
-        metrics.spool_bytes.set_function(lambda: spool.bytes)
-        metrics.spool_age.set_function(lambda: spool.age_seconds)
+        self._measure()
         if self._spooling:
             self._filled.set()
 
-    async def publish(self, batch: Batch, traceparent: str | None) -> None:
-        is_usable = traceparent is not None and TRACEPARENT.fullmatch(traceparent)
-        records = self._records(batch, traceparent if traceparent and is_usable else new_traceparent())
-        if records and not await self._is_sent(records):
+    async def publish(self, batch: Batch, trace: str) -> None:
+        records = self._records(batch, trace)
+        if not records:
+            return
+        safe = asyncio.get_running_loop().create_future()
+        self._waiting.append((records, safe))
+        if self._working is None:
+            self._working = asyncio.create_task(self._publish_groups())
+        await safe
+
+    async def _publish_groups(self) -> None:
+        while self._waiting:
+            group = self._take_group()
+            error: Exception | None = None
+            try:
+                await self._make_safe([record for records, _ in group for record in records])
+            except Exception as raised:  # noqa: BLE001 - each of those who wait is told, and raises it
+                error = raised
+            for _, safe in group:
+                if safe.done():
+                    continue
+                if error is None:
+                    safe.set_result(None)
+                else:
+                    safe.set_exception(error)
+        self._working = None
+
+    def _take_group(self) -> list[tuple[list[Record], asyncio.Future[None]]]:
+        """The oldest of what waits: as much as can be published in time, but one request in any case."""
+        group, size = [], 0
+        while self._waiting and size < GROUP_BYTES:
+            group.append(self._waiting.popleft())
+            size += sum(len(record.value) for record in group[-1][0])
+        return group
+
+    async def _make_safe(self, records: Sequence[Record]) -> None:
+        if not await self._is_sent(records):
             await self._spool.put(records)
             self._metrics.spooled.inc(len(records))
+            self._measure()
 
     async def _is_sent(self, records: Sequence[Record]) -> bool:
         if self._spooling:
@@ -74,6 +113,12 @@ class SpoolingPublisher:
             log.warning("spooling", error=type(error).__name__)
             return False
         return True
+
+    def _measure(self) -> None:
+        spool, metrics = self._spool, self._metrics
+        metrics.spool_depth.labels(spool.name).set(spool.depth)
+        metrics.spool_bytes.labels(spool.name).set(spool.bytes)
+        metrics.spool_oldest.labels(spool.name).set(spool.oldest_at)
 
     async def is_writable(self) -> bool:
         """Whether a webhook that came now would be safe."""
@@ -112,6 +157,7 @@ class SpoolingPublisher:
             await self._spool.remove(waiting)
         except MessageSizeTooLargeError:
             await self._drain_singly(waiting)
+        self._measure()
         if self._spool.is_empty:
             self._spooling = False
             self._filled.clear()
@@ -131,26 +177,26 @@ class SpoolingPublisher:
         async with asyncio.timeout(timeout_seconds):
             await publish(self._producer, records)
 
-    def _records(self, batch: Batch, traceparent: str) -> list[Record]:
-        topics = self._topics
-        events = [
+    def _records(self, batch: Batch, trace: str) -> list[Record]:
+        topics, traceparent = self._topics, ("traceparent", trace.encode())
+        records = [
             Record(
                 topics.message_events,
-                str(event.conversation).encode(),
-                dump_event(event),
-                event_headers(event, traceparent),
+                draft.conversation.encode(),
+                dump_draft(draft),
+                draft_headers(draft, traceparent),
             )
-            for event in batch.events
+            for draft in batch.events
         ]
-        letters = [
-            Record(
-                topics.dead_letters, letter.letter_id.encode(), dump_dead_letter(letter), dead_letter_headers(letter)
-            )
-            for letter in batch.letters
-        ]
-        return events + letters
+        for letter in batch.letters:
+            key, headers = letter.letter_id.encode(), [*dead_letter_headers(letter), traceparent]
+            records.append(Record(topics.dead_letters, key, dump_dead_letter(letter), headers))
+        return records
 
 
-def new_traceparent() -> str:
-    """W3C trace context, version 00, sampled."""
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+def trace_of(traceparent: str | None) -> str:
+    """`traceparent` where it is one of W3C trace context's version 00, else a new one, sampled."""
+    if traceparent and TRACEPARENT.fullmatch(traceparent):
+        return traceparent
+    digits = secrets.token_hex(24)
+    return f"00-{digits[:32]}-{digits[32:]}-01"

@@ -1,9 +1,8 @@
 """Where events wait while the broker does not take them: a file of SQLite's, on a disk of this process's own.
 
-A `put` returns after the file was synced to the disk, so it survives a kill and a power cut; several that arrive
-together share one sync. SQLite's write-ahead log has a checksum on every frame: a torn tail is a commit that did not
-happen, never a broken file. The file is locked, because two processes on one spool would publish it twice and lose
-its order.
+A `put` returns after the file was synced to the disk, so it survives a kill and a power cut. SQLite's write-ahead log
+has a checksum on every frame: a torn tail is a commit that did not happen, never a broken file. The file is locked,
+because two processes on one spool would publish it twice and lose its order.
 """
 
 from __future__ import annotations
@@ -61,42 +60,40 @@ def _size(record: Record) -> int:
 class Spool:
     """First in, first out. All calls are for one event loop."""
 
-    def __init__(self, connection: sqlite3.Connection, max_bytes: int) -> None:
+    def __init__(self, name: str, connection: sqlite3.Connection, max_bytes: int) -> None:
+        self.name = name
         self._connection = connection
         self._max_bytes = max_bytes
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
-        self._waiting: list[tuple[Sequence[Record], asyncio.Future[None]]] = []
-        self._writing: asyncio.Task[None] | None = None
+        self._putting = 0
         left = connection.execute("SELECT COUNT(*), COALESCE(SUM(size), 0), MIN(added_at) FROM records").fetchone()
         self.depth: int = left[0]
         self.bytes: int = left[1]
-        self._oldest_at: float | None = left[2]
+        self.oldest_at: float = left[2] or 0.0
+        """When the oldest record was put, in seconds since 1970; 0 when there is none."""
 
     @property
     def is_empty(self) -> bool:
         """Nothing is in it and nothing is on its way into it."""
-        return self.depth == 0 and not self._waiting and self._writing is None
-
-    @property
-    def age_seconds(self) -> float:
-        """How long the oldest record has waited; 0 when there is none."""
-        return time.time() - self._oldest_at if self._oldest_at is not None else 0.0
+        return self.depth == 0 and not self._putting
 
     async def put(self, records: Sequence[Record]) -> None:
-        """Returns when all of `records` are on the disk. SpoolError when none of them is."""
+        """Returns when all of `records` are on the disk, by one sync. SpoolError when none of them is."""
         size = sum(map(_size, records))
         if self.bytes + size > self._max_bytes:
             raise SpoolError(f"the spool is full: {self.bytes} of {self._max_bytes} bytes")
         self.bytes += size
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((records, written))
-        if self._writing is None:
-            self._writing = asyncio.create_task(self._write_groups())
+        self._putting += 1
+        now = time.time()
         try:
-            await asyncio.shield(written)
+            await self._call(self._insert, records, now)
         except SpoolError:
             self.bytes -= size
             raise
+        finally:
+            self._putting -= 1
+        self.depth += len(records)
+        self.oldest_at = self.oldest_at or now
 
     async def peek(self, limit: int) -> list[Spooled]:
         """The oldest records: at most `limit`, and no more than fit into four MiB (but one in any case)."""
@@ -106,10 +103,9 @@ class Spool:
         """Forgets what `peek` gave, once it is safe elsewhere."""
         if not taken:
             return
-        oldest_at = await self._call(self._delete, taken[-1].position)
+        self.oldest_at = await self._call(self._delete, taken[-1].position)
         self.depth -= len(taken)
         self.bytes -= sum(_size(each.record) for each in taken)
-        self._oldest_at = oldest_at
 
     async def set_aside(self, refused: Spooled) -> None:
         """Takes the oldest record out of the way and keeps it in the table `refused`."""
@@ -128,34 +124,8 @@ class Spool:
 
     async def close(self) -> None:
         """Waits for what is being written."""
-        if self._writing is not None:
-            await self._writing
         await self._call(self._connection.close)
         self._thread.shutdown()
-
-    async def _write_groups(self) -> None:
-        """One transaction, and so one sync, for all that arrived while the last one was written."""
-        while self._waiting:
-            group, self._waiting = self._waiting, []
-            records = [record for records, _ in group for record in records]
-            try:
-                await self._call(self._insert, records)
-            except SpoolError as error:
-                self._settle(group, error)
-            else:
-                self.depth += len(records)
-                self._oldest_at = self._oldest_at if self._oldest_at is not None else time.time()
-                self._settle(group, None)
-        self._writing = None
-
-    def _settle(self, group: list[tuple[Sequence[Record], asyncio.Future[None]]], error: SpoolError | None) -> None:
-        for _, written in group:
-            if written.cancelled():
-                continue
-            if error is None:
-                written.set_result(None)
-            else:
-                written.set_exception(error)
 
     async def _call(self, work: Callable[..., Result], *arguments: object) -> Result:
         try:
@@ -163,8 +133,7 @@ class Spool:
         except (sqlite3.Error, OSError) as error:
             raise SpoolError(f"the spool's disk does not take it: {error}") from error
 
-    def _insert(self, records: Sequence[Record]) -> None:
-        now = time.time()
+    def _insert(self, records: Sequence[Record], now: float) -> None:
         rows = [(now, r.topic, r.key, r.value, _dump_headers(r.headers), _size(r)) for r in records]
         with self._connection:
             self._connection.executemany(f"INSERT INTO records ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", rows)  # noqa: S608
@@ -183,11 +152,11 @@ class Spool:
             found.append(Spooled(row[0], record))
         return found
 
-    def _delete(self, up_to: int) -> float | None:
+    def _delete(self, up_to: int) -> float:
         with self._connection:
             self._connection.execute("DELETE FROM records WHERE id <= ?", (up_to,))
         row = self._connection.execute("SELECT added_at FROM records ORDER BY id LIMIT 1").fetchone()
-        return row[0] if row else None
+        return row[0] if row else 0.0
 
     def _copy_to_refused(self, position: int) -> None:
         with self._connection:
@@ -214,7 +183,7 @@ async def open_spool(folder: Path, max_bytes: int) -> AsyncIterator[Spool]:
             raise SpoolError(f"another process uses the spool {folder}") from None
         except (OSError, sqlite3.Error) as error:
             raise SpoolError(f"the spool {folder} cannot be written: {error}") from error
-        spool = Spool(connection, max_bytes)
+        spool = Spool(folder.name, connection, max_bytes)
         try:
             yield spool
         finally:

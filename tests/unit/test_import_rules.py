@@ -14,7 +14,7 @@ SOURCES = sorted(path for folder in ("services", "shared") for path in (ROOT / f
 PURE = {
     f"shared.{name}"
     for name in (
-        "accounts", "contacts", "conversations", "deadletters", "events", "failures", "graph_errors",
+        "accounts", "contacts", "conversations", "deadletters", "drafts", "events", "failures", "graph_errors",
         "graph_usage", "ids", "indexes", "pipelines", "routing", "runs",
     )
 }  # fmt: skip

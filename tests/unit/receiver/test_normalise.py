@@ -10,7 +10,6 @@ import pytest
 
 from services.receiver.normalise import Batch, normalise
 from shared.deadletters import dump_dead_letter
-from shared.events import Direction, MessageEvent
 from shared.failures import Reason
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -73,19 +72,19 @@ def test_the_same_fact_has_the_same_id_whatever_surrounds_it() -> None:
 def test_two_pages_in_one_body_are_two_accounts() -> None:
     entries = [{"id": page, "time": 1, "messaging": [item(recipient={"id": page})]} for page in ("1", "2")]
     batch = normalise(orjson.dumps({"object": "page", "entry": entries}), NOW)
-    assert [event.account_id for event in batch.events] == ["1", "2"]
+    assert [event.value["account_id"] for event in batch.events] == ["1", "2"]
 
 
 def test_an_echo_belongs_to_the_customer_it_was_sent_to() -> None:
     echo = item(sender={"id": PAGE}, recipient={"id": PSID}, message={"mid": "m_1", "is_echo": True, "text": "hello"})
     (event,) = read(echo).events
-    assert (event.customer_id, event.direction) == (PSID, Direction.OUTBOUND)
+    assert (event.value["customer_id"], event.value["direction"]) == (PSID, "outbound")
 
 
 def test_a_message_without_a_time_takes_its_entrys() -> None:
     timeless = {key: value for key, value in item().items() if key != "timestamp"}
     (event,) = read(timeless).events
-    assert event.occurred_at == datetime(2024, 8, 12, 18, 16, 51, 83000, tzinfo=UTC)
+    assert event.occurred_at == "2024-08-12T18:16:51.083Z"
 
 
 def test_a_change_with_a_senseless_field_is_parked_and_costs_no_neighbour() -> None:
@@ -97,7 +96,7 @@ def test_a_change_with_a_senseless_field_is_parked_and_costs_no_neighbour() -> N
 def test_half_an_emoji_does_not_cost_the_batch() -> None:
     body = orjson.dumps({"object": "page", "entry": [{"id": PAGE, "messaging": [item("m_1"), item("m_2")]}]})
     batch = normalise(body.replace(b'"hi"', b'"hi \\ud83d"', 1), NOW)
-    assert [event.text for event in batch.events if isinstance(event, MessageEvent)] == ["hi �", "hi"]
+    assert [event.value["text"] for event in batch.events] == ["hi �", "hi"]
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from services.receiver.normalise import normalise
 from services.receiver.signature import is_signed
 from services.simulator.commands import APP_SECRET, VERIFY_TOKEN, create_app
 from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID, generate
 from shared.events import DeletionEvent, EditEvent, Event, MessageEvent, PostbackEvent, ReactionEvent
+from tests.support.making import events_in
 from tests.unit.simulator.conftest import NOW, Client, control, get
 
 
@@ -36,7 +36,7 @@ class Callback:
         return web.Response(status=self.status)
 
     def events(self) -> list[Event]:
-        return [event for raw, _ in self.received for event in normalise(raw, NOW).events]
+        return [event for raw, _ in self.received for event in events_in(raw, NOW)]
 
     def is_genuine(self, place: int) -> bool:
         raw, headers = self.received[place]
