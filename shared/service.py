@@ -19,7 +19,7 @@ DRAIN_LIMIT_SECONDS = 9.0
 THREADS_LIMIT_SECONDS = 1.0
 """After all is done."""
 
-Main = Callable[[asyncio.Event], Awaitable[None]]
+Main = Callable[[asyncio.Event], Awaitable[int | None]]
 
 
 async def run_until(stop: asyncio.Event, grace_seconds: float, *works: Coroutine[Any, Any, None]) -> bool:
@@ -45,14 +45,16 @@ def _exit_in(seconds: float, status: int) -> None:
     watchdog.start()
 
 
-def run_service(settings: Settings, main: Main) -> None:
-    """Runs `main(stop)` on uvloop. `stop` is set on SIGTERM and SIGINT: finish what is begun, then return.
+def run_service(settings: Settings, main: Main) -> int:
+    """Runs `main(stop)` on uvloop and returns the exit status that it gives, 0 for None.
+
+    `stop` is set on SIGTERM and SIGINT: finish what is begun, then return.
 
     The process ends within 10 s of that in any case, with status 1 where `main` had not returned.
     """
     configure_logging(settings.log_level, as_json=settings.log_json)
 
-    async def run() -> None:
+    async def run() -> int:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
 
@@ -62,7 +64,8 @@ def run_service(settings: Settings, main: Main) -> None:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, end)
-        await main(stop)
-        _exit_in(THREADS_LIMIT_SECONDS, 0)
+        status = await main(stop) or 0
+        _exit_in(THREADS_LIMIT_SECONDS, status)
+        return status
 
-    uvloop.run(run())
+    return uvloop.run(run())

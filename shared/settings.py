@@ -60,17 +60,41 @@ class GraphSettings(Settings):
 
 class ReceiverSettings(KafkaSettings):
     app_secrets: Secrets = Field((), description="App secrets, comma-separated: webhooks signed with any are taken.")
-    verify_token: SecretStr = Field(SecretStr(""), description="What the webhook handshake must present.")
+    verify_token: Secrets = Field(
+        (), description="What the webhook handshake must present; several, comma-separated, while it is changed."
+    )
     receiver_host: str = Field("0.0.0.0", description="Address the receiver listens on.")  # noqa: S104
     receiver_port: int = Field(8080, ge=0, le=65535, description="Port the receiver listens on; 0 takes a free one.")
+    receiver_workers: int = Field(1, ge=1, le=64, description="Processes that share the port; `--workers` overrides.")
+    receiver_connections: int = Field(
+        1000, ge=1, description="Clients connected to one process at once; a further one is closed."
+    )
+    receiver_header_seconds: float = Field(
+        10.0, gt=0, description="How long the headers of a connection's first request, and a TLS handshake, may take."
+    )
+    receiver_body_seconds: float = Field(10.0, gt=0, description="How long a body may take; then the answer is 408.")
+    receiver_keepalive_seconds: float = Field(
+        75.0, gt=0, description="How long an open connection may take to its next whole request; more than a proxy's."
+    )
+    receiver_tls_certificate: str = Field("", description="PEM file of the certificate and its chain; empty: no TLS.")
+    receiver_tls_key: str = Field("", description="PEM file of its key, not encrypted.")
+    receiver_client_ca: str = Field(
+        "", description="PEM file of the CA whose client certificate `/webhook` asks for (mTLS); empty: none is."
+    )
+    receiver_client_name: str = Field(
+        "client.webhooks.fbclientcerts.com", description="The common name that certificate must have; this is Meta's."
+    )
+    access_log: bool = Field(False, description="One log line a request, without its query.")
     publish_timeout_seconds: float = Field(
         1.5,
         gt=0,
         description="How long a webhook waits for the broker, then it is spooled; Facebook waits 5 s.",
     )
     spool_dir: str = Field(".leadstream/spool", description="Where events wait while the broker is away; never shared.")
-    spool_max_bytes: int = Field(1 << 30, gt=0, description="How much may wait there; beyond it the answer is 503.")
-    _split_secrets = field_validator("app_secrets", mode="before")(_split)
+    spool_max_bytes: int = Field(
+        1 << 30, gt=0, description="How much may wait there for each process; beyond it the answer is 503."
+    )
+    _split_secrets = field_validator("app_secrets", "verify_token", mode="before")(_split)
 
 
 class BackfillSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSettings):

@@ -1,125 +1,201 @@
-"""The receiver's HTTP side: handshake, webhooks in, events out."""
+"""The receiver's HTTP side: handshake, webhooks in, events out.
+
+A request is looked up in a table and answered from another; aiohttp's applications, routes and middlewares cost more
+than all that is done here.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import hmac
-from collections.abc import Sequence
+import platform
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.metadata import version
 
 import structlog
 from aiohttp import web
 
+from services.receiver.answers import Answers
+from services.receiver.body import MAX_BODY_BYTES, Bodies, BodyError
 from services.receiver.normalise import Batch, normalise
-from services.receiver.publisher import Publisher
+from services.receiver.publisher import Publisher, trace_of
 from services.receiver.signature import is_signed
 from services.receiver.spool import SpoolError
 from shared.clock import Clock
 from shared.health import metrics_response
+from shared.logging import without_message
 from shared.metrics import ReceiverMetrics
 
-MAX_BODY_BYTES = 4 * 1024 * 1024
-"""Bodies of 300 KB and more are real; Meta retries a refused one for ever, so the limit lies far above them."""
+TRACE = web.RequestKey("trace", str)
+"""Where the access log finds it."""
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Endpoint = Callable[[web.BaseRequest, str], Awaitable[web.StreamResponse]]
+Check = Callable[[web.BaseRequest], bool]
+Routes = Mapping[str, Mapping[str, Endpoint]]
 
 log = structlog.get_logger()
 
 
-def create_app(
-    publisher: Publisher, app_secrets: Sequence[str], verify_token: str, metrics: ReceiverMetrics, clock: Clock
-) -> web.Application:
-    receiver = Receiver(publisher, app_secrets, verify_token, metrics, clock)
-    app = web.Application(client_max_size=MAX_BODY_BYTES)
-    app.add_routes(
-        [
-            web.get("/webhook", receiver.handshake),
-            web.post("/webhook", receiver.webhook),
-            web.get("/live", receiver.live),
-            web.get("/ready", receiver.ready),
-            web.get("/version", receiver.version),
-            web.get("/metrics", receiver.metrics_page),
-        ]
+def create_handler(
+    publisher: Publisher,
+    app_secrets: Sequence[str],
+    verify_tokens: Sequence[str],
+    metrics: ReceiverMetrics,
+    clock: Clock,
+    bodies: Bodies,
+    may_call: Check | None = None,
+) -> Handler:
+    """The receiver as aiohttp's low-level server calls it. `may_call` says who may use `/webhook`, None: anyone."""
+    answers = Answers(metrics.answers)
+    receiver = Receiver(publisher, app_secrets, verify_tokens, metrics, clock, bodies, answers)
+    pages = Pages(publisher, metrics, answers)
+    webhook: dict[str, Endpoint] = {"POST": receiver.webhook, "GET": receiver.handshake}
+    return dispatcher(
+        {
+            "/webhook": {method: _only_for(may_call, answers, point) for method, point in webhook.items()},
+            "/live": {"GET": pages.live},
+            "/ready": {"GET": pages.ready},
+            "/version": {"GET": pages.version},
+            "/metrics": {"GET": pages.metrics},
+        },
+        answers,
     )
-    return app
+
+
+def dispatcher(routes: Routes, answers: Answers) -> Handler:
+    """Calls the endpoint with the request's trace context, and answers whatever has none or fails."""
+    not_found, failed = answers.constant(404, "there is nothing here"), answers.constant(500, "it failed")
+    not_allowed = {
+        id(methods): answers.constant(405, "not with this method", {"Allow": ", ".join(sorted(methods))})
+        for methods in routes.values()
+    }
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        methods = routes.get(request.raw_path) or routes.get(request.path)
+        if methods is None:
+            return not_found(request)
+        endpoint = methods.get(request.method)
+        if endpoint is None:
+            return not_allowed[id(methods)](request)
+        request[TRACE] = trace = trace_of(request.headers.get("traceparent"))
+        try:
+            return await endpoint(request, trace)
+        except Exception as error:  # noqa: BLE001 - it is nothing to the sender, and must not cost the next request
+            log.error("request_failed", request_id=request_id(trace), **without_message(error))  # noqa: TRY400
+            return failed(request)
+
+    return handle
+
+
+def request_id(trace: str) -> str:
+    """Its trace id."""
+    return trace[3:35]
+
+
+def _only_for(may_call: Check | None, answers: Answers, endpoint: Endpoint) -> Endpoint:
+    if may_call is None:
+        return endpoint
+    check, forbidden = may_call, answers.constant(403, "a client certificate is needed")
+
+    async def guarded(request: web.BaseRequest, trace: str) -> web.StreamResponse:
+        return await endpoint(request, trace) if check(request) else forbidden(request)
+
+    return guarded
 
 
 class Receiver:
+    """`/webhook`."""
+
     def __init__(
         self,
         publisher: Publisher,
         app_secrets: Sequence[str],
-        verify_token: str,
+        verify_tokens: Sequence[str],
         metrics: ReceiverMetrics,
         clock: Clock,
+        bodies: Bodies,
+        answers: Answers,
     ) -> None:
         self._publisher = publisher
         self._app_secrets = app_secrets
-        self._verify_token = verify_token.encode()
+        self._verify_tokens = [token.encode() for token in verify_tokens]
         self._metrics = metrics
         self._clock = clock
+        self._bodies = bodies
+        self._answers = answers
+        self._received = answers.constant(200, "EVENT_RECEIVED")
+        self._unsigned = answers.constant(403, "signature does not match")
+        self._unsafe = answers.constant(503, "it could not be kept")
+        self._not_read = {
+            400: answers.constant(400, "the body is broken"),
+            408: answers.constant(408, "the body is too slow"),
+            413: answers.constant(413, f"a body has at most {MAX_BODY_BYTES} bytes"),
+            503: answers.constant(503, "too many bodies at once"),
+        }
 
-    async def handshake(self, request: web.Request) -> web.Response:
+    async def handshake(self, request: web.BaseRequest, _trace: str) -> web.StreamResponse:
         """Echoes the challenge, as plain text: it is chosen by whoever calls."""
-        presented = request.query.get("hub.verify_token", "").encode()
-        if request.query.get("hub.mode") != "subscribe" or not hmac.compare_digest(presented, self._verify_token):
-            return self._answer(403, "verify token or mode does not match")
-        return self._answer(200, request.query.get("hub.challenge", ""))
+        query = request.query
+        presented = query.get("hub.verify_token", "").encode(errors="replace")
+        matches = [hmac.compare_digest(presented, token) for token in self._verify_tokens]
+        if query.get("hub.mode") != "subscribe" or not any(matches):
+            return self._answers.text(403, "verify token or mode does not match")
+        return self._answers.text(200, query.get("hub.challenge", ""))
 
-    async def webhook(self, request: web.Request) -> web.Response:
+    async def webhook(self, request: web.BaseRequest, trace: str) -> web.StreamResponse:
         """200 once every event is safe; anything else makes Facebook send it again."""
         try:
-            body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            return self._answer(413, f"a body has at most {MAX_BODY_BYTES} bytes")
+            body = await self._bodies.read(request)
+        except BodyError as error:
+            return self._not_read[error.status](request)
         if not is_signed(body, request.headers.get("X-Hub-Signature-256", ""), self._app_secrets):
-            return self._answer(403, "signature does not match")
+            log.debug("signature_refused", request_id=request_id(trace), bytes=len(body))
+            return self._unsigned(request)
         batch = normalise(body, self._clock())
         try:
-            await self._publisher.publish(batch, request.headers.get("traceparent"))
+            await self._publisher.publish(batch, trace)
         except SpoolError as error:
-            log.warning("webhook_not_safe", error=str(error), events=len(batch.events))
-            return self._answer(503, "it could not be kept")
-        self._count(batch)
-        return self._answer(200, "EVENT_RECEIVED")
+            log.warning("webhook_not_safe", request_id=request_id(trace), error=str(error), events=len(batch.events))
+            return self._unsafe(request)
+        self._count(batch, trace)
+        return self._received(request)
 
-    async def live(self, _request: web.Request) -> web.Response:
-        return self._answer(200, "live")
-
-    async def ready(self, _request: web.Request) -> web.Response:
-        """503 while neither the broker nor the spool takes anything."""
-        ready = await self._publisher.is_writable()
-        return self._answer(200, "ready") if ready else self._answer(503, "neither broker nor spool takes anything")
-
-    async def version(self, _request: web.Request) -> web.Response:
-        return web.json_response({"service": "receiver", "version": version("leadstream")})
-
-    async def metrics_page(self, _request: web.Request) -> web.Response:
-        return metrics_response(self._metrics)
-
-    def _answer(self, status: int, text: str) -> web.Response:
-        self._metrics.answers.labels(str(status)).inc()
-        return web.Response(status=status, text=text, headers={"X-Content-Type-Options": "nosniff"})
-
-    def _count(self, batch: Batch) -> None:
+    def _count(self, batch: Batch, trace: str) -> None:
         for event in batch.events:
-            self._metrics.events.labels(event.kind).inc()
+            self._metrics.events[event.kind].inc()
         for kind, number in batch.dropped.items():
-            self._metrics.dropped.labels(kind).inc(number)
+            self._metrics.dropped[kind].inc(number)
         for letter in batch.letters:
-            self._metrics.parked.labels(letter.reason).inc()
-            log.warning("parked", reason=letter.reason, detail=letter.detail, letter_id=letter.letter_id)
+            self._metrics.parked[letter.reason].inc()
+            log.warning(
+                "parked",
+                request_id=request_id(trace),
+                reason=letter.reason,
+                detail=letter.detail,
+                letter_id=letter.letter_id,
+            )
 
 
-async def serve(app: web.Application, host: str, port: int, stop: asyncio.Event) -> None:
-    """Until `stop`; then takes no more and finishes what it has begun.
+class Pages:
+    """The pages of operation: for probes and for Prometheus."""
 
-    Bodies are left as they came: the signature is over them, and nothing that is compressed can grow here.
-    """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=8, auto_decompress=False)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, host, port)
-        await site.start()
-        log.info("receiver_listening", host=host, port=runner.addresses[0][1])
-        await stop.wait()
-    finally:
-        await runner.cleanup()
+    def __init__(self, publisher: Publisher, metrics: ReceiverMetrics, answers: Answers) -> None:
+        self._publisher = publisher
+        self._metrics = metrics
+        self._live = answers.constant(200, "live")
+        self._ready = answers.constant(200, "ready")
+        self._unready = answers.constant(503, "neither broker nor spool takes anything")
+
+    async def live(self, request: web.BaseRequest, _trace: str) -> web.StreamResponse:
+        return self._live(request)
+
+    async def ready(self, request: web.BaseRequest, _trace: str) -> web.StreamResponse:
+        """503 while neither the broker nor the spool takes anything."""
+        return (self._ready if await self._publisher.is_writable() else self._unready)(request)
+
+    async def version(self, _request: web.BaseRequest, _trace: str) -> web.StreamResponse:
+        told = {"service": "receiver", "version": version("leadstream"), "python": platform.python_version()}
+        return web.json_response(told)
+
+    async def metrics(self, _request: web.BaseRequest, _trace: str) -> web.StreamResponse:
+        return metrics_response(self._metrics)

@@ -3,56 +3,123 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import contextlib
+import ssl
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from services.receiver.app import create_app, serve
+from services.receiver.app import create_handler
+from services.receiver.body import Bodies
 from services.receiver.publisher import SpoolingPublisher
-from services.receiver.spool import Spool, SpoolError, open_spool
+from services.receiver.server import Edge, Limits, bind, serve
+from services.receiver.spool import Spool
+from services.receiver.spools import adopt, hold_root, own_spool
+from services.receiver.tls import TlsError, is_client, tls_context
+from services.receiver.workers import Lifeline, supervise
 from shared.clock import utc_now
 from shared.failures import UnreachableError
-from shared.kafka import Topics, open_producer
+from shared.kafka import AIOKafkaProducer, Topics, open_producer
 from shared.metrics import ReceiverMetrics
 from shared.service import run_service
 from shared.settings import ReceiverSettings
 
+SPOOL_SECONDS = 1.5
+"""What the spool gets at the end to become empty. What it does not manage stays on the disk for the next start."""
 
-def receiver() -> None:
+
+def receiver(
+    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Processes that share the port.")] = None,
+    lifeline: Annotated[int | None, typer.Option(hidden=True, help="A worker's tie to its parent.")] = None,
+) -> None:
     """Take signed webhooks and publish what they tell as events."""
     settings = ReceiverSettings()
-    if not settings.app_secrets or not settings.verify_token.get_secret_value():
+    if not settings.app_secrets or not settings.verify_token:
         raise typer.BadParameter("LEADSTREAM_APP_SECRETS and LEADSTREAM_VERIFY_TOKEN must be set")
-    run_service(settings, lambda stop: run(settings, stop))
+    try:
+        tls = tls_context(settings)
+    except TlsError as error:
+        raise typer.BadParameter(str(error)) from error
+    raise typer.Exit(_run(settings, workers or settings.receiver_workers, lifeline, tls))
 
 
-async def run(settings: ReceiverSettings, stop: asyncio.Event) -> None:
-    """Serves until `stop`. UnreachableError when broker, topic or spool cannot be written at the start."""
-    topics, metrics = Topics(settings.topic_prefix), ReceiverMetrics()
-    secrets = [secret.get_secret_value() for secret in settings.app_secrets]
-    verify_token = settings.verify_token.get_secret_value()
+def _run(settings: ReceiverSettings, workers: int, lifeline: int | None, tls: ssl.SSLContext | None) -> int:
+    """As a worker, as the parent of workers, or alone."""
+    if lifeline is not None:
+        tie = Lifeline(lifeline)
+        return run_service(settings, lambda stop: run(settings, tls, tie, stop))
+    with hold_root(_spool_root(settings)):
+        if workers == 1:
+            return run_service(settings, lambda stop: run(settings, tls, None, stop))
+        with bind(settings.receiver_host, settings.receiver_port, shared=True) as held:
+            return run_service(settings, lambda stop: supervise(workers, held.getsockname()[1], stop))
+
+
+async def run(
+    settings: ReceiverSettings, tls: ssl.SSLContext | None, tie: Lifeline | None, stop: asyncio.Event
+) -> None:
+    """Serves until `stop`. UnreachableError when broker, topic, spool or port cannot be had at the start."""
+    if tie:
+        tie.watch()
+    topics, metrics, root = Topics(settings.topic_prefix), ReceiverMetrics(), _spool_root(settings)
     async with (
-        _spool(settings) as spool,
+        own_spool(root, settings.spool_max_bytes) as (folder, spool),
         open_producer(settings.kafka_bootstrap_servers) as producer,
     ):
         publisher = SpoolingPublisher(producer, topics, settings.publish_timeout_seconds, spool, metrics)
         if not await publisher.is_topic_there():
             raise UnreachableError(f"the topic {topics.message_events} is not there; run `leadstream setup`")
-        app = create_app(publisher, secrets, verify_token, metrics, utc_now)
+        bound = bind(settings.receiver_host, settings.receiver_port, shared=tie is not None)
+        bodies = Bodies(settings.receiver_body_seconds)
+        edge = _edge(settings, publisher, bodies, metrics)
         async with asyncio.TaskGroup() as group:
             draining = group.create_task(publisher.drain())
-            await serve(app, settings.receiver_host, settings.receiver_port, stop)
+            adopting = group.create_task(
+                adopt(root, folder, settings.spool_max_bytes, lambda left: _drain(producer, topics, left, metrics))
+            )
+            await serve(edge, bodies, bound, tls, stop, tie.say_listening if tie else lambda: None)
+            adopting.cancel()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SPOOL_SECONDS):
+                    await _until_empty(spool, draining)
             draining.cancel()
 
 
-@asynccontextmanager
-async def _spool(settings: ReceiverSettings) -> AsyncIterator[Spool]:
-    """One for each set of topics: what was meant for another set must not stand in the way of this one."""
-    folder = Path(settings.spool_dir) / f"{settings.topic_prefix}message-events"
+def _edge(settings: ReceiverSettings, publisher: SpoolingPublisher, bodies: Bodies, metrics: ReceiverMetrics) -> Edge:
+    handler = create_handler(
+        publisher,
+        [secret.get_secret_value() for secret in settings.app_secrets],
+        [token.get_secret_value() for token in settings.verify_token],
+        metrics,
+        utc_now,
+        bodies,
+        is_client(settings.receiver_client_name) if settings.receiver_client_ca else None,
+    )
+    limits = Limits(
+        settings.receiver_connections, settings.receiver_header_seconds, settings.receiver_keepalive_seconds
+    )
+    return Edge(handler, metrics, limits, access_log=settings.access_log)
+
+
+async def _drain(producer: AIOKafkaProducer, topics: Topics, spool: Spool, metrics: ReceiverMetrics) -> None:
+    """Publishes what another process left."""
+    publisher = SpoolingPublisher(producer, topics, 0.0, spool, metrics)
+    draining = asyncio.create_task(publisher.drain())
     try:
-        async with open_spool(folder, settings.spool_max_bytes) as spool:
-            yield spool
-    except SpoolError as error:
-        raise UnreachableError(str(error)) from error
+        await _until_empty(spool, draining)
+    finally:
+        draining.cancel()
+
+
+async def _until_empty(spool: Spool, draining: asyncio.Task[None]) -> None:
+    """Raises what ended `draining`, if something did."""
+    while not spool.is_empty:
+        await asyncio.wait({draining}, timeout=0.05)
+        if draining.done():
+            draining.result()
+
+
+def _spool_root(settings: ReceiverSettings) -> Path:
+    """One for each set of topics: what was meant for another set must not stand in the way of this one."""
+    return Path(settings.spool_dir) / f"{settings.topic_prefix}message-events"

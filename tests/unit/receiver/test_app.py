@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from io import BytesIO
+from typing import Any
 
 import orjson
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
-from aiohttp.web import Application, Request
+from aiohttp.test_utils import RawTestServer, TestClient
+from aiohttp.web import BaseRequest
+from structlog.testing import capture_logs
 
-from services.receiver.app import MAX_BODY_BYTES, create_app
+from services.receiver.app import create_handler
+from services.receiver.body import MAX_BODY_BYTES, Bodies
 from services.receiver.normalise import Batch
 from services.receiver.spool import SpoolError
 from shared.crypto import webhook_signature
+from shared.kafka import KafkaError
 from shared.metrics import ReceiverMetrics
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -26,18 +32,21 @@ BODY = orjson.dumps(
         ],
     }
 )
-Client = TestClient[Request, Application]
+TRACE = f"00-{'a1' * 16}-{'b2' * 8}-01"
+Client = TestClient[BaseRequest, None]
 
 
 class FakePublisher:
     def __init__(self) -> None:
         self.published: list[Batch] = []
+        self.traces: list[str] = []
         self.failure: Exception | None = None
 
-    async def publish(self, batch: Batch, _traceparent: str | None) -> None:
+    async def publish(self, batch: Batch, trace: str) -> None:
         if self.failure:
             raise self.failure
         self.published.append(batch)
+        self.traces.append(trace)
 
     async def is_writable(self) -> bool:
         return self.failure is None
@@ -49,15 +58,25 @@ def publisher() -> FakePublisher:
 
 
 @pytest.fixture
-async def client(publisher: FakePublisher) -> AsyncIterator[Client]:
-    app = create_app(publisher, ["old", "new"], "letmein", ReceiverMetrics(), lambda: NOW)
-    async with TestClient(TestServer(app)) as client:
+def allowed() -> set[str]:
+    """Paths that a client without a certificate may call, as the check sees them."""
+    return {"/webhook"}
+
+
+@pytest.fixture
+async def client(publisher: FakePublisher, allowed: set[str]) -> AsyncIterator[Client]:
+    handler = create_handler(
+        publisher, ["old", "new"], ["letmein", "letmein2"], ReceiverMetrics(), lambda: NOW, Bodies(60),
+        lambda request: request.path in allowed,
+    )  # fmt: skip
+    client: Client = TestClient(RawTestServer(handler))
+    async with client:
         yield client
 
 
-async def post(client: Client, body: bytes, secret: str = "new") -> int:
-    headers = {"X-Hub-Signature-256": webhook_signature(secret, body), "Content-Type": "application/json"}
-    async with client.post("/webhook", data=BytesIO(body), headers=headers) as answer:
+async def post(client: Client, body: bytes, secret: str = "new", **headers: str) -> int:
+    signed = {"X-Hub-Signature-256": webhook_signature(secret, body), "Content-Type": "application/json", **headers}
+    async with client.post("/webhook", data=BytesIO(body), headers=signed) as answer:
         return answer.status
 
 
@@ -69,12 +88,20 @@ async def test_the_handshake_echoes_the_challenge_as_plain_text(client: Client) 
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
+async def test_a_verify_token_that_is_being_changed_is_taken_as_well(client: Client) -> None:
+    query = {"hub.mode": "subscribe", "hub.verify_token": "letmein2", "hub.challenge": "1"}
+    async with client.get("/webhook", params=query) as answer:
+        assert answer.status == 200
+
+
 @pytest.mark.parametrize(
     "query",
     [
         {},
         {"hub.mode": "subscribe", "hub.challenge": "1"},
+        {"hub.mode": "subscribe", "hub.verify_token": "", "hub.challenge": "1"},
         {"hub.mode": "subscribe", "hub.verify_token": "wrong", "hub.challenge": "1"},
+        {"hub.mode": "subscribe", "hub.verify_token": "letmein,letmein2", "hub.challenge": "1"},
         {"hub.mode": "unsubscribe", "hub.verify_token": "letmein", "hub.challenge": "1"},
         {"hub.mode": "subscribe", "hub.verify_token": "ñ", "hub.challenge": "1"},
     ],
@@ -99,10 +126,25 @@ async def test_a_body_signed_by_someone_else_is_forbidden_and_not_read(
     assert publisher.published == []
 
 
+async def test_a_body_that_is_not_signed_is_forbidden(client: Client, publisher: FakePublisher) -> None:
+    async with client.post("/webhook", data=BODY) as answer:
+        assert (answer.status, await answer.text()) == (403, "signature does not match")
+    assert publisher.published == []
+
+
 async def test_a_body_of_four_mebibytes_is_read_and_one_byte_more_is_too_large(client: Client) -> None:
     padding = MAX_BODY_BYTES - len(BODY)
     assert await post(client, BODY + b" " * padding) == 200
     assert await post(client, BODY + b" " * (padding + 1)) == 413
+
+
+async def test_a_body_of_unknown_length_is_read_up_to_the_limit(client: Client) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(MAX_BODY_BYTES // 65536 + 1):
+            yield b" " * 65536
+
+    async with client.post("/webhook", data=chunks()) as answer:
+        assert answer.status == 413
 
 
 async def test_what_could_not_be_kept_is_never_answered_200(client: Client, publisher: FakePublisher) -> None:
@@ -112,22 +154,144 @@ async def test_what_could_not_be_kept_is_never_answered_200(client: Client, publ
         assert answer.status == 503
 
 
+@pytest.mark.parametrize("failure", [KafkaError("secret of the broker"), KeyError("secret of ours"), TimeoutError()])
+async def test_what_nobody_expected_is_a_500_that_says_nothing_and_costs_the_next_request_nothing(
+    client: Client, publisher: FakePublisher, failure: Exception
+) -> None:
+    publisher.failure = failure
+    with capture_logs() as logs:
+        headers = {"X-Hub-Signature-256": webhook_signature("new", BODY), "traceparent": TRACE, "Accept": "text/html"}
+        async with client.post("/webhook", data=BODY, headers=headers) as answer:
+            assert (answer.status, answer.content_type, await answer.text()) == (500, "text/plain", "it failed")
+    (line,) = logs
+    assert (line["event"], line["request_id"], line["error"]) == (
+        "request_failed", "a1" * 16, type(failure).__name__,
+    )  # fmt: skip
+    assert "secret of" not in json.dumps(line)
+    publisher.failure = None
+    assert await post(client, BODY) == 200
+
+
 async def test_signed_nonsense_is_answered_200_and_parked(client: Client, publisher: FakePublisher) -> None:
     assert await post(client, b"not json") == 200
     assert [letter.reason for letter in publisher.published[0].letters] == ["not_json"]
 
 
+async def test_the_trace_of_a_request_goes_on_and_is_in_what_is_logged(
+    client: Client, publisher: FakePublisher
+) -> None:
+    with capture_logs() as logs:
+        assert await post(client, b"not json", traceparent=TRACE) == 200
+    assert publisher.traces == [TRACE]
+    assert [(line["event"], line["request_id"]) for line in logs] == [("parked", "a1" * 16)]
+
+
+@pytest.mark.parametrize("given", ["", "nonsense", TRACE.upper(), TRACE + "-more"])
+async def test_a_request_without_a_good_trace_begins_one(client: Client, publisher: FakePublisher, given: str) -> None:
+    await post(client, BODY, traceparent=given)
+    await post(client, BODY)
+    first, second = publisher.traces
+    assert len(first) == len(second) == len(TRACE)
+    assert len({first, second, given}) == 3
+
+
+async def test_what_was_refused_is_not_said_in_the_log(client: Client) -> None:
+    with capture_logs() as logs:
+        assert await post(client, b"a text of a customer", "guess", traceparent=TRACE) == 403
+    assert [(line["event"], line["log_level"], line["request_id"]) for line in logs] == [
+        ("signature_refused", "debug", "a1" * 16)
+    ]
+    assert "customer" not in json.dumps(logs)
+
+
+@pytest.mark.parametrize("path", ["/", "/webhook/", "/nothing", "/WEBHOOK", "/webhook%00"])
+async def test_what_is_not_there_is_404_and_quotes_nothing(client: Client, path: str) -> None:
+    async with client.get(path + "?<script>") as answer:
+        assert (answer.status, await answer.text()) == (404, "there is nothing here")
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [("PUT", "/webhook", "GET, POST"), ("DELETE", "/webhook", "GET, POST"), ("POST", "/live", "GET")],
+)
+async def test_another_method_is_405_and_says_which_are_allowed(
+    client: Client, method: str, path: str, allow: str
+) -> None:
+    async with client.request(method, path) as answer:
+        assert (answer.status, answer.headers["Allow"]) == (405, allow)
+
+
+async def test_who_may_not_call_the_webhook_may_still_probe(
+    client: Client, allowed: set[str], publisher: FakePublisher
+) -> None:
+    allowed.clear()
+    assert await post(client, BODY) == 403
+    query = {"hub.mode": "subscribe", "hub.verify_token": "letmein", "hub.challenge": "1"}
+    async with client.get("/webhook", params=query) as answer:
+        assert answer.status == 403
+    for path in ("/live", "/ready", "/version", "/metrics"):
+        async with client.get(path) as answer:
+            assert answer.status == 200
+    assert publisher.published == []
+
+
 async def test_what_happened_can_be_read_from_metrics(client: Client) -> None:
     await post(client, BODY)
     await post(client, b"not json")
+    await post(client, BODY, "guess")
     async with client.get("/metrics") as answer:
         text = await answer.text()
     assert 'leadstream_receiver_events_total{kind="message"} 1.0' in text
     assert 'leadstream_receiver_parked_total{reason="not_json"} 1.0' in text
     assert 'leadstream_receiver_answers_total{status="200"} 2.0' in text
+    assert 'leadstream_receiver_answers_total{status="403"} 1.0' in text
 
 
-@pytest.mark.parametrize("path", ["/live", "/ready", "/version"])
+@pytest.mark.parametrize("path", ["/live", "/ready"])
 async def test_the_pages_of_operation_answer(client: Client, path: str) -> None:
     async with client.get(path) as answer:
         assert answer.status == 200
+
+
+async def test_the_version_says_what_runs(client: Client) -> None:
+    async with client.get("/version") as answer:
+        told = await answer.json()
+    assert told.keys() == {"service", "version", "python"}
+    assert told["service"] == "receiver"
+
+
+async def exchange(client: Client, *lines: str) -> str:
+    """What is answered to a request written by hand, up to the end of the connection."""
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    writer.write("\r\n".join([*lines, "", ""]).encode())
+    told = await asyncio.wait_for(reader.read(), 30)
+    writer.close()
+    return told.decode()
+
+
+async def test_an_answer_has_the_same_headers_whether_the_connection_stays_open_or_not(client: Client) -> None:
+    async def headers(**more: Any) -> dict[str, str]:
+        async with client.get("/live", **more) as answer:
+            assert (answer.status, await answer.text()) == (200, "live")
+            return {name: value for name, value in answer.headers.items() if name not in {"Date", "Connection"}}
+
+    assert await headers() == await headers(headers={"Connection": "close"})
+
+
+async def test_an_old_client_is_answered_and_its_connection_is_closed(client: Client) -> None:
+    told = await exchange(client, "GET /live HTTP/1.0")
+    assert told.startswith("HTTP/1.0 200 OK\r\n")
+    assert told.endswith("\r\n\r\nlive")
+
+
+async def test_an_absolute_address_is_understood(client: Client) -> None:
+    told = await exchange(client, "GET http://example.org/live?a=b HTTP/1.1", "Host: example.org", "Connection: close")
+    assert told.startswith("HTTP/1.1 200 OK\r\n")
+
+
+async def test_who_asks_before_it_sends_is_told_to_go_on(client: Client, publisher: FakePublisher) -> None:
+    signed = {"X-Hub-Signature-256": webhook_signature("new", BODY)}
+    async with client.post("/webhook", data=BODY, headers=signed, expect100=True) as answer:
+        assert answer.status == 200
+    assert len(publisher.published) == 1
