@@ -39,4 +39,4 @@ def appsecret_proof(app_secret: str, access_token: str) -> str:
 
 def webhook_signature(app_secret: str, body: bytes) -> str:
     """Value of `X-Hub-Signature-256` for the raw `body`: `sha256=` and 64 hex digits."""
-    return "sha256=" + hmac.new(app_secret.encode(), body, hashlib.sha256).hexdigest()
+    return "sha256=" + hmac.digest(app_secret.encode(), body, "sha256").hex()

@@ -29,6 +29,7 @@ MESSAGING_FIELDS = frozenset(
     }
 )  # fmt: skip
 """Fields of `changes` whose value is a messaging item; all others (comments, mentions, feed …) are no conversations."""
+KNOWN = MAKERS.keys() | BESIDE
 GROUPS = ("messaging", "standby", "changes")
 DASHBOARD_ENTRY = "0"
 """The entry id that the app dashboard's Test button sends; no account has it."""
@@ -139,11 +140,11 @@ def _value_of(change: Any) -> dict[str, Any] | None:
 
 
 def _read_kinds(batch: Batch, envelope: Envelope, item: dict[str, Any]) -> RejectedError | None:
-    beside = item.keys() - MAKERS.keys() - BESIDE
     kinds = [kind for kind in MAKERS if kind in item]
-    if not kinds and not beside & NOTICES:
+    others = [name for name in item if name not in KNOWN]
+    if not kinds and NOTICES.isdisjoint(others):
         return RejectedError(Reason.UNKNOWN_KIND)
-    for name in beside:
+    for name in others:
         batch.drop(name if name in NOTICES else "unknown_field")
     drafts, errors = drafts_of(item, kinds, envelope)
     batch.events.extend(drafts)
