@@ -131,9 +131,10 @@ class Connection(web.RequestHandler):
         return (self._edge.invalid if status == 400 else self._edge.failed).at_last()
 
     def log_exception(self, *args: Any, **kw: Any) -> None:  # noqa: ARG002
-        """aiohttp's own messages say what was sent."""
+        """aiohttp's own messages say what was sent. A body that is broken is no failure of ours."""
         error = kw.get("exc_info")
-        log.error("connection_failed", **(without_message(error) if isinstance(error, BaseException) else {}))
+        if not isinstance(error, web.RequestPayloadError):
+            log.error("connection_failed", **(without_message(error) if isinstance(error, BaseException) else {}))
 
 
 class AccessLog(AbstractAccessLogger):
