@@ -1,13 +1,72 @@
-"""`make bench`: ratios against stated limits, measured side by side in one run (A-B-A-B, medians).
+"""`make bench`: figures against stated limits, measured side by side in one run. There are those of the receiver.
 
-Status 1 when a limit is missed. Needs Java, Maven and `wrk`, the load generator (Debian's package of that name).
+    python -m tests.bench [receiver] [--requests N] [--seconds S] [--rounds N] [--profile [singles|batches]]
+
+Needs Java, Maven and wrk. Status: 0 all limits are kept, 1 one is missed or a figure could not be had, 2 wrong usage,
+3 a tool is missing.
 """
 
 from __future__ import annotations
 
+import argparse
+import shutil
+import signal
 import sys
+import tempfile
+from pathlib import Path
 
+from tests.bench.ground import prepared
+from tests.bench.profile import profile
 from tests.bench.receiver import measure
+from tests.bench.report import machine, method, table
+from tests.bench.wrk import BenchError
+
+TOOLS = {"wrk": "wrk", "java": "default-jre-headless", "mvn": "maven"}
+"""Commands and the Debian packages that have them."""
+
+
+def main() -> int:
+    options = _options()
+    missing = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
+    if missing:
+        print(f"bench: to measure, install {' '.join(missing)} (names of Debian's packages)", file=sys.stderr)
+        return 3
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it takes its servers down
+    try:
+        return _run(options)
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("bench: interrupted", file=sys.stderr)
+    return 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    print(machine(), flush=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="leadstream-bench-") as folder,
+        prepared(Path(folder), options.seconds, options.rounds) as ground,
+    ):
+        if options.profile:
+            print(profile(ground, options.profile))
+            return 0
+        print(method(options.seconds, options.rounds), flush=True)
+        measured = measure(ground, options.requests, lambda phase: print(f"… {phase}", file=sys.stderr, flush=True))
+    print(table(measured))
+    return 0 if measured.is_kept else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("of", nargs="?", choices=("receiver",), help="what to measure; all there is without it")
+    parser.add_argument("--requests", type=int, default=1_000_000, help="how many for the figure of memory")
+    parser.add_argument("--seconds", type=float, default=5, help="how long one round of a comparison is")
+    parser.add_argument("--rounds", type=int, default=3, help="how many rounds are counted")
+    parser.add_argument(
+        "--profile", nargs="?", choices=("singles", "batches"), const="singles", help="say where the time goes instead"
+    )
+    return parser.parse_args()
+
 
 if __name__ == "__main__":
-    sys.exit(0 if measure() else 1)
+    sys.exit(main())

@@ -1,97 +1,54 @@
-"""The receiver's handler against a handler that only reads the body, and against the obvious way to write it."""
+"""Every figure of the receiver, one after the other on the same ground."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import statistics
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Callable
 
-from shared.crypto import webhook_signature
-from tests.support.processes import Leadstream
-from tests.support.servers import ROOT, free_port, local_servers
+from shared.kafka import Topics
+from tests.bench.ground import Ground, compared, handler
+from tests.bench.judging import Figure, Measured, at_most
+from tests.bench.outage import outage
+from tests.bench.processes import Handler
+from tests.bench.speed import batches, latency, memory, throughput
+from tests.bench.wrk import BenchError
 
-SECONDS, ROUNDS, CONNECTIONS, SECRET = 6, 3, 64, "bench-secret"
-LIMITS = {"acked / bare": 0.65, "acked / obvious": 1.2}
+Say = Callable[[str], None]
 
 
-def measure() -> bool:
-    """Prints each ratio with its limit, and whether all are kept."""
-    with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
-        folder = Path(temporary)
-        script = _wrk_script(folder)
-        ports = {name: stack.enter_context(_running(name, folder)) for name in ("bare", "obvious", "acked")}
-        rates: dict[str, list[float]] = {name: [] for name in ports}
-        for name in [*ports, *list(ports) * ROUNDS]:  # the first round only warms up
-            rates[name].append(_requests_per_second(ports[name], script))
-    medians = {name: statistics.median(of_name[1:]) for name, of_name in rates.items()}
-    for name, of_name in rates.items():
-        print(f"{name:8} {medians[name]:7.0f} requests/s   ({', '.join(f'{rate:.0f}' for rate in of_name[1:])})")
-    ratios = {pair: medians["acked"] / medians[pair.split(" / ")[1]] for pair in LIMITS}
-    for pair, ratio in ratios.items():
-        print(f"{pair:16} {ratio:5.2f}   limit ≥ {LIMITS[pair]:.2f}   {'kept' if ratio >= LIMITS[pair] else 'missed'}")
-    return all(ratio >= LIMITS[pair] for pair, ratio in ratios.items())
+def measure(ground: Ground, requests: int, say: Say) -> Measured:
+    """`requests` single posts are sent for the figure of memory. Each receiver of these has topics of its own."""
+    with handler(ground, "bare", compared("bare")) as bare:
+        measured = _measure_acked(ground, bare, requests, say)
+        with handler(ground, "thousands") as acked:
+            measured += _step("batches", lambda: batches(ground, acked), say)
+            measured += _spooled(acked, "batches and single posts")
+        with handler(ground, "outage") as receiver:
+            topic = Topics("outage.").message_events
+            measured += _step("broker down", lambda: outage(ground, bare, receiver, topic), say)
+    return measured
 
 
-def _body() -> bytes:
-    message = {"mid": f"m_{'v' * 86}", "text": "this is a test message of an ordinary length, as people write them"}
-    item = {"sender": {"id": "8130000000000001"}, "recipient": {"id": "371000000000001"}, "timestamp": 1723486609684}
-    entry = {"time": 1723486611083, "id": "371000000000001", "messaging": [{**item, "message": message}]}
-    return json.dumps({"object": "page", "entry": [entry]}).encode()
+def _measure_acked(ground: Ground, bare: Handler, requests: int, say: Say) -> Measured:
+    with handler(ground, "acked") as acked:
+        with handler(ground, "obvious", compared("obvious")) as obvious:
+            measured = _step("throughput", lambda: throughput(ground, bare, obvious, acked), say)
+        if measured.problems:
+            return measured
+        maximum = measured.sides[-1].median
+        measured += _step("latency at a fixed rate", lambda: latency(ground, acked, maximum), say)
+        measured += _step("memory", lambda: memory(ground, acked, requests), say)
+        return measured + _spooled(acked, "single posts")
 
 
-def _wrk_script(folder: Path) -> Path:
-    script = folder / "post.lua"
-    signature = webhook_signature(SECRET, _body())
-    lines = ['wrk.method = "POST"', f"wrk.body = [[{_body().decode()}]]"]
-    script.write_text("\n".join([*lines, f'wrk.headers["X-Hub-Signature-256"] = "{signature}"']))
-    return script
+def _step(name: str, work: Callable[[], Measured], say: Say) -> Measured:
+    """One that fails does not cost the others."""
+    say(name)
+    try:
+        return work()
+    except BenchError as error:
+        return Measured(problems=(f"{name}: {error}",))
 
 
-@contextmanager
-def _running(name: str, folder: Path) -> Iterator[int]:
-    """The handler called `name` as a process of its own; the two that publish share one broker."""
-    own, port = folder / name, free_port()
-    own.mkdir()
-    with ExitStack() as stack:
-        env = {"LEADSTREAM_RECEIVER_PORT": str(port)}
-        if name != "bare":
-            servers = stack.enter_context(local_servers(own))
-            env |= {
-                "LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": servers.kafka,
-                "LEADSTREAM_MONGO_URL": servers.mongo_url("bench"),
-                "LEADSTREAM_APP_SECRETS": SECRET,
-                "LEADSTREAM_VERIFY_TOKEN": "v",
-                "LEADSTREAM_SPOOL_DIR": str(own / "spool"),
-                "LEADSTREAM_RECEIVER_HOST": "127.0.0.1",
-            }
-            assert Leadstream(("setup",), env, own / "setup.log").wait() == 0
-        arguments = ["services.cli", "receiver"] if name == "acked" else ["tests.bench.handlers", name]
-        with (own / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", *arguments], env={**os.environ, **env}, cwd=ROOT, stdout=log, stderr=log
-            )
-        stack.callback(process.wait)
-        stack.callback(process.terminate)
-        _until_it_answers(port, process)
-        yield port
-
-
-def _until_it_answers(port: int, process: subprocess.Popen[bytes]) -> None:
-    while subprocess.run(["curl", "-s", f"http://127.0.0.1:{port}/live"], capture_output=True, check=False).returncode:
-        assert process.poll() is None, "a handler did not start"
-
-
-def _requests_per_second(port: int, script: Path) -> float:
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "-s", str(script), f"http://127.0.0.1:{port}/webhook"]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "Non-2xx" not in printed, printed
-    found = re.search(r"Requests/sec:\s+([\d.]+)", printed)
-    assert found, printed
-    return float(found[1])
+def _spooled(acked: Handler, what: str) -> Measured:
+    """What took the spool though the broker was up was not acknowledged by it: no figure of acks may have any."""
+    return Measured(figures=(Figure(f"{what}: events spooled", acked.metric("spooled_total"), at_most(0)),))

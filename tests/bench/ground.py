@@ -1,0 +1,108 @@
+"""What all measurements of the receiver stand on: the servers, the requests, and handlers that run."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.kafka import ensure_topics
+from shared.settings import KafkaSettings
+from tests.bench.envelopes import Requests, batch, envelope, write_requests
+from tests.bench.judging import Side
+from tests.bench.processes import Handler, running
+from tests.bench.wrk import CONNECTIONS, BenchError, load
+from tests.support.servers import Servers, free_port, local_servers
+
+SECRET = "bench-secret"
+PARTITIONS = 12
+SINGLES, BATCHES, EVENTS_OF_A_BATCH = 300_000, 100, 1_000
+RECEIVER = ("-m", "services.cli", "receiver")
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """`singles` have one event in each request, `batches` a thousand. A round of a comparison loads for `seconds`."""
+
+    servers: Servers
+    folder: Path
+    singles: Requests
+    batches: Requests
+    seconds: float
+    rounds: int
+
+
+@contextmanager
+def prepared(folder: Path, seconds: float, rounds: int) -> Iterator[Ground]:
+    written = folder / "requests"
+    written.mkdir()
+    singles = write_requests(written / "singles", map(envelope, range(SINGLES)), SECRET, 1)
+    thousands = (batch(number, EVENTS_OF_A_BATCH) for number in range(BATCHES))
+    batches = write_requests(written / "batches", thousands, SECRET, EVENTS_OF_A_BATCH)
+    with local_servers(folder / "servers") as servers:
+        yield Ground(servers, folder, singles, batches, seconds, rounds)
+
+
+@contextmanager
+def handler(ground: Ground, name: str, command: tuple[str, ...] = RECEIVER) -> Iterator[Handler]:
+    """A process called `name`, with topics and a folder of its own."""
+    own = ground.folder / name
+    own.mkdir()
+    prefix = f"{name}."
+    kafka = ground.servers.kafka
+    asyncio.run(ensure_topics(KafkaSettings(kafka_bootstrap_servers=kafka, topic_prefix=prefix, topic_replication=1,
+                                            topic_partitions=PARTITIONS)))  # fmt: skip
+    settings = {
+        "LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": kafka,
+        "LEADSTREAM_TOPIC_PREFIX": prefix,
+        "LEADSTREAM_APP_SECRETS": SECRET,
+        "LEADSTREAM_VERIFY_TOKEN": "bench-token",
+        "LEADSTREAM_SPOOL_DIR": str(own / "spool"),
+        "LEADSTREAM_RECEIVER_HOST": "127.0.0.1",
+        "LEADSTREAM_RECEIVER_PORT": str(free_port()),
+    }
+    with running(command, settings, own) as started:
+        yield started
+
+
+def compared(name: str) -> tuple[str, ...]:
+    return ("-m", "tests.bench.handlers", name)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Events answered 200 a second, and the processor time of the handler's process for each."""
+
+    per_second: float
+    cpu_microseconds: float
+
+
+def rate(
+    handler: Handler, requests: Requests, seconds: float, *, start: int = 0, connections: int = CONNECTIONS
+) -> Rate:
+    """BenchError when one request is not answered 200: a rate of refusals is no rate."""
+    before = handler.cpu_seconds()
+    done = load(handler.port, requests, seconds, start=start, connections=connections)
+    if done.failed:
+        raise BenchError(f"{done.failed} of {done.requests} requests were not answered 200")
+    spent = handler.cpu_seconds() - before
+    return Rate(done.requests_per_second * requests.events, spent * 1e6 / (done.requests * requests.events))
+
+
+def alternate(sides: Mapping[str, Callable[[], Rate]], rounds: int) -> tuple[Side, ...]:
+    """Each side by turns, `rounds` times, after a round that only warms up."""
+    for measure in sides.values():
+        measure()
+    rates: dict[str, list[Rate]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, measure in sides.items():
+            rates[name].append(measure())
+    return tuple(_side(name, of_name) for name, of_name in rates.items())
+
+
+def _side(name: str, rates: list[Rate]) -> Side:
+    cpu = statistics.median(each.cpu_microseconds for each in rates)
+    return Side(name, tuple(each.per_second for each in rates), f"CPU {cpu:.0f} µs each")

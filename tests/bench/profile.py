@@ -1,0 +1,45 @@
+"""Where the receiver's time goes, by event: own time of each function with the C that it calls."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Mapping
+
+from tests.bench.ground import Ground, handler, rate
+from tests.bench.wrk import CONNECTIONS, BenchError, load
+
+SECONDS, SHOWN = 10, 40
+WRITE_SECONDS = 10
+
+
+def profile(ground: Ground, what: str) -> str:
+    requests = ground.batches if what == "batches" else ground.singles
+    connections = 8 if what == "batches" else CONNECTIONS
+    written = ground.folder / "samples.json"
+    with handler(ground, "profiled", ("-m", "tests.bench.sampling", str(written), "receiver")) as receiver:
+        rate(receiver, requests, 3, connections=connections)  # warms up
+        os.kill(receiver.pid, signal.SIGUSR2)
+        done = load(receiver.port, requests, SECONDS, connections=connections)
+        os.kill(receiver.pid, signal.SIGUSR2)
+        deadline = time.monotonic() + WRITE_SECONDS
+        while not written.exists():
+            if time.monotonic() > deadline:
+                raise BenchError("the profiler wrote nothing")
+            time.sleep(0.05)
+    found = json.loads(written.read_text())
+    events = done.requests * requests.events
+    title = f"\n{events:,} events, {done.requests_per_second * requests.events:.0f}/s while sampled, of {what}\n"
+    return title + listing(found["samples"], found["cpu_seconds"] * 1e6 / events)
+
+
+def listing(samples: Mapping[str, int], microseconds: float) -> str:
+    """`microseconds` of one event shared out by samples, the dearest place first."""
+    total = sum(samples.values())
+    if not total:
+        raise BenchError("the profiler saw nothing")
+    ordered = sorted(samples.items(), key=lambda each: -each[1])
+    lines = [f"{microseconds * count / total:7.1f}  {count / total:5.1%}  {place}" for place, count in ordered[:SHOWN]]
+    return "\n".join([f"{microseconds:7.1f}  µs of processor time an event, in {total} samples", *lines])

@@ -1,0 +1,19 @@
+-- For wrk: sends a file of whole requests of one length, one after the other, and begins anew at its end.
+-- wrk -s requests.lua URL -- FILE LENGTH FIRST
+
+local file, length
+
+function init(args)
+  file = assert(io.open(args[1], "rb"))
+  length = tonumber(args[2])
+  file:seek("set", tonumber(args[3]) * length)
+end
+
+function request()
+  local text = file:read(length)
+  if not text then
+    file:seek("set")
+    text = file:read(length)
+  end
+  return text
+end

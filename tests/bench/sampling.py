@@ -1,0 +1,76 @@
+"""A sampling profiler inside of a process: `python -m tests.bench.sampling FILE ARGS` runs `leadstream ARGS`.
+
+SIGUSR2 starts it, and a second one stops it and writes FILE: `cpu_seconds` of the process, `samples` by place. It
+samples by processor time (SIGPROF) and so costs every place alike, where cProfile adds a microsecond to each call and
+shows functions that are called often larger than they are.
+
+A Python signal handler runs between two instructions of Python, so what was in C is seen at the next of them. That one
+is in the function that called C, except when it begins a function: then it was the caller's; or goes on after an
+`await`: then it was the event loop's, with its sockets and its HTTP parser.
+"""
+
+from __future__ import annotations
+
+import dis
+import json
+import signal
+import sys
+import time
+from asyncio import Runner
+from collections import Counter
+from pathlib import Path
+from types import FrameType
+
+from services.cli import main
+
+PERIOD_SECONDS = 0.001
+"""The kernel rounds it up to its own tick, 4 ms on most."""
+_RESUME, _SEND = dis.opmap["RESUME"], dis.opmap["SEND"]
+
+
+class Sampler:
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._samples: Counter[str] = Counter()
+        self._started_at: float | None = None
+
+    def toggle(self, _number: int, _frame: FrameType | None) -> None:
+        if self._started_at is None:
+            self._started_at = time.process_time()
+            signal.setitimer(signal.ITIMER_PROF, PERIOD_SECONDS, PERIOD_SECONDS)
+            return
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        spent = time.process_time() - self._started_at
+        written = self._file.with_suffix(".new")
+        written.write_text(json.dumps({"cpu_seconds": spent, "samples": self._samples}))
+        written.rename(self._file)
+
+    def sample(self, _number: int, frame: FrameType | None) -> None:
+        self._samples[place_of(frame)] += 1
+
+
+def place_of(frame: FrameType | None) -> str:
+    """`file:function` whose time it is."""
+    if frame is not None and _instruction(frame)[0] == _RESUME:
+        _, after_await = _instruction(frame)
+        frame = frame.f_back
+        while after_await and frame is not None and _instruction(frame)[0] == _SEND:
+            frame = frame.f_back
+    if frame is None or frame.f_code is Runner.run.__code__:
+        return "event loop, sockets, HTTP parser (C)"
+    code = frame.f_code
+    return f"{'/'.join(Path(code.co_filename).parts[-2:])}:{code.co_qualname}"
+
+
+def _instruction(frame: FrameType) -> tuple[int, int]:
+    """Its code and its argument: 0 for a RESUME that begins a function."""
+    code = frame.f_code.co_code
+    return code[frame.f_lasti], code[frame.f_lasti + 1] & 3
+
+
+if __name__ == "__main__":
+    sampler = Sampler(Path(sys.argv[1]))
+    signal.signal(signal.SIGUSR2, sampler.toggle)
+    signal.signal(signal.SIGPROF, sampler.sample)
+    sys.argv[1:] = sys.argv[2:]
+    main()

@@ -1,0 +1,83 @@
+"""With the broker up: how fast, how evenly, and in how much memory single posts and batches are acknowledged."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from tests.bench.fixed_rate import load_at
+from tests.bench.ground import Ground, alternate, rate
+from tests.bench.judging import Figure, Measured, Side, at_least, at_most
+from tests.bench.processes import Handler
+from tests.bench.wrk import BenchError, load
+
+BATCH_CONNECTIONS = 8
+"""So that what is in flight is 8,000 events, as it is a few with single posts."""
+STEP, SETTLED = 100_000, 1
+"""Memory is read after each so many requests; what it has grown by is counted from the second reading."""
+MOST_MEGABYTES, FLAT = 120, 0.05
+
+
+def throughput(ground: Ground, bare: Handler, obvious: Handler, acked: Handler) -> Measured:
+    """The acked handler against one that only reads the body, and against the obvious way to write it."""
+    handlers = {"bare": bare, "obvious": obvious, "acked": acked}
+    run = {name: partial(rate, handler, ground.singles, ground.seconds) for name, handler in handlers.items()}
+    of_bare, of_obvious, of_acked = alternate(run, ground.rounds)
+    figures = (
+        Figure("acked / bare", of_acked.median / of_bare.median, at_least(0.65)),
+        Figure("acked / obvious", of_acked.median / of_obvious.median, at_least(1.2)),
+    )
+    return Measured((of_bare, of_obvious, of_acked), figures)
+
+
+def latency(ground: Ground, acked: Handler, maximum: float) -> Measured:
+    """At half of `maximum` (requests a second), each from when it was due."""
+    runs = [load_at(acked.port, ground.singles, maximum / 2, ground.seconds) for _ in range(ground.rounds)]
+    failed = sum(run.failed for run in runs)
+    if failed:
+        raise BenchError(f"{failed} requests at half of the maximum were not answered 200")
+    note = f"at {maximum / 2:.0f} requests/s"
+    half = Side("p50, ms", tuple(run.at(50) for run in runs), note)
+    nearly_all = Side("p99, ms", tuple(run.at(99) for run in runs), note)
+    slowest = Side("slowest, ms", tuple(max(run.milliseconds) for run in runs), note)
+    figure = Figure("p99 at half of the maximum", nearly_all.median, at_most(25), "ms")
+    return Measured((half, nearly_all, slowest), (figure,))
+
+
+def batches(ground: Ground, acked: Handler) -> Measured:
+    """A thousand updates in one POST against one in each, in events a second."""
+    singles, thousands = alternate(
+        {
+            "events of single posts": partial(rate, acked, ground.singles, ground.seconds),
+            "events of batches of 1000": partial(
+                rate, acked, ground.batches, ground.seconds, connections=BATCH_CONNECTIONS
+            ),
+        },
+        ground.rounds,
+    )
+    figure = Figure("batches of 1000 / single posts", thousands.median / singles.median, at_least(3))
+    return Measured((singles, thousands), (figure,))
+
+
+def memory(ground: Ground, acked: Handler, requests: int) -> Measured:
+    """Resident megabytes after each 100,000 of `requests` single posts. Whether it is flat takes 300,000 to tell."""
+    readings = tuple(_readings(ground, acked, requests))
+    side = Side(f"resident MB, each {STEP:,}", readings, f"peak {acked.peak_megabytes():.0f}")
+    figures = [Figure(f"resident memory after {requests:,} requests", readings[-1], at_most(MOST_MEGABYTES), "MB")]
+    if len(readings) > SETTLED + 1:
+        growth = (readings[-1] / readings[SETTLED] - 1) * 100
+        figures.append(Figure(f"its growth since the first {STEP * (SETTLED + 1):,}", growth, at_most(FLAT * 100), "%"))
+    return Measured((side,), tuple(figures))
+
+
+def _readings(ground: Ground, acked: Handler, requests: int) -> list[float]:
+    readings: list[float] = []
+    sent, per_second = 0, 0.0
+    while sent < requests:
+        missing = STEP * (len(readings) + 1) - sent
+        done = load(acked.port, ground.singles, missing / per_second if per_second else 1, start=sent)
+        if done.failed:
+            raise BenchError(f"{done.failed} of {done.requests} requests were not answered 200")
+        sent, per_second = sent + done.requests, done.requests_per_second
+        if sent >= STEP * (len(readings) + 1):
+            readings.append(acked.resident_megabytes())
+    return readings
