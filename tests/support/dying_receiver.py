@@ -1,0 +1,156 @@
+"""`python -m tests.support.dying_receiver STEP N GATE`: `leadstream receiver` that kills itself at a step.
+
+It dies by SIGKILL at its N-th passing of STEP, and says so as its last words. It moves nothing from its spool to the
+topic before the file GATE is there, as if that had been late. Nothing else is different from the real one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import inspect
+import itertools
+import os
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from services import cli
+from services.receiver import answers, app, publisher, spool
+
+Act = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Before or after a call of `owner.name`; `of_drain` says whether only a drain's calls count, or only others."""
+
+    owner: Any
+    name: str
+    is_after: bool = False
+    of_drain: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """When all of a transaction is written but its end: just before COMMIT, within a call of `owner.name`."""
+
+    owner: Any
+    name: str
+
+
+STEPS: dict[str, Step | Commit] = {
+    "body_read": Step(app, "is_signed"),
+    "signature_checked": Step(app, "is_signed", is_after=True),
+    "normalised": Step(app, "normalise", is_after=True),
+    "sending": Step(publisher.SpoolingPublisher, "_send", of_drain=False),
+    "acknowledged": Step(publisher.SpoolingPublisher, "_send", is_after=True, of_drain=False),
+    "spooling": Step(spool.Spool, "put"),
+    "inserting": Step(spool.Spool, "_insert"),
+    "inserted": Commit(spool.Spool, "_insert"),
+    "committed": Step(spool.Spool, "_insert", is_after=True),
+    "answering": Step(publisher.SpoolingPublisher, "publish", is_after=True),
+    "answered": Step(answers._Written, "prepare", is_after=True),
+    "peeked": Step(spool.Spool, "peek", is_after=True),
+    "drain_acknowledged": Step(spool.Spool, "remove"),
+    "deleted": Commit(spool.Spool, "_delete"),
+    "removed": Step(spool.Spool, "remove", is_after=True),
+}
+
+draining = contextvars.ContextVar("draining", default=False)
+
+
+def die_at(name: str, passing: int) -> Act:
+    """What kills this process at the `passing`-th call, as `kill -9` does it."""
+    passings = itertools.count(1)
+
+    def act() -> None:
+        if next(passings) == passing:
+            os.write(2, f"dies at {name}\n".encode())
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return act
+
+
+def wrap(owner: Any, name: str, before: Act, after: Act) -> None:
+    """AttributeError when there is no such function any more."""
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def call(*arguments: Any, **named: Any) -> Any:
+        before()
+        result = original(*arguments, **named)
+        after()
+        return result
+
+    @functools.wraps(original)
+    async def call_later(*arguments: Any, **named: Any) -> Any:
+        before()
+        result = await original(*arguments, **named)
+        after()
+        return result
+
+    setattr(owner, name, call_later if inspect.iscoroutinefunction(original) else call)
+
+
+def nothing() -> None:
+    pass
+
+
+def arm(step: Step | Commit, die: Act) -> None:
+    if isinstance(step, Commit):
+        arm_commit(step, die)
+        return
+
+    def act() -> None:
+        if step.of_drain in {None, draining.get()}:
+            die()
+
+    wrap(step.owner, step.name, nothing if step.is_after else act, act if step.is_after else nothing)
+
+
+def arm_commit(step: Commit, die: Act) -> None:
+    """SQLite tells each statement before it runs it."""
+    inside: list[bool] = []
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
+
+    def traced(statement: str) -> None:
+        if inside and statement.upper().startswith("COMMIT"):
+            die()
+
+    def connect_traced(*arguments: Any, **named: Any) -> sqlite3.Connection:
+        connection = connect(*arguments, **named)
+        connection.set_trace_callback(traced)
+        return connection
+
+    sqlite3.connect = connect_traced  # type: ignore[assignment]
+    wrap(step.owner, step.name, lambda: inside.append(True), inside.clear)
+
+
+def gate_drain(gate: Path) -> None:
+    original = publisher.SpoolingPublisher._drain_once
+
+    async def gated(self: publisher.SpoolingPublisher) -> None:
+        while not gate.exists():
+            await asyncio.sleep(0.01)
+        draining.set(True)
+        await original(self)
+
+    publisher.SpoolingPublisher._drain_once = gated  # type: ignore[method-assign]
+
+
+def main() -> None:
+    name, passing, gate = sys.argv[1:]
+    arm(STEPS[name], die_at(name, int(passing)))
+    gate_drain(Path(gate))
+    sys.argv = ["leadstream", "receiver"]
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

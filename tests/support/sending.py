@@ -1,0 +1,84 @@
+"""Facebook towards the receiver: signed webhooks out, and what it forgets once it was told 200."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiohttp import ClientError, ClientSession
+
+from shared.crypto import webhook_signature
+from shared.events import load_event
+from shared.kafka import read_all
+from tests.conftest import Stack, Start
+from tests.support.processes import Leadstream
+
+TOGETHER = 16
+"""Webhooks that are on their way at once."""
+
+
+def event_of(number: int) -> str:
+    """The id of the event that webhook `number` tells."""
+    return f"message:messenger:1:{number}"
+
+
+class Sender:
+    """Sends numbered webhooks of one message each, and keeps what became of them.
+
+    `began` are the events of all that were sent, `answered` of those that were answered 200: these Facebook never
+    sends again. `statuses` has None for a webhook whose connection broke. `text` makes the messages longer.
+    """
+
+    def __init__(self, session: ClientSession, port: int, text: str | None = None) -> None:
+        self._session = session
+        self._base = f"http://127.0.0.1:{port}"
+        self._text = text
+        self.began: set[str] = set()
+        self.answered: set[str] = set()
+        self.statuses: list[int | None] = []
+
+    async def send(self, number: int) -> int | None:
+        body = self._body(number)
+        headers = {"X-Hub-Signature-256": webhook_signature("app-secret", body)}
+        self.began.add(event_of(number))
+        status = None
+        try:
+            async with self._session.post(f"{self._base}/webhook", data=body, headers=headers) as answer:
+                status = answer.status
+        except ClientError:
+            pass
+        self.statuses.append(status)
+        if status == 200:
+            self.answered.add(event_of(number))
+        return status
+
+    async def send_all(self, numbers: Sequence[int]) -> None:
+        for start in range(0, len(numbers), TOGETHER):
+            await asyncio.gather(*map(self.send, numbers[start : start + TOGETHER]))
+
+    async def status_of(self, path: str) -> int:
+        async with self._session.get(self._base + path) as answer:
+            return answer.status
+
+    def _body(self, number: int) -> bytes:
+        message = {"mid": f"m_{number}"} | ({"text": self._text} if self._text else {})
+        item = {"sender": {"id": f"80{number % 7}"}, "recipient": {"id": "1"}, "message": message}
+        entry = {"id": "1", "time": 1_700_000_000_000, "messaging": [item]}
+        return json.dumps({"object": "page", "entry": [entry]}).encode()
+
+
+async def published(stack: Stack) -> set[str]:
+    """The events on the topic; every record must be one that is whole."""
+    return {load_event(each.value).event_id for each in await read_all(stack.kafka, stack.topics.message_events)}
+
+
+def start(leadstream: Start, folder: Path, **settings: str) -> Leadstream:
+    return leadstream("receiver", LEADSTREAM_RECEIVER_PORT="0", LEADSTREAM_SPOOL_DIR=str(folder), **settings)
+
+
+def port_of(receiver: Leadstream) -> int:
+    """Once it listens."""
+    port: int = json.loads(receiver.wait_for("receiver_listening"))["port"]
+    return port
