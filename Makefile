@@ -1,6 +1,6 @@
 # Each verb does its own set-up; all that is needed is python3 (3.11 or newer) with venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench servers lock clean
+.PHONY: help setup demo test check format bench bench-receiver profile-receiver servers lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +9,7 @@ UV = $(shell command -v uv || echo $(BIN)/uv)
 ARGS ?=
 
 help:
-	@echo "make setup | demo | test | check | format | bench | servers | lock | clean   (arguments: ARGS=...)"
+	@echo "make setup | demo | test | check | format | bench | bench-receiver | servers | lock | clean   (arguments: ARGS=...)"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Leadstream needs Python 3.11 or newer; say which with PYTHON=")'
@@ -39,7 +39,13 @@ format: $(STAMP)
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
 bench: $(STAMP)
-	@if [ -d tests/bench ]; then $(BIN)/python -m tests.bench $(ARGS); else echo "there is no benchmark yet"; fi
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+bench-receiver: $(STAMP)
+	@$(BIN)/python -m tests.bench receiver $(ARGS)
+
+profile-receiver: $(STAMP)
+	@$(BIN)/python -m tests.bench receiver --profile $(ARGS)
 
 servers: $(STAMP)
 	@deploy/local/servers $(ARGS)
