@@ -1,6 +1,6 @@
 # Each verb does its own set-up; all that is needed is python3 (3.11 or newer) with venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-receiver profile-receiver servers lock clean
+.PHONY: help setup demo test check format bench bench-receiver profile-receiver fuzz servers lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +9,7 @@ UV = $(shell command -v uv || echo $(BIN)/uv)
 ARGS ?=
 
 help:
-	@echo "make setup | demo | test | check | format | bench | bench-receiver | servers | lock | clean   (arguments: ARGS=...)"
+	@echo "make setup | demo | test | check | format | bench | bench-receiver | fuzz | servers | lock | clean   (arguments: ARGS=...)"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Leadstream needs Python 3.11 or newer; say which with PYTHON=")'
@@ -47,6 +47,10 @@ bench-receiver: $(STAMP)
 profile-receiver: $(STAMP)
 	@$(BIN)/python -m tests.bench receiver --profile $(ARGS)
 
+# ARGS="normalise --seconds 600"; signature, parse and normalise for a minute each by default.
+fuzz: $(STAMP)
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
 servers: $(STAMP)
 	@deploy/local/servers $(ARGS)
 
@@ -55,4 +59,4 @@ lock: | .venv/.uv
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url --no-annotate --no-header $(ARGS) pyproject.toml --output-file requirements.lock
 
 clean:
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* build dist *.egg-info
+	@rm -rf .venv .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* build dist *.egg-info

@@ -1,0 +1,173 @@
+"""Real bodies, changed: so that what comes out gets past the envelope and deep into what reads it.
+
+All that is chosen is chosen by a `random.Random` that is handed in: the same seed gives the same body, everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import marshal
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+from tests.fuzz.seeds import keys_of
+
+Slot = tuple[Any, Any]
+"""A dict or a list, and a key or an index in it."""
+
+TEXTS = [
+    "", "\x00", "\ud83d", "cut \ud83d", "\ude00\ud83d", "\u202eright to left", "\N{FAMILY}\u200d\ufe0f", "שלום", "0",
+    ":", "a:b", "a\nb", "x" * 129, "m" * 1025, "m_", "m_m_1", "page", "instagram", "react", "unreact", "true", "٣٤٥",
+    "²", "nan", "1e999",
+]  # fmt: skip
+TIMES = [
+    1723486609, 1723486609684, 1723486609.684, "1723486609", "1723486609684", "1527459824", "2021-09-08T06:34:04+0000",
+    "2021-09-08", "20210908", "2021-13-40T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00",
+    99_999_999_999, 100_000_000_000, 4_102_444_800, 4_102_444_799_999, 1_072_915_200, -62_135_596_801, 10**18, "9" * 30,
+    "-1723486609", "+1723486609", "1723486609.5", " 1723486609 ", "1_723_486_609",
+]  # fmt: skip
+NUMBERS = [0, -1, -0.0, 0.1, 1e300, 5e-324, 2**53 + 1, 2**63, 2**64 - 1, 2**64, -(2**63) - 1, 10**30, 10**400]
+SMALL: list[Any] = [None, True, False, [], {}, [[]], [None], {"": None}, {"id": None}, {"id": []}, {"id": 7}]
+VALUES: list[Any] = [*TEXTS, *TIMES, *NUMBERS, *SMALL]
+INWARD = ("entry", "messaging", "standby", "changes", "value")
+"""The way from a body to an item."""
+DEPTHS = (1, 2, 8, 120, 240, 254, 300)
+"""How deep a value is buried; 254 levels is the most that the receiver reads."""
+
+
+class Mutator:
+    def __init__(self, seeds: Sequence[Any]) -> None:
+        self._seeds = seeds
+        self._keys = keys_of(list(seeds))
+        often, seldom = [_drop, self._replace, self._graft, _repeat, self._add], [self._rename, _retype, _shuffle]
+        self._changes: list[Callable[[Slot, Random], None]] = [*often, *often, *seldom]
+
+    def body(self, random: Random, changes: int = 4) -> bytes:
+        """A seed with up to `changes` changes, as bytes; now and then broken as bytes as well."""
+        return self.changed(random.choice(self._seeds), random, changes)
+
+    def changed(self, value: Any, random: Random, changes: int = 4) -> bytes:
+        body = write(self.change(value, random, changes), random)
+        return break_bytes(body, random) if random.random() < 0.03 else body
+
+    def change(self, value: Any, random: Random, changes: int = 4) -> Any:
+        """A changed copy of `value`."""
+        root = [copied(value)]
+        for _ in range(random.randint(0, changes)):
+            random.choice(self._changes)(slot_in(root, random), random)
+            root = root or [None]
+        if random.random() < 0.04:
+            _bury(slot_in(root, random), random)
+        return root[0]
+
+    def _replace(self, slot: Slot, random: Random) -> None:
+        holder, key = slot
+        holder[key] = copied(random.choice(VALUES))
+
+    def _graft(self, slot: Slot, random: Random) -> None:
+        """Puts here what stands somewhere in another body."""
+        holder, key = slot
+        donor, place = slot_in([random.choice(self._seeds)], random)
+        holder[key] = copied(donor[place])
+
+    def _add(self, slot: Slot, random: Random) -> None:
+        holder, key = slot
+        if isinstance(holder, dict):
+            self._graft((holder, random.choice(self._keys)), random)
+        else:
+            holder.insert(key, copied(random.choice(VALUES)))
+
+    def _rename(self, slot: Slot, random: Random) -> None:
+        holder, key = slot
+        if isinstance(holder, dict):
+            holder[random.choice(self._keys)] = holder.pop(key)
+
+
+def copied(value: Any) -> Any:
+    """As `copy.deepcopy`, for JSON, a hundred times as fast and however deep."""
+    return marshal.loads(marshal.dumps(value))
+
+
+def slot_in(root: list[Any], random: Random) -> Slot:
+    """A place somewhere in `root`, which is not empty: walks down and may stop at every step.
+
+    Mostly begins at an item, else most changes would be of the few keys of the envelope, and what is then parked as a
+    whole shows nothing of what is in it.
+    """
+    holder: Any = root
+    key: Any = 0
+    inside = random.random() < 0.8
+    while isinstance(holder[key], dict | list) and holder[key]:
+        holder = holder[key]
+        step = next((name for name in INWARD if name in holder), None) if inside and isinstance(holder, dict) else None
+        inside = inside and (step is not None or isinstance(holder, list))
+        if step is not None:
+            key = step
+            continue
+        key = random.choice(list(holder)) if isinstance(holder, dict) else random.randrange(len(holder))
+        if not inside and random.random() < 0.15:
+            break
+    return holder, key
+
+
+def write(value: Any, random: Random) -> bytes:
+    """As Facebook writes it, with escapes; now and then without, where half a surrogate pair is no UTF-8 any more."""
+    if random.random() < 0.8:
+        return json.dumps(value).encode()
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def break_bytes(body: bytes, random: Random) -> bytes:
+    place, other = sorted((random.randrange(len(body) + 1), random.randrange(len(body) + 1)))
+    return random.choice(
+        [
+            body[:place],
+            body[:place] + body[other:],
+            body[:other] + body[place:],
+            body[:place] + bytes([random.randrange(256)]) + body[place + 1 :],
+            body[:place] + b"\xff\x00" + body[place:],
+            body.decode("utf-8", "replace").encode("utf-16"),
+            b"\xef\xbb\xbf" + body,
+        ]
+    )
+
+
+def _drop(slot: Slot, random: Random) -> None:
+    holder, key = slot
+    del holder[key]
+
+
+def _repeat(slot: Slot, random: Random) -> None:
+    holder, key = slot
+    if isinstance(holder, list):
+        holder[key:key] = [copied(holder[key]) for _ in range(random.choice((1, 1, 2, 5)))]
+
+
+def _shuffle(slot: Slot, random: Random) -> None:
+    holder, _ = slot
+    if isinstance(holder, list):
+        random.shuffle(holder)
+        return
+    pairs = list(holder.items())
+    random.shuffle(pairs)
+    holder.clear()
+    holder.update(pairs)
+
+
+def _bury(slot: Slot, random: Random) -> None:
+    holder, key = slot
+    for _ in range(random.choice(DEPTHS)):
+        holder[key] = [holder[key]] if random.random() < 0.5 else {"payload": holder[key]}
+
+
+def _retype(slot: Slot, random: Random) -> None:
+    """The same said in another type: an id as a number, a time in another unit, one thing as a list of it."""
+    holder, key = slot
+    value = holder[key]
+    if isinstance(value, bool | None | dict | list):
+        holder[key] = random.choice([[value], {"id": value}, str(value)])
+    elif isinstance(value, str):
+        holder[key] = int(value) if value.isascii() and value.isdecimal() else [value]
+    else:
+        holder[key] = random.choice([str(value), value / 1000 if abs(value) < 10**300 else 0, [value]])

@@ -1,0 +1,174 @@
+"""What must hold of the receiver whatever is sent: for the fuzzing by coverage, for hypothesis and for the replay.
+
+Each check raises AssertionError where the promise is broken. What is checked is an argument, so that a test can hand in
+one that is broken on purpose.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from services.receiver.normalise import Batch, normalise
+from services.receiver.parse import parse_body
+from services.receiver.signature import is_signed
+from shared.deadletters import DeadLetter, dead_letter_headers, dump_dead_letter, load_dead_letter
+from shared.drafts import Draft, draft_headers, dump_draft
+from shared.events import dump_event, event_headers, format_instant, load_event
+from shared.failures import Reason, RejectedError
+from shared.ids import ConversationKey
+from tests.fuzz.json_oracle import UNREADABLE, contains, depth_of, read_json
+
+NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+LATER = datetime(2027, 2, 3, 4, 5, 6, 789000, tzinfo=UTC)
+LEVELS = 254
+"""The most levels of a body that is read."""
+GROUPS = ("messaging", "standby", "changes")
+Normalise = Callable[[bytes, datetime], Batch]
+
+
+def check_signature(
+    body: bytes, header: str, secrets: Sequence[str], signed: Callable[[bytes, str, Sequence[str]], bool] = is_signed
+) -> None:
+    """Signed if and only if the header is, letter for letter, the HMAC of the body under one of the secrets."""
+    right = {"sha256=" + hmac.new(each.encode(), body, hashlib.sha256).hexdigest() for each in secrets}
+    assert signed(body, header, secrets) is (header in right)
+
+
+def check_parse(body: bytes, parse: Callable[[bytes], Any] = parse_body) -> None:
+    """Reads what the standard library reads, as it reads it, and rejects the rest; what it reads can be written."""
+    expected = read_json(body)
+    parsed, reason = _tried(parse, body)
+    if reason is not None:
+        assert reason in (Reason.NOT_JSON, Reason.TOO_DEEP)
+        assert expected is UNREADABLE or depth_of(expected) > LEVELS
+        return
+    assert expected is not UNREADABLE
+    assert parsed == expected
+    assert orjson.loads(orjson.dumps(parsed)) == parsed
+
+
+def check_normalise(body: bytes, make: Normalise = normalise) -> Batch:
+    """All that is promised of a body's events, letters and counts. Returns what it came to."""
+    batch = make(body, NOW)
+    assert facts(make(body, NOW)) == facts(batch)
+    assert ids(make(body, LATER)) == ids(batch)
+    for draft in batch.events:
+        check_draft(draft)
+    for letter in batch.letters:
+        check_letter(letter, make)
+    assert all(number > 0 for number in batch.dropped.values())
+    _check_pieces(body, batch, make)
+    return batch
+
+
+def check_draft(draft: Draft) -> None:
+    """It is an event of the contract, and a reader finds in it all that was written and nothing else."""
+    event = load_event(dump_draft(draft))
+    assert (event.kind, event.event_id, str(event.conversation)) == (draft.kind, draft.event_id, draft.conversation)
+    assert ConversationKey.parse(draft.conversation) == event.conversation
+    assert format_instant(event.occurred_at) == draft.occurred_at == draft.value["occurred_at"]
+    read = orjson.loads(dump_event(event))
+    assert contains(read, draft.value)
+    assert load_event(dump_event(event)) == event
+    headers = draft_headers(draft, ("traceparent", b"00"))
+    assert dict(headers) == {**dict(event_headers(event)), "traceparent": b"00"}
+    assert {type(value) for _, value in headers} == {bytes}
+    draft.conversation.encode()
+
+
+def check_letter(letter: DeadLetter, make: Normalise = normalise) -> None:
+    """It is read as it was written, and what is in it comes to the same letter when it is sent again."""
+    assert load_dead_letter(dump_dead_letter(letter)) == letter
+    assert all(isinstance(value, bytes) for _, value in dead_letter_headers(letter))
+    again = make(letter.raw, NOW).letters
+    assert [(each.letter_id, each.reason) for each in again] == [(letter.letter_id, letter.reason)]
+
+
+def ids(batch: Batch) -> list[str]:
+    return [draft.event_id for draft in batch.events] + [letter.letter_id for letter in batch.letters]
+
+
+def facts(*batches: Batch) -> tuple[Counter[bytes], Counter[tuple[str, bytes]], dict[str, int]]:
+    """All that batches say together, whatever their order."""
+    events = Counter(
+        orjson.dumps(draft.value, option=orjson.OPT_SORT_KEYS) for each in batches for draft in each.events
+    )
+    letters = Counter((letter.reason.value, letter.raw) for each in batches for letter in each.letters)
+    dropped: Counter[str] = Counter()
+    for each in batches:
+        dropped.update(each.dropped)
+    return events, letters, dict(dropped)
+
+
+def _check_pieces(body: bytes, batch: Batch, make: Normalise) -> None:
+    """A body is worth what its entries are worth alone, and an entry what its items are."""
+    parsed, _ = _tried(parse_body, body)
+    if not _has_entries(parsed):
+        assert not batch.events
+        assert [letter.raw for letter in batch.letters] == [body] or batch.dropped == {"dashboard_test": 1}
+        return
+    entries = [{**_around(parsed), "entry": [entry]} for entry in parsed.get("entry") or []]
+    alone = [make(orjson.dumps(each), NOW) for each in entries]
+    assert facts(batch) == facts(*alone)
+    for entry, whole in zip(entries, alone, strict=True):
+        _check_entry(entry, whole, make)
+
+
+def _check_entry(body: dict[str, Any], whole: Batch, make: Normalise) -> None:
+    items = list(_items(body))
+    if not items:
+        assert not whole.events
+        assert len(whole.letters) + sum(whole.dropped.values()) == 1
+        return
+    alone = [make(orjson.dumps(each), NOW) for each in items]
+    for each in alone:
+        assert len(each.letters) <= 1
+        assert each.events or each.letters or each.dropped
+    assert facts(whole) == facts(*alone)
+
+
+def _items(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A body for each item of the only entry; none when the entry cannot be opened and so is parked as one."""
+    entry = body["entry"][0]
+    if not isinstance(entry, dict) or not _is_id(entry.get("id")):
+        return
+    groups = {name: entry[name] or [] for name in GROUPS if entry.get(name) is not None}
+    if not all(isinstance(items, list) for items in groups.values()):
+        return
+    rest = {key: value for key, value in entry.items() if key not in GROUPS}
+    for name, items in groups.items():
+        for item in items:
+            yield {**body, "entry": [{**rest, name: [item]}]}
+
+
+def _is_id(value: object) -> bool:
+    """Said anew, not taken from what is checked."""
+    if isinstance(value, str):
+        return 1 <= len(value) <= 128 and ":" not in value and value.isprintable()
+    return type(value) is int
+
+
+def _tried(parse: Callable[[bytes], Any], body: bytes) -> tuple[Any, Reason | None]:
+    """What `parse` reads, or why it does not."""
+    try:
+        return parse(body), None
+    except RejectedError as error:
+        return None, error.reason
+
+
+def _has_entries(parsed: Any) -> bool:
+    if not isinstance(parsed, dict) or parsed.get("object") not in ("page", "instagram"):
+        return False
+    is_test = "entry" not in parsed and {"field", "value"} <= set(parsed.get("sample", parsed) or ())
+    return isinstance(parsed.get("entry"), list | None) and not is_test
+
+
+def _around(parsed: dict[str, Any]) -> dict[str, Any]:
+    return {"object": parsed["object"]}

@@ -1,0 +1,163 @@
+"""The oracles see what they are there for: each of these receivers is broken in one place, and is caught."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from random import Random
+from typing import Any
+
+import orjson
+import pytest
+
+from services.receiver.normalise import Batch, normalise
+from services.receiver.parse import parse_body
+from services.receiver.signature import is_signed
+from shared.failures import Reason, RejectedError
+from tests.fuzz.json_oracle import UNREADABLE, contains, depth_of, read_json
+from tests.fuzz.mutations import Mutator
+from tests.fuzz.oracles import check_normalise, check_parse, check_signature
+from tests.fuzz.seeds import seed_values
+
+MUTATOR = Mutator(seed_values())
+
+
+def bodies(number: int = 1500) -> list[bytes]:
+    random = Random(7)
+    return [MUTATOR.body(random) for _ in range(number)]
+
+
+def breaks(check: Callable[[bytes], object]) -> bool:
+    """Whether a fuzzed body makes `check` fail. What is raised by a receiver that raises is as good as an assertion."""
+    for body in bodies():
+        try:
+            check(body)
+        except Exception:  # noqa: BLE001
+            return True
+    return False
+
+
+def test_the_receiver_as_it_is_passes() -> None:
+    for body in bodies(300):
+        check_parse(body)
+        check_normalise(body)
+
+
+def loses_all_after_a_bad_item(body: bytes, at: datetime) -> Batch:
+    batch = normalise(body, at)
+    return Batch([], batch.letters, batch.dropped) if batch.letters else batch
+
+
+def forgets_letters(body: bytes, at: datetime) -> Batch:
+    batch = normalise(body, at)
+    return Batch(batch.events, [], batch.dropped)
+
+
+def forgets_counts(body: bytes, at: datetime) -> Batch:
+    batch = normalise(body, at)
+    return Batch(batch.events, batch.letters, type(batch.dropped)())
+
+
+def parks_a_part(body: bytes, at: datetime) -> Batch:
+    batch = normalise(body, at)
+    letters = [letter.model_copy(update={"payload": letter.payload[:-1]}) for letter in batch.letters]
+    return Batch(batch.events, letters, batch.dropped)
+
+
+def has_ids_of_the_moment(body: bytes, at: datetime) -> Batch:
+    batch = normalise(body, at)
+    return Batch(
+        [each._replace(event_id=f"{each.event_id}{at}") for each in batch.events], batch.letters, batch.dropped
+    )
+
+
+def says_twice(body: bytes, at: datetime) -> Batch:
+    batch = normalise(body, at)
+    return Batch(batch.events[:1] + batch.events, batch.letters, batch.dropped)
+
+
+def writes_text(name: str, value: object) -> Callable[[bytes, datetime], Batch]:
+    def make(body: bytes, at: datetime) -> Batch:
+        batch = normalise(body, at)
+        return Batch(
+            [each._replace(value={**each.value, name: value}) for each in batch.events], batch.letters, batch.dropped
+        )
+
+    return make
+
+
+def raises_for_two_events(body: bytes, at: datetime) -> Batch:
+    batch = normalise(body, at)
+    if len(batch.events) > 1:
+        raise KeyError("entry")
+    return batch
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        loses_all_after_a_bad_item, forgets_letters, forgets_counts, parks_a_part, has_ids_of_the_moment, says_twice,
+        raises_for_two_events,
+        writes_text("text", 7), writes_text("customer_id", "a:b"), writes_text("occurred_at", "2024-08-12T18:16:49Z"),
+        writes_text("direction", "sideways"), writes_text("unheard_of", 1), writes_text("kind", "edit"),
+    ],
+)  # fmt: skip
+def test_a_receiver_that_breaks_a_promise_is_caught(broken: Callable[[bytes, datetime], Batch]) -> None:
+    assert breaks(lambda body: check_normalise(body, broken))
+
+
+def raises_for_half_pairs(body: bytes) -> Any:
+    return orjson.loads(body)
+
+
+def reads_constants(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise RejectedError(Reason.NOT_JSON) from None
+
+
+def rejects_what_is_odd(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise RejectedError(Reason.NOT_JSON) from None
+
+
+def says_the_wrong_reason(body: bytes) -> Any:
+    try:
+        return parse_body(body)
+    except RejectedError:
+        raise RejectedError(Reason.MALFORMED) from None
+
+
+@pytest.mark.parametrize("broken", [raises_for_half_pairs, reads_constants, rejects_what_is_odd, says_the_wrong_reason])
+def test_a_parser_that_breaks_a_promise_is_caught(broken: Callable[[bytes], Any]) -> None:
+    assert breaks(lambda body: check_parse(body, broken))
+
+
+def test_a_signature_is_right_or_not() -> None:
+    right = "sha256=dec6a680679a968e7e0319355b23599cbfc54502c0784668e9618baa0c633756"
+    body = b'{"object":"whatsapp_business_account","entry":[]}'
+    for header in (right, right.upper(), right[:-1], right + " ", "", "\udcff" * 71):
+        check_signature(body, header, ["other", "test_app_secret"])
+    assert is_signed(body, right, ["test_app_secret"])
+    with pytest.raises(AssertionError):
+        check_signature(body, right, ["other"], lambda *_: True)
+    with pytest.raises(AssertionError):
+        check_signature(body, right, ["test_app_secret"], lambda *_: False)
+
+
+def test_json_is_read_as_the_receiver_promises_to() -> None:
+    assert read_json(b'["\\ud83d", "\\ud83d\\ude03", "\xed\xa0\xbd\xed\xb8\x83"]') == ["\ufffd", "😃", "😃"]
+    assert [type(read_json(text)) for text in (b"18446744073709551615", b"18446744073709551616")] == [int, float]
+    assert [read_json(text) is UNREADABLE for text in (b"NaN", b"1e999", b"9" * 5000, b"[", b"[" * 9999)] == [True] * 5
+    values: list[Any] = [1, [], {}, [[]], {"a": [{}]}]
+    assert [depth_of(each) for each in values] == [0, 1, 1, 2, 3]
+
+
+def test_one_thing_contains_another_of_the_same_type_with_no_more_in_it() -> None:
+    assert contains({"a": [{"b": 1, "c": 2}]}, {"a": [{"b": 1}]})
+    others: list[Any] = [{"b": 1}, {"a": True}, {"a": 1.0}, {"l": []}, [], None]
+    assert not any(contains({"a": 1, "l": [1]}, other) for other in others)

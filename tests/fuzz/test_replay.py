@@ -1,0 +1,56 @@
+"""What fuzzing once found, or came close to, stays understood. A new input is a new file in `payloads/fuzzed`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.receiver.normalise import normalise
+from services.receiver.parse import parse_body
+from shared.failures import RejectedError
+from tests.fuzz.oracles import NOW, check_normalise, check_parse
+from tests.fuzz.seeds import FUZZED
+
+INPUTS = sorted(FUZZED.iterdir())
+
+
+def outcome(name: str) -> tuple[list[str], list[str]]:
+    batch = normalise((FUZZED / name).read_bytes(), NOW)
+    return sorted(draft.kind for draft in batch.events), [letter.reason.value for letter in batch.letters]
+
+
+@pytest.mark.parametrize("path", INPUTS, ids=[path.name for path in INPUTS])
+def test_a_found_input_is_parsed_and_normalised_as_promised(path: Path) -> None:
+    check_parse(path.read_bytes())
+    check_normalise(path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("name", "events", "reasons"),
+    [
+        ("half_a_pair_as_raw_bytes.json", ["message"], []),
+        ("a_pair_as_two_raw_halves.json", ["message"], []),
+        ("half_a_pair_in_keys_that_then_are_one.json", ["message"], []),
+        ("utf16.json", ["message"], []),
+        ("byte_order_mark.json", ["message"], []),
+        ("nuls_and_right_to_left.json", ["message"], []),
+        ("time_in_digits_of_another_script.json", ["message"], []),
+        ("as_deep_as_is_read.json", ["message"], []),
+        ("one_level_too_deep.json", [], ["too_deep"]),
+        ("number_of_400_digits.json", [], ["not_json"]),
+        ("number_of_5000_digits.json", [], ["not_json"]),
+        ("number_beyond_64_bits_as_id.json", [], ["bad_id"]),
+        ("time_before_the_first_year.json", [], ["bad_time"]),
+        ("time_after_the_last_year.json", [], ["bad_time"]),
+        ("every_kind_in_one_item_and_one_is_wrong.json", ["edit", "message", "postback", "referral"], ["malformed"]),
+    ],
+)  # fmt: skip
+def test_an_odd_input_costs_no_more_than_itself(name: str, events: list[str], reasons: list[str]) -> None:
+    assert outcome(name) == (events, reasons)
+
+
+def test_what_no_parser_survives_is_rejected() -> None:
+    """Which of the two reasons it is given is the interpreter's: how deep its own parser goes differs by version."""
+    with pytest.raises(RejectedError):
+        parse_body((FUZZED / "deeper_than_a_parser_goes.json").read_bytes())
