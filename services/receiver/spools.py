@@ -11,7 +11,7 @@ import fcntl
 import itertools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import structlog
@@ -31,19 +31,18 @@ log = structlog.get_logger()
 @contextmanager
 def hold_root(root: Path) -> Iterator[None]:
     """Keeps another receiver, with or without workers, from the spools there. UnreachableError when one has them."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise UnreachableError(f"the spool {root} cannot be written: {error}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _move_earlier(root)
+    with ExitStack() as stack:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            stack.callback(os.close, lock)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _move_earlier(root)
+        except BlockingIOError:
+            raise UnreachableError(f"another process uses the spool {root}") from None
+        except OSError as error:
+            raise UnreachableError(f"the spool {root} cannot be written: {error}") from error
         yield
-    except BlockingIOError:
-        raise UnreachableError(f"another process uses the spool {root}") from None
-    finally:
-        os.close(lock)
 
 
 def _move_earlier(root: Path) -> None:

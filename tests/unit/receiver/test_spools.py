@@ -1,0 +1,156 @@
+"""Whose spool is whose, and what becomes of one that is nobody's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from services.receiver.spool import Spool, SpoolError, open_spool
+from services.receiver.spools import adopt, hold_root, own_spool
+from shared.failures import UnreachableError
+from shared.kafka import Record
+from tests.support.waiting import eventually
+
+MAX_BYTES = 1_000_000
+
+
+async def fill(folder: Path, value: bytes) -> None:
+    async with open_spool(folder, MAX_BYTES) as spool:
+        await spool.put([Record("topic", b"key", value, [])])
+
+
+async def depth(folder: Path) -> int:
+    async with open_spool(folder, MAX_BYTES) as spool:
+        return spool.depth
+
+
+class Topic:
+    """Takes what is drained onto it."""
+
+    def __init__(self) -> None:
+        self.values: list[bytes] = []
+
+    async def drain(self, spool: Spool) -> None:
+        while not spool.is_empty:
+            taken = await spool.peek(10)
+            self.values += [each.record.value for each in taken]
+            await spool.remove(taken)
+
+    async def has(self, *values: bytes) -> None:
+        await eventually(lambda: asyncio.sleep(0, sorted(self.values)), lambda found: found == sorted(values))
+
+
+@asynccontextmanager
+async def adopting(root: Path, topic: Topic) -> AsyncIterator[None]:
+    """By the process whose own spool is in the folder 0."""
+    task = asyncio.create_task(adopt(root, root / "0", MAX_BYTES, topic.drain, 0.01))
+    try:
+        yield
+        assert not task.done()
+    finally:
+        task.cancel()
+
+
+async def test_each_takes_the_lowest_spool_that_is_free(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        first = AsyncExitStack()
+        taken = [await first.enter_async_context(own_spool(tmp_path, MAX_BYTES))]
+        taken += [await stack.enter_async_context(own_spool(tmp_path, MAX_BYTES)) for _ in range(2)]
+        assert [folder.name for folder, _ in taken] == ["0", "1", "2"]
+        await first.aclose()
+        folder, _ = await stack.enter_async_context(own_spool(tmp_path, MAX_BYTES))
+        assert folder.name == "0"
+
+
+async def test_a_spool_that_is_broken_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "0").write_text("not a folder")
+    with pytest.raises(UnreachableError, match="cannot be written"):
+        async with own_spool(tmp_path, MAX_BYTES):
+            pass
+
+
+async def test_a_root_is_for_one_receiver(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    with (
+        hold_root(root),
+        pytest.raises(UnreachableError, match="another process uses the spool"),
+        hold_root(root),
+    ):
+        pass
+    with hold_root(root):
+        pass
+
+
+async def test_a_root_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UnreachableError, match="cannot be written"), hold_root(tmp_path / "file" / "root"):
+        pass
+
+
+async def test_what_nobody_has_is_drained_and_what_somebody_has_is_left(tmp_path: Path) -> None:
+    topic = Topic()
+    for folder in ("0", "1", "2", "3"):
+        await fill(tmp_path / folder, folder.encode())
+    async with open_spool(tmp_path / "2", MAX_BYTES) as held:
+        async with adopting(tmp_path, topic):
+            await topic.has(b"1", b"3")
+        assert held.depth == 1
+    assert [await depth(tmp_path / folder) for folder in ("0", "1", "2", "3")] == [1, 0, 1, 0]
+
+
+async def test_what_is_left_later_is_drained_as_well(tmp_path: Path) -> None:
+    topic = Topic()
+    await fill(tmp_path / "1", b"first")
+    async with adopting(tmp_path, topic):
+        await topic.has(b"first")
+        await fill_when_free(tmp_path / "1", b"second")
+        await topic.has(b"first", b"second")
+
+
+async def fill_when_free(folder: Path, value: bytes) -> None:
+    async with AsyncExitStack() as stack:
+        while True:
+            try:
+                spool = await stack.enter_async_context(open_spool(folder, MAX_BYTES))
+                break
+            except SpoolError:  # it is being looked at
+                await asyncio.sleep(0)
+        await spool.put([Record("topic", b"key", value, [])])
+
+
+async def test_one_that_is_broken_stands_in_nobodys_way(tmp_path: Path) -> None:
+    topic = Topic()
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "spool.sqlite").write_bytes(b"not a database, and long enough to be taken for one" * 100)
+    await fill(tmp_path / "2", b"good")
+    with capture_logs() as logs:
+        async with adopting(tmp_path, topic):
+            await topic.has(b"good")
+    assert ("spool_not_adopted", "1") in {(line["event"], line["folder"]) for line in logs}
+
+
+async def test_the_spool_of_a_time_before_workers_becomes_one_that_nobody_has(tmp_path: Path) -> None:
+    topic = Topic()
+    await fill(tmp_path, b"earlier")
+    with hold_root(tmp_path):
+        async with adopting(tmp_path, topic):
+            await topic.has(b"earlier")
+    assert list(tmp_path.glob("spool.sqlite*")) == []
+
+
+async def test_a_move_that_was_cut_short_is_completed(tmp_path: Path) -> None:
+    """The log of what was written last has been moved, the database has not."""
+    topic = Topic()
+    async with open_spool(tmp_path / "live", MAX_BYTES) as spool:
+        await spool.put([Record("topic", b"key", b"earlier", [])])
+        for name, folder in (("spool.sqlite", tmp_path / "root"), ("spool.sqlite-wal", tmp_path / "root" / "earlier")):
+            folder.mkdir(exist_ok=True)
+            (folder / name).write_bytes((tmp_path / "live" / name).read_bytes())
+    with hold_root(tmp_path / "root"):
+        async with adopting(tmp_path / "root", topic):
+            await topic.has(b"earlier")
