@@ -72,7 +72,9 @@ class ReceiverSettings(KafkaSettings):
     receiver_header_seconds: float = Field(
         10.0, gt=0, description="How long the headers of a connection's first request, and a TLS handshake, may take."
     )
-    receiver_body_seconds: float = Field(10.0, gt=0, description="How long a body may take; then the answer is 408.")
+    receiver_body_seconds: float = Field(
+        10.0, gt=0, description="How long a body may take, then the answer is 408; and how long answers may lie unread."
+    )
     receiver_keepalive_seconds: float = Field(
         75.0, gt=0, description="How long an open connection may take to its next whole request; more than a proxy's."
     )

@@ -5,7 +5,6 @@ An answer quotes nothing of what was asked, and no browser takes it for anything
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping
 from email.utils import formatdate
@@ -20,8 +19,6 @@ from prometheus_client import Counter
 HEADERS = CIMultiDict(
     {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff", "Server": "leadstream"}
 )
-WRITE_SECONDS = 10.0
-"""How long one who does not read its answers is waited for."""
 
 
 class Answers:
@@ -94,16 +91,8 @@ class _Written(web.StreamResponse):
             raise ConnectionResetError("nobody waits for the answer")
         transport.write(self._bytes)
         if request.protocol.writing_paused:
-            await _flush(request)
+            await request.writer.drain()
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
         """All was written by `prepare`."""
-
-
-async def _flush(request: web.BaseRequest) -> None:
-    try:
-        async with asyncio.timeout(WRITE_SECONDS):
-            await request.writer.drain()
-    except TimeoutError:
-        raise ConnectionAbortedError("the answers are not read") from None

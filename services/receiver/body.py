@@ -23,8 +23,9 @@ class BodyError(Exception):
 class Bodies:
     """Reads bodies as they came on the wire: what is compressed is left so."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, max_held_bytes: int = MAX_HELD_BYTES) -> None:
         self._seconds = seconds
+        self._max_held_bytes = max_held_bytes
         self._waiting: set[asyncio.Timeout] = set()
         self._held = 0
 
@@ -70,5 +71,5 @@ class Bodies:
             self._held += len(chunk)
             if len(body) > MAX_BODY_BYTES:
                 raise BodyError(413)
-            if self._held > MAX_HELD_BYTES:
+            if self._held > self._max_held_bytes:
                 raise BodyError(503)

@@ -97,7 +97,10 @@ def _edge(settings: ReceiverSettings, publisher: SpoolingPublisher, bodies: Bodi
         is_client(settings.receiver_client_name) if settings.receiver_client_ca else None,
     )
     limits = Limits(
-        settings.receiver_connections, settings.receiver_header_seconds, settings.receiver_keepalive_seconds
+        connections=settings.receiver_connections,
+        header_seconds=settings.receiver_header_seconds,
+        keepalive_seconds=settings.receiver_keepalive_seconds,
+        read_seconds=settings.receiver_body_seconds,
     )
     return Edge(handler, metrics, limits, access_log=settings.access_log)
 

@@ -38,11 +38,16 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Per process. `header_seconds` is for a connection's first request; between two there are `keepalive_seconds`."""
+    """`connections` is for one process; a client that still shakes hands over TLS is not counted.
+
+    `header_seconds` is for that and for a connection's first request; to its next there are `keepalive_seconds`.
+    `read_seconds` is for one who does not read its answers, once they are more than the system takes.
+    """
 
     connections: int
     header_seconds: float
     keepalive_seconds: float
+    read_seconds: float
 
 
 class Edge(web.Server):
@@ -81,12 +86,13 @@ class Edge(web.Server):
 class Connection(web.RequestHandler):
     """One client. aiohttp closes it itself when its next request has not come within the time for keeping it alive."""
 
-    __slots__ = ("_edge", "_silence")
+    __slots__ = ("_edge", "_silence", "_unread")
 
     def __init__(self, edge: Edge, **options: Any) -> None:
         super().__init__(edge, **options)
         self._edge = edge
         self._silence: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if not self._edge.takes_one_more():
@@ -97,9 +103,20 @@ class Connection(web.RequestHandler):
         self._silence = self._loop.call_later(self._edge.limits.header_seconds, self._close_if_silent)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        if self._silence is not None:
-            self._silence.cancel()
+        for timer in (self._silence, self._unread):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self.transport is not None:
+            self._unread = self._loop.call_later(self._edge.limits.read_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
 
     def _close_if_silent(self) -> None:
         if self._request_count == 0:

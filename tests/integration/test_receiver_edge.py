@@ -111,6 +111,20 @@ async def test_slow_clients_are_not_waited_for(door: Callable[..., Door]) -> Non
     assert told.count("HTTP/1.1") == told.count("HTTP/1.1 200 OK") == 1
 
 
+async def test_who_does_not_read_its_answers_is_not_waited_for(door: Callable[..., Door]) -> None:
+    here = door(BODY_SECONDS="0.5", CONNECTIONS="1")
+    reader = await here.connect(b"GET /metrics HTTP/1.1\r\nHost: receiver\r\n\r\n" * 20_000)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+
+    async def another() -> str:
+        try:
+            return await here.told(b"GET /live HTTP/1.1\r\nHost: receiver\r\nConnection: close\r\n\r\n")
+        except ConnectionError:
+            return ""
+
+    assert (await eventually(another, bool)).startswith("HTTP/1.1 200")
+
+
 async def test_a_connection_too_many_is_closed_and_counted_and_one_less_is_room(door: Callable[..., Door]) -> None:
     here = door(CONNECTIONS="3")
     first, *_ = [await here.connect(b"GET /live HTTP/1.1\r\nHost: receiver\r\n\r\n") for _ in range(3)]

@@ -1,0 +1,88 @@
+"""Bodies that come in parts."""
+
+from __future__ import annotations
+
+import asyncio
+from unittest.mock import Mock
+
+import pytest
+from aiohttp import StreamReader, web
+from aiohttp.test_utils import make_mocked_request
+
+from services.receiver.body import MAX_BODY_BYTES, Bodies, BodyError
+
+
+class Upload:
+    """A request whose body a test sends."""
+
+    def __init__(self, **headers: str) -> None:
+        self.content = StreamReader(Mock(connected=True), 2 * MAX_BODY_BYTES, loop=asyncio.get_running_loop())
+        self.request: web.BaseRequest = make_mocked_request("POST", "/webhook", headers=headers, payload=self.content)
+
+    def send(self, part: bytes, *, is_last: bool = False) -> None:
+        self.content.feed_data(part)
+        if is_last:
+            self.content.feed_eof()
+
+
+async def status_of(reading: asyncio.Task[bytes]) -> int:
+    with pytest.raises(BodyError) as raised:
+        await asyncio.wait_for(reading, 30)
+    return raised.value.status
+
+
+def begin(bodies: Bodies, upload: Upload) -> asyncio.Task[bytes]:
+    return asyncio.create_task(bodies.read(upload.request))
+
+
+async def test_a_body_is_read_whether_it_is_there_or_still_comes() -> None:
+    bodies, there, comes = Bodies(60), Upload(), Upload()
+    there.send(b"whole", is_last=True)
+    assert await bodies.read(there.request) == b"whole"
+    reading = begin(bodies, comes)
+    comes.send(b"in ")
+    await asyncio.sleep(0)
+    comes.send(b"parts", is_last=True)
+    assert await reading == b"in parts"
+
+
+async def test_one_byte_more_than_the_limit_is_too_large_however_it_comes() -> None:
+    bodies, there, comes = Bodies(60), Upload(), Upload()
+    for upload in (there, comes):
+        reading = begin(bodies, upload) if upload is comes else None
+        upload.send(b" " * (MAX_BODY_BYTES + 1), is_last=True)
+        assert await status_of(reading or begin(bodies, upload)) == 413
+    assert await status_of(begin(bodies, Upload(**{"Content-Length": str(MAX_BODY_BYTES + 1)}))) == 413
+
+
+async def test_what_is_too_slow_or_breaks_off_says_so() -> None:
+    assert await status_of(begin(Bodies(0.01), Upload())) == 408
+    gone, broken = Upload(), Upload()
+    for upload, error in ((gone, ConnectionResetError()), (broken, web.RequestPayloadError())):
+        reading = begin(Bodies(60), upload)
+        upload.send(b"half")
+        upload.content.set_exception(error)
+        assert await status_of(reading) == 400
+
+
+async def test_those_who_have_not_ended_when_the_process_does_are_told() -> None:
+    bodies, slow = Bodies(600), Upload()
+    reading = begin(bodies, slow)
+    await asyncio.sleep(0)
+    bodies.hurry(0)
+    assert await status_of(reading) == 408
+
+
+async def test_unfinished_bodies_take_no_more_memory_than_they_may_and_give_it_back() -> None:
+    bodies, first, second = Bodies(60, max_held_bytes=100), Upload(), Upload()
+    holding = begin(bodies, first)
+    first.send(b" " * 60)
+    await asyncio.sleep(0)
+    second.send(b" " * 60)
+    assert await status_of(begin(bodies, second)) == 503
+    first.send(b" ", is_last=True)
+    assert len(await holding) == 61
+    third = Upload()
+    reading = begin(bodies, third)
+    third.send(b" " * 60, is_last=True)
+    assert len(await reading) == 60
