@@ -39,18 +39,21 @@ class Handler:
         return self._memory("VmHWM")
 
     def metric(self, name: str) -> float:
-        """`leadstream_receiver_` and `name`, without labels. BenchError when there is none."""
-        full_name = f"leadstream_receiver_{name}"
-        found = re.search(rf"^{full_name} (\S+)$", get(self.port, "/metrics"), re.MULTILINE)
-        if not found:
-            raise BenchError(f"the receiver has no metric {full_name}")
-        return float(found[1])
+        return read_metric(get(self.port, "/metrics"), name)
 
     def _memory(self, name: str) -> float:
         found = re.search(rf"{name}:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())
         if not found:
             raise BenchError(f"the system does not say {name} of a process")
         return int(found[1]) * 1024 / 1e6
+
+
+def read_metric(page: str, name: str) -> float:
+    """The sum of `leadstream_receiver_` and `name` over its labels (one for each spool). BenchError for none."""
+    found = re.findall(rf"^leadstream_receiver_{name}(?:{{[^}}]*}})? (\S+)$", page, re.MULTILINE)
+    if not found:
+        raise BenchError(f"the receiver has no metric leadstream_receiver_{name}")
+    return sum(map(float, found))
 
 
 def get(port: int, path: str) -> str:

@@ -16,6 +16,7 @@ from services.receiver.signature import is_signed
 from tests.bench.envelopes import Requests, batch, envelope, post, write_requests
 from tests.bench.fixed_rate import is_whole, send_at
 from tests.bench.outage import Drain, drain_of
+from tests.bench.processes import read_metric
 from tests.bench.profile import listing
 from tests.bench.wrk import BenchError, Load, parse
 
@@ -81,6 +82,15 @@ def test_refused_broken_and_unanswered_requests_all_count_as_failed() -> None:
 def test_a_run_of_wrk_without_a_summary_is_no_figure() -> None:
     with pytest.raises(BenchError, match="unable to connect"):
         parse("unable to connect to 127.0.0.1:8080 Connection refused")
+
+
+def test_a_metric_is_summed_over_the_spools_and_one_that_is_not_there_is_no_zero() -> None:
+    page = '# HELP leadstream_receiver_spool_depth Records.\nleadstream_receiver_spool_depth{spool="a"} 3.0\n'
+    page += 'leadstream_receiver_spool_depth{spool="b"} 4.0\nleadstream_receiver_spooled_total 1e+06\n'
+    assert read_metric(page, "spool_depth") == 7
+    assert read_metric(page, "spooled_total") == 1_000_000
+    with pytest.raises(BenchError, match="spool_dept"):
+        read_metric(page, "spool_dept")
 
 
 def test_a_drain_is_counted_from_the_first_record_that_left_to_the_last() -> None:
