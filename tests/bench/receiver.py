@@ -35,7 +35,7 @@ def _measure_acked(ground: Ground, bare: Handler, requests: int, say: Say) -> Me
         if measured.problems:
             return measured
         maximum = measured.sides[-1].median
-        measured += _step("latency at a fixed rate", lambda: latency(ground, acked, maximum), say)
+        measured += _step("latency at a fixed rate", lambda: latency(ground, bare, acked, maximum), say)
         measured += _step("memory", lambda: memory(ground, acked, requests), say)
         return measured + _spooled(acked, "single posts")
 
