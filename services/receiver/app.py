@@ -16,12 +16,10 @@ from aiohttp import web
 
 from services.receiver.answers import Answers
 from services.receiver.body import MAX_BODY_BYTES, Bodies, BodyError
-from services.receiver.normalise import Batch, normalise
-from services.receiver.publisher import Publisher, trace_of
+from services.receiver.records import request_id, trace_of
 from services.receiver.signature import is_signed
 from services.receiver.spool import SpoolError
-from shared.clock import Clock
-from shared.health import metrics_response
+from shared.health import Probe, metrics_response
 from shared.logging import without_message
 from shared.metrics import ReceiverMetrics
 
@@ -30,6 +28,8 @@ TRACE = web.RequestKey("trace", str)
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Endpoint = Callable[[web.BaseRequest, str], Awaitable[web.StreamResponse]]
+Take = Callable[[bytes, str], Awaitable[None]]
+"""Returns when all of a body is safe, under a trace. SpoolError when it may not be."""
 Check = Callable[[web.BaseRequest], bool]
 Routes = Mapping[str, Mapping[str, Endpoint]]
 
@@ -37,18 +37,18 @@ log = structlog.get_logger()
 
 
 def create_handler(
-    publisher: Publisher,
+    take: Take,
+    is_writable: Probe,
     app_secrets: Sequence[str],
     verify_tokens: Sequence[str],
     metrics: ReceiverMetrics,
-    clock: Clock,
     bodies: Bodies,
     may_call: Check | None = None,
 ) -> Handler:
     """The receiver as aiohttp's low-level server calls it. `may_call` says who may use `/webhook`, None: anyone."""
     answers = Answers(metrics.answers)
-    receiver = Receiver(publisher, app_secrets, verify_tokens, metrics, clock, bodies, answers)
-    pages = Pages(publisher, metrics, answers)
+    receiver = Receiver(take, app_secrets, verify_tokens, bodies, answers)
+    pages = Pages(is_writable, metrics, answers)
     webhook: dict[str, Endpoint] = {"POST": receiver.webhook, "GET": receiver.handshake}
     return dispatcher(
         {
@@ -87,11 +87,6 @@ def dispatcher(routes: Routes, answers: Answers) -> Handler:
     return handle
 
 
-def request_id(trace: str) -> str:
-    """Its trace id."""
-    return trace[3:35]
-
-
 def _only_for(may_call: Check | None, answers: Answers, endpoint: Endpoint) -> Endpoint:
     if may_call is None:
         return endpoint
@@ -108,19 +103,15 @@ class Receiver:
 
     def __init__(
         self,
-        publisher: Publisher,
+        take: Take,
         app_secrets: Sequence[str],
         verify_tokens: Sequence[str],
-        metrics: ReceiverMetrics,
-        clock: Clock,
         bodies: Bodies,
         answers: Answers,
     ) -> None:
-        self._publisher = publisher
+        self._take = take
         self._app_secrets = app_secrets
         self._verify_tokens = [token.encode() for token in verify_tokens]
-        self._metrics = metrics
-        self._clock = clock
         self._bodies = bodies
         self._answers = answers
         self._received = answers.constant(200, "EVENT_RECEIVED")
@@ -151,36 +142,19 @@ class Receiver:
         if not is_signed(body, request.headers.get("X-Hub-Signature-256", ""), self._app_secrets):
             log.debug("signature_refused", request_id=request_id(trace), bytes=len(body))
             return self._unsigned(request)
-        batch = normalise(body, self._clock())
         try:
-            await self._publisher.publish(batch, trace)
+            await self._take(body, trace)
         except SpoolError as error:
-            log.warning("webhook_not_safe", request_id=request_id(trace), error=str(error), events=len(batch.events))
+            log.warning("webhook_not_safe", request_id=request_id(trace), error=str(error), bytes=len(body))
             return self._unsafe(request)
-        self._count(batch, trace)
         return self._received(request)
-
-    def _count(self, batch: Batch, trace: str) -> None:
-        for event in batch.events:
-            self._metrics.events[event.kind].inc()
-        for kind, number in batch.dropped.items():
-            self._metrics.dropped[kind].inc(number)
-        for letter in batch.letters:
-            self._metrics.parked[letter.reason].inc()
-            log.warning(
-                "parked",
-                request_id=request_id(trace),
-                reason=letter.reason,
-                detail=letter.detail,
-                letter_id=letter.letter_id,
-            )
 
 
 class Pages:
     """The pages of operation: for probes and for Prometheus."""
 
-    def __init__(self, publisher: Publisher, metrics: ReceiverMetrics, answers: Answers) -> None:
-        self._publisher = publisher
+    def __init__(self, is_writable: Probe, metrics: ReceiverMetrics, answers: Answers) -> None:
+        self._is_writable = is_writable
         self._metrics = metrics
         self._live = answers.constant(200, "live")
         self._ready = answers.constant(200, "ready")
@@ -191,7 +165,7 @@ class Pages:
 
     async def ready(self, request: web.BaseRequest, _trace: str) -> web.StreamResponse:
         """503 while neither the broker nor the spool takes anything."""
-        return (self._ready if await self._publisher.is_writable() else self._unready)(request)
+        return (self._ready if await self._is_writable() else self._unready)(request)
 
     async def version(self, _request: web.BaseRequest, _trace: str) -> web.StreamResponse:
         told = {"service": "receiver", "version": version("leadstream"), "python": platform.python_version()}

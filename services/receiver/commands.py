@@ -12,6 +12,7 @@ import typer
 
 from services.receiver.app import create_handler
 from services.receiver.body import Bodies
+from services.receiver.intake import Intake
 from services.receiver.publisher import SpoolingPublisher
 from services.receiver.server import Edge, Limits, bind, serve
 from services.receiver.spool import Spool
@@ -87,12 +88,13 @@ async def run(
 
 
 def _edge(settings: ReceiverSettings, publisher: SpoolingPublisher, bodies: Bodies, metrics: ReceiverMetrics) -> Edge:
+    intake = Intake(publisher.make_safe, Topics(settings.topic_prefix), metrics, utc_now)
     handler = create_handler(
-        publisher,
+        intake.take,
+        publisher.is_writable,
         [secret.get_secret_value() for secret in settings.app_secrets],
         [token.get_secret_value() for token in settings.verify_token],
         metrics,
-        utc_now,
         bodies,
         is_client(settings.receiver_client_name) if settings.receiver_client_ca else None,
     )

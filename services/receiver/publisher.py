@@ -1,44 +1,24 @@
-"""From a batch to records that are safe: on the topic, or on this machine's disk until they are."""
+"""Records made safe: on the topic, or on this machine's disk until they are."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-import secrets
-from collections import deque
 from collections.abc import Sequence
-from typing import Protocol
 
 import structlog
 
-from services.receiver.normalise import Batch
 from services.receiver.spool import Spool, Spooled, SpoolError
-from shared.deadletters import dead_letter_headers, dump_dead_letter
-from shared.drafts import draft_headers, dump_draft
 from shared.kafka import AIOKafkaProducer, KafkaError, MessageSizeTooLargeError, Record, Topics, publish
 from shared.metrics import ReceiverMetrics
 
-GROUP_BYTES = 1024 * 1024
-"""About how much is published at once; more could not be acknowledged within the timeout."""
 DRAIN_RECORDS, DRAIN_SECONDS = 500, 30.0
 """How many spooled records are published at once, and how long that may take."""
-TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 log = structlog.get_logger()
 
 
-class Publisher(Protocol):
-    async def publish(self, batch: Batch, trace: str) -> None:
-        """Returns when all of `batch` is safe; its records carry `trace`. SpoolError when it may not be."""
-        ...
-
-    async def is_writable(self) -> bool: ...
-
-
 class SpoolingPublisher:
     """Publishes, and spools what the broker does not acknowledge in time.
-
-    Requests that arrive while others are being published go together next: one group at a time, in their order.
 
     From a failure on everything goes to the spool, behind what waits there already, until `drain` has emptied it: no
     event overtakes an earlier one of its conversation. What timed out may still arrive, and then again from the spool;
@@ -53,50 +33,14 @@ class SpoolingPublisher:
         self._timeout_seconds = timeout_seconds
         self._spool = spool
         self._metrics = metrics
-        self._waiting: deque[tuple[list[Record], asyncio.Future[None]]] = deque()
-        self._working: asyncio.Task[None] | None = None
         self._spooling = spool.depth > 0
         self._filled = asyncio.Event()
         self._measure()
         if self._spooling:
             self._filled.set()
 
-    async def publish(self, batch: Batch, trace: str) -> None:
-        records = self._records(batch, trace)
-        if not records:
-            return
-        safe = asyncio.get_running_loop().create_future()
-        self._waiting.append((records, safe))
-        if self._working is None:
-            self._working = asyncio.create_task(self._publish_groups())
-        await safe
-
-    async def _publish_groups(self) -> None:
-        while self._waiting:
-            group = self._take_group()
-            error: Exception | None = None
-            try:
-                await self._make_safe([record for records, _ in group for record in records])
-            except Exception as raised:  # noqa: BLE001 - each of those who wait is told, and raises it
-                error = raised
-            for _, safe in group:
-                if safe.done():
-                    continue
-                if error is None:
-                    safe.set_result(None)
-                else:
-                    safe.set_exception(error)
-        self._working = None
-
-    def _take_group(self) -> list[tuple[list[Record], asyncio.Future[None]]]:
-        """The oldest of what waits: as much as can be published in time, but one request in any case."""
-        group, size = [], 0
-        while self._waiting and size < GROUP_BYTES:
-            group.append(self._waiting.popleft())
-            size += sum(len(record.value) for record in group[-1][0])
-        return group
-
-    async def _make_safe(self, records: Sequence[Record]) -> None:
+    async def make_safe(self, records: Sequence[Record]) -> None:
+        """Returns when all of `records` are on their topics or on the disk. SpoolError when they may not be."""
         if not await self._is_sent(records):
             await self._spool.put(records)
             self._metrics.spooled.inc(len(records))
@@ -176,27 +120,3 @@ class SpoolingPublisher:
     async def _send(self, records: Sequence[Record], timeout_seconds: float) -> None:
         async with asyncio.timeout(timeout_seconds):
             await publish(self._producer, records)
-
-    def _records(self, batch: Batch, trace: str) -> list[Record]:
-        topics, traceparent = self._topics, ("traceparent", trace.encode())
-        records = [
-            Record(
-                topics.message_events,
-                draft.conversation.encode(),
-                dump_draft(draft),
-                draft_headers(draft, traceparent),
-            )
-            for draft in batch.events
-        ]
-        for letter in batch.letters:
-            key, headers = letter.letter_id.encode(), [*dead_letter_headers(letter), traceparent]
-            records.append(Record(topics.dead_letters, key, dump_dead_letter(letter), headers))
-        return records
-
-
-def trace_of(traceparent: str | None) -> str:
-    """`traceparent` where it is one of W3C trace context's version 00, else a new one, sampled."""
-    if traceparent and TRACEPARENT.fullmatch(traceparent):
-        return traceparent
-    digits = secrets.token_hex(24)
-    return f"00-{digits[:32]}-{digits[32:]}-01"

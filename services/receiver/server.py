@@ -19,8 +19,9 @@ from aiohttp.http import RawRequestMessage
 from prometheus_client import Counter
 
 from services.receiver.answers import Answers
-from services.receiver.app import TRACE, Handler, request_id
+from services.receiver.app import TRACE, Handler
 from services.receiver.body import Bodies
+from services.receiver.records import request_id
 from shared.failures import UnreachableError
 from shared.logging import without_message
 from shared.metrics import ReceiverMetrics

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from services import cli
-from services.receiver import answers, app, publisher, spool
+from services.receiver import answers, app, intake, publisher, spool
 
 Act = Callable[[], None]
 
@@ -47,14 +47,14 @@ class Commit:
 STEPS: dict[str, Step | Commit] = {
     "body_read": Step(app, "is_signed"),
     "signature_checked": Step(app, "is_signed", is_after=True),
-    "normalised": Step(app, "normalise", is_after=True),
+    "normalised": Step(intake, "normalise", is_after=True),
     "sending": Step(publisher.SpoolingPublisher, "_send", of_drain=False),
     "acknowledged": Step(publisher.SpoolingPublisher, "_send", is_after=True, of_drain=False),
     "spooling": Step(spool.Spool, "put"),
     "inserting": Step(spool.Spool, "_insert"),
     "inserted": Commit(spool.Spool, "_insert"),
     "committed": Step(spool.Spool, "_insert", is_after=True),
-    "answering": Step(publisher.SpoolingPublisher, "publish", is_after=True),
+    "answering": Step(intake.Intake, "take", is_after=True),
     "answered": Step(answers._Written, "prepare", is_after=True),
     "peeked": Step(spool.Spool, "peek", is_after=True),
     "drain_acknowledged": Step(spool.Spool, "remove"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
@@ -17,10 +17,10 @@ from structlog.testing import capture_logs
 
 from services.receiver.app import create_handler
 from services.receiver.body import MAX_BODY_BYTES, Bodies
-from services.receiver.normalise import Batch
+from services.receiver.intake import Intake
 from services.receiver.spool import SpoolError
 from shared.crypto import webhook_signature
-from shared.kafka import KafkaError
+from shared.kafka import KafkaError, Record, Topics
 from shared.metrics import ReceiverMetrics
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -38,15 +38,21 @@ Client = TestClient[BaseRequest, None]
 
 class FakePublisher:
     def __init__(self) -> None:
-        self.published: list[Batch] = []
-        self.traces: list[str] = []
+        self.published: list[Record] = []
         self.failure: Exception | None = None
 
-    async def publish(self, batch: Batch, trace: str) -> None:
+    async def make_safe(self, records: Sequence[Record]) -> None:
         if self.failure:
             raise self.failure
-        self.published.append(batch)
-        self.traces.append(trace)
+        self.published += records
+
+    @property
+    def ids(self) -> list[str]:
+        return [dict(record.headers)["ce_id"].decode() for record in self.published]
+
+    @property
+    def traces(self) -> list[str]:
+        return [dict(record.headers)["traceparent"].decode() for record in self.published]
 
     async def is_writable(self) -> bool:
         return self.failure is None
@@ -65,8 +71,10 @@ def allowed() -> set[str]:
 
 @pytest.fixture
 async def client(publisher: FakePublisher, allowed: set[str]) -> AsyncIterator[Client]:
+    metrics = ReceiverMetrics()
+    intake = Intake(publisher.make_safe, Topics(), metrics, lambda: NOW)
     handler = create_handler(
-        publisher, ["old", "new"], ["letmein", "letmein2"], ReceiverMetrics(), lambda: NOW, Bodies(60),
+        intake.take, publisher.is_writable, ["old", "new"], ["letmein", "letmein2"], metrics, Bodies(60),
         lambda request: request.path in allowed,
     )  # fmt: skip
     client: Client = TestClient(RawTestServer(handler))
@@ -116,7 +124,7 @@ async def test_a_body_signed_with_any_secret_is_published(
     client: Client, publisher: FakePublisher, secret: str
 ) -> None:
     assert await post(client, BODY, secret) == 200
-    assert [event.event_id for event in publisher.published[0].events] == ["message:messenger:1:1"]
+    assert publisher.ids == ["message:messenger:1:1"]
 
 
 async def test_a_body_signed_by_someone_else_is_forbidden_and_not_read(
@@ -174,7 +182,8 @@ async def test_what_nobody_expected_is_a_500_that_says_nothing_and_costs_the_nex
 
 async def test_signed_nonsense_is_answered_200_and_parked(client: Client, publisher: FakePublisher) -> None:
     assert await post(client, b"not json") == 200
-    assert [letter.reason for letter in publisher.published[0].letters] == ["not_json"]
+    (record,) = publisher.published
+    assert (record.topic, dict(record.headers)["reason"]) == (Topics().dead_letters, b"not_json")
 
 
 async def test_the_trace_of_a_request_goes_on_and_is_in_what_is_logged(

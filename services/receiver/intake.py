@@ -1,0 +1,112 @@
+"""From webhooks that were verified to events that are safe, many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from services.receiver.normalise import Batch, normalise
+from services.receiver.records import records_of, request_id
+from shared.clock import Clock
+from shared.kafka import Record, Topics
+from shared.metrics import ReceiverMetrics
+
+GROUP_BYTES = 1024 * 1024
+"""About how much is published at once; more could not be acknowledged within the publisher's timeout."""
+
+MakeSafe = Callable[[Sequence[Record]], Awaitable[None]]
+"""Returns when all of the records are safe. SpoolError when they may not be."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Webhook:
+    """One that waits for its answer until `safe` is done."""
+
+    body: bytes
+    trace: str
+    safe: asyncio.Future[None]
+    batch: Batch | None = None
+
+
+class Intake:
+    """Takes webhooks that arrive while others are being published together, as the next group: one at a time, in order.
+
+    One wait for the broker is shared by the group, and reading its bodies in one go takes a quarter less time than
+    reading each between two requests.
+    """
+
+    def __init__(self, make_safe: MakeSafe, topics: Topics, metrics: ReceiverMetrics, clock: Clock) -> None:
+        self._make_safe = make_safe
+        self._topics = topics
+        self._metrics = metrics
+        self._clock = clock
+        self._waiting: deque[Webhook] = deque()
+        self._working: asyncio.Task[None] | None = None
+
+    async def take(self, body: bytes, trace: str) -> None:
+        """Returns when every event in `body` is safe; their records carry `trace`. SpoolError when they may not be."""
+        webhook = Webhook(body, trace, asyncio.get_running_loop().create_future())
+        self._waiting.append(webhook)
+        if self._working is None:
+            self._working = asyncio.create_task(self._work())
+        await webhook.safe
+
+    async def _work(self) -> None:
+        while self._waiting:
+            group, records = self._read_group()
+            try:
+                if records:
+                    await self._make_safe(records)
+            except Exception as error:  # noqa: BLE001 - each of those who wait is told, and raises it
+                _tell(group, error)
+            else:
+                self._count(group)
+                _tell(group, None)
+        self._working = None
+
+    def _read_group(self) -> tuple[list[Webhook], list[Record]]:
+        """The oldest of those that wait: as many as can be published in time, but one in any case."""
+        group: list[Webhook] = []
+        records: list[Record] = []
+        size = 0
+        while self._waiting and size < GROUP_BYTES:
+            webhook = self._waiting.popleft()
+            try:
+                webhook.batch = normalise(webhook.body, self._clock())
+                records += records_of(webhook.batch, self._topics, webhook.trace)
+            except Exception as error:  # noqa: BLE001 - it must not cost the others
+                _tell([webhook], error)
+                continue
+            group.append(webhook)
+            size += len(webhook.body)
+        return group, records
+
+    def _count(self, group: Sequence[Webhook]) -> None:
+        metrics = self._metrics
+        for webhook in group:
+            batch = webhook.batch or Batch()
+            for draft in batch.events:
+                metrics.events[draft.kind].inc()
+            for kind, number in batch.dropped.items():
+                metrics.dropped[kind].inc(number)
+            for letter in batch.letters:
+                metrics.parked[letter.reason].inc()
+                told = {"reason": letter.reason, "detail": letter.detail, "letter_id": letter.letter_id}
+                log.warning("parked", request_id=request_id(webhook.trace), **told)
+
+
+def _tell(group: Sequence[Webhook], error: Exception | None) -> None:
+    """Whoever no longer waits is passed over."""
+    for webhook in group:
+        if webhook.safe.done():
+            continue
+        if error is None:
+            webhook.safe.set_result(None)
+        else:
+            webhook.safe.set_exception(error)

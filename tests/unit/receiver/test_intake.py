@@ -1,0 +1,131 @@
+"""Webhooks that arrive together: in their order, each with its own answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+
+from services.receiver.intake import GROUP_BYTES, Intake
+from services.receiver.normalise import normalise
+from services.receiver.records import TRACEPARENT, trace_of
+from services.receiver.spool import SpoolError
+from shared.events import load_event
+from shared.kafka import Record, Topics
+from shared.metrics import ReceiverMetrics
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+
+
+def body(number: int, text: str = "hi") -> bytes:
+    item = {"sender": {"id": "8"}, "recipient": {"id": "1"}, "message": {"mid": f"m_{number}", "text": text}}
+    return orjson.dumps({"object": "page", "entry": [{"id": "1", "messaging": [item]}]})
+
+
+class Broker:
+    """Takes groups of records, when it is open."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[str]] = []
+        self.failure: Exception | None = None
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def make_safe(self, records: Sequence[Record]) -> None:
+        await self.open.wait()
+        if self.failure:
+            raise self.failure
+        self.groups.append([load_event(record.value).event_id.rpartition(":")[2] for record in records])
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.broker = Broker()
+        self.metrics = ReceiverMetrics()
+        self.intake = Intake(self.broker.make_safe, Topics(), self.metrics, lambda: NOW)
+
+    def taking(self, *bodies: bytes) -> list[asyncio.Task[None]]:
+        return [asyncio.create_task(self.intake.take(each, TRACE)) for each in bodies]
+
+
+@pytest.fixture
+async def rig() -> Rig:
+    return Rig()
+
+
+async def test_what_arrives_while_others_are_published_goes_together_next_in_its_order(rig: Rig) -> None:
+    rig.broker.open.clear()
+    first = rig.taking(body(0))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    rest = rig.taking(*map(body, range(1, 5)))
+    await asyncio.sleep(0)
+    rig.broker.open.set()
+    await asyncio.gather(*first, *rest)
+    assert rig.broker.groups == [["0"], ["1", "2", "3", "4"]]
+
+
+async def test_no_more_is_published_at_once_than_can_be_acknowledged_in_time(rig: Rig) -> None:
+    large = [body(number, "x" * (GROUP_BYTES // 2)) for number in range(5)]
+    await asyncio.gather(*rig.taking(*large))
+    assert [len(group) for group in rig.broker.groups] == [2, 2, 1]
+
+
+async def test_one_who_no_longer_waits_costs_the_others_nothing(rig: Rig) -> None:
+    waiting = rig.taking(*map(body, range(3)))
+    await asyncio.sleep(0)
+    waiting[1].cancel()
+    await asyncio.gather(waiting[0], waiting[2])
+    assert rig.broker.groups == [["0", "1", "2"]]
+
+
+@pytest.mark.parametrize("failure", [SpoolError("full"), KeyError("nobody knows why")])
+async def test_what_is_not_safe_is_told_to_everyone_of_the_group_and_stops_nothing(
+    rig: Rig, failure: Exception
+) -> None:
+    rig.broker.failure = failure
+    told = await asyncio.gather(*rig.taking(*map(body, range(3))), return_exceptions=True)
+    assert told == [failure] * 3
+    rig.broker.failure = None
+    await rig.intake.take(body(3), TRACE)
+    assert rig.broker.groups == [["3"]]
+
+
+async def test_one_that_cannot_be_read_costs_only_itself(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`normalise` never raises; if a fault of ours made it, the others must not be sent again and again for it."""
+
+    def faulty(raw: bytes, at: datetime) -> Any:
+        return normalise(raw, at) if b"m_1" not in raw else 1 // 0
+
+    monkeypatch.setattr("services.receiver.intake.normalise", faulty)
+    told = await asyncio.gather(*rig.taking(*map(body, range(3))), return_exceptions=True)
+    assert [type(each) for each in told] == [type(None), ZeroDivisionError, type(None)]
+    assert rig.broker.groups == [["0", "2"]]
+
+
+async def test_what_is_safe_is_counted_and_what_is_not_is_not(rig: Rig) -> None:
+    await asyncio.gather(*rig.taking(body(1), body(2)))
+    rig.broker.failure = SpoolError("full")
+    await asyncio.gather(*rig.taking(body(3)), return_exceptions=True)
+    assert rig.metrics.events["message"]._value.get() == 2
+
+
+async def test_what_has_no_event_in_it_needs_no_broker(rig: Rig) -> None:
+    rig.broker.failure = SpoolError("full")
+    await rig.intake.take(b'{"object":"page","entry":[{"id":"1","messaging":[{"delivery":{}}]}]}', TRACE)
+    assert rig.metrics.dropped["delivery"]._value.get() == 1
+
+
+@pytest.mark.parametrize("header", [None, "\udcff", "", "00-xyz", "x" * 100_000])
+def test_a_trace_that_is_none_is_made_anew(header: str | None) -> None:
+    assert TRACEPARENT.fullmatch(trace_of(header))
+    assert trace_of(header) != trace_of(header)
+
+
+def test_a_trace_goes_on() -> None:
+    assert trace_of(TRACE) == TRACE
