@@ -6,12 +6,13 @@ import json
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Mapping
 
 from tests.bench.ground import Ground, handler, rate
 from tests.bench.wrk import CONNECTIONS, BenchError, load
 
-SECONDS, SHOWN = 10, 40
+SECONDS, SHOWN = 10, 30
 WRITE_SECONDS = 10
 
 
@@ -36,10 +37,15 @@ def profile(ground: Ground, what: str) -> str:
 
 
 def listing(samples: Mapping[str, int], microseconds: float) -> str:
-    """`microseconds` of one event shared out by samples, the dearest place first."""
+    """`microseconds` of one event shared out by samples: over packages, then over places, the dearest first."""
     total = sum(samples.values())
     if not total:
         raise BenchError("the profiler saw nothing")
-    ordered = sorted(samples.items(), key=lambda each: -each[1])
-    lines = [f"{microseconds * count / total:7.1f}  {count / total:5.1%}  {place}" for place, count in ordered[:SHOWN]]
+    packages: Counter[str] = Counter()
+    for place, count in samples.items():
+        packages[place.partition("/")[0]] += count
+    ordered = [*packages.most_common(), ("", 0), *Counter(samples).most_common(SHOWN)]
+    lines = [
+        f"{microseconds * count / total:7.1f}  {count / total:5.1%}  {name}" if name else "" for name, count in ordered
+    ]
     return "\n".join([f"{microseconds:7.1f}  µs of processor time an event, in {total} samples", *lines])

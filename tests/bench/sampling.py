@@ -50,16 +50,22 @@ class Sampler:
 
 
 def place_of(frame: FrameType | None) -> str:
-    """`file:function` whose time it is."""
+    """`package/file:function` whose time it is."""
     if frame is not None and _instruction(frame)[0] == _RESUME:
         _, after_await = _instruction(frame)
         frame = frame.f_back
         while after_await and frame is not None and _instruction(frame)[0] == _SEND:
             frame = frame.f_back
     if frame is None or frame.f_code is Runner.run.__code__:
-        return "event loop, sockets, HTTP parser (C)"
+        return "event loop/sockets, HTTP parser in C"
     code = frame.f_code
-    return f"{'/'.join(Path(code.co_filename).parts[-2:])}:{code.co_qualname}"
+    return f"{_short(code.co_filename)}:{code.co_qualname}"
+
+
+def _short(file: str) -> str:
+    """From the package on for a library; the folder and the file for all else."""
+    _, installed, inside = file.rpartition("site-packages/")
+    return inside if installed else "/".join(Path(file).parts[-2:])
 
 
 def _instruction(frame: FrameType) -> tuple[int, int]:

@@ -127,9 +127,15 @@ async def test_what_a_pause_of_the_server_holds_up_is_late_from_when_it_was_due(
     assert sum(each > 100 for each in seen.milliseconds) > 200
 
 
-def test_a_profile_shares_the_time_of_one_event_out_by_samples() -> None:
-    lines = listing({"a.py:rare": 1, "b.py:often": 3}, 80.0).splitlines()
-    assert [line.split() for line in lines[1:]] == [["60.0", "75.0%", "b.py:often"], ["20.0", "25.0%", "a.py:rare"]]
+def test_a_profile_shares_the_time_of_one_event_out_over_packages_and_places() -> None:
+    lines = listing({"a/x.py:rare": 1, "a/y.py:common": 2, "b/z.py:often": 5}, 80.0).splitlines()
+    assert [line.split() for line in lines[1:] if line] == [
+        ["50.0", "62.5%", "b"],
+        ["30.0", "37.5%", "a"],
+        ["50.0", "62.5%", "b/z.py:often"],
+        ["20.0", "25.0%", "a/y.py:common"],
+        ["10.0", "12.5%", "a/x.py:rare"],
+    ]
 
 
 @asynccontextmanager
