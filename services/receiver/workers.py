@@ -40,7 +40,8 @@ class Lifeline:
         asyncio.get_running_loop().add_reader(self._socket, self._parent_is_gone)
 
     def say_listening(self) -> None:
-        self._socket.send(b"1")
+        with contextlib.suppress(ConnectionError):  # it is gone: `watch` ends this process
+            self._socket.send(b"1")
 
     def _parent_is_gone(self) -> None:
         asyncio.get_running_loop().remove_reader(self._socket)
