@@ -73,6 +73,9 @@ class ReceiverMetrics(Metrics):
         self.events = counter("events", "Events that are safe, by kind.", "kind")
         self.dropped = counter("dropped", "Understood and not needed, by kind.", "kind")
         self.parked = counter("parked", "Put on the DLQ, by reason.", "reason")
+        self.refused_connections = Counter(
+            f"{name}_refused_connections", "Closed at once because there were too many.", registry=registry
+        )
         self.spooled = Counter(f"{name}_spooled", "Records that went to the spool.", registry=registry)
         self.spool_depth = spool_gauge("depth", "Records in the spool.")
         self.spool_bytes = spool_gauge("bytes", "Bytes in the spool.")

@@ -16,7 +16,6 @@ import structlog
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http import RawRequestMessage
-from prometheus_client import Counter
 
 from services.receiver.answers import Answers
 from services.receiver.app import TRACE, Handler
@@ -67,11 +66,7 @@ class Edge(web.Server):
         self.limits = limits
         answers = Answers(metrics.answers)
         self.invalid, self.failed = answers.constant(400, "this is not HTTP"), answers.constant(500, "it failed")
-        self._refused = Counter(
-            "leadstream_receiver_refused_connections",
-            "Connections closed at once because there were too many.",
-            registry=metrics.registry,
-        )
+        self._refused = metrics.refused_connections
 
     def takes_one_more(self) -> bool:
         """Whether there is room for a connection. One that is refused is counted."""

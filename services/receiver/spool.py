@@ -46,6 +46,10 @@ class SpoolError(Exception):
     """It cannot be held here: the spool is full, or its disk does not take it."""
 
 
+class HeldError(SpoolError):
+    """Another process has this spool."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spooled:
     position: int
@@ -170,7 +174,7 @@ class Spool:
 
 @asynccontextmanager
 async def open_spool(folder: Path, max_bytes: int) -> AsyncIterator[Spool]:
-    """What an earlier process left is in it. SpoolError when the folder cannot be written or another process has it."""
+    """What an earlier process left is in it. SpoolError when the folder cannot be written, HeldError for another's."""
     with contextlib.ExitStack() as stack:
         try:
             os.makedirs(folder, exist_ok=True)  # noqa: PTH103
@@ -180,7 +184,7 @@ async def open_spool(folder: Path, max_bytes: int) -> AsyncIterator[Spool]:
             connection = sqlite3.connect(folder / "spool.sqlite", check_same_thread=False, timeout=1)
             connection.executescript(SCHEMA)
         except BlockingIOError:
-            raise SpoolError(f"another process uses the spool {folder}") from None
+            raise HeldError(f"another process uses the spool {folder}") from None
         except (OSError, sqlite3.Error) as error:
             raise SpoolError(f"the spool {folder} cannot be written: {error}") from error
         spool = Spool(folder.name, connection, max_bytes)

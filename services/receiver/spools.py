@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from services.receiver.spool import Spool, SpoolError, open_spool
+from services.receiver.spool import HeldError, Spool, SpoolError, open_spool
 from shared.failures import UnreachableError
 
 FILE, EARLIER = "spool.sqlite", "earlier"
@@ -68,9 +68,10 @@ async def _first_free(root: Path, max_bytes: int, stack: AsyncExitStack) -> tupl
         folder = root / str(number)
         try:
             return folder, await stack.enter_async_context(open_spool(folder, max_bytes))
+        except HeldError:
+            continue
         except SpoolError as error:
-            if not _is_held(error):
-                raise UnreachableError(str(error)) from error
+            raise UnreachableError(str(error)) from error
     raise AssertionError("there is always a next number")
 
 
@@ -91,16 +92,12 @@ async def _adopt_one(folder: Path, max_bytes: int, drain: Drain) -> bool:
             if not spool.is_empty:
                 log.info("spool_adopted", folder=folder.name, depth=spool.depth)
                 await drain(spool)
+    except HeldError:
+        return False
     except SpoolError as error:
-        if not _is_held(error):
-            log.warning("spool_not_adopted", folder=folder.name, error=str(error))
+        log.warning("spool_not_adopted", folder=folder.name, error=str(error))
         return False
     return True
-
-
-def _is_held(error: SpoolError) -> bool:
-    """`open_spool` raises the same error for a folder that another process has and for one that is broken."""
-    return isinstance(error.__context__, BlockingIOError)
 
 
 def _others(root: Path, own: Path) -> list[Path]:
