@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import ssl
 from pathlib import Path
 from typing import Annotated
@@ -50,11 +51,15 @@ def _run(settings: ReceiverSettings, workers: int, lifeline: int | None, tls: ss
     if lifeline is not None:
         tie = Lifeline(lifeline)
         return run_service(settings, lambda stop: run(settings, tls, tie, stop))
-    with hold_root(_spool_root(settings)):
+    root = _spool_root(settings)
+    metrics_folder = root.absolute() / "metrics"
+    with hold_root(root):
         if workers == 1:
             return run_service(settings, lambda stop: run(settings, tls, None, stop))
         with bind(settings.receiver_host, settings.receiver_port, shared=True) as held:
-            return run_service(settings, lambda stop: supervise(workers, held.getsockname()[1], stop))
+            shutil.rmtree(metrics_folder, ignore_errors=True)  # those of a parent that was killed
+            metrics_folder.mkdir(parents=True)
+            return run_service(settings, lambda stop: supervise(workers, held.getsockname()[1], metrics_folder, stop))
 
 
 async def run(

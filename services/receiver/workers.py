@@ -12,7 +12,6 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -48,14 +47,14 @@ class Lifeline:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-async def supervise(number: int, port: int, stop: asyncio.Event) -> int:
+async def supervise(number: int, port: int, metrics_folder: Path, stop: asyncio.Event) -> int:
     """Keeps `number` workers at `port` until `stop`, and returns the exit status.
 
     While none has ever listened, the end of one is the end of all, with its status: what it lacks the next would lack.
+    Their counts are in `metrics_folder`.
     """
-    with tempfile.TemporaryDirectory(prefix="leadstream-") as folder:
-        env = {**os.environ, "LEADSTREAM_RECEIVER_PORT": str(port), "PROMETHEUS_MULTIPROC_DIR": folder}
-        return await Supervisor(env, Path(folder), stop).run(number)
+    env = {**os.environ, "LEADSTREAM_RECEIVER_PORT": str(port), "PROMETHEUS_MULTIPROC_DIR": str(metrics_folder)}
+    return await Supervisor(env, metrics_folder, stop).run(number)
 
 
 class Supervisor:
