@@ -139,7 +139,7 @@ def _items(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
     entry = body["entry"][0]
     if not isinstance(entry, dict) or not _is_id(entry.get("id")):
         return
-    groups = {name: entry[name] or [] for name in GROUPS if entry.get(name) is not None}
+    groups = {name: entry[name] for name in GROUPS if entry.get(name) is not None}
     if not all(isinstance(items, list) for items in groups.values()):
         return
     rest = {key: value for key, value in entry.items() if key not in GROUPS}

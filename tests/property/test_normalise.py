@@ -1,25 +1,65 @@
-"""Whatever a sender writes, nothing is lost and nothing is raised."""
+"""Whatever a sender writes, nothing is raised, nothing is lost, and nothing costs its neighbours."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import json
+from collections import Counter
+from random import Random
 from typing import Any
 
-import orjson
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.receiver.normalise import normalise
-from shared.events import dump_event, load_event
+from services.receiver.normalise import Batch, normalise
+from services.receiver.parse import parse_body
+from shared.crypto import webhook_signature
+from shared.failures import Reason, RejectedError
+from tests.fuzz.json_oracle import depth_of
+from tests.fuzz.mutations import VALUES, Mutator, write
+from tests.fuzz.oracles import LATER, LEVELS, NOW, check_normalise, check_parse, check_signature, facts
+from tests.fuzz.seeds import keys_of, seed_values
 
-NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+SEEDS = seed_values()
+MUTATOR = Mutator(SEEDS)
+KEYS = keys_of(SEEDS)
+ITEMS = [
+    item
+    for seed in SEEDS
+    for entry in seed.get("entry") or []
+    for item in (*(entry.get("messaging") or []), *(entry.get("standby") or []))
+    if isinstance(item, dict)
+]
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A machine that is busy is no failure."""
+often = settings(patient, max_examples=300)
+
+secrets_ = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
+numbers = st.integers(0, 2**32)
+odd_values: st.SearchStrategy[Any] = st.sampled_from(VALUES)
 scalars: st.SearchStrategy[Any] = st.one_of(
-    st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False),
-    st.text(max_size=8), st.sampled_from(["1527459824", "2021-09-08T06:34:04+0000", "m_1", "react"]),
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=8),
+    odd_values,
 )  # fmt: skip
-KEYS = ["id", "sender", "recipient", "timestamp", "message", "message_edit", "reaction", "postback", "referral"]
-KEYS += ["read", "mid", "text", "attachments", "type", "payload", "url", "title", "is_echo", "is_deleted", "reply_to"]
-KEYS += ["story", "num_edit", "action", "emoji", "ref", "field", "value", "messaging", "standby", "changes", "time"]
+
+
+def changed_item(number: int) -> Any:
+    """A real item with some changes; a number that is printed gives the same again."""
+    random = Random(number)
+    return MUTATOR.change(random.choice(ITEMS), random)
+
+
+def is_readable(item: Any) -> bool:
+    """Has no number beyond a double, and leaves room for the envelope's levels."""
+    try:
+        return depth_of(parse_body(written(item))) < LEVELS - 10
+    except RejectedError:
+        return False
+
+
+def written(body: Any) -> bytes:
+    """As Facebook writes it, with escapes."""
+    return json.dumps(body).encode()
 
 
 def objects(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -29,44 +69,154 @@ def objects(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | objects(inner), max_leaves=12)
 sides = st.fixed_dictionaries({"id": st.sampled_from(["PAGE", "PSID", 7, None])})
 kinds = dict.fromkeys(("message", "postback", "reaction", "message_edit", "referral", "read"), values)
-items = values | st.fixed_dictionaries(
-    {}, optional={"sender": sides, "recipient": sides, "timestamp": scalars, **kinds}
-)
-entries = st.fixed_dictionaries(
-    {"id": st.sampled_from(["PAGE", 7])}, optional={"messaging": st.lists(items, max_size=4), "changes": values}
-)
+made_items = st.fixed_dictionaries({}, optional={"sender": sides, "recipient": sides, "timestamp": scalars, **kinds})
+real_items = numbers.map(changed_item)
+any_items = values | made_items | real_items
+items = any_items.filter(is_readable)
+"""What can be read at all, else the body is parked whole, and there are no neighbours."""
+groups = {"messaging": st.lists(any_items, max_size=4), "standby": st.lists(any_items, max_size=2), "changes": values}
+entries = st.fixed_dictionaries({"id": st.sampled_from(["PAGE", "371", 7, "0", "a:b"])}, optional=groups)
 bodies = st.fixed_dictionaries(
-    {"object": st.sampled_from(["page", "instagram"]), "entry": st.lists(entries, max_size=3)}
+    {"object": st.sampled_from(["page", "instagram"]), "entry": st.lists(entries | values, max_size=3)}
 )
+made_bodies = st.tuples(bodies | values, numbers).map(lambda made: write(made[0], Random(made[1])))
+real_bodies = numbers.map(lambda number: MUTATOR.body(Random(number)))
 
 
-@given(st.one_of(bodies, values))
-def test_no_json_is_an_error_and_every_event_can_be_published(body: Any) -> None:
-    batch = normalise(orjson.dumps(body), NOW)
-    for event in batch.events:
-        assert load_event(dump_event(event)) == event
+@often
+@given(made_bodies | real_bodies)
+def test_all_promises_hold_of_any_body(body: bytes) -> None:
+    check_normalise(body)
 
 
+@often
+@given(st.binary(max_size=200) | made_bodies | real_bodies)
+def test_a_body_is_read_as_the_standard_library_reads_it_or_rejected(body: bytes) -> None:
+    check_parse(body)
+
+
+@patient
 @given(st.binary(max_size=200))
 def test_no_bytes_are_an_error(body: bytes) -> None:
-    assert not normalise(body, NOW).events
+    batch = normalise(body, NOW)
+    assert not batch.events
+    assert [letter.raw for letter in batch.letters] == [body]
 
 
+@patient
+@given(st.binary(max_size=64), st.lists(secrets_, min_size=1, max_size=3), st.data())
+def test_no_header_but_the_signature_is_the_signature(body: bytes, secrets: list[str], data: st.DataObject) -> None:
+    right = webhook_signature(data.draw(st.sampled_from([*secrets, "another"])), body)
+    place = data.draw(st.integers(0, len(right)))
+    changed = right[:place] + data.draw(st.text(max_size=2)) + right[place + data.draw(st.integers(0, 2)) :]
+    for header in (right, changed, right.upper(), data.draw(st.text(max_size=80))):
+        check_signature(body, header, secrets)
+
+
+@patient
 @given(st.lists(items, min_size=1, max_size=5))
 def test_every_item_is_an_event_or_a_letter_or_counted(messaging: list[Any]) -> None:
-    body = {"object": "page", "entry": [{"id": "PAGE", "messaging": messaging}]}
-    batch = normalise(orjson.dumps(body), NOW)
-    assert len(batch.events) + len(batch.letters) + batch.dropped.total() >= len(messaging)
+    for item in messaging:
+        alone = of_items([item])
+        assert alone.events or alone.letters or alone.dropped
+        assert len(alone.letters) <= 1
 
 
-@given(st.lists(items, max_size=4), st.integers(0, 4))
-def test_a_good_item_is_read_whatever_stands_beside_it(messaging: list[Any], place: int) -> None:
-    good = {
-        "sender": {"id": "9"},
-        "recipient": {"id": "PAGE"},
-        "timestamp": 1723486609684,
-        "message": {"mid": "m_good"},
-    }
-    body = {"object": "page", "entry": [{"id": "PAGE", "messaging": [*messaging[:place], good, *messaging[place:]]}]}
-    ids = [event.event_id for event in normalise(orjson.dumps(body), NOW).events]
-    assert "message:messenger:PAGE:good" in ids
+@patient
+@given(st.lists(items, max_size=6), st.randoms(use_true_random=False))
+def test_a_bad_item_never_costs_its_neighbours(bad: list[Any], random: Random) -> None:
+    good = [good_item(number) for number in range(4)]
+    mixed = [*good, *bad]
+    random.shuffle(mixed)
+    batch = of_items(mixed)
+    alone = of_items(good)
+    assert len(alone.events) == len(good)
+    assert facts(alone)[0] <= facts(batch)[0]
+    assert facts(batch) == facts(*(of_items([item]) for item in mixed))
+
+
+@patient
+@given(st.lists(items, max_size=4))
+def test_good_items_stay_in_their_order(bad: list[Any]) -> None:
+    good = [good_item(number) for number in range(len(bad) + 1)]
+    mixed = [good[0], *(item for pair in zip(bad, good[1:], strict=True) for item in pair)]
+    wanted = [draft.event_id for draft in of_items(good).events]
+    assert [draft.event_id for draft in of_items(mixed).events if draft.event_id in wanted] == wanted
+
+
+@patient
+@given(st.lists(items, max_size=3), st.lists(items, max_size=3))
+def test_accounts_of_one_body_do_not_meet(first: list[Any], second: list[Any]) -> None:
+    halves = [{"id": "371", "messaging": first}, {"id": "372", "messaging": second}]
+    both, one, other = ({"object": "page", "entry": entries} for entries in (halves, halves[:1], halves[1:]))
+    batches = [normalise(written(body), NOW) for body in (both, one, other)]
+    assert facts(batches[0]) == facts(*batches[1:])
+    assert {draft.value["account_id"] for draft in batches[0].events} <= {"371", "372"}
+
+
+@patient
+@given(st.lists(real_items.filter(is_readable), min_size=1, max_size=4), st.integers(1, 2**41))
+def test_when_and_in_which_envelope_it_came_changes_no_id(messaging: list[Any], time: int) -> None:
+    """A fact that is reported again comes in another body, with another time of the entry (FACEBOOK.md §1.5)."""
+    body = {"object": "page", "entry": [{"id": "371", "time": 1, "messaging": messaging}]}
+    again = {"object": "page", "entry": [{"id": "371", "time": time, "messaging": messaging[:1]}]}
+    first, second = normalise(written(body), NOW), normalise(written(again), LATER)
+    found = [draft.event_id for draft in first.events]
+    assert [draft.event_id for draft in second.events] == found[: len(second.events)]
+
+
+@patient
+@given(st.integers(1, 400), st.sampled_from([list, dict]))
+def test_depth_is_read_as_far_as_it_can_be_written_and_no_further(levels: int, kind: type) -> None:
+    opening, closing = (b"[", b"]") if kind is list else (b'{"a":', b"}")
+    body = opening * levels + b"1" + closing * levels
+    check_parse(body)
+    batch = normalise(body, NOW)
+    too_deep = [letter.reason for letter in batch.letters] == [Reason.TOO_DEEP]
+    assert too_deep is (levels > LEVELS)
+
+
+@patient
+@given(st.text(st.characters(categories=["Cs", "Ll"]), min_size=1, max_size=6), st.booleans())
+def test_half_a_surrogate_pair_costs_no_more_than_itself(text: str, escaped: bool) -> None:
+    item = {**good_item(1), "message": {"mid": "m_1", "text": text}}
+    body = {"object": "page", "entry": [{"id": "PAGE", "messaging": [item, good_item(2)]}]}
+    raw = json.dumps(body, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
+    check_parse(raw)
+    said, other = normalise(raw, NOW).events
+    assert other.event_id == "message:messenger:PAGE:good2"
+    assert [each for each in said.value["text"] if "a" <= each <= "z"] == [each for each in text if "a" <= each <= "z"]
+
+
+@patient
+@given(st.sampled_from([("id", "371"), ("id", 371)]), st.sampled_from(["ms", "s", "text", "iso"]))
+def test_ids_and_times_mean_the_same_in_every_type(account: tuple[str, Any], unit: str) -> None:
+    times = {"ms": 1723486609000, "s": 1723486609, "text": "1723486609000", "iso": "2024-08-12T18:16:49+0000"}
+    item = {"sender": {"id": 9}, "recipient": {"id": account[1]}, "timestamp": times[unit], "message": {"mid": "m_1"}}
+    (draft,) = normalise(written({"object": "page", "entry": [{"id": "371", "messaging": [item]}]}), NOW).events
+    assert (draft.conversation, draft.occurred_at) == ("messenger:371:9", "2024-08-12T18:16:49.000Z")
+
+
+def test_the_strategies_come_to_all_that_can_become_of_a_body() -> None:
+    """What is proven above is proven of all kinds of outcome, not of letters alone."""
+    seen: Counter[str] = Counter()
+
+    @settings(patient, max_examples=600, database=None, derandomize=True)
+    @given(real_bodies | made_bodies)
+    def look(body: bytes) -> None:
+        batch = normalise(body, NOW)
+        seen.update({draft.kind for draft in batch.events} | {letter.reason.value for letter in batch.letters})
+        seen.update(["mixed"] if batch.events and batch.letters else [])
+
+    look()
+    kinds = {"message", "edit", "deletion", "reaction", "postback", "referral"}
+    assert {*kinds, "mixed", "malformed", "bad_id", "bad_time"} <= set(seen), seen
+
+
+def good_item(number: int) -> dict[str, Any]:
+    message = {"mid": f"m_good{number}", "text": "hi"}
+    return {"sender": {"id": "9"}, "recipient": {"id": "PAGE"}, "timestamp": 1723486609684, "message": message}
+
+
+def of_items(messaging: list[Any]) -> Batch:
+    return normalise(written({"object": "page", "entry": [{"id": "PAGE", "messaging": messaging}]}), NOW)
