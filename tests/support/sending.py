@@ -33,11 +33,15 @@ class Sender:
 
     def __init__(self, session: ClientSession, port: int, text: str | None = None) -> None:
         self._session = session
-        self._base = f"http://127.0.0.1:{port}"
         self._text = text
+        self.turn_to(port)
         self.began: set[str] = set()
         self.answered: set[str] = set()
         self.statuses: list[int | None] = []
+
+    def turn_to(self, port: int) -> None:
+        """From now on sends there."""
+        self._base = f"http://127.0.0.1:{port}"
 
     async def send(self, number: int) -> int | None:
         body = self._body(number)
