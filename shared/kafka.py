@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +22,7 @@ from aiokafka.errors import (
     for_code,
 )
 from aiokafka.partitioner import murmur2
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from shared.failures import UnreachableError
 from shared.settings import KafkaSettings
@@ -126,19 +127,22 @@ async def publish(producer: AIOKafkaProducer, records: Iterable[Record]) -> None
         if topic not in counts:
             counts[topic] = len(await producer.partitions_for(topic))
         by_partition.setdefault((topic, partition_of(record.key, counts[topic])), []).append(record)
-    await asyncio.gather(*(_send(producer, *place, of_place) for place, of_place in by_partition.items()))
+    acknowledged = [
+        await producer.send_batch(batch, topic, partition=partition)
+        for (topic, partition), of_partition in by_partition.items()
+        for batch in _batches(producer, of_partition)
+    ]
+    await asyncio.gather(*acknowledged)
 
 
-async def _send(producer: AIOKafkaProducer, topic: str, partition: int, records: list[Record]) -> None:
-    acknowledged = []
+def _batches(producer: AIOKafkaProducer, records: list[Record]) -> Iterator[BatchBuilder]:
     batch = producer.create_batch()
     for record in records:
         while batch.append(timestamp=None, key=record.key, value=record.value, headers=record.headers) is None:
-            acknowledged.append(await producer.send_batch(batch, topic, partition=partition))
+            yield batch
             batch = producer.create_batch()
     batch.close()
-    acknowledged.append(await producer.send_batch(batch, topic, partition=partition))
-    await asyncio.gather(*acknowledged)
+    yield batch
 
 
 @lru_cache(65_536)

@@ -9,6 +9,9 @@ import orjson
 
 from shared.failures import Reason, RejectedError
 
+DEEPEST = 254
+"""Levels that orjson can write; what has fewer brackets than that is no deeper."""
+
 
 def parse_body(body: bytes) -> Any:
     """RejectedError with `not_json`, or `too_deep` for more levels than can be written again (254).
@@ -20,11 +23,16 @@ def parse_body(body: bytes) -> Any:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
         parsed = _parse_leniently(body)
+    if body.count(b"[") + body.count(b"{") > DEEPEST:
+        _require_writable(parsed)
+    return parsed
+
+
+def _require_writable(parsed: Any) -> None:
     try:
         orjson.dumps(parsed)
     except TypeError:
         raise RejectedError(Reason.TOO_DEEP) from None
-    return parsed
 
 
 def _parse_leniently(body: bytes) -> Any:

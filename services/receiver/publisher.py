@@ -11,7 +11,7 @@ from services.receiver.spool import Spool, Spooled, SpoolError
 from shared.kafka import AIOKafkaProducer, KafkaError, MessageSizeTooLargeError, Record, Topics, publish
 from shared.metrics import ReceiverMetrics
 
-DRAIN_RECORDS, DRAIN_SECONDS = 500, 30.0
+DRAIN_RECORDS, DRAIN_SECONDS = 2000, 30.0
 """How many spooled records are published at once, and how long that may take."""
 
 log = structlog.get_logger()
