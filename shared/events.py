@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -26,6 +27,7 @@ def _to_utc_ms(value: datetime) -> datetime:
     return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
 
 
+@lru_cache(64)
 def format_instant(value: datetime) -> str:
     """RFC 3339 in UTC with milliseconds: `2024-08-12T18:16:49.684Z`."""
     return value.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -74,11 +74,11 @@ class Intake:
         """The oldest of those that wait: as many as can be published in time, but one in any case."""
         group: list[Webhook] = []
         records: list[Record] = []
-        size = 0
+        size, now = 0, self._clock()
         while self._waiting and size < GROUP_BYTES:
             webhook = self._waiting.popleft()
             try:
-                webhook.batch = normalise(webhook.body, self._clock())
+                webhook.batch = normalise(webhook.body, now)
                 records += records_of(webhook.batch, self._topics, webhook.trace)
             except Exception as error:  # noqa: BLE001 - it must not cost the others
                 _tell([webhook], error)

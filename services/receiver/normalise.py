@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from services.receiver.fields import read_id, read_instant, read_list, read_object, read_text
+from services.receiver.fields import read_id, read_list, read_object, read_text
 from services.receiver.items import BESIDE, MAKERS, NOTICES, Envelope, drafts_of, is_self_message
 from services.receiver.parse import parse_body
 from shared.deadletters import DeadLetter, encode_payload
@@ -93,7 +93,7 @@ def _read_entry(batch: Batch, platform: Platform, name: str, entry: Any, receive
         return
     if not any(items for _, items in groups):
         batch.drop("empty_entry")
-    envelope = Envelope(platform, account_id, _entry_time(entry), format_instant(received_at), standby=False)
+    envelope = Envelope(platform, account_id, entry.get("time"), format_instant(received_at), standby=False)
     for group, items in groups:
         envelope.standby = group == "standby"
         for item in items:
@@ -106,14 +106,6 @@ def _body_of(name: str, entry: dict[str, Any], group: str, item: Any) -> bytes:
     """A body of its own for one item, with all that stood around it."""
     rest = {key: value for key, value in entry.items() if key not in GROUPS}
     return orjson.dumps({"object": name, "entry": [{**rest, group: [item]}]})
-
-
-def _entry_time(entry: dict[str, Any]) -> str | None:
-    """Only stands in for an item that has no time, so a senseless one (old test bodies have them) does no harm."""
-    try:
-        return read_instant(entry.get("time"))
-    except RejectedError:
-        return None
 
 
 def _read_item(batch: Batch, envelope: Envelope, group: str, item: Any) -> RejectedError | None:

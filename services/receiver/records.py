@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 
 from services.receiver.normalise import Batch
 from shared.deadletters import dead_letter_headers, dump_dead_letter
@@ -30,7 +30,7 @@ def trace_of(traceparent: str | None) -> str:
     """`traceparent` where it is one of W3C trace context's version 00, else a new one, sampled."""
     if traceparent and TRACEPARENT.fullmatch(traceparent):
         return traceparent
-    digits = secrets.token_hex(24)
+    digits = os.urandom(24).hex()
     return f"00-{digits[:32]}-{digits[32:]}-01"
 
 
