@@ -1,7 +1,8 @@
 """`python -m tests.support.dying_receiver STEP N GATE`: `leadstream receiver` that kills itself at a step.
 
 It dies by SIGKILL at its N-th passing of STEP, and says so as its last words. It moves nothing from its spool to the
-topic before the file GATE is there, as if that had been late. Nothing else is different from the real one.
+topic before the file GATE is there, as if that had been late, and then `DRAIN_RECORDS` at once, so that a kill can fall
+between two drains of a small spool. Nothing else is different from the real one.
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ STEPS: dict[str, Step | Commit] = {
     "deleted": Commit(spool.Spool, "_delete"),
     "removed": Step(spool.Spool, "remove", is_after=True),
 }
+
+DRAIN_RECORDS = 40
 
 draining = contextvars.ContextVar("draining", default=False)
 
@@ -133,6 +136,8 @@ def arm_commit(step: Commit, die: Act) -> None:
 
 
 def gate_drain(gate: Path) -> None:
+    assert publisher.DRAIN_RECORDS > DRAIN_RECORDS
+    publisher.DRAIN_RECORDS = DRAIN_RECORDS
     original = publisher.SpoolingPublisher._drain_once
 
     async def gated(self: publisher.SpoolingPublisher) -> None:
