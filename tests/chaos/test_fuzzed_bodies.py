@@ -40,8 +40,8 @@ GARBLED, AT_ONCE, PATIENCE_SECONDS = 750, 250, 1.0
 GROWTH = 1.10
 """The most that the memory after the second half may be of that after the first.
 
-Not 1: what is kept on purpose, and bounded, still fills (the partitions of the latest 65,536 keys take some 6 % here), and
-an allocator has its own unrest. 10 % are some 200 bytes a request.
+Not 1: what is kept on purpose, and bounded, still fills (the partitions of the latest 65,536 keys take some 6 % here),
+and an allocator has its own unrest. 10 % are some 200 bytes a request.
 """
 STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})")
 MID = re.compile(rb'"mid": ?"')
