@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +16,7 @@ from aiokafka.errors import (
     IllegalStateError,
     KafkaConnectionError,
     KafkaError,
+    KafkaTimeoutError,
     MessageSizeTooLargeError,
     NoError,
     TopicAlreadyExistsError,
@@ -52,6 +53,8 @@ MAX_LETTER_BYTES = 6 * MAX_RECORD_BYTES + 64 * 1024
 """A dead letter holds any record whole: JSON has six bytes for a control character."""
 BATCH_BYTES = 256 * 1024
 """Records of one partition go out in batches of at most this size; a larger record goes alone."""
+RETRY_SECONDS = 0.5
+"""After a send that aiokafka itself has given up, which it does after 40 s."""
 STOP_SECONDS = 1.0
 """What a client gets to flush and to leave its group; one that waits for a broker that is away would never end."""
 
@@ -84,10 +87,9 @@ class Record(NamedTuple):
 
 @asynccontextmanager
 async def open_producer(bootstrap_servers: str) -> AsyncIterator[AIOKafkaProducer]:
-    """Idempotent, all acks. UnreachableError when no broker answers."""
+    """All acks. UnreachableError when no broker answers. Not idempotent: ADR 9."""
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap_servers,
-        enable_idempotence=True,
         acks="all",
         max_request_size=MAX_LETTER_BYTES,
         max_batch_size=BATCH_BYTES,
@@ -114,12 +116,23 @@ async def _bounded(stop: Coroutine[Any, Any, None]) -> None:
         stopping.result()
 
 
-async def publish(producer: AIOKafkaProducer, records: Iterable[Record]) -> None:
+async def publish(producer: AIOKafkaProducer, records: Sequence[Record]) -> None:
     """Returns when every record is acknowledged by all in-sync replicas; KafkaError when one can never be.
 
-    One batch a partition, in the order of `records`: a future for each record would cost more than the record.
-    Has no time limit of its own: an idempotent send is tried until the broker is back. Callers bound it.
+    Has no time limit of its own: what can be tried again is, until the broker is back. Callers bound it. A record may
+    be on its topic twice then: readers know an event by its id, and a contact by its version.
     """
+    while True:
+        try:
+            return await _publish_once(producer, records)
+        except KafkaError as error:
+            if not (error.retriable or isinstance(error, KafkaTimeoutError)):
+                raise
+        await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _publish_once(producer: AIOKafkaProducer, records: Sequence[Record]) -> None:
+    """One batch a partition, in the order of `records`: a future for each record would cost more than the record."""
     by_partition: dict[tuple[str, int], list[Record]] = {}
     counts: dict[str, int] = {}
     for record in records:

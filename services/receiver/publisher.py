@@ -77,10 +77,7 @@ class SpoolingPublisher:
         return True
 
     async def drain(self) -> None:
-        """Moves the spool to the topic whenever there is something in it; runs until it is cancelled.
-
-        A producer that is broken for good (its sequence is out of order, say) ends the process, for a new one to begin.
-        """
+        """Moves the spool to the topic whenever there is something in it; runs until it is cancelled."""
         failures = 0
         while True:
             await self._filled.wait()
@@ -88,10 +85,8 @@ class SpoolingPublisher:
                 await self._drain_once()
                 failures = 0
             except (TimeoutError, KafkaError, SpoolError) as error:
-                if isinstance(error, KafkaError) and not error.retriable:
-                    raise
                 failures += 1
-                log.info("spool_waits", error=type(error).__name__, depth=self._spool.depth)
+                log.warning("spool_waits", error=type(error).__name__, depth=self._spool.depth)
                 await asyncio.sleep(min(2.0, 0.1 * 2 ** min(failures, 5)))
 
     async def _drain_once(self) -> None:
