@@ -7,7 +7,6 @@ import itertools
 import os
 from pathlib import Path
 
-import pytest
 from aiohttp import ClientSession, ClientTimeout
 
 from tests.conftest import Stack, Start
@@ -31,10 +30,6 @@ async def load(sender: Sender, over: asyncio.Event) -> None:
             await asyncio.sleep(1 / A_SECOND)
 
 
-@pytest.mark.xfail(
-    reason="after 40 s aiokafka gives a batch up whose partition has no leader yet, and its sequence number with it",
-    strict=False,
-)
 async def test_a_long_outage_under_load_has_no_answer_but_200_and_loses_nothing(
     stack: Stack, leadstream: Start, tmp_path: Path
 ) -> None:
