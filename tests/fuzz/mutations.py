@@ -11,25 +11,12 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
+from tests.fuzz.odd_values import VALUES
 from tests.fuzz.seeds import keys_of
 
 Slot = tuple[Any, Any]
 """A dict or a list, and a key or an index in it."""
 
-TEXTS = [
-    "", "\x00", "\ud83d", "cut \ud83d", "\ude00\ud83d", "\u202eright to left", "\N{FAMILY}\u200d\ufe0f", "שלום", "0",
-    ":", "a:b", "a\nb", "x" * 129, "m" * 1025, "m_", "m_m_1", "page", "instagram", "react", "unreact", "true", "٣٤٥",
-    "²", "nan", "1e999",
-]  # fmt: skip
-TIMES = [
-    1723486609, 1723486609684, 1723486609.684, "1723486609", "1723486609684", "1527459824", "2021-09-08T06:34:04+0000",
-    "2021-09-08", "20210908", "2021-13-40T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00",
-    99_999_999_999, 100_000_000_000, 4_102_444_800, 4_102_444_799_999, 1_072_915_200, -62_135_596_801, 10**18, "9" * 30,
-    "-1723486609", "+1723486609", "1723486609.5", " 1723486609 ", "1_723_486_609",
-]  # fmt: skip
-NUMBERS = [0, -1, -0.0, 0.1, 1e300, 5e-324, 2**53 + 1, 2**63, 2**64 - 1, 2**64, -(2**63) - 1, 10**30, 10**400]
-SMALL: list[Any] = [None, True, False, [], {}, [[]], [None], {"": None}, {"id": None}, {"id": []}, {"id": 7}]
-VALUES: list[Any] = [*TEXTS, *TIMES, *NUMBERS, *SMALL]
 INWARD = ("entry", "messaging", "standby", "changes", "value")
 """The way from a body to an item."""
 DEPTHS = (1, 2, 8, 120, 240, 254, 300)
@@ -40,6 +27,7 @@ class Mutator:
     def __init__(self, seeds: Sequence[Any]) -> None:
         self._seeds = seeds
         self._keys = keys_of(list(seeds))
+        self._usual = Usual(seeds)
         often, seldom = [_drop, self._replace, self._graft, _repeat, self._add], [self._rename, _retype, _shuffle]
         self._changes: list[Callable[[Slot, Random], None]] = [*often, *often, *seldom]
 
@@ -74,7 +62,10 @@ class Mutator:
     def _add(self, slot: Slot, random: Random) -> None:
         holder, key = slot
         if isinstance(holder, dict):
-            self._graft((holder, random.choice(self._keys)), random)
+            if random.random() < 0.7:
+                self._usual.add(holder, random)
+            else:
+                self._graft((holder, random.choice(self._keys)), random)
         else:
             holder.insert(key, copied(random.choice(VALUES)))
 
@@ -82,6 +73,34 @@ class Mutator:
         holder, key = slot
         if isinstance(holder, dict):
             holder[random.choice(self._keys)] = holder.pop(key)
+
+
+class Usual:
+    """Which keys stand beside one another in the seeds, and with which values.
+
+    So that what is added is understood as well, and what real bodies have only apart meets in one.
+    """
+
+    def __init__(self, seeds: Sequence[Any]) -> None:
+        self._values: dict[str, list[Any]] = {}
+        self._beside: dict[str, list[str]] = {}
+        for seed in seeds:
+            self._learn(seed)
+
+    def add(self, holder: dict[str, Any], random: Random) -> None:
+        known = [key for key in holder if key in self._beside]
+        if known:
+            key = random.choice(self._beside[random.choice(known)])
+            holder[key] = copied(random.choice(self._values[key]))
+
+    def _learn(self, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                self._values.setdefault(key, []).append(inner)
+                beside = self._beside.setdefault(key, [])
+                beside += [other for other in value if other not in beside]
+        for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            self._learn(inner)
 
 
 def copied(value: Any) -> Any:

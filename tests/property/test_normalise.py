@@ -15,7 +15,8 @@ from services.receiver.parse import parse_body
 from shared.crypto import webhook_signature
 from shared.failures import Reason, RejectedError
 from tests.fuzz.json_oracle import depth_of
-from tests.fuzz.mutations import VALUES, Mutator, write
+from tests.fuzz.mutations import Mutator, write
+from tests.fuzz.odd_values import VALUES
 from tests.fuzz.oracles import LATER, LEVELS, NOW, check_normalise, check_parse, check_signature, facts
 from tests.fuzz.seeds import keys_of, seed_values
 
