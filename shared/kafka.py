@@ -139,7 +139,8 @@ async def _publish_once(producer: AIOKafkaProducer, records: Sequence[Record]) -
         topic = record.topic
         if topic not in counts:
             counts[topic] = len(await producer.partitions_for(topic))
-        by_partition.setdefault((topic, partition_of(record.key, counts[topic])), []).append(record)
+        number = partition_of(record.key, counts[topic]) if counts[topic] > 1 else 0
+        by_partition.setdefault((topic, number), []).append(record)
     acknowledged = [
         await producer.send_batch(batch, topic, partition=partition)
         for (topic, partition), of_partition in by_partition.items()

@@ -35,13 +35,28 @@ DASHBOARD_ENTRY = "0"
 """The entry id that the app dashboard's Test button sends; no account has it."""
 
 
+MAX_ITEMS = 20_000
+"""In one body. Facebook sends at most 1000 (FACEBOOK.md §1.4); more than fit into four MiB of real ones are none."""
+LETTER_BYTES, LETTERS_BYTES = 300, 64 * 1024
+"""What a letter takes beside its payload, and what the letters of a body may take beside twice the body."""
+
+
 @dataclass(slots=True)
 class Batch:
-    """What one body came to. `dropped` counts by kind what is understood and not needed."""
+    """What one body came to. `dropped` counts by kind what is understood and not needed.
+
+    Letters repeat what stood around an item, so they may take no more than `letters_limit` bytes.
+    """
 
     events: list[Draft] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
+    letters_limit: int = LETTERS_BYTES
+    letters_bytes: int = 0
+
+    @property
+    def has_room(self) -> bool:
+        return self.letters_bytes <= self.letters_limit
 
     def drop(self, kind: str) -> None:
         self.dropped[kind] = self.dropped.get(kind, 0) + 1
@@ -52,11 +67,12 @@ class Batch:
             reason=error.reason, detail=error.detail, where="receiver", parked_at=at, payload=payload, encoding=encoding
         )
         self.letters.append(letter)
+        self.letters_bytes += len(raw) + LETTER_BYTES
 
 
 def normalise(body: bytes, received_at: datetime) -> Batch:
     """Never raises for what a sender can write: what is not understood is parked whole."""
-    batch = Batch()
+    batch = Batch(letters_limit=LETTERS_BYTES + 2 * len(body))
     try:
         parsed = read_object(parse_body(body))
         if _is_dashboard_test(parsed):
@@ -66,12 +82,27 @@ def normalise(body: bytes, received_at: datetime) -> Batch:
         if platform is None:
             raise RejectedError(Reason.UNKNOWN_OBJECT)
         entries = read_list(parsed.get("entry"))
+        if len(body) > MAX_ITEMS and _number_of_items(entries) > MAX_ITEMS:
+            raise RejectedError(Reason.MALFORMED, f"more than {MAX_ITEMS} items")
     except RejectedError as error:
         batch.park(body, error, received_at)
         return batch
     for entry in entries:
         _read_entry(batch, platform, parsed["object"], entry, received_at)
-    return batch
+    return batch if batch.has_room else _with_one_letter(batch, body, received_at)
+
+
+def _number_of_items(entries: list[Any]) -> int:
+    groups = (entry.get(group) for entry in entries if isinstance(entry, dict) for group in GROUPS)
+    return len(entries) + sum(len(group) for group in groups if isinstance(group, list))
+
+
+def _with_one_letter(batch: Batch, body: bytes, received_at: datetime) -> Batch:
+    """The whole body in the place of all its letters, where those would be many times as much."""
+    reason = RejectedError(batch.letters[0].reason, "the first of many")
+    alone = Batch(batch.events, dropped=batch.dropped)
+    alone.park(body, reason, received_at)
+    return alone
 
 
 def _is_dashboard_test(parsed: dict[str, Any]) -> bool:
@@ -89,7 +120,8 @@ def _read_entry(batch: Batch, platform: Platform, name: str, entry: Any, receive
             raise RejectedError(Reason.NO_ACCOUNT)
         groups = [(group, read_list(entry[group])) for group in GROUPS if group in entry]
     except RejectedError as error:
-        batch.park(orjson.dumps({"object": name, "entry": [entry]}), error, received_at)
+        if batch.has_room:
+            batch.park(orjson.dumps({"object": name, "entry": [entry]}), error, received_at)
         return
     if not any(items for _, items in groups):
         batch.drop("empty_entry")
@@ -98,7 +130,7 @@ def _read_entry(batch: Batch, platform: Platform, name: str, entry: Any, receive
         envelope.standby = group == "standby"
         for item in items:
             reason = _read_item(batch, envelope, group, item)
-            if reason:
+            if reason and batch.has_room:
                 batch.park(_body_of(name, entry, group, item), reason, received_at)
 
 

@@ -132,3 +132,37 @@ def test_a_dead_letter_is_hardly_longer_than_what_it_holds(body: bytes) -> None:
     (letter,) = normalise(body, NOW).letters
     assert letter.raw == body
     assert len(dump_dead_letter(letter)) < len(body) * 4 / 3 + 300
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"id": PAGE, "note": "x" * 100_000, "messaging": [1] * 1000},
+        {"id": PAGE, "messaging": [1] * 15_000},
+        {"id": PAGE, "changes": [{"field": "messages", "value": 1}] * 15_000},
+    ],
+)
+def test_bad_items_without_number_are_parked_as_one_body_and_cost_no_neighbour(entry: dict[str, Any]) -> None:
+    entry["messaging"] = [item("m_1"), *entry.get("messaging", []), item("m_2")]
+    body = orjson.dumps({"object": "page", "entry": [entry]})
+    batch = normalise(body, NOW)
+    assert [event.value["mid"] for event in batch.events] == ["m_1", "m_2"]
+    assert [letter.raw for letter in batch.letters] == [body]
+
+
+def test_entries_without_number_that_cannot_be_opened_are_parked_as_one_body() -> None:
+    body = orjson.dumps({"object": "page", "entry": [1] * 15_000})
+    assert [letter.raw for letter in normalise(body, NOW).letters] == [body]
+
+
+@pytest.mark.parametrize("entries", [[1] * 20_001, [{"id": PAGE, "standby": [1] * 20_000}]])
+def test_more_items_than_facebook_ever_sends_are_parked_unread(entries: list[Any]) -> None:
+    body = orjson.dumps({"object": "page", "entry": entries})
+    (letter,) = normalise(body, NOW).letters
+    assert (letter.reason, letter.raw) == (Reason.MALFORMED, body)
+
+
+def test_a_thousand_bad_items_of_an_ordinary_size_are_a_thousand_letters() -> None:
+    bad = [item(f"m_{number}", reaction={"action": "none", "mid": "m", "note": "x" * 300}) for number in range(1000)]
+    batch = read(*bad)
+    assert len(batch.events) == len(batch.letters) == 1000
