@@ -8,7 +8,7 @@ from pathlib import Path
 from aiohttp import ClientSession
 
 from tests.conftest import Stack, Start
-from tests.support.sending import Sender, port_of, published, start
+from tests.support.sending import Sender, port_of, published_in_the_end, start
 from tests.support.waiting import eventually
 
 
@@ -25,7 +25,7 @@ async def test_a_broker_that_goes_away_costs_no_webhook(stack: Stack, leadstream
             stack.servers.start_kafka()
         await sender.send_all(range(400, 500))
     assert sender.statuses == [200] * 500
-    await eventually(lambda: published(stack), lambda found: sender.answered <= found)
+    await published_in_the_end(stack, sender.answered)
     process.wait_for("spool_drained")
 
 
@@ -46,7 +46,7 @@ async def test_what_was_spooled_when_the_process_was_killed_is_published_by_the_
             stack.servers.start_kafka()
     assert len(sender.answered) >= 150
     start(leadstream, tmp_path / "spool")
-    await eventually(lambda: published(stack), lambda found: sender.answered <= found)
+    await published_in_the_end(stack, sender.answered)
 
 
 async def test_when_neither_broker_nor_spool_takes_it_the_answer_is_503(
@@ -62,7 +62,7 @@ async def test_when_neither_broker_nor_spool_takes_it_the_answer_is_503(
         finally:
             stack.servers.start_kafka()
     assert set(sender.statuses) == {200, 503}
-    await eventually(lambda: published(stack), lambda found: sender.answered <= found)
+    await published_in_the_end(stack, sender.answered)
 
 
 async def test_two_receivers_never_share_a_spool(leadstream: Start, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from aiohttp import ClientError, ClientSession
 from tests.conftest import Stack
 from tests.support.brokers import frozen
 from tests.support.programs import Program, ended
-from tests.support.sending import Sender, port_of, published
+from tests.support.sending import Sender, port_of, published_in_the_end
 from tests.support.servers import free_port
 from tests.support.small_disk import Limited, Mounted, SmallDisk, can_mount
 from tests.support.waiting import eventually
@@ -63,7 +63,7 @@ async def test_a_full_disk_is_a_503_until_there_is_room_and_costs_nothing_that_w
             receiver.wait_for("spool_drained")
             await send_until(sender, numbers, 200)
         assert set(sender.statuses) == {200, 503}
-        found = await eventually(lambda: published(stack), lambda found: sender.answered <= found)
+        found = await published_in_the_end(stack, sender.answered)
         assert found <= sender.began
 
 
@@ -84,7 +84,7 @@ async def test_a_disk_that_stays_full_costs_no_webhook_once_the_broker_is_back(s
                 stack.servers.start_kafka()
             await send_until(sender, numbers, 200)
             assert await sender.status_of("/ready") == 200
-        await eventually(lambda: published(stack), lambda found: sender.answered <= found)
+        await published_in_the_end(stack, sender.answered)
 
 
 @pytest.mark.xfail(reason="a line of the log that cannot be written is an exception where it is logged", strict=True)
@@ -97,7 +97,7 @@ async def test_a_log_that_cannot_be_written_costs_no_webhook(stack: Stack, tmp_p
             await eventually(lambda: answers(sender, receiver), bool)
             with frozen(stack.servers):
                 await sender.send_all(range(50))
-            found = await eventually(lambda: published(stack), lambda found: sender.answered <= found)
+            found = await published_in_the_end(stack, sender.answered)
             assert receiver.terminate() == 0
     assert sender.statuses == [200] * 50
     assert found == sender.began

@@ -12,7 +12,7 @@ from aiohttp import ClientSession
 from tests.conftest import Stack, Start
 from tests.support.brokers import frozen
 from tests.support.processes import Leadstream
-from tests.support.sending import TOGETHER, Sender, event_of, port_of, published, start
+from tests.support.sending import TOGETHER, Sender, event_of, port_of, published, published_in_the_end, start
 from tests.support.waiting import eventually
 from tests.support.wal import FRAME_HEADER_BYTES, HEADER_BYTES, commits
 
@@ -104,7 +104,7 @@ async def started_again(all_torn: list[Torn], stack: Stack, leadstream: Start, s
         torn.sender.turn_to(port_of(process))
         assert await torn.sender.send(torn.first + 500) == 200
     owed = {event_of(torn.first + 500) for torn in all_torn}.union(*(torn.certain for torn in all_torn))
-    await eventually(lambda: published(stack), lambda found: owed <= found)
+    await published_in_the_end(stack, owed)
     assert [process.terminate() for process in processes] == [0] * len(processes)
     return await published(stack)
 

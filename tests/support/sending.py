@@ -14,6 +14,7 @@ from shared.events import load_event
 from shared.kafka import read_all
 from tests.conftest import Stack, Start
 from tests.support.processes import Leadstream
+from tests.support.waiting import eventually
 
 TOGETHER = 16
 """Webhooks that are on their way at once."""
@@ -76,6 +77,16 @@ class Sender:
 async def published(stack: Stack) -> set[str]:
     """The events on the topic; every record must be one that is whole."""
     return {load_event(each.value).event_id for each in await read_all(stack.kafka, stack.topics.message_events)}
+
+
+async def published_in_the_end(stack: Stack, owed: set[str]) -> set[str]:
+    """The events on the topic once all that is `owed` is there; AssertionError with what is missing else."""
+
+    async def missing() -> set[str]:
+        return owed - await published(stack)
+
+    await eventually(missing, lambda events: not events)
+    return await published(stack)
 
 
 def start(leadstream: Start, folder: Path, **settings: str) -> Leadstream:
