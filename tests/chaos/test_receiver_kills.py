@@ -75,7 +75,7 @@ class Victim:
                 self.max_bytes = opened.bytes + 1
         self.left = set(map(event_of, numbers))
 
-    def begin(self, passing: int) -> None:
+    def begin(self, passing: int) -> Program:
         settings = {
             "LEADSTREAM_RECEIVER_PORT": "0",
             "LEADSTREAM_SPOOL_DIR": str(self.folder),
@@ -84,6 +84,7 @@ class Victim:
         }
         module = ("tests.support.dying_receiver", self.step, str(passing), str(self.gate))
         self.program = Program(module, self.stack.env | settings, self.folder / "log")
+        return self.program
 
     async def die(self, session: ClientSession, *, drains: bool) -> None:
         """Sends to it until it is dead; AssertionError when it lives on, or died of something else."""
@@ -113,10 +114,11 @@ async def test_a_kill_at_any_step_loses_nothing_that_was_answered_200(
     steps = CASES[broker, spool]
     victims = [Victim(stack, tmp_path / step, step, number) for number, step in enumerate(steps)]
     passings = {"up": 2, "slow": 2, "down": 1, "gone": 1}
-    for victim in victims:
-        await victim.leave(spool)
-        victim.begin(5 if victim.step in REQUEST else passings[broker])
-    with ended([victim.program for victim in victims]):
+    programs: list[Program] = []
+    with ended(programs):
+        for victim in victims:
+            await victim.leave(spool)
+            programs.append(victim.begin(5 if victim.step in REQUEST else passings[broker]))
         for victim in victims:
             port_of(victim.program)
         async with ClientSession(timeout=ClientTimeout(30)) as session:
