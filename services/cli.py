@@ -8,7 +8,8 @@ import typer
 from pydantic import ValidationError
 
 from services.analyzer.commands import analyzer, contacts_app, pipelines_app
-from services.backfill.commands import accounts_app, backfill_app
+from services.backfill.account_commands import accounts_app
+from services.backfill.commands import backfill_app
 from services.contracts import schema
 from services.demo.commands import demo
 from services.receiver.commands import receiver

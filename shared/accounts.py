@@ -22,6 +22,7 @@ class Account(BaseModel):
     encrypted_token: str = Field(repr=False)
     pipeline: str | None = Field(default=None, description="name of the pipeline whose stages its contacts get")
     mode: Mode = Mode.SKIP_EXISTING
+    every_seconds: int | None = Field(default=None, description="how often it is read by itself; None: when asked")
 
     @property
     def key(self) -> str:
