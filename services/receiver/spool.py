@@ -32,10 +32,12 @@ CREATE TABLE IF NOT EXISTS records (
     added_at REAL NOT NULL, topic TEXT NOT NULL, key BLOB, value BLOB NOT NULL, headers BLOB NOT NULL,
     size INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS probe (id INTEGER PRIMARY KEY, filler BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS refused AS SELECT * FROM records WHERE 0;
 """
 COLUMNS = "added_at, topic, key, value, headers, size"
 PEEK_BYTES = 4 * 1024 * 1024
+PROBE_BYTES = 4096
 OVERHEAD_BYTES = 64
 """What a record takes in the file beside its own bytes, roughly."""
 
@@ -70,6 +72,7 @@ class Spool:
         self._max_bytes = max_bytes
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
         self._putting = 0
+        self._removed_up_to = 0
         left = connection.execute("SELECT COUNT(*), COALESCE(SUM(size), 0), MIN(added_at) FROM records").fetchone()
         self.depth: int = left[0]
         self.bytes: int = left[1]
@@ -104,12 +107,19 @@ class Spool:
         return await self._call(self._read, limit)
 
     async def remove(self, taken: Sequence[Spooled]) -> None:
-        """Forgets what `peek` gave, once it is safe elsewhere."""
+        """Forgets what `peek` gave, once it is safe elsewhere.
+
+        A disk that is full takes not even this. Then it is only remembered, and is made good with the next removal;
+        a process that starts before that publishes it again.
+        """
         if not taken:
             return
-        self.oldest_at = await self._call(self._delete, taken[-1].position)
+        self._removed_up_to = taken[-1].position
         self.depth -= len(taken)
         self.bytes -= sum(_size(each.record) for each in taken)
+        with contextlib.suppress(SpoolError):
+            await self._call(self._delete, self._removed_up_to)
+        self.oldest_at = await self._call(self._oldest)
 
     async def set_aside(self, refused: Spooled) -> None:
         """Takes the oldest record out of the way and keeps it in the table `refused`."""
@@ -118,7 +128,7 @@ class Spool:
 
     async def probe(self) -> bool:
         """Whether a record of ordinary size could be put now."""
-        if self.bytes + 4096 > self._max_bytes:
+        if self.bytes + PROBE_BYTES > self._max_bytes:
             return False
         try:
             await self._call(self._touch)
@@ -144,7 +154,8 @@ class Spool:
 
     def _read(self, limit: int) -> list[Spooled]:
         rows = self._connection.execute(
-            "SELECT id, topic, key, value, headers FROM records ORDER BY id LIMIT ?", (limit,)
+            "SELECT id, topic, key, value, headers FROM records WHERE id > ? ORDER BY id LIMIT ?",
+            (self._removed_up_to, limit),
         )
         found: list[Spooled] = []
         size = 0
@@ -156,10 +167,13 @@ class Spool:
             found.append(Spooled(row[0], record))
         return found
 
-    def _delete(self, up_to: int) -> float:
+    def _delete(self, up_to: int) -> None:
         with self._connection:
             self._connection.execute("DELETE FROM records WHERE id <= ?", (up_to,))
-        row = self._connection.execute("SELECT added_at FROM records ORDER BY id LIMIT 1").fetchone()
+
+    def _oldest(self) -> float:
+        waiting = "SELECT added_at FROM records WHERE id > ? ORDER BY id LIMIT 1"
+        row = self._connection.execute(waiting, (self._removed_up_to,)).fetchone()
         return row[0] if row else 0.0
 
     def _copy_to_refused(self, position: int) -> None:
@@ -167,9 +181,9 @@ class Spool:
             self._connection.execute("INSERT INTO refused SELECT * FROM records WHERE id = ?", (position,))
 
     def _touch(self) -> None:
-        """A write that changes nothing and reaches the disk."""
+        """A write as large as a record's that reaches the disk."""
         with self._connection:
-            self._connection.execute("PRAGMA user_version = 1")
+            self._connection.execute("REPLACE INTO probe VALUES (1, zeroblob(?))", (PROBE_BYTES,))
 
 
 @asynccontextmanager
