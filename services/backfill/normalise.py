@@ -1,4 +1,4 @@
-"""The Graph API's messages to events. Pure.
+"""The Graph API's messages to events, as drafts. Pure.
 
 Shapes: https://developers.facebook.com/docs/graph-api/reference/message, and for Instagram
 https://developers.facebook.com/docs/instagram-platform.
@@ -14,18 +14,11 @@ from typing import Any
 from services.backfill.listing import Listed
 from services.backfill.values import Json, identity, objects, read_time, text
 from shared.accounts import Account
-from shared.events import (
-    Attachment,
-    ConversationCompletedEvent,
-    ConversationListedEvent,
-    Direction,
-    MessageEvent,
-    ReplyTo,
-    Source,
-    compact,
-    format_instant,
-)
+from shared.drafts import Draft
+from shared.events import Direction, Source, compact, format_instant
 from shared.ids import ConversationKey, event_id, message_id
+
+INBOUND, OUTBOUND, BACKFILL = Direction.INBOUND.value, Direction.OUTBOUND.value, Source.BACKFILL.value
 
 MESSAGE_FIELDS = (
     "id,created_time,from,to,message,sticker,reply_to,is_unsupported,story,"
@@ -46,101 +39,112 @@ class Reading:
     def key(self) -> ConversationKey:
         return ConversationKey(self.account.platform, self.account.account_id, self.listed.customer.id)
 
-    def listed_event(self, now: datetime) -> ConversationListedEvent:
+    def listed_draft(self, now: datetime) -> Draft:
         listed = self.listed
-        updated = format_instant(listed.updated_time) if listed.updated_time else ""
-        return ConversationListedEvent(
-            event_id=event_id("conversation_listed", self.key, listed.thread_id, updated, listed.message_count),
-            thread_id=listed.thread_id,
-            updated_time=listed.updated_time,
-            message_count=listed.message_count,
-            participants=listed.participants,
-            **self._common(Direction.INBOUND, listed.updated_time or now, now),
+        own_id = event_id("conversation_listed", self.key, listed.thread_id, self._updated, listed.message_count)
+        people = [person.model_dump(exclude_none=True) for person in listed.participants]
+        return self._of_whole(
+            "conversation_listed", own_id, now, message_count=listed.message_count, participants=people
         )
 
-    def completed_event(self, read: int, unavailable: int, now: datetime) -> ConversationCompletedEvent:
-        listed = self.listed
-        return ConversationCompletedEvent(
-            event_id=event_id("conversation_completed", self.key, self.run_id),
-            thread_id=listed.thread_id,
-            updated_time=listed.updated_time,
-            messages_read=read,
-            messages_unavailable=unavailable,
-            **self._common(Direction.INBOUND, listed.updated_time or now, now),
-        )
+    def completed_draft(self, read: int, unavailable: int, now: datetime) -> Draft:
+        """One for each state of the conversation that a run has read up to: it may move while the run goes on."""
+        own_id = event_id("conversation_completed", self.key, self.run_id, self._updated)
+        counts = {"messages_read": read, "messages_unavailable": unavailable}
+        return self._of_whole("conversation_completed", own_id, now, **counts)
 
-    def message_event(self, item: Json, now: datetime) -> MessageEvent | None:
+    def message_draft(self, item: Json, now: datetime) -> Draft | None:
         """None for what the platform does not show: Instagram gives only ids beyond the twenty newest.
 
         Source: https://developers.facebook.com/docs/messenger-platform/conversations.
         """
         mid, sender, sent_at = identity(item.get("id")), item.get("from"), read_time(item.get("created_time"))
-        if not mid or not isinstance(sender, dict) or not identity(sender.get("id")) or sent_at is None:
+        sender_id = identity(sender.get("id")) if isinstance(sender, dict) else None
+        if not mid or not isinstance(sender, dict) or not sender_id or sent_at is None:
             return None
-        inbound = identity(sender["id"]) == self.listed.customer.id
         own_id = message_id(self.account.platform, self.account.account_id, mid)
-        return MessageEvent(
-            event_id=event_id("message", own_id),
-            message_id=own_id,
-            mid=mid,
-            text=text(item.get("message")),
-            attachments=tuple(_attachments(item)),
-            reply_to=_reply_to(item),
-            is_unsupported=item.get("is_unsupported") is True,
-            sender_name=text(sender.get("name")),
-            sender_username=text(sender.get("username")),
-            **self._common(Direction.INBOUND if inbound else Direction.OUTBOUND, sent_at, now),
-        )
+        fields = {
+            "message_id": own_id,
+            "mid": mid,
+            "text": text(item.get("message")),
+            "attachments": list(_attachments(item)) or None,
+            "reply_to": _reply_to(item),
+            "is_unsupported": True if item.get("is_unsupported") is True else None,
+            "sender_name": text(sender.get("name")),
+            "sender_username": text(sender.get("username")),
+        }
+        direction = INBOUND if sender_id == self.listed.customer.id else OUTBOUND
+        return self._draft("message", event_id("message", own_id), direction, sent_at, now, fields)
 
-    def _common(self, direction: Direction, at: datetime, now: datetime) -> dict[str, Any]:
-        return {
-            "platform": self.account.platform,
+    @property
+    def _updated(self) -> str:
+        return format_instant(self.listed.updated_time) if self.listed.updated_time else ""
+
+    def _of_whole(self, kind: str, own_id: str, now: datetime, **more: object) -> Draft:
+        listed = self.listed
+        fields = {"thread_id": listed.thread_id, "updated_time": self._updated or None, **more}
+        return self._draft(kind, own_id, INBOUND, listed.updated_time or now, now, fields)
+
+    def _draft(
+        self, kind: str, own_id: str, direction: str, at: datetime, now: datetime, fields: dict[str, Any]
+    ) -> Draft:
+        occurred_at = format_instant(at)
+        value = {
+            "kind": kind,
+            "event_id": own_id,
+            "platform": self.account.platform.value,
             "account_id": self.account.account_id,
             "customer_id": self.listed.customer.id,
             "direction": direction,
-            "occurred_at": at,
-            "received_at": now,
-            "source": Source.BACKFILL,
+            "occurred_at": occurred_at,
+            "received_at": format_instant(now),
+            "source": BACKFILL,
             "run_id": self.run_id,
+            **compact(fields),
         }
+        return Draft(kind, own_id, str(self.key), occurred_at, value)
 
 
-def _attachments(item: Json) -> Iterator[Attachment]:
+def _attachments(item: Json) -> Iterator[Json]:
     for each in objects(item.get("attachments")):
         yield _attachment(each)
     sticker = text(item.get("sticker"))
     if sticker:
-        yield Attachment(type="sticker", url=sticker)
+        yield _told("sticker", url=sticker)
     for share in objects(item.get("shares")):
         more = compact({name: share.get(name) for name in ("description", "template")})
-        yield Attachment(type="share", url=text(share.get("link")), title=text(share.get("name")), payload=more)
+        yield _told("share", url=text(share.get("link")), title=text(share.get("name")), payload=more or None)
     story = item.get("story")
     mention = story.get("mention") if isinstance(story, dict) else None
     if isinstance(mention, dict):
-        yield Attachment(type="story_mention", url=text(mention.get("link")))
+        yield _told("story_mention", url=text(mention.get("link")))
 
 
-def _attachment(each: Json) -> Attachment:
+def _attachment(each: Json) -> Json:
     """`unavailable` is one with nothing but a name, which is a notice then (European privacy rules)."""
     title, template = text(each.get("name")), each.get("generic_template")
     if isinstance(template, dict):
         url, title = text(template.get("media_url")), text(template.get("title"))
-        return Attachment(type="template", url=url, title=title, payload=template)
+        return _told("template", url=url, title=title, payload=template or None)
     for kind in ("video", "image"):  # a video has both: the picture is its preview
         data = each.get(f"{kind}_data")
         if isinstance(data, dict):
             shown = "sticker" if data.get("render_as_sticker") is True else kind
-            return Attachment(type=shown, url=text(data.get("url")), title=title)
+            return _told(shown, url=text(data.get("url")), title=title)
     url, mime_type = text(each.get("file_url")), text(each.get("mime_type"))
     if not url and not mime_type:
-        return Attachment(type="unavailable", title=title)
+        return _told("unavailable", title=title)
     family = (mime_type or "").partition("/")[0]
-    return Attachment(type=family if family in ("image", "video", "audio") else "file", url=url, title=title)
+    return _told(family if family in ("image", "video", "audio") else "file", url=url, title=title)
 
 
-def _reply_to(item: Json) -> ReplyTo | None:
+def _told(kind: str, **more: object) -> Json:
+    return compact({"type": kind, **more})
+
+
+def _reply_to(item: Json) -> Json | None:
     reply, story = item.get("reply_to"), item.get("story")
     answered = story.get("reply_to") if isinstance(story, dict) else None
     if isinstance(answered, dict):
-        return ReplyTo(story_id=text(answered.get("id")), story_url=text(answered.get("link")))
-    return ReplyTo(mid=text(reply.get("mid"))) if isinstance(reply, dict) else None
+        return compact({"story_id": text(answered.get("id")), "story_url": text(answered.get("link"))})
+    return compact({"mid": text(reply.get("mid"))}) if isinstance(reply, dict) else None
