@@ -11,13 +11,15 @@ import typer
 from aiohttp import ClientSession, web
 
 from services.simulator.acts import Acts
+from services.simulator.batch import Batch
+from services.simulator.connections import Connections
 from services.simulator.control import Control
 from services.simulator.corpus import Corpus, generate
 from services.simulator.faults import Faults
 from services.simulator.graph_api import GraphApi
 from services.simulator.limits import Limits
 from services.simulator.webhooks import Sender
-from services.simulator.world import World
+from services.simulator.world import USER_TOKEN, World
 from shared.clock import utc_now
 from shared.service import run_service
 from shared.settings import Settings
@@ -61,10 +63,13 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
 
 def create_app(corpus: Corpus, session: ClientSession, callback: str = "", latency_ms: int = 0) -> web.Application:
     world, faults, limits = World(corpus, random.Random(0), utc_now), Faults(latency_ms=latency_ms), Limits()  # noqa: S311
+    connections = Connections(world)
+    api = GraphApi(world, faults, limits, APP_SECRET, connections)
     acts = Acts(world, Sender(APP_SECRET, session, callback))
     app = web.Application()
-    app.add_routes(Control(acts, faults, limits, VERIFY_TOKEN).routes())
-    app.add_routes(GraphApi(world, faults, limits, APP_SECRET).routes())
+    app.add_routes(Control(acts, faults, limits, connections, VERIFY_TOKEN).routes())
+    app.add_routes(Batch(api.handle).routes())
+    app.add_routes(api.routes())
     return app
 
 
@@ -74,4 +79,5 @@ def describe(corpus: Corpus, port: int) -> dict[str, object]:
         for each in corpus.accounts
     ]
     url = f"http://127.0.0.1:{port}"
-    return {"graph_url": url, "app_secret": APP_SECRET, "verify_token": VERIFY_TOKEN, "accounts": accounts}
+    secrets = {"app_secret": APP_SECRET, "verify_token": VERIFY_TOKEN, "user_token": USER_TOKEN}
+    return {"graph_url": url, **secrets, "accounts": accounts}

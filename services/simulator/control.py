@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from services.simulator.acts import Act, Acts
+from services.simulator.connections import Connections
 from services.simulator.errors import RefusedError
 from services.simulator.faults import Faults, Rule
 from services.simulator.limits import Limits
@@ -28,6 +29,10 @@ class Configuration(BaseModel):
     budget_seconds: float | None = Field(None, gt=0)
     revoked: bool | None = None
     require_proof: bool | None = None
+    withheld: list[str] | None = None
+    expires_at: int | None = None
+    data_access_expires_at: int | None = None
+    subscribed: dict[str, list[str]] | None = None
 
 
 @dataclass(slots=True)
@@ -35,6 +40,7 @@ class Control:
     acts: Acts
     faults: Faults
     limits: Limits
+    connections: Connections
     verify_token: str
 
     def routes(self) -> list[web.RouteDef]:
@@ -59,7 +65,9 @@ class Control:
         """A callback is taken once it has echoed the challenge, as Facebook takes it."""
         new = Configuration.model_validate_json(await request.read())
         for name, value in new.model_dump(exclude_none=True, exclude={"callback"}).items():
-            setattr(self.faults if name in ("latency_ms", "revoked", "require_proof") else self.limits, name, value)
+            setattr(
+                next(each for each in (self.faults, self.limits, self.connections) if hasattr(each, name)), name, value
+            )
         if new.callback is not None:
             before, self.acts.sender.callback = self.acts.sender.callback, new.callback
             if new.callback and not await self.acts.sender.shake_hands(self.verify_token):

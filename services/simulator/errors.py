@@ -86,6 +86,9 @@ NAMED: dict[str, Refusal] = {
     "abuse": Refusal(613, "(#613) Calls to this api have exceeded the rate limit.", 2018338),
     "permission": Refusal(200, "(#200) Requires pages_messaging permission to manage the object", status=403),
     "blocked": Refusal(368, "The action attempted has been deemed abusive or is otherwise disallowed"),
+    "page_token_needed": Refusal(210, "(#210) A page access token is required to request this resource."),
+    "bad_batch": Refusal(100, "(#100) param batch must be a JSON array of 1 to 50 requests"),
+    "bad_subscribed_fields": Refusal(100, "(#100) Param subscribed_fields must be a list of known fields"),
     "missing": _method(MISSING, 33),
     "unsupported_method": _method("Unsupported request method", 33),
     "gone": Refusal(

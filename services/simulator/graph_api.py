@@ -12,6 +12,7 @@ from aiohttp import web
 
 from services.simulator import nodes
 from services.simulator.access import LATEST, Call, check_call, check_proof, read_call
+from services.simulator.connections import Connections
 from services.simulator.corpus import Account, Conversation, Message
 from services.simulator.errors import RefusedError, named, refused, unknown_field
 from services.simulator.faults import Faults, Rule, break_answer
@@ -19,12 +20,11 @@ from services.simulator.fields import Field, parse_fields, project
 from services.simulator.limits import Limits
 from services.simulator.paging import Key, page_of, paging, parse_limit
 from services.simulator.webhooks import milliseconds
-from services.simulator.world import World
+from services.simulator.world import USER_TOKEN, World
 from shared.ids import Platform
 
 Json = dict[str, Any]
 Item = TypeVar("Item")
-SUBSCRIPTION = {"name": "leadstream", "id": "1517776481860111", "subscribed_fields": ["messages", "message_echoes"]}
 RATE_CODES = frozenset({4, 17, 32, 341, 613, *range(80000, 80015)})
 COUNTED = frozenset({"me", "accounts", "conversations", "messages", "subscribed_apps"})
 
@@ -35,6 +35,7 @@ class GraphApi:
     faults: Faults
     limits: Limits
     app_secret: str
+    connections: Connections
 
     def routes(self) -> list[web.RouteDef]:
         """Every path that is not the simulator's own: what the API does not have it refuses in its own way."""
@@ -82,6 +83,10 @@ class GraphApi:
         page = self._page_of(call.token)
         check_proof(call, self.app_secret, is_required=self.faults.require_proof)
         self.limits.admit(account)
+        if (told := self.connections.answer(call, page)) is not None:
+            return told
+        if page is None:
+            raise refused("page_token_needed")
         node = page.page_id if call.path[0] == "me" else call.path[0]
         match call.path[1:]:
             case ():
@@ -90,22 +95,17 @@ class GraphApi:
                 return self._conversations(call, page, node)
             case ("messages",):
                 return self._messages(call, page, node)
-            case ("accounts",):
-                self._must_be(page, node)
-                return {"data": [{"id": page.page_id, "name": page.name, "access_token": page.token}]}
-            case ("subscribed_apps",):
-                self._must_be(page, node)
-                return {"data": [SUBSCRIPTION]}
             case (edge,):
                 raise unknown_field(edge)
             case _:
                 raise refused("no_version")
 
-    def _page_of(self, token: str) -> Account:
+    def _page_of(self, token: str) -> Account | None:
+        """None for the user's own token."""
         if self.faults.revoked:
             raise refused("token_expired")
         page = self.world.pages.get(token)
-        if page is None:
+        if page is None and token != USER_TOKEN:
             raise refused("token_invalid")
         return page
 

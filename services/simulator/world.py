@@ -20,6 +20,13 @@ OTHER_PAGE = Account(
 )
 """A Page of someone else, without conversations: its token is good, but not for ours."""
 
+OUTLET = Account(
+    Platform.MESSENGER, "371000000000002", "371000000000002", "Casa Aurora Outlet", "casaauroraoutlet", "EAAGOUTLET"
+)
+"""The shop's second Page, new, without conversations and without Instagram."""
+USER_ID, USER_NAME, USER_TOKEN = "10200000000000001", "Aurora Villanueva", "EAAGUSEROFTHESHOP"
+"""Who has a role on the shop's Pages."""
+
 Found = tuple[Account, Conversation]
 
 
@@ -44,7 +51,7 @@ class World:
     @property
     def pages(self) -> dict[str, Account]:
         """By their tokens."""
-        return {self.page.token: self.page, OTHER_PAGE.token: OTHER_PAGE}
+        return {page.token: page for page in (self.page, OUTLET, OTHER_PAGE)}
 
     def account(self, platform: Platform) -> Account:
         return next(account for account in self.corpus.accounts if account.platform is platform)
