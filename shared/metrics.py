@@ -82,3 +82,14 @@ class ReceiverMetrics(Metrics):
         self.spool_oldest = spool_gauge(
             "oldest_timestamp_seconds", "When the oldest record in the spool was put there; 0 when it is empty."
         )
+
+
+class BackfillMetrics(Metrics):
+    """Of one worker."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        name, registry = "leadstream_backfill", self.registry
+        self.runs = ByLabel(Counter(f"{name}_runs", "Runs that left it, by state.", ["state"], registry=registry))
+        self.published = Counter(f"{name}_published", "Events acknowledged on message-events.", registry=registry)
+        self.in_work = Gauge(f"{name}_in_work", "Runs it is at now.", registry=registry)

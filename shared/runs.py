@@ -12,21 +12,24 @@ from shared.indexes import Index
 
 INDEXES = (
     Index("sync_runs", (("platform", 1), ("account_id", 1)), unique=True, where={"active": True}),
+    Index("sync_runs", (("active", 1), ("created_at", 1)), where={"active": True}),
+    Index("sync_runs", (("platform", 1), ("account_id", 1), ("created_at", -1))),
     Index("sync_runs", (("created_at", -1),)),
 )
 """`active` is true while a run is QUEUED or RUNNING: one active run per account, by the index."""
 
 
 class RunState(StrEnum):
-    QUEUED = "QUEUED"
+    QUEUED = "QUEUED"  # a worker will take it
     RUNNING = "RUNNING"
     COMPLETED = "COMPLETED"  # every conversation was read in full
     PARTIAL = "PARTIAL"  # some could not be; `failures` says which and why
-    FAILED = "FAILED"  # the listing could not be read
-    CANCELLED = "CANCELLED"
+    FAILED = "FAILED"  # it could not go on; `reason` says what the operator must do
+    CANCELLED = "CANCELLED"  # by a person, for good
 
 
 ACTIVE_STATES = (RunState.QUEUED, RunState.RUNNING)
+RESUMABLE_STATES = (RunState.FAILED, RunState.PARTIAL)
 
 
 class RunCounters(BaseModel):
@@ -35,6 +38,7 @@ class RunCounters(BaseModel):
     conversations_unchanged: int = Field(default=0, description="skipped: not moved since last read in full")
     conversations_read: int = 0
     conversations_failed: int = 0
+    conversations_gone: int = Field(default=0, description="listed, but deleted or archived when it was to be read")
     messages_published: int = 0
     messages_unavailable: int = Field(default=0, description="listed, but not shown by the platform")
     calls: int = 0
@@ -58,5 +62,7 @@ class Run(BaseModel):
     throttled_until: Instant | None = None
     created_at: Instant
     started_at: Instant | None = None
-    heartbeat_at: Instant | None = None
+    heartbeat_at: Instant | None = Field(default=None, description="when its process last wrote it, server time")
     finished_at: Instant | None = None
+    owner: str | None = Field(default=None, description="the claim of the process that is at it, its host first")
+    cancel_asked: bool = Field(default=False, description="its process ends it as CANCELLED when it hears this")

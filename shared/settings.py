@@ -13,6 +13,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
 Names = Annotated[tuple[str, ...], NoDecode]
 
+METRICS_PORT = "Port of `/metrics`, `/live` and `/ready` of an analyzer or a backfill worker; 0 for none."
+
 
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -100,10 +102,12 @@ class ReceiverSettings(KafkaSettings):
 
 
 class BackfillSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSettings):
+    backfill_accounts: int = Field(8, ge=1, le=256, description="Accounts read at once by one `backfill worker`.")
     backfill_parallelism: int = Field(8, ge=1, le=64, description="Conversations read at once per account.")
     backfill_page_size: int = Field(100, ge=1, le=500, description="Items asked for per page, on both edges.")
     graph_timeout_seconds: float = Field(30.0, gt=0, description="How long one Graph call may take.")
     graph_deadline_seconds: float = Field(300.0, gt=0, description="How long one Graph call is retried.")
+    metrics_port: int = Field(0, ge=0, le=65535, description=METRICS_PORT)
 
 
 class AnalyzerSettings(KafkaSettings, MongoSettings):
@@ -121,7 +125,7 @@ class AnalyzerSettings(KafkaSettings, MongoSettings):
     )
     gemini_endpoint: str = Field("", description="Where the Gemini API is, if not at Google's: `http://host:port`.")
     gemini_deadline_seconds: float = Field(20.0, gt=0, description="How long one analysis may try Gemini.")
-    metrics_port: int = Field(0, ge=0, le=65535, description="Port of `/metrics`, `/live` and `/ready`; 0 for none.")
+    metrics_port: int = Field(0, ge=0, le=65535, description=METRICS_PORT)
     _split_lists = field_validator("gemini_api_keys", "gemini_models", mode="before")(_split)
 
 

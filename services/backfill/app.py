@@ -1,4 +1,4 @@
-"""The backfill's composition: runs of several accounts in one process, until they end or a signal ends them."""
+"""The backfill's composition root: what a run of an account is put together from."""
 
 from __future__ import annotations
 
@@ -10,24 +10,29 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from aiohttp import ClientSession
-from aiolimiter import AsyncLimiter
 from rich.console import Console
 
 from services.backfill.accounts import AccountStore
-from services.backfill.crawl import Crawl, PublishEvents, Tally
+from services.backfill.budget import governor_for
+from services.backfill.crawl import Crawl, PublishDrafts
 from services.backfill.display import showing
+from services.backfill.history import HistoryStore
+from services.backfill.runner import Runner
 from services.backfill.runs import ActiveRunError, RunStore
+from services.backfill.schedule import Schedule
+from services.backfill.tally import Tally
+from services.backfill.worker import CannotBeginError, Worker
 from shared.accounts import Account
 from shared.clock import utc_now
 from shared.crypto import TokenVault
-from shared.events import Event, dump_event, event_headers
+from shared.drafts import Draft, draft_headers, dump_draft
 from shared.graph import GraphClient
-from shared.ids import Platform
+from shared.health import health_app, serve_health
 from shared.kafka import Record, Topics, open_producer, publish
-from shared.mongo import open_database
+from shared.metrics import BackfillMetrics
+from shared.mongo import Database, PyMongoError, open_database
 from shared.runs import Run
 from shared.settings import BackfillSettings, VaultSettings
-from shared.throttle import Throttle
 
 
 class WrongKeysError(Exception):
@@ -41,15 +46,17 @@ class Tools:
     settings: BackfillSettings
     vault: TokenVault
     session: ClientSession
+    database: Database
     accounts: AccountStore
     runs: RunStore
-    publish: PublishEvents
+    publish: PublishDrafts
+    metrics: BackfillMetrics
 
 
 @asynccontextmanager
 async def open_tools(settings: BackfillSettings) -> AsyncIterator[Tools]:
     """UnreachableError when a server does not answer, WrongKeysError when there are none for the tokens."""
-    vault = open_vault(settings)
+    vault, metrics = open_vault(settings), BackfillMetrics()
     topic = Topics(settings.topic_prefix).message_events
     async with (
         open_database(settings.mongo_url.get_secret_value()) as database,
@@ -57,10 +64,12 @@ async def open_tools(settings: BackfillSettings) -> AsyncIterator[Tools]:
         ClientSession() as session,
     ):
 
-        async def publish_events(events: Sequence[Event]) -> None:
-            await publish(producer, [_record(topic, event) for event in events])
+        async def publish_drafts(drafts: Sequence[Draft]) -> None:
+            await publish(producer, [_record(topic, draft) for draft in drafts])
+            metrics.published.inc(len(drafts))
 
-        yield Tools(settings, vault, session, AccountStore(database), RunStore(database), publish_events)
+        accounts, runs = AccountStore(database), RunStore(database)
+        yield Tools(settings, vault, session, database, accounts, runs, publish_drafts, metrics)
 
 
 def open_vault(settings: VaultSettings) -> TokenVault:
@@ -70,8 +79,8 @@ def open_vault(settings: VaultSettings) -> TokenVault:
         raise WrongKeysError(str(error)) from None
 
 
-def _record(topic: str, event: Event) -> Record:
-    return Record(topic, str(event.conversation).encode(), dump_event(event), event_headers(event))
+def _record(topic: str, draft: Draft) -> Record:
+    return Record(topic, draft.conversation.encode(), dump_draft(draft), draft_headers(draft))
 
 
 async def run_accounts(tools: Tools, accounts: Sequence[Account], console: Console) -> list[Run | str]:
@@ -80,36 +89,70 @@ async def run_accounts(tools: Tools, accounts: Sequence[Account], console: Conso
     SIGTERM and SIGINT cancel the runs; a second one ends the process as if nobody listened. WrongKeysError, before
     any run begins, when a token cannot be decrypted. An exception in one run is raised when the others have ended.
     """
-    crawls = [_crawl(tools, account) for account in accounts]
-    async with showing(console, crawls):
-        tasks = [asyncio.create_task(crawl.execute()) for crawl in crawls]
-        _cancel_on_signals(tasks)
-        ended = await asyncio.gather(*tasks, return_exceptions=True)
-    return [_outcome(crawl, end) for crawl, end in zip(crawls, ended, strict=True)]
+    runners = [compose(tools, account) for account in accounts]
+    stop = _stop_on_signals()
+    async with showing(console, [runner.crawl for runner in runners]):
+        ended = await asyncio.gather(*(_run_here(runner, stop) for runner in runners), return_exceptions=True)
+    return [_outcome(end) for end in ended]
 
 
-def _outcome(crawl: Crawl, end: Run | BaseException) -> Run | str:
+async def _run_here(runner: Runner, stop: asyncio.Event) -> Run:
+    return await runner.execute(await runner.store.begin(runner.crawl.account), stop)
+
+
+def _outcome(end: Run | BaseException) -> Run | str:
     if isinstance(end, ActiveRunError):
         return str(end)
-    if isinstance(end, Exception):
+    if isinstance(end, BaseException):
         raise end
-    return crawl.run or f"{crawl.account.key}: interrupted before it began"
+    return end
 
 
-def _cancel_on_signals(tasks: Sequence[asyncio.Task[Run]]) -> None:
-    loop = asyncio.get_running_loop()
+def _stop_on_signals() -> asyncio.Event:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
 
-    def cancel() -> None:
+    def end() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
-        for task in tasks:
-            task.cancel()
+        stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, cancel)
+        loop.add_signal_handler(number, end)
+    return stop
 
 
-def _crawl(tools: Tools, account: Account) -> Crawl:
+async def run_worker(settings: BackfillSettings, stop: asyncio.Event) -> None:
+    """Does the runs that are queued or due until `stop`, and gives back what it is at."""
+    async with open_tools(settings) as tools:
+
+        async def runner_of(run: Run) -> Runner:
+            account = await tools.accounts.get(run.platform, run.account_id)
+            if account is None:
+                raise CannotBeginError("the account was removed; `leadstream accounts add` adds it again")
+            try:
+                return compose(tools, account, gives_back=True)
+            except WrongKeysError as error:
+                raise CannotBeginError(str(error)) from None
+
+        schedule = Schedule(tools.database, tools.accounts, tools.runs)
+        worker = Worker(tools.runs, schedule, runner_of, settings.backfill_accounts, utc_now, tools.metrics)
+        health = health_app(tools.metrics, lambda: _answers(tools.database))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(serve_health(health, settings.metrics_port, stop))
+            await worker.work(stop)
+
+
+async def _answers(database: Database) -> bool:
+    try:
+        async with asyncio.timeout(2):
+            await database.client.admin.command("ping")
+    except (TimeoutError, PyMongoError):
+        return False
+    return True
+
+
+def compose(tools: Tools, account: Account, *, gives_back: bool = False) -> Runner:
+    """WrongKeysError when the account's token cannot be decrypted."""
     tally, settings = Tally(), tools.settings
 
     def throttled(seconds: float) -> None:
@@ -120,22 +163,22 @@ def _crawl(tools: Tools, account: Account) -> Crawl:
         base_url=settings.graph_url,
         version=settings.graph_version,
         token=_token(tools.vault, account),
-        throttle=Throttle(throttled),
+        governor=governor_for(tools.database, account, throttled),
         app_secret=next((secret.get_secret_value() for secret in settings.app_secrets), None),
-        limiter=two_a_second() if account.platform is Platform.INSTAGRAM else None,
         timeout_seconds=settings.graph_timeout_seconds,
         deadline_seconds=settings.graph_deadline_seconds,
     )
-    return Crawl(
+    crawl = Crawl(
         account=account,
         client=client,
-        store=tools.runs,
+        history=HistoryStore(tools.database),
         publish=tools.publish,
         clock=utc_now,
         page_size=settings.backfill_page_size,
         parallelism=settings.backfill_parallelism,
         tally=tally,
     )
+    return Runner(crawl, tools.runs, gives_back=gives_back)
 
 
 def _token(vault: TokenVault, account: Account) -> str:
@@ -143,11 +186,3 @@ def _token(vault: TokenVault, account: Account) -> str:
         return vault.decrypt(account.encrypted_token)
     except ValueError as error:
         raise WrongKeysError(f"{account.key}: {error}") from None
-
-
-def two_a_second() -> AsyncLimiter:
-    """Instagram's limit per account, half a second apart so that no second of theirs can see three.
-
-    Source: https://developers.facebook.com/docs/graph-api/overview/rate-limiting.
-    """
-    return AsyncLimiter(1, 0.5)

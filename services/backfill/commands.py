@@ -5,38 +5,134 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from typing import Annotated, NoReturn
+from collections.abc import Awaitable, Callable
+from typing import Annotated, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
 
 from services.backfill.accounts import AccountStore
-from services.backfill.app import WrongKeysError, open_tools, run_accounts
+from services.backfill.app import WrongKeysError, open_tools, open_vault, run_accounts, run_worker
 from services.backfill.display import runs_table, summary
-from services.backfill.runs import RunStore
+from services.backfill.runs import ActiveRunError, NotResumableError, RunStore
+from shared.accounts import Account
 from shared.ids import Platform
 from shared.logging import configure_logging
-from shared.mongo import open_database
-from shared.runs import Run, RunState
+from shared.mongo import Database, open_database
+from shared.runs import ACTIVE_STATES, Run, RunState
+from shared.service import run_service
 from shared.settings import BackfillSettings
 
+HEARD_WITHIN_SECONDS = 12.0
+"""Of a cancellation: two where the run's process lives, else until its lease has run out."""
+
 backfill_app = typer.Typer(help="Read the history of conversations onto the topic.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the runs as JSON at the end.")]
+ForWorkers = Annotated[bool, typer.Option("--queue", help="Leave it to the workers, and end at once.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id or the beginning of it.")]
+Result = TypeVar("Result")
 
 
 @backfill_app.command("run")
 def run(
     platform: Annotated[Platform | None, typer.Argument(help="With ID: only that account.")] = None,
     account_id: Annotated[str | None, typer.Argument(metavar="ID")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the runs as JSON at the end.")] = False,
+    as_json: AsJson = False,
+    queue: ForWorkers = False,
 ) -> None:
     """Read every account's conversations, or one account's. Status 0 only if all were read in full."""
     if (platform is None) != (account_id is None):
         raise typer.BadParameter("name both PLATFORM and ID, or neither")
     settings = BackfillSettings()
+
+    async def named(accounts: AccountStore) -> list[Account]:
+        every = await accounts.all()
+        found = [
+            each for each in every if platform is None or (each.platform, each.account_id) == (platform, account_id)
+        ]
+        return found or _fail("there is no such account; `leadstream accounts add` adds one")
+
+    if queue:
+        _show_queued(asyncio.run(_with_database(settings, lambda database: _enqueue(database, named))), as_json)
+    else:
+        _run_here(settings, named, as_json)
+
+
+@backfill_app.command("worker")
+def worker() -> None:
+    """Do the runs that are queued, scheduled or left by a process that died. Any number of workers may run."""
+    settings = BackfillSettings()
+    try:
+        open_vault(settings)
+        status = run_service(settings, lambda stop: run_worker(settings, stop))
+    except WrongKeysError as error:
+        _fail(str(error))
+    raise typer.Exit(status)
+
+
+@backfill_app.command("list")
+def list_runs(limit: Annotated[int, typer.Option(min=1)] = 20, as_json: AsJson = False) -> None:
+    """Show the newest runs."""
+
+    async def read(database: Database) -> tuple[list[Run], dict[str, str]]:
+        names = {account.key: account.name for account in await AccountStore(database).all()}
+        return await RunStore(database).newest(limit), names
+
+    runs, names = asyncio.run(_with_database(BackfillSettings(), read))
+    if as_json:
+        _print_json(runs)
+    else:
+        Console().print(runs_table(runs, names))
+
+
+@backfill_app.command("show")
+def show(run_id: RunId) -> None:
+    """Show one run as JSON, with the conversations that failed and why."""
+    found = asyncio.run(_with_database(BackfillSettings(), lambda database: _the_run(RunStore(database), run_id)))
+    print(found.model_dump_json(indent=2))
+
+
+@backfill_app.command("cancel")
+def cancel(run_id: RunId) -> None:
+    """End a run for good; what it has read stays, and is not read again. Status 0 once it is CANCELLED."""
+    ended = asyncio.run(_with_database(BackfillSettings(), lambda database: _cancel(RunStore(database), run_id)))
+    print(summary(ended))
+    if ended.state in ACTIVE_STATES:
+        _fail("its process has not heard of it yet; it will end as soon as it does")
+    raise typer.Exit(0 if ended.state is RunState.CANCELLED else 1)
+
+
+@backfill_app.command("resume")
+def resume(run_id: RunId, as_json: AsJson = False, queue: ForWorkers = False) -> None:
+    """Go on with a run that is FAILED or PARTIAL, from its checkpoints. Status as of `run`."""
+    settings = BackfillSettings()
+    try:
+        run, account = asyncio.run(_with_database(settings, lambda database: _resume(database, run_id)))
+    except (NotResumableError, ActiveRunError) as error:
+        _fail(str(error))
+    if queue:
+        _show_queued([run], as_json)
+        return
+
+    async def its_own(_accounts: AccountStore) -> list[Account]:
+        return [account]
+
+    _run_here(settings, its_own, as_json)
+
+
+def _run_here(
+    settings: BackfillSettings, accounts_of: Callable[[AccountStore], Awaitable[list[Account]]], as_json: bool
+) -> NoReturn:
     configure_logging(settings.log_level, as_json=settings.log_json)
     console = Console(stderr=as_json, highlight=False)
+
+    async def run_all() -> list[Run | str]:
+        async with open_tools(settings) as tools:
+            return await run_accounts(tools, await accounts_of(tools.accounts), console)
+
     try:
-        outcomes = asyncio.run(_run(settings, platform, account_id, console))
+        outcomes = asyncio.run(run_all())
     except WrongKeysError as error:
         _fail(str(error))
     for outcome in outcomes:
@@ -45,50 +141,73 @@ def run(
         console.print(summary(outcome) if isinstance(outcome, Run) else outcome, soft_wrap=True, markup=False)
     runs = [outcome for outcome in outcomes if isinstance(outcome, Run)]
     if as_json:
-        print(json.dumps([each.model_dump(mode="json") for each in runs]))
+        _print_json(runs)
     done = sum(each.state is RunState.COMPLETED for each in runs)
     raise typer.Exit(0 if done == len(outcomes) else 1)
 
 
-async def _run(
-    settings: BackfillSettings, platform: Platform | None, account_id: str | None, console: Console
+def _show_queued(outcomes: list[Run | str], as_json: bool) -> None:
+    runs = [outcome for outcome in outcomes if isinstance(outcome, Run)]
+    for outcome in outcomes:
+        queued = (
+            f"{outcome.platform} {outcome.account_id}: {outcome.state}, run {outcome.run_id}"
+            if isinstance(outcome, Run)
+            else outcome
+        )
+        print(queued, file=sys.stderr if as_json else sys.stdout)
+    if as_json:
+        _print_json(runs)
+    raise typer.Exit(0 if len(runs) == len(outcomes) else 1)
+
+
+def _print_json(runs: list[Run]) -> None:
+    print(json.dumps([each.model_dump(mode="json") for each in runs]))
+
+
+async def _enqueue(
+    database: Database, accounts_of: Callable[[AccountStore], Awaitable[list[Account]]]
 ) -> list[Run | str]:
-    async with open_tools(settings) as tools:
-        every = await tools.accounts.all()
-        accounts = [
-            each for each in every if platform is None or (each.platform, each.account_id) == (platform, account_id)
-        ]
-        if not accounts:
-            _fail("there is no such account; `leadstream accounts add` adds one")
-        return await run_accounts(tools, accounts, console)
+    outcomes: list[Run | str] = []
+    for account in await accounts_of(AccountStore(database)):
+        try:
+            outcomes.append(await RunStore(database).enqueue(account))
+        except ActiveRunError as error:
+            outcomes.append(str(error))
+    return outcomes
 
 
-@backfill_app.command("list")
-def list_runs(limit: Annotated[int, typer.Option(min=1)] = 20) -> None:
-    """Show the newest runs."""
+async def _cancel(runs: RunStore, prefix: str) -> Run:
+    """The run as it is when it has ended, or has not been heard to for so long."""
+    run = await _the_run(runs, prefix)
+    if run.state not in ACTIVE_STATES:
+        _fail(f"run {run.run_id} is {run.state} already")
+    deadline = asyncio.get_running_loop().time() + HEARD_WITHIN_SECONDS
+    while (run := await runs.cancel(run.run_id)).state in ACTIVE_STATES:
+        if asyncio.get_running_loop().time() > deadline:
+            break
+        await asyncio.sleep(0.2)
+    return run
 
-    async def read() -> tuple[list[Run], dict[str, str]]:
-        async with open_database(settings.mongo_url.get_secret_value()) as database:
-            names = {account.key: account.name for account in await AccountStore(database).all()}
-            return await RunStore(database).newest(limit), names
 
-    settings = BackfillSettings()
-    Console().print(runs_table(*asyncio.run(read())))
+async def _resume(database: Database, prefix: str) -> tuple[Run, Account]:
+    runs = RunStore(database)
+    run = await _the_run(runs, prefix)
+    account = await AccountStore(database).get(run.platform, run.account_id)
+    if account is None:
+        _fail("its account was removed; `leadstream accounts add` adds it again")
+    return await runs.resume(run.run_id), account
 
 
-@backfill_app.command("show")
-def show(run_id: Annotated[str, typer.Argument(help="The run's id or the beginning of it.")]) -> None:
-    """Show one run as JSON, with the conversations that failed and why."""
-
-    async def read() -> list[Run]:
-        async with open_database(settings.mongo_url.get_secret_value()) as database:
-            return await RunStore(database).beginning_with(run_id)
-
-    settings = BackfillSettings()
-    found = asyncio.run(read())
+async def _the_run(runs: RunStore, prefix: str) -> Run:
+    found = await runs.beginning_with(prefix)
     if len(found) != 1:
-        _fail(f"{'several runs begin' if found else 'no run begins'} with {run_id!r}")
-    print(found[0].model_dump_json(indent=2))
+        _fail(f"{'several runs begin' if found else 'no run begins'} with {prefix!r}")
+    return found[0]
+
+
+async def _with_database(settings: BackfillSettings, work: Callable[[Database], Awaitable[Result]]) -> Result:
+    async with open_database(settings.mongo_url.get_secret_value()) as database:
+        return await work(database)
 
 
 def _fail(message: str) -> NoReturn:

@@ -1,107 +1,167 @@
-"""Runs in `sync_runs`, and how far each conversation's history was read."""
+"""Runs in `sync_runs`: which there are, and who is at which."""
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
 import uuid
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.backfill.normalise import Reading
 from shared.accounts import Account
-from shared.ids import ConversationKey
 from shared.mongo import Database, DuplicateKeyError, server_time
-from shared.runs import ACTIVE_STATES, Run, RunState
+from shared.runs import ACTIVE_STATES, RESUMABLE_STATES, Run, RunState
 
-DEAD_AFTER = timedelta(seconds=30)
-"""A run whose heart has not beaten for so long belongs to a process that is no more."""
+LEASE = timedelta(seconds=8)
+"""A run whose process was not heard of for so long is anyone's. Processes write theirs every second."""
+
+CANCELLED_BY_A_PERSON = "cancelled by the operator"
+NOT_ITS_OWNERS = {"heartbeat_at", "owner", "cancel_asked"}
+"""What `save` leaves alone: the first two are how a run is held, and another process writes the third."""
 
 
 class ActiveRunError(Exception):
-    """Another process is backfilling this account."""
+    """The account has an active run that is another's, or the run at hand has become another's."""
 
 
-@dataclass(frozen=True, slots=True)
-class History:
-    """The checkpoint of a conversation that was read in full: by which run, and when it had last moved."""
-
-    run_id: str
-    updated_time: datetime | None
+class NotResumableError(Exception):
+    """A run that is COMPLETED or CANCELLED stays it, and one that is active needs no resuming."""
 
 
 class RunStore:
-    """One process's hand on runs: it cannot write one that another has taken over. Times are the server's."""
+    """Times are the server's. A claim is a compare and set, and what it gave is written with its owner alone:
+    a process that lost its run cannot write it any more.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._owner = uuid.uuid4().hex
+        self._runs = database.sync_runs
+
+    async def enqueue(self, account: Account, run_id: str | None = None) -> Run:
+        """A new run for any worker. ActiveRunError when the account has one, or there is one with that id."""
+        return await self._insert(account, run_id or uuid.uuid4().hex, await server_time(self._database), {})
 
     async def begin(self, account: Account) -> Run:
-        """A new run, or the one that a dead process left. ActiveRunError when another process is at it."""
+        """A new run, or the one that is queued or that a dead process left. ActiveRunError when another is at it."""
         now = await server_time(self._database)
-        run = Run(
-            run_id=uuid.uuid4().hex, platform=account.platform, account_id=account.account_id, state=RunState.RUNNING,
-            created_at=now, started_at=now, heartbeat_at=now,
-        )  # fmt: skip
-        document = {"_id": run.run_id, "active": True, "owner": self._owner, **run.model_dump()}
+        held = {"state": RunState.RUNNING, "owner": _new_owner(), "started_at": now, "heartbeat_at": now}
         try:
-            await self._database.sync_runs.insert_one(document)
+            return await self._insert(account, uuid.uuid4().hex, now, held)
+        except ActiveRunError:
+            of_account = {"platform": account.platform, "account_id": account.account_id, "active": True}
+            stored = await self._runs.find_one(of_account)
+            if stored is None:
+                raise
+            if taken := await self._take(Run.model_validate(stored), now):
+                return taken
+            raise ActiveRunError(f"run {stored['_id']} is backfilling {account.key}") from None
+
+    async def claim(self) -> Run | None:
+        """The oldest run that is queued or that a dead process left, now RUNNING and the caller's; None for none."""
+        now = await server_time(self._database)
+        for stored in await self._runs.find({"active": True}).sort("created_at", 1).to_list(None):
+            if taken := await self._take(Run.model_validate(stored), now):
+                return taken
+        return None
+
+    async def save(self, run: Run) -> bool:
+        """Writes `run` with a heartbeat; whether somebody asks for its cancellation. ActiveRunError when it is
+        another process's by now, or has ended.
+        """
+        fields = run.model_dump(exclude=NOT_ITS_OWNERS) | {"active": run.state in ACTIVE_STATES}
+        await self._write(run, {"$set": fields, "$currentDate": {"heartbeat_at": True}})
+        return (await self.get(run.run_id)).cancel_asked
+
+    async def give_back(self, run: Run) -> None:
+        """To whoever claims it next, with all that was counted. ActiveRunError as of `save`."""
+        fields = run.model_dump(exclude=NOT_ITS_OWNERS)
+        await self._write(run, {"$set": fields | {"state": RunState.QUEUED, "owner": None, "heartbeat_at": None}})
+        if (await self.get(run.run_id)).cancel_asked:
+            await self._end_what_nobody_is_at(run.run_id)
+
+    async def cancel(self, run_id: str) -> Run:
+        """Asks the run's process to end it; where there is none, it is CANCELLED at once. The run as it then is."""
+        await self._runs.update_one({"_id": run_id, "active": True}, {"$set": {"cancel_asked": True}})
+        await self._end_what_nobody_is_at(run_id)
+        return await self.get(run_id)
+
+    async def resume(self, run_id: str) -> Run:
+        """QUEUED again, to go on from its checkpoints. NotResumableError; ActiveRunError when another is active."""
+        anew: dict[str, Any] = {
+            "state": RunState.QUEUED, "active": True, "owner": None, "cancel_asked": False, "heartbeat_at": None,
+            "finished_at": None, "reason": None, "failures": [], "throttled_until": None,
+        }  # fmt: skip
+        try:
+            ended = {"_id": run_id, "state": {"$in": list(RESUMABLE_STATES)}}
+            resumed = await self._runs.update_one(ended, {"$set": anew})
         except DuplicateKeyError:
-            return await self._take_over(account, now)
+            raise ActiveRunError("the account has another active run") from None
+        run = await self.get(run_id)
+        if not resumed.matched_count:
+            raise NotResumableError(f"run {run_id} is {run.state}; FAILED and PARTIAL ones can be resumed")
         return run
 
-    async def _take_over(self, account: Account, now: datetime) -> Run:
-        of_account = {"platform": account.platform, "account_id": account.account_id, "active": True}
-        stored = await self._database.sync_runs.find_one(of_account)
+    async def get(self, run_id: str) -> Run:
+        """KeyError when there is none."""
+        stored = await self._runs.find_one({"_id": run_id})
         if stored is None:
-            raise ActiveRunError(f"another run of {account.key} has just ended; try again")
-        if stored["heartbeat_at"] is None or now - stored["heartbeat_at"] > DEAD_AFTER:
-            seen = {"_id": stored["_id"], "owner": stored.get("owner"), "heartbeat_at": stored["heartbeat_at"]}
-            mine = {"owner": self._owner, "state": RunState.RUNNING, "started_at": stored["started_at"] or now}
-            beat = {"$set": mine, "$currentDate": {"heartbeat_at": True}}
-            if (await self._database.sync_runs.update_one(seen, beat)).matched_count:
-                return Run.model_validate({**stored, **mine})
-        raise ActiveRunError(f"run {stored['_id']} is backfilling {account.key}")
-
-    async def save(self, run: Run) -> None:
-        """Writes `run` with a heartbeat. ActiveRunError when another process has taken it over, or it has ended."""
-        fields = run.model_dump(exclude={"heartbeat_at"}) | {"active": run.state in ACTIVE_STATES}
-        mine = {"_id": run.run_id, "owner": self._owner, "active": True}
-        beat = {"$set": fields, "$currentDate": {"heartbeat_at": True}}
-        if not (await self._database.sync_runs.update_one(mine, beat)).matched_count:
-            raise ActiveRunError(f"run {run.run_id} is another process's by now")
+            raise KeyError(run_id)
+        return Run.model_validate(stored)
 
     async def newest(self, limit: int) -> list[Run]:
-        stored = await self._database.sync_runs.find({}).sort("created_at", -1).to_list(limit)
+        stored = await self._runs.find({}).sort("created_at", -1).to_list(limit)
         return [Run.model_validate(each) for each in stored]
+
+    async def newest_of(self, account: Account) -> Run | None:
+        of_account = {"platform": account.platform, "account_id": account.account_id}
+        for stored in await self._runs.find(of_account).sort("created_at", -1).limit(1).to_list(1):
+            return Run.model_validate(stored)
+        return None
 
     async def beginning_with(self, prefix: str) -> list[Run]:
         """The runs whose id begins with `prefix`: two at the most, which says that it is not unique."""
         ids = {"$gte": prefix, "$lt": f"{prefix}\uffff"}
-        stored = await self._database.sync_runs.find({"_id": ids}).to_list(2)
+        stored = await self._runs.find({"_id": ids}).to_list(2)
         return [Run.model_validate(each) for each in stored]
 
-    async def history(self, key: ConversationKey) -> History | None:
-        stored = await self._database.conversations.find_one({"_id": str(key)}, {"history": True})
-        history = (stored or {}).get("history")
-        return History(history["run_id"], history["updated_time"]) if history else None
-
-    async def remember(self, reading: Reading, read: int, unavailable: int) -> None:
-        """The checkpoint; made behind acknowledged events. `history` is this service's only field of the document."""
-        history = {
-            "thread_id": reading.listed.thread_id,
-            "updated_time": reading.listed.updated_time,
-            "run_id": reading.run_id,
-            "messages": read,
-            "unavailable": unavailable,
-            "completed_at": await server_time(self._database),
-        }
-        identity = {"platform": reading.key.platform, "account_id": reading.key.account_id}
-        update = {"$set": {"history": history}, "$setOnInsert": {**identity, "customer_id": reading.key.customer_id}}
+    async def _insert(self, account: Account, run_id: str, now: datetime, held: dict[str, Any]) -> Run:
+        queued = {"state": RunState.QUEUED, "created_at": now, **held}
+        run = Run(run_id=run_id, platform=account.platform, account_id=account.account_id, **queued)
         try:
-            await self._upsert(reading.key, update)
-        except DuplicateKeyError:  # the analyzer has inserted it meanwhile, so it can be updated now
-            await self._upsert(reading.key, update)
+            await self._runs.insert_one({"_id": run_id, "active": True, **run.model_dump()})
+        except DuplicateKeyError:
+            raise ActiveRunError(f"another run of {account.key} is active") from None
+        return run
 
-    async def _upsert(self, key: ConversationKey, update: dict[str, Any]) -> None:
-        await self._database.conversations.update_one({"_id": str(key)}, update, upsert=True)
+    async def _take(self, run: Run, now: datetime) -> Run | None:
+        mine = {"state": RunState.RUNNING, "owner": _new_owner(), "started_at": run.started_at or now}
+        beat = {"$set": mine, "$currentDate": {"heartbeat_at": True}}
+        if not _is_anyones(run, now) or not (await self._runs.update_one(_as_seen(run), beat)).matched_count:
+            return None
+        return run.model_copy(update=mine)
+
+    async def _write(self, run: Run, update: dict[str, Any]) -> None:
+        mine = {"_id": run.run_id, "owner": run.owner, "active": True}
+        if not (await self._runs.update_one(mine, update)).matched_count:
+            raise ActiveRunError(f"run {run.run_id} is another process's by now, or has ended")
+
+    async def _end_what_nobody_is_at(self, run_id: str) -> None:
+        run, now = await self.get(run_id), await server_time(self._database)
+        if run.state in ACTIVE_STATES and _is_anyones(run, now):
+            end = {"state": RunState.CANCELLED, "active": False, "reason": CANCELLED_BY_A_PERSON, "finished_at": now}
+            await self._runs.update_one(_as_seen(run), {"$set": end})
+
+
+def _is_anyones(run: Run, now: datetime) -> bool:
+    return run.state is RunState.QUEUED or run.heartbeat_at is None or now - run.heartbeat_at > LEASE
+
+
+def _as_seen(run: Run) -> dict[str, Any]:
+    """What must still be so when a run is taken."""
+    return {"_id": run.run_id, "state": run.state, "owner": run.owner, "heartbeat_at": run.heartbeat_at}
+
+
+def _new_owner() -> str:
+    """One for each claim: a process that claims anew what it had lost is another owner."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"

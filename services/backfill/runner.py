@@ -1,0 +1,133 @@
+"""One run from its claim to its end: heartbeats while the crawl reads, then the state that is true."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from services.backfill.crawl import AccountStoppedError, Crawl
+from services.backfill.runs import CANCELLED_BY_A_PERSON, LEASE, ActiveRunError, RunStore
+from shared.mongo import ConnectionFailure
+from shared.runs import Run, RunState
+
+HEARTBEAT_SECONDS = 1.0
+STOP_SECONDS = 4.0
+"""What a crawl gets to stop in. One that takes longer is left behind: it may publish once more, which harms nobody."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Runner:
+    """Does one run of `crawl`'s account. `gives_back` says what becomes of a run whose process is told to stop:
+    queued again for another, or CANCELLED. `beaten` hears the run as it was written at each heartbeat.
+    """
+
+    crawl: Crawl
+    store: RunStore
+    gives_back: bool = False
+    beaten: Callable[[Run], None] = field(default=lambda _run: None)
+
+    async def execute(self, begun: Run, stop: asyncio.Event) -> Run:
+        """The run in its final state, or QUEUED when it was given back; either is stored.
+
+        ActiveRunError when it became another process's, or could not be written for so long that it may have: nothing
+        is written then. Any other exception of the crawl leaves it FAILED; ConnectionFailure, of the database, leaves
+        it to whoever comes next.
+        """
+        self._go_on_from(begun)
+        reading = asyncio.create_task(self.crawl.read(begun.run_id))
+        heart = asyncio.create_task(self._beat(begun))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({reading, heart, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _end(heart, stopping, reading)
+        return await self._settle(begun, reading, heart)
+
+    def _go_on_from(self, begun: Run) -> None:
+        """What others had published and called for it stays counted; conversations are counted anew."""
+        counted = begun.counters.model_dump(include={"messages_published", "messages_unavailable"})
+        self.crawl.tally.add(**counted)
+        self.crawl.client.calls = begun.counters.calls
+
+    def _now(self, begun: Run, **end: Any) -> Run:
+        tally = self.crawl.tally
+        counters = tally.counters.model_copy(update={"calls": self.crawl.client.calls})
+        seen = {"failures": tuple(tally.failures), "throttled_until": tally.throttled_until}
+        return begun.model_copy(update={"counters": counters, **seen, **end})
+
+    async def _beat(self, begun: Run) -> None:
+        """Returns when somebody asks for the run's cancellation. ActiveRunError once it may be another's."""
+        while True:
+            run = self._now(begun)
+            try:
+                async with asyncio.timeout(LEASE.total_seconds() - HEARTBEAT_SECONDS):
+                    asked = await self._save_in_the_end(run)
+            except TimeoutError:
+                raise ActiveRunError(f"run {run.run_id} could not be written for too long") from None
+            self.beaten(run)
+            if asked:
+                return
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    async def _save_in_the_end(self, run: Run) -> bool:
+        while True:
+            try:
+                return await self.store.save(run)
+            except ConnectionFailure as error:
+                log.warning("run_not_written", run_id=run.run_id, error=type(error).__name__)
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    async def _settle(self, begun: Run, reading: asyncio.Task[None], heart: asyncio.Task[None]) -> Run:
+        asked = heart.done() and not heart.cancelled()
+        if asked and (lost := heart.exception()):
+            raise lost
+        if reading.done() and not reading.cancelled():
+            return await self._as_read(begun, reading.exception())
+        if asked:
+            return await self._save(begun, RunState.CANCELLED, CANCELLED_BY_A_PERSON)
+        if not self.gives_back:
+            return await self._save(begun, RunState.CANCELLED, "interrupted by the operator")
+        return await self._give_back(begun)
+
+    async def _as_read(self, begun: Run, error: BaseException | None) -> Run:
+        """What the crawl came to."""
+        failed = self.crawl.tally.counters.conversations_failed
+        match error:
+            case None if failed:
+                return await self._save(begun, RunState.PARTIAL, f"{failed} conversations failed")
+            case None:
+                return await self._save(begun, RunState.COMPLETED, None)
+            case AccountStoppedError():
+                return await self._save(begun, RunState.FAILED, str(error))
+            case ConnectionFailure():
+                await self._give_back(begun)
+            case _:
+                await self._save(begun, RunState.FAILED, "the process failed; its log says why")
+        raise error
+
+    async def _save(self, begun: Run, state: RunState, reason: str | None) -> Run:
+        end = self._now(begun, state=state, reason=reason, finished_at=self.crawl.clock(), throttled_until=None)
+        await self.store.save(end)
+        self.beaten(end)
+        log.info("run_ended", run_id=end.run_id, account_id=end.account_id, state=state, reason=reason)
+        return end
+
+    async def _give_back(self, begun: Run) -> Run:
+        queued = self._now(begun, state=RunState.QUEUED)
+        await self.store.give_back(queued)
+        log.info("run_given_back", run_id=queued.run_id, account_id=queued.account_id)
+        return queued
+
+
+async def _end(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    _, unfinished = await asyncio.wait(tasks, timeout=STOP_SECONDS)
+    if unfinished:
+        log.warning("crawl_left_behind")
