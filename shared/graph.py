@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
-from aiohttp import ClientError, ClientSession, ClientTimeout
-from aiolimiter import AsyncLimiter
+from aiohttp import (
+    ClientError,
+    ClientHandlerType,
+    ClientOSError,
+    ClientRequest,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    ServerDisconnectedError,
+)
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_random_exponential
 
 from shared.crypto import appsecret_proof
+from shared.governor import Governor, Sleep
 from shared.graph_errors import ErrorKind, GraphError, classify, of_status
-from shared.graph_usage import retry_after_seconds
-from shared.throttle import Sleep, Throttle
+from shared.graph_usage import Usage, read_usage, retry_after_seconds
 
 Json = dict[str, Any]
 SECRET_PARAMETERS = frozenset({"access_token", "appsecret_proof"})
@@ -32,21 +39,24 @@ class Page:
     following: dict[str, str] | None
 
 
+class _UnansweredError(ClientError):
+    """The connection ended before the answer."""
+
+
 @dataclass(slots=True)
 class GraphClient:
     """Reads for one account. A refusal is a value, a `GraphError`, never an exception.
 
-    `calls` counts requests. `throttle` and `limiter` are the account's budget, shared by all of its clients.
-    What is transient is tried again until `deadline_seconds` were spent on backing off.
+    `calls` counts requests. `governor` keeps the account's budget and hears every answer. What is transient is tried
+    again until `deadline_seconds` were spent on backing off.
     """
 
     session: ClientSession
     base_url: str
     version: str
     token: str = field(repr=False)
-    throttle: Throttle
+    governor: Governor
     app_secret: str | None = field(default=None, repr=False)
-    limiter: AsyncLimiter | None = None
     timeout_seconds: float = 30.0
     deadline_seconds: float = 300.0
     sleep: Sleep = asyncio.sleep
@@ -56,10 +66,8 @@ class GraphClient:
         """The body, or the refusal that stood at the end of the retries. Throttling is waited out, however long."""
         while True:
             answer = await self._get_patiently(path, parameters)
-            if not isinstance(answer, GraphError) or answer.kind is not ErrorKind.THROTTLED:
-                self.throttle.succeeded()
+            if _kind(answer) is not ErrorKind.THROTTLED:
                 return answer
-            await self.throttle.wait_out(answer.retry_after_seconds)
 
     async def pages(self, path: str, limit: int, parameters: Mapping[str, str]) -> AsyncIterator[Page | GraphError]:
         """Page after page until there is no `next`; an empty page is not the end. Ends behind a refusal.
@@ -91,25 +99,37 @@ class GraphClient:
 
     async def _get_once(self, path: str, parameters: Mapping[str, str]) -> Json | GraphError:
         proof = {"appsecret_proof": appsecret_proof(self.app_secret, self.token)} if self.app_secret else {}
-        await self.throttle.opened()
-        async with self.limiter or nullcontext():
-            self.calls += 1
-            try:
-                async with self.session.get(
-                    f"{self.base_url.rstrip('/')}/{self.version}/{path}",
-                    params={**parameters, **proof},
-                    headers={"Authorization": f"Bearer {self.token}"},
-                    timeout=ClientTimeout(total=self.timeout_seconds),
-                    allow_redirects=False,
-                ) as answer:
-                    return _read(await answer.read(), answer.status, answer.headers)
-            except (ClientError, TimeoutError) as error:
-                return _unreadable(type(error).__name__)
+        await self.governor.admitted()
+        self.calls += 1
+        usage = Usage()
+        try:
+            async with self.session.get(
+                f"{self.base_url.rstrip('/')}/{self.version}/{path}",
+                params={**parameters, **proof},
+                headers={"Authorization": f"Bearer {self.token}"},
+                timeout=ClientTimeout(total=self.timeout_seconds),
+                allow_redirects=False,
+                middlewares=(_sent_once,),
+            ) as response:
+                usage = read_usage(response.headers)
+                answer = _read(await response.read(), response.status, response.headers)
+        except (ClientError, TimeoutError) as error:
+            answer = _unreadable(str(error) if isinstance(error, _UnansweredError) else type(error).__name__)
+        await self.governor.heard(usage, answer if isinstance(answer, GraphError) else None)
+        return answer
 
     def _pause_seconds(self, state: RetryCallState) -> float:
         refusal = state.outcome.result() if state.outcome else None
         asked = refusal.retry_after_seconds if isinstance(refusal, GraphError) else None
         return min(asked or float(BACK_OFF(state)), self.deadline_seconds)
+
+
+async def _sent_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """aiohttp sends again, unasked, what the end of a connection left unanswered; no budget would know of that call."""
+    try:
+        return await handler(request)
+    except (ClientOSError, ServerDisconnectedError) as error:
+        raise _UnansweredError(type(error).__name__) from error
 
 
 def read_page(body: Json) -> Page | GraphError:

@@ -1,39 +1,88 @@
 """What the Graph API's headers say of the budget. Pure.
 
-Source: https://developers.facebook.com/docs/graph-api/overview/rate-limiting.
+Source: https://developers.facebook.com/docs/graph-api/overview/rate-limiting. Every number is a percentage but
+`estimated_time_to_regain_access`, which is minutes. What is malformed says nothing, and nothing is not 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
+APP_USAGE = "X-App-Usage"
+PAGE_USAGE = "X-Page-Usage"
+"""Page tokens had it before there were business use cases; the documentation knows it no more."""
 BUSINESS_USE_CASE_USAGE = "X-Business-Use-Case-Usage"
 RETRY_AFTER = "Retry-After"
+REGAIN_MINUTES = "estimated_time_to_regain_access"
+SHARES = ("call_count", "total_cputime", "total_time")
 LONGEST_SECONDS = 24 * 3600.0
 """The longest window of any budget: no wait need be longer, whatever a header says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How much of the app's and of the account's budget is used (1.0 is all), and in how long there is more.
+
+    None where the answer did not say.
+    """
+
+    app: float | None = None
+    account: float | None = None
+    regain_seconds: float | None = None
+
+
+def read_usage(headers: Mapping[str, str]) -> Usage:
+    """The highest of all that an answer says. `headers` must find a name in any case, as aiohttp's do."""
+    business = list(_business(headers))
+    account = max(
+        (share for each in (_parsed(headers, PAGE_USAGE), *business) for share in _shares(each)), default=None
+    )
+    app = max(_shares(_parsed(headers, APP_USAGE)), default=None)
+    return Usage(app, account, _regain_seconds(business))
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     """How long the platform asks us to wait; None where it says nothing, which 0 means as well.
 
-    The longest `estimated_time_to_regain_access` (minutes), else `Retry-After`, which is not documented but honoured.
-    What is malformed says nothing. `headers` must find a name in any case, as aiohttp's do.
+    The longest time to regain access, else `Retry-After`, which is not documented but honoured.
     """
-    regain = max(_regain_minutes(headers.get(BUSINESS_USE_CASE_USAGE, "")), default=0.0) * 60
+    regain = _regain_seconds(_business(headers))
     after = headers.get(RETRY_AFTER, "")
-    seconds = regain if regain > 0 else float(after) if after.isdecimal() else 0.0
-    return min(seconds, LONGEST_SECONDS) if seconds > 0 else None
+    seconds = float(after) if regain is None and after.isascii() and after.isdecimal() else 0.0
+    return regain or (min(seconds, LONGEST_SECONDS) if seconds > 0 else None)
 
 
-def _regain_minutes(header: str) -> Iterator[float]:
-    try:
-        usage = orjson.loads(header)
-    except orjson.JSONDecodeError:
-        return
+def _business(headers: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Entries under every id: an Instagram account is told of under two, its own and its Page's."""
+    usage = _parsed(headers, BUSINESS_USE_CASE_USAGE)
     for entries in usage.values() if isinstance(usage, dict) else ():
-        for entry in entries if isinstance(entries, list) else ():
-            minutes = entry.get("estimated_time_to_regain_access") if isinstance(entry, dict) else None
-            if isinstance(minutes, int | float):
-                yield float(minutes)
+        yield from (entry for entry in (entries if isinstance(entries, list) else ()) if isinstance(entry, dict))
+
+
+def _regain_seconds(entries: Iterator[dict[str, Any]] | list[dict[str, Any]]) -> float | None:
+    longest = max((_number(entry.get(REGAIN_MINUTES)) or 0.0 for entry in entries), default=0.0)
+    return min(longest * 60, LONGEST_SECONDS) if longest > 0 else None
+
+
+def _shares(entry: object) -> Iterator[float]:
+    if not isinstance(entry, dict):
+        return
+    for name in SHARES:
+        percent = _number(entry.get(name))
+        if percent is not None and percent >= 0:
+            yield percent / 100
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _parsed(headers: Mapping[str, str], name: str) -> object:
+    try:
+        return orjson.loads(headers.get(name, ""))
+    except orjson.JSONDecodeError:
+        return None

@@ -13,8 +13,7 @@ from aiohttp import web
 from shared.crypto import appsecret_proof
 from shared.graph import GraphClient, Page
 from shared.graph_errors import ErrorKind, GraphError
-from shared.throttle import Throttle
-from tests.support.waiting import eventually
+from shared.graph_usage import Usage
 from tests.unit.backfill.fake_graph import TOKEN, Answer, answering, error, ok, serving
 
 PAYLOADS = Path(__file__).parent / "payloads" / "graph"
@@ -189,80 +188,39 @@ async def test_throttling_is_waited_out_as_long_as_the_platform_says() -> None:
     throttled = error(80006, **{"X-Business-Use-Case-Usage": header})
     async with answering(throttled, ok({})) as (graph, client):
         assert await kind_of(client) is None
-    assert graph.naps == [19 * 60]
+    assert graph.waits == [19 * 60]
+    assert graph.seconds == 19 * 60
 
 
 async def test_throttling_without_a_time_is_waited_out_from_a_minute_to_an_hour() -> None:
     async with answering(*[error(4)] * 8, ok({}), error(4), ok({})) as (graph, client):
         assert await kind_of(client) is None
-        assert graph.naps == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+        assert graph.waits == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+        assert graph.seconds == sum(graph.waits)
         assert await kind_of(client) is None
-        assert graph.naps[8:] == [60]
+        assert graph.waits[8:] == [60]
 
 
-async def test_nobody_calls_while_one_of_them_waits_out_throttling() -> None:
-    over, waits = asyncio.Event(), list[float]()
+async def test_every_answer_is_heard_and_every_call_admitted_retries_as_well() -> None:
+    class Listening:
+        pressure = 0.0
 
-    async def sleep(_seconds: float) -> None:
-        await over.wait()
+        def __init__(self) -> None:
+            self.said = list[object]()
 
-    async def waiting() -> list[float]:
-        return waits
+        async def admitted(self) -> None:
+            self.said.append("admitted")
 
-    async with answering(error(4), ok({})) as (graph, client):
-        client.throttle = Throttle(waits.append, sleep)
-        first = asyncio.create_task(client.get("1", {}))
-        await eventually(waiting, bool)
-        others = [asyncio.create_task(client.get("2", {})) for _ in range(5)]
-        for _ in range(100):
-            await asyncio.sleep(0)
-        assert client.calls == len(graph.requests) == 1
-        over.set()
-        assert await asyncio.gather(first, *others) == [{}] * 6
-    assert waits == [60]
-    assert client.calls == 7
+        async def heard(self, usage: Usage, error: GraphError | None) -> None:
+            self.said.append((usage.app, error and error.code))
 
-
-async def test_those_who_are_throttled_together_wait_once() -> None:
-    together, over = asyncio.Barrier(5), asyncio.Event()
-    refused, waits = list[float | None](), list[float]()
-
-    async def respond(_request: web.Request) -> Answer:
-        if over.is_set():
-            return ok({})
-        await together.wait()
-        return error(17)
-
-    async def sleep(_seconds: float) -> None:
-        await over.wait()
-
-    class Heard(Throttle):
-        async def wait_out(self, retry_after_seconds: float | None) -> None:
-            refused.append(retry_after_seconds)
-            await super().wait_out(retry_after_seconds)
-
-    async def count() -> int:
-        return len(refused)
-
-    async with serving(respond) as (_, client):
-        client.throttle = Heard(waits.append, sleep)
-        tasks = [asyncio.create_task(client.get("1", {})) for _ in range(5)]
-        await eventually(count, lambda number: number == 5)
-        over.set()
-        assert await asyncio.gather(*tasks) == [{}] * 5
-    assert waits == [60]
-
-
-async def test_a_wait_that_is_cancelled_opens_the_gate() -> None:
-    async def sleep(_seconds: float) -> None:
-        await asyncio.Event().wait()
-
-    throttle = Throttle(sleep=sleep)
-    waiting = asyncio.create_task(throttle.wait_out(None))
-    await asyncio.sleep(0)
-    waiting.cancel()
-    await asyncio.gather(waiting, return_exceptions=True)
-    await throttle.opened()
+    used = {"X-App-Usage": '{"call_count": 12, "total_cputime": 80}'}
+    transient: Answer = 500, {"error": {"code": 2}}, used
+    refused: Answer = 200, {"error": {"code": 10}}, used
+    async with answering((0, b"", {}), transient, refused) as (_, client):
+        governor = client.governor = Listening()
+        assert await kind_of(client) is ErrorKind.PERMISSION
+    assert governor.said == ["admitted", (None, None), "admitted", (0.8, 2), "admitted", (0.8, 10)]
 
 
 async def test_a_wait_that_is_asked_for_is_kept_up_to_the_deadline() -> None:

@@ -11,8 +11,9 @@ import orjson
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
+from shared.governor import local_governor
 from shared.graph import GraphClient
-from shared.throttle import Throttle
+from shared.ids import Platform
 
 TOKEN = "EAAsecret"
 Answer = tuple[int, object, dict[str, str]]
@@ -33,6 +34,10 @@ class FakeGraph:
     url: str = ""
     requests: list[web.Request] = field(default_factory=list)
     naps: list[float] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+    """How long the platform made it wait, each time."""
+    seconds: float = 0.0
+    """The time of the governor."""
 
     @property
     def queries(self) -> list[dict[str, str]]:
@@ -52,6 +57,9 @@ class FakeGraph:
     async def nap(self, seconds: float) -> None:
         """Sleeps no time at all, and keeps how long it should have been."""
         self.naps.append(seconds)
+
+    async def pass_time(self, seconds: float) -> None:
+        self.seconds += seconds
 
 
 @asynccontextmanager
@@ -77,5 +85,5 @@ async def answering(*answers: Answer) -> AsyncIterator[tuple[FakeGraph, GraphCli
 
 
 def client_of(graph: FakeGraph, session: ClientSession, **more: Any) -> GraphClient:
-    throttle = Throttle(sleep=graph.nap)
-    return GraphClient(session, graph.url, "v26.0", TOKEN, throttle, sleep=graph.nap, **more)
+    governor = local_governor(Platform.MESSENGER, graph.waits.append, graph.pass_time, lambda: graph.seconds)
+    return GraphClient(session, graph.url, "v26.0", TOKEN, governor, sleep=graph.nap, **more)

@@ -1,0 +1,102 @@
+"""One budget of calls at the platform: what is known of it, and what changes that. Pure.
+
+Times are seconds on the one clock of all who share the budget. A budget is shut when the platform has refused a call
+for it, or when 95 % of it are used; it is opened by the answer to one probing call, made after a wait.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+SLOW_FROM, STOP_AT = 0.75, 0.95
+SHORTEST_SPACING_SECONDS, LONGEST_SPACING_SECONDS = 0.1, 10.0
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 60.0, 3600.0
+PROBE_SECONDS = 60.0
+"""Who probes and is not heard of for so long was killed: another may probe."""
+FARTHEST_SLOT_SECONDS = 60.0
+"""No slot is reserved so far ahead: the clock was set back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """`usage` is the share that is used, as last heard. `version` grows with every change that all know of.
+
+    Shut while `refusals` is not 0: then a call may be made after `shut_until` only, and only as a probe.
+    """
+
+    usage: float = 0.0
+    shut_until: float = 0.0
+    refusals: int = 0
+    is_probed: bool = False
+    last_slot: float = 0.0
+    version: int = 0
+
+    @property
+    def is_shut(self) -> bool:
+        return self.refusals > 0
+
+    @property
+    def pressure(self) -> float:
+        return max(self.usage, 1.0) if self.is_shut else self.usage
+
+
+NOTHING_KNOWN = Budget()
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one answer said of a budget: None where it said nothing. `is_answer` is False where none came at all."""
+
+    usage: float | None = None
+    is_refused: bool = False
+    regain_seconds: float | None = None
+    is_answer: bool = True
+
+    @property
+    def shuts(self) -> bool:
+        return self.is_refused or self.regain_seconds is not None or (self.usage or 0.0) >= STOP_AT
+
+
+def spacing_seconds(usage: float) -> float:
+    """How far calls must be apart: none below 75 %, then growing tenfold with every 10 % up to 10 s."""
+    if usage < SLOW_FROM:
+        return 0.0
+    share = min(1.0, (usage - SLOW_FROM) / (STOP_AT - SLOW_FROM))
+    factor: float = (LONGEST_SPACING_SECONDS / SHORTEST_SPACING_SECONDS) ** share
+    return SHORTEST_SPACING_SECONDS * factor
+
+
+def after(budget: Budget, heard: Heard, now: float) -> Budget:
+    """Only a probe opens what is shut: calls under way when it was shut may still be answered well."""
+    if heard.usage is not None:
+        budget = replace(budget, usage=heard.usage)
+    if heard.shuts:
+        return _shut(budget, heard.regain_seconds, now)
+    if not budget.is_probed:
+        return budget
+    if not heard.is_answer:
+        return replace(budget, is_probed=False, shut_until=now)
+    return replace(budget, is_probed=False, shut_until=0.0, refusals=0)
+
+
+def _shut(budget: Budget, regain_seconds: float | None, now: float) -> Budget:
+    """For as long as the platform says, else from a minute to an hour, doubling. Those refused together wait once."""
+    if budget.is_shut and not budget.is_probed:
+        return replace(budget, shut_until=max(budget.shut_until, now + (regain_seconds or 0.0)))
+    growing = min(FIRST_WAIT_SECONDS * 2.0 ** min(budget.refusals, 10), LONGEST_WAIT_SECONDS)
+    until = now + (regain_seconds or growing)
+    return replace(budget, shut_until=until, refusals=budget.refusals + 1, is_probed=False)
+
+
+def probing(budget: Budget, now: float) -> Budget:
+    """With a probe under way, where one is due; else unchanged."""
+    if not budget.is_shut or now < budget.shut_until:
+        return budget
+    return replace(budget, is_probed=True, shut_until=now + PROBE_SECONDS)
+
+
+def reserving(budget: Budget, earliest: float, least_seconds: float) -> Budget:
+    """With the next call's slot, `last_slot`: not before `earliest`, and as far behind the one before as is due."""
+    following = budget.last_slot + max(least_seconds, spacing_seconds(budget.usage))
+    is_plausible = following < earliest + FARTHEST_SLOT_SECONDS
+    return replace(budget, last_slot=max(earliest, following) if is_plausible else earliest + least_seconds)
