@@ -1,22 +1,29 @@
-"""What an operator sees of a run: live lines on a terminal, plain lines elsewhere."""
+"""What an operator sees of runs: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
-from services.backfill.crawl import Crawl
-from shared.accounts import account_key
+from services.backfill.pace import Pace, duration
+from services.backfill.tally import Tally
+from shared.accounts import Account, account_key
+from shared.clock import Clock
+from shared.graph import GraphClient
 from shared.runs import Run, RunCounters, RunState
 
 PLAIN_LINES_EVERY_SECONDS = 5.0
+LOOKS_PER_SECOND = 4
 COLOURS = {
     RunState.COMPLETED: "green",
     RunState.PARTIAL: "yellow",
@@ -25,66 +32,145 @@ COLOURS = {
 }
 
 
+class Watched(Protocol):
+    """What of a crawl is shown."""
+
+    @property
+    def account(self) -> Account: ...
+    @property
+    def tally(self) -> Tally: ...
+    @property
+    def client(self) -> GraphClient: ...
+    @property
+    def clock(self) -> Clock: ...
+
+
+@dataclass(slots=True)
+class Watch:
+    """One crawl as it is shown: `look` before telling of it."""
+
+    crawl: Watched
+    pace: Pace = field(default_factory=Pace)
+
+    def look(self) -> None:
+        self.pace.look(self.counters.messages_published, self.done)
+
+    @property
+    def counters(self) -> RunCounters:
+        return self.crawl.tally.counters.model_copy(update={"calls": self.crawl.client.calls})
+
+    @property
+    def done(self) -> int:
+        c = self.counters
+        return c.conversations_read + c.conversations_unchanged + c.conversations_failed + c.conversations_gone
+
+    @property
+    def of_how_many(self) -> str:
+        """With a plus while more may be listed."""
+        return f"{self.counters.conversations_listed:,}{'' if self.crawl.tally.listing_is_complete else '+'}"
+
+    @property
+    def throttled_seconds(self) -> float:
+        until = self.crawl.tally.throttled_until
+        return max(0.0, (until - self.crawl.clock()).total_seconds()) if until else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """None while it cannot be told: more may be listed, calls are throttled, or none has been read lately."""
+        left = self.counters.conversations_listed - self.done
+        if left <= 0 or self.throttled_seconds or not self.crawl.tally.listing_is_complete:
+            return None
+        return self.pace.seconds_for(left)
+
+
 @asynccontextmanager
-async def showing(console: Console, crawls: list[Crawl]) -> AsyncIterator[None]:
+async def showing(console: Console, crawls: Sequence[Watched]) -> AsyncIterator[None]:
     """Shows the crawls' progress for as long as the block runs."""
+    watches = [Watch(crawl) for crawl in crawls]
     if console.is_terminal:
-        with Live(get_renderable=lambda: live_table(crawls), console=console, refresh_per_second=8):
+        view = lambda: live_view(watches, console.width)  # noqa: E731
+        with Live(get_renderable=view, console=console, refresh_per_second=LOOKS_PER_SECOND):
             yield
         return
-    lines = asyncio.create_task(_print_lines(console, crawls))
+    lines = asyncio.create_task(_print_lines(console, watches))
     try:
         yield
     finally:
         lines.cancel()
 
 
-async def _print_lines(console: Console, crawls: list[Crawl]) -> None:
+async def _print_lines(console: Console, watches: Sequence[Watch]) -> None:
     while True:
+        for watch in watches:
+            watch.look()
         await asyncio.sleep(PLAIN_LINES_EVERY_SECONDS)
-        for crawl in crawls:
-            console.print(progress_line(crawl), soft_wrap=True, markup=False)
+        for watch in watches:
+            watch.look()
+            console.print(progress_line(watch), soft_wrap=True, markup=False)
 
 
-def live_table(crawls: list[Crawl]) -> Table:
-    """Fits into eighty columns."""
+def live_view(watches: Sequence[Watch], width: int = 80) -> RenderableType:
+    """The table, and below it what is out of the ordinary. Fits into eighty columns; more of them go to the names."""
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
-    table.add_column("account", no_wrap=True, overflow="ellipsis", max_width=28)
+    table.add_column("account", no_wrap=True, overflow="ellipsis", max_width=max(20, width - 56))
     table.add_column("")
-    for column in ("conversations", "messages", "not shown", "calls"):
+    for column in ("conversations", "messages", "msg/s", "calls", "left"):
         table.add_column(column, no_wrap=True, justify="right")
-    table.add_column("")
-    for crawl in crawls:
-        table.add_row(*_row(crawl))
-    return table
+    for watch in watches:
+        watch.look()
+        table.add_row(*_row(watch))
+    return Group(table, *(note for watch in watches for note in _notes(watch)))
 
 
-def _row(crawl: Crawl) -> list[RenderableType]:
-    counters = crawl.tally.counters
-    done = counters.conversations_read + counters.conversations_unchanged + counters.conversations_failed
-    total = counters.conversations_listed
-    failed = f" [red]{counters.conversations_failed} failed[/]" if counters.conversations_failed else ""
+def _row(watch: Watch) -> list[RenderableType]:
+    counters, rate, left = watch.counters, watch.pace.messages_per_second, watch.seconds_left
     return [
-        f"{crawl.account.platform.value.capitalize()} {escape(crawl.account.name)}",
-        ProgressBar(total=max(total, 1), completed=done, width=8),
-        f"{done}/{total}{'' if crawl.tally.listing_is_complete else '+'}",
+        title(watch.crawl.account),
+        ProgressBar(total=max(counters.conversations_listed, 1), completed=watch.done, width=8),
+        f"{watch.done:,}/{watch.of_how_many}",
         f"{counters.messages_published:,}",
-        f"{counters.messages_unavailable:,}",
-        f"{crawl.client.calls:,}",
-        f"[yellow]{throttle(crawl).removeprefix(', ')}[/]{failed}",
+        "–" if rate is None else f"{rate:,.0f}",
+        f"{counters.calls:,}",
+        "–" if left is None else duration(left),
     ]
 
 
-def progress_line(crawl: Crawl) -> str:
-    """One plain line while it runs."""
-    counters = crawl.tally.counters.model_copy(update={"calls": crawl.client.calls})
-    return f"{crawl.account.platform} {crawl.account.account_id}: {_counts(counters)}{throttle(crawl)}"
+def _notes(watch: Watch) -> Iterator[Text]:
+    """What an operator would ask about; nothing while all goes well."""
+    account, tally, c = watch.crawl.account, watch.crawl.tally, watch.counters
+    whose = f"  {account.platform.capitalize()} {_cut(account.name, 20)}: "
+    if watch.throttled_seconds:
+        yield Text(f"{whose}throttled, next call in {duration(watch.throttled_seconds)}", "yellow")
+    if c.conversations_failed:
+        reason = f", the last: {tally.failures[-1].reason}" if tally.failures else ""
+        yield Text(f"{whose}{c.conversations_failed:,} failed{reason}", "red", no_wrap=True, overflow="ellipsis")
+    if c.messages_unavailable:
+        yield Text(f"{whose}{c.messages_unavailable:,} messages that the platform does not show", "dim")
 
 
-def throttle(crawl: Crawl) -> str:
-    until = crawl.tally.throttled_until
-    left_seconds = int((until - crawl.clock()).total_seconds()) if until else 0
-    return f", throttled for {left_seconds} s" if left_seconds > 0 else ""
+def _cut(name: str, length: int) -> str:
+    return name if len(name) <= length else f"{name[: length - 1]}…"
+
+
+def progress_line(watch: Watch) -> str:
+    """One plain line while it runs: `messenger 371: 5 of 9+ conversations (1 failed), 25 messages, 18 calls`."""
+    c, account, rate, left = watch.counters, watch.crawl.account, watch.pace.messages_per_second, watch.seconds_left
+    apart = {
+        "unchanged": c.conversations_unchanged,
+        "failed": c.conversations_failed,
+        "gone": c.conversations_gone,
+    }
+    of_them = ", ".join(f"{number:,} {name}" for name, number in apart.items() if number)
+    parts = [
+        f"{watch.done:,} of {watch.of_how_many} conversations" + (f" ({of_them})" if of_them else ""),
+        f"{c.messages_published:,} messages",
+        f"{c.messages_unavailable:,} not shown by the platform" if c.messages_unavailable else "",
+        "" if rate is None else f"{rate:,.0f} a second",
+        f"{c.calls:,} calls",
+        "" if left is None else f"about {duration(left)} left",
+        f"throttled for {duration(watch.throttled_seconds)}" if watch.throttled_seconds else "",
+    ]
+    return f"{account.platform} {account.account_id}: {', '.join(filter(None, parts))}"
 
 
 def summary(run: Run) -> str:
@@ -94,11 +180,17 @@ def summary(run: Run) -> str:
 
 
 def _counts(counters: RunCounters) -> str:
+    gone = f"{counters.conversations_gone} gone, " if counters.conversations_gone else ""
     return (
         f"{counters.conversations_listed} conversations listed, {counters.conversations_read} read, "
-        f"{counters.conversations_unchanged} unchanged, {counters.conversations_failed} failed, "
+        f"{counters.conversations_unchanged} unchanged, {counters.conversations_failed} failed, {gone}"
         f"{counters.messages_published} messages, {counters.messages_unavailable} unavailable, {counters.calls} calls"
     )
+
+
+def title(account: Account) -> str:
+    """Markup-safe."""
+    return f"{account.platform.capitalize()} {escape(account.name)}"
 
 
 def runs_table(runs: list[Run], names: Mapping[str, str]) -> Table:
