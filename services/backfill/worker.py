@@ -70,7 +70,7 @@ class Worker:
         watched = {stopping, scheduling, *self._at_work}
         ended, _ = await asyncio.wait(watched, timeout=CLAIM_EVERY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        for task in ended & self._at_work:
+        for task in self._at_work & ended:
             self._at_work.remove(task)
             task.result()
         self.metrics.in_work.set(len(self._at_work))

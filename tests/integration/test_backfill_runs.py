@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
-from services.backfill.listing import Listed
-from services.backfill.normalise import Reading
-from services.backfill.runs import DEAD_AFTER, ActiveRunError, History, RunStore
+from services.backfill.runs import CANCELLED_BY_A_PERSON, LEASE, ActiveRunError, NotResumableError, RunStore
 from shared.accounts import Account
 from shared.clock import utc_now
-from shared.events import Participant
 from shared.ids import Platform
 from shared.mongo import Database, server_time
-from shared.runs import Run, RunCounters, RunState
+from shared.runs import ConversationFailure, Run, RunCounters, RunState
 
 PAGE = Account(platform=Platform.MESSENGER, account_id="371", page_id="371", name="The Page", encrypted_token="x")
 OTHER = PAGE.model_copy(update={"account_id": "372"})
+READ = RunCounters(messages_published=7)
 
 
 async def grow_old(database: Database, by: timedelta) -> None:
-    """As if the process had not been heard of for so long."""
+    """As if the processes had not been heard of for so long."""
     heard = await server_time(database) - by
-    await database.sync_runs.update_many({"active": True}, {"$set": {"heartbeat_at": heard}})
+    held = {"state": RunState.RUNNING}
+    await database.sync_runs.update_many(held, {"$set": {"heartbeat_at": heard}})
 
 
-def ended(run: Run) -> Run:
-    return run.model_copy(update={"state": RunState.COMPLETED, "finished_at": utc_now()})
+async def die(database: Database) -> None:
+    await grow_old(database, LEASE + timedelta(seconds=1))
+
+
+def ended(run: Run, state: RunState = RunState.COMPLETED) -> Run:
+    failures = (ConversationFailure(thread_id="t_1", reason="gone"),)
+    end = {"state": state, "reason": "why", "failures": failures, "finished_at": utc_now(), "counters": READ}
+    return run.model_copy(update=end)
 
 
 async def test_an_account_has_one_active_run(database: Database) -> None:
@@ -35,6 +41,8 @@ async def test_an_account_has_one_active_run(database: Database) -> None:
     run = await first.begin(PAGE)
     with pytest.raises(ActiveRunError, match=run.run_id):
         await second.begin(PAGE)
+    with pytest.raises(ActiveRunError):
+        await second.enqueue(PAGE)
     assert (await second.begin(OTHER)).run_id != run.run_id
     await first.save(ended(run))
     assert (await second.begin(PAGE)).run_id != run.run_id
@@ -42,24 +50,49 @@ async def test_an_account_has_one_active_run(database: Database) -> None:
     assert sorted(states) == [RunState.COMPLETED, RunState.RUNNING, RunState.RUNNING]
 
 
+async def test_of_many_that_begin_at_once_one_does(database: Database) -> None:
+    begun = await asyncio.gather(*(RunStore(database).begin(PAGE) for _ in range(8)), return_exceptions=True)
+    assert [type(each) for each in begun].count(Run) == 1
+    assert {type(each) for each in begun} == {Run, ActiveRunError}
+    assert await database.sync_runs.count_documents({}) == 1
+
+
+async def test_a_queued_run_is_claimed_once_the_oldest_first(database: Database) -> None:
+    store = RunStore(database)
+    older, newer = await store.enqueue(PAGE), await store.enqueue(OTHER)
+    claims = await asyncio.gather(*(RunStore(database).claim() for _ in range(8)))
+    taken = [claim for claim in claims if claim]
+    assert {claim.run_id for claim in taken} == {older.run_id, newer.run_id}
+    assert len(taken) == 2
+    assert {claim.state for claim in taken} == {RunState.RUNNING}
+    await store.give_back(next(claim for claim in taken if claim.run_id == newer.run_id))
+    await store.give_back(next(claim for claim in taken if claim.run_id == older.run_id))
+    first = await store.claim()
+    assert first is not None
+    assert first.run_id == older.run_id
+
+
 async def test_a_run_that_is_still_heard_of_is_left_alone(database: Database) -> None:
     await RunStore(database).begin(PAGE)
-    await grow_old(database, DEAD_AFTER - timedelta(seconds=10))
+    await grow_old(database, LEASE - timedelta(seconds=3))
     with pytest.raises(ActiveRunError):
         await RunStore(database).begin(PAGE)
+    assert await RunStore(database).claim() is None
 
 
 async def test_a_dead_run_is_taken_over_under_its_id_and_its_late_process_cannot_write(database: Database) -> None:
     dead, heir = RunStore(database), RunStore(database)
     run = await dead.begin(PAGE)
-    await dead.save(run.model_copy(update={"counters": RunCounters(messages_published=7)}))
-    await grow_old(database, DEAD_AFTER + timedelta(seconds=1))
-    taken = await heir.begin(PAGE)
-    assert (taken.run_id, taken.state, taken.counters.messages_published) == (run.run_id, RunState.RUNNING, 7)
-    with pytest.raises(ActiveRunError):
-        await dead.save(ended(run))
-    with pytest.raises(ActiveRunError):
-        await RunStore(database).begin(PAGE)
+    await dead.save(run.model_copy(update={"counters": READ}))
+    await die(database)
+    taken = await heir.claim()
+    assert taken is not None
+    assert (taken.run_id, taken.state, taken.counters, taken.started_at) == (
+        run.run_id, RunState.RUNNING, READ, run.started_at,
+    )  # fmt: skip
+    for late in (dead.save(ended(run)), dead.give_back(run), RunStore(database).begin(PAGE)):
+        with pytest.raises(ActiveRunError):
+            await late
     await heir.save(ended(taken))
     with pytest.raises(ActiveRunError):
         await heir.save(taken)
@@ -67,13 +100,101 @@ async def test_a_dead_run_is_taken_over_under_its_id_and_its_late_process_cannot
     assert stored.state is RunState.COMPLETED
 
 
+async def test_what_one_process_lost_and_claimed_anew_is_not_written_by_its_first_claim(database: Database) -> None:
+    store = RunStore(database)
+    lost = await store.begin(PAGE)
+    await die(database)
+    assert await store.claim() is not None
+    with pytest.raises(ActiveRunError):
+        await store.save(lost)
+
+
 async def test_a_heartbeat_keeps_a_run(database: Database) -> None:
     store = RunStore(database)
     run = await store.begin(PAGE)
-    await grow_old(database, DEAD_AFTER * 2)
+    await die(database)
     await store.save(run)
+    assert await RunStore(database).claim() is None
+
+
+async def test_a_run_that_was_given_back_is_anyones_with_what_it_counted(database: Database) -> None:
+    store = RunStore(database)
+    run = await store.begin(PAGE)
+    await store.give_back(run.model_copy(update={"counters": READ}))
+    given = await store.get(run.run_id)
+    assert (given.state, given.owner, given.counters) == (RunState.QUEUED, None, READ)
+    assert (await RunStore(database).begin(PAGE)).run_id == run.run_id
+
+
+async def test_a_queued_run_is_cancelled_at_once_and_for_good(database: Database) -> None:
+    store = RunStore(database)
+    run = await store.enqueue(PAGE)
+    cancelled = await store.cancel(run.run_id)
+    assert (cancelled.state, cancelled.reason) == (RunState.CANCELLED, CANCELLED_BY_A_PERSON)
+    assert cancelled.finished_at is not None
+    assert await store.claim() is None
+    assert (await store.begin(PAGE)).run_id != run.run_id
+
+
+async def test_a_running_run_is_told_and_ends_by_its_own_process(database: Database) -> None:
+    store = RunStore(database)
+    run = await store.begin(PAGE)
+    assert await store.save(run) is False
+    assert (await store.cancel(run.run_id)).state is RunState.RUNNING
+    assert await store.save(run) is True
+
+
+async def test_what_a_dead_process_ran_is_cancelled_at_once(database: Database) -> None:
+    store = RunStore(database)
+    run = await store.begin(PAGE)
+    await die(database)
+    assert (await store.cancel(run.run_id)).state is RunState.CANCELLED
     with pytest.raises(ActiveRunError):
-        await RunStore(database).begin(PAGE)
+        await store.save(run)
+
+
+async def test_a_run_that_is_given_back_while_its_cancellation_is_asked_for_is_cancelled(database: Database) -> None:
+    store = RunStore(database)
+    run = await store.begin(PAGE)
+    await store.cancel(run.run_id)
+    await store.give_back(run)
+    assert (await store.get(run.run_id)).state is RunState.CANCELLED
+
+
+@pytest.mark.parametrize("state", [RunState.FAILED, RunState.PARTIAL])
+async def test_what_did_not_come_to_its_end_can_be_resumed(database: Database, state: RunState) -> None:
+    store = RunStore(database)
+    run = await store.begin(PAGE)
+    await store.save(ended(run, state))
+    resumed = await store.resume(run.run_id)
+    assert (resumed.state, resumed.reason, resumed.failures, resumed.finished_at) == (RunState.QUEUED, None, (), None)
+    assert resumed.counters == READ
+    claimed = await store.claim()
+    assert claimed is not None
+    assert claimed.run_id == run.run_id
+    with pytest.raises(NotResumableError, match="RUNNING"):
+        await store.resume(run.run_id)
+
+
+@pytest.mark.parametrize("state", [RunState.COMPLETED, RunState.CANCELLED])
+async def test_what_is_final_stays_it(database: Database, state: RunState) -> None:
+    store = RunStore(database)
+    run = await store.begin(PAGE)
+    await store.save(ended(run, state))
+    with pytest.raises(NotResumableError, match=state):
+        await store.resume(run.run_id)
+    assert (await store.cancel(run.run_id)).state is state
+    assert await store.claim() is None
+
+
+async def test_a_run_is_not_resumed_beside_another_of_its_account(database: Database) -> None:
+    store = RunStore(database)
+    run = await store.begin(PAGE)
+    await store.save(ended(run, RunState.FAILED))
+    await store.enqueue(PAGE)
+    with pytest.raises(ActiveRunError):
+        await store.resume(run.run_id)
+    assert (await store.get(run.run_id)).state is RunState.FAILED
 
 
 async def test_a_run_is_found_by_the_beginning_of_its_id_alone(database: Database) -> None:
@@ -82,17 +203,3 @@ async def test_a_run_is_found_by_the_beginning_of_its_id_alone(database: Databas
     assert await store.beginning_with(runs[0].run_id) == [runs[0]]
     assert await store.beginning_with("zz") == []
     assert len(await store.beginning_with("")) == 2
-
-
-async def test_the_checkpoint_leaves_the_rest_of_the_conversation_as_it_is(database: Database) -> None:
-    store = RunStore(database)
-    listed = Listed("t_1", Participant(id="9"), (), utc_now(), 3)
-    reading = Reading(PAGE, listed, "run")
-    assert await store.history(reading.key) is None
-    await store.remember(reading, 3, 1)
-    await database.conversations.update_one({"_id": str(reading.key)}, {"$set": {"revision": 5}})
-    await store.remember(Reading(PAGE, listed, "run2"), 4, 0)
-    assert await store.history(reading.key) == History("run2", listed.updated_time)
-    stored = await database.conversations.find_one({"_id": "messenger:371:9"})
-    assert stored is not None
-    assert (stored["revision"], stored["customer_id"], stored["history"]["messages"]) == (5, "9", 4)
