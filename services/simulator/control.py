@@ -26,6 +26,7 @@ class Configuration(BaseModel):
     latency_ms: int | None = Field(None, ge=0)
     instagram_per_second: float | None = Field(None, ge=0)
     budget_calls: int | None = Field(None, ge=0)
+    app_budget_calls: int | None = Field(None, ge=0)
     budget_seconds: float | None = Field(None, gt=0)
     revoked: bool | None = None
     require_proof: bool | None = None
@@ -76,9 +77,9 @@ class Control:
         return web.json_response({})
 
     async def stats(self, _request: web.Request) -> web.Response:
-        """Calls by edge, how many were refused for a limit, and how many came while they should have waited."""
-        limits = {"throttled": self.limits.throttled, "while_throttled": self.limits.while_throttled}
-        return web.json_response({**self.faults.calls, **limits})
+        """Calls by edge, how many were refused for a limit, how many came while they should have waited, and how many
+        on Instagram were more than the second within a second."""
+        return web.json_response({**self.faults.calls, **self.limits.stats})
 
     async def messages(self, _request: web.Request) -> web.Response:
         """The oracle: for every conversation, the ids of its messages, and of those that can be read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from shared.ids import Platform
 Json = dict[str, Any]
 Item = TypeVar("Item")
 RATE_CODES = frozenset({4, 17, 32, 341, 613, *range(80000, 80015)})
+APP_CODES = frozenset({4, 341})
 COUNTED = frozenset({"me", "accounts", "conversations", "messages", "subscribed_apps"})
 
 
@@ -45,6 +47,7 @@ class GraphApi:
         last = request.path.rstrip("/").rpartition("/")[2]
         self.faults.calls[last if last in COUNTED else "node"] += 1
         rule = self.faults.next_for(request.path, request.query_string)
+        self._arrive(request)
         await asyncio.sleep((rule.delay_ms if rule else self.faults.latency_ms) / 1000)
         if rule and rule.effect in ("html", "truncate", "cut", "reset"):
             return await break_answer(request, rule)
@@ -52,7 +55,6 @@ class GraphApi:
         try:
             call = read_call(request)
             version, account = call.version, self._account_of(call)
-            self.limits.arrive(account)
             self._fail(rule, account)
             body = self._answer(call, account)
         except RefusedError as error:
@@ -61,13 +63,18 @@ class GraphApi:
         headers = {"facebook-api-version": version, "x-fb-trace-id": trace_id, **self.limits.headers(account)}
         return web.json_response(body, status=status, headers=headers)
 
+    def _arrive(self, request: web.Request) -> None:
+        """When it comes, not when it is answered: between lies the latency, and what others are told meanwhile."""
+        with contextlib.suppress(RefusedError):
+            self.limits.arrive(self._account_of(read_call(request)))
+
     def _fail(self, rule: Rule | None, account: Account) -> None:
         """RefusedError when a rule says so; a limit's also says when there will be access again."""
         if rule is None or rule.effect == "delay":
             return
         refusal = named(rule.error)
         if refusal.code in RATE_CODES:
-            self.limits.block(account, (rule.regain_minutes or 0) * 60)
+            self.limits.block(account, (rule.regain_minutes or 0) * 60, is_of_app=refusal.code in APP_CODES)
         raise RefusedError(replace(refusal, status=rule.status or refusal.status))
 
     def _account_of(self, call: Call) -> Account:

@@ -21,6 +21,9 @@ BURST = 3.0
 """Calls at once that a limit per second lets pass: room for the jitter of a client that spaces its calls."""
 
 
+APP = "app"
+
+
 @dataclass(slots=True)
 class Bucket:
     """Refilled by `rate` calls a second, up to `BURST`."""
@@ -38,68 +41,99 @@ class Bucket:
 
 
 @dataclass(slots=True)
+class Block:
+    until: float
+    seconds: float
+
+
+@dataclass(slots=True)
 class Limits:
-    """Per account: two calls a second on Instagram, and so many in a rolling window on both. Zero is no limit."""
+    """Per account: two calls a second on Instagram, and so many in a rolling window on both; for the app, so many in
+    that window of all accounts together. Zero is no limit.
+    """
 
     instagram_per_second: float = 2
     budget_calls: int = 0
+    app_budget_calls: int = 0
     budget_seconds: float = 3_600
     monotonic: Callable[[], float] = time.monotonic
     throttled: int = 0  # answers that said so
     while_throttled: int = 0  # calls that came before the time that such an answer gave
+    crowded: int = 0  # Instagram calls that were the third or more within a second
+    _arrivals: defaultdict[str, deque[float]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=2)))
     _buckets: dict[str, Bucket] = field(default_factory=dict)
     _made: defaultdict[str, deque[float]] = field(default_factory=lambda: defaultdict(deque))
-    _blocked_until: dict[str, float] = field(default_factory=dict)
+    _blocks: dict[str, Block] = field(default_factory=dict)
 
     def arrive(self, account: Account) -> None:
-        """Counts a call that should have waited."""
-        self.while_throttled += self._left_seconds(account) > 0
+        """Counts a call that should have waited, which then must wait as long once more."""
+        now = self.monotonic()
+        if account.platform is Platform.INSTAGRAM:
+            arrivals = self._arrivals[account.id]
+            self.crowded += len(arrivals) == 2 and now - arrivals[0] < 1
+            arrivals.append(now)
+        blocks = [block for key in (APP, account.id) if (block := self._blocks.get(key)) and block.until > now]
+        self.while_throttled += bool(blocks)
+        for block in blocks:
+            block.until = max(block.until, now + block.seconds)
 
     def admit(self, account: Account) -> None:
         """RefusedError when the account has no call left."""
+        is_instagram = account.platform is Platform.INSTAGRAM
+        self._spend(account, APP, self.app_budget_calls, "rate_app")
+        self._spend(account, account.id, self.budget_calls, "rate_instagram" if is_instagram else "rate_messenger")
         now = self.monotonic()
-        self._spend_budget(account, now)
         rate = self.instagram_per_second
-        if account.platform is Platform.INSTAGRAM and rate > 0:
+        if is_instagram and rate > 0:
             bucket = self._buckets.setdefault(account.id, Bucket(now))
             if not bucket.take(now, rate):
                 self.block(account, (1 - bucket.tokens) / rate)
                 raise refused("rate_instagram")
 
-    def block(self, account: Account, seconds: float) -> None:
-        """From now on: until then, calls for the account are counted as made while throttled."""
+    def block(self, account: Account, seconds: float, *, is_of_app: bool = False) -> None:
+        """From now on: until then, calls for the account, or for all, are counted as made while throttled."""
         self.throttled += 1
-        self._blocked_until[account.id] = self.monotonic() + seconds
+        self._blocks[APP if is_of_app else account.id] = Block(self.monotonic() + seconds, seconds)
+
+    @property
+    def stats(self) -> dict[str, int]:
+        return {"throttled": self.throttled, "while_throttled": self.while_throttled, "crowded": self.crowded}
 
     def headers(self, account: Account) -> dict[str, str]:
         """As seen on the real service: Instagram's usage is told under two ids.
 
         Less than a minute is told as a fraction, which the real one does not: a test need not wait so long.
         """
-        left = self._left_seconds(account)
-        used = 100 if left else self._used_percent(account)
-        usage = {"call_count": used, "total_cputime": 1, "total_time": 1}
+        left = self._left_seconds(account.id)
         minutes = math.ceil(left / 60) if left >= 60 else math.ceil(left / 60 * 1000) / 1000
+        usage = self._usage(account.id, self.budget_calls)
         entry = {"type": str(account.platform), **usage, "estimated_time_to_regain_access": minutes}
         return {
-            "x-app-usage": json.dumps(usage, separators=(",", ":")),
+            "x-app-usage": json.dumps(self._usage(APP, self.app_budget_calls), separators=(",", ":")),
             "x-business-use-case-usage": json.dumps(
                 {account.page_id: [entry], account.id: [entry]}, separators=(",", ":")
             ),
         }
 
-    def _left_seconds(self, account: Account) -> float:
-        return max(0.0, self._blocked_until.get(account.id, 0) - self.monotonic())
+    def _usage(self, key: str, budget_calls: int) -> dict[str, int]:
+        used = 100 * len(self._in_window(key, self.monotonic())) // budget_calls if budget_calls else 1
+        return {"call_count": 100 if self._left_seconds(key) else min(99, used), "total_cputime": 1, "total_time": 1}
 
-    def _spend_budget(self, account: Account, now: float) -> None:
-        made = self._made[account.id]
+    def _left_seconds(self, key: str) -> float:
+        block = self._blocks.get(key)
+        return max(0.0, block.until - self.monotonic()) if block else 0.0
+
+    def _spend(self, account: Account, key: str, budget_calls: int, error: str) -> None:
+        now = self.monotonic()
+        made = self._in_window(key, now)
+        if budget_calls > 0:
+            made.append(now)
+        if len(made) > budget_calls > 0:
+            self.block(account, made[-budget_calls] + self.budget_seconds - now, is_of_app=key == APP)
+            raise refused(error)
+
+    def _in_window(self, key: str, now: float) -> deque[float]:
+        made = self._made[key]
         while made and made[0] <= now - self.budget_seconds:
             made.popleft()
-        if self.budget_calls > 0:
-            made.append(now)
-        if len(made) > self.budget_calls > 0:
-            self.block(account, made[-self.budget_calls] + self.budget_seconds - now)
-            raise refused("rate_instagram" if account.platform is Platform.INSTAGRAM else "rate_messenger")
-
-    def _used_percent(self, account: Account) -> int:
-        return min(99, 100 * len(self._made[account.id]) // self.budget_calls) if self.budget_calls else 1
+        return made

@@ -232,7 +232,7 @@ async def test_instagram_is_held_to_two_calls_a_second_and_says_so(client: Clien
     codes = [(await get(client, EDGE, platform="instagram"))[1].get("error", {}).get("code") for _ in range(6)]
     assert codes == [None, None, None, 80002, 80002, 80002]
     stats = await control(client, "stats")
-    assert (stats["throttled"], stats["while_throttled"]) == (3, 2)
+    assert (stats["throttled"], stats["while_throttled"], stats["crowded"]) == (3, 2, 4)
     assert (await get(client, EDGE, platform="messenger"))[0] == 200
 
 
@@ -243,7 +243,7 @@ async def test_a_budget_that_is_spent_is_told_in_the_headers(client: Client) -> 
     async with client.get(EDGE, params=query) as answer:
         assert (await answer.json())["error"]["code"] == 80006
         (usage,) = json.loads(answer.headers["x-business-use-case-usage"])[PAGE_ID]
-        assert json.loads(answer.headers["x-app-usage"])["call_count"] == 100
+        assert json.loads(answer.headers["x-app-usage"])["call_count"] == 1
     assert (usage["type"], usage["call_count"], usage["estimated_time_to_regain_access"]) == ("messenger", 100, 10)
 
 
@@ -267,6 +267,13 @@ async def test_a_fault_is_chosen_by_name_or_by_code(
     assert (await get(client, EDGE, platform="messenger"))[0] == 200
     answered, body = await get(client, EDGE, platform="instagram")
     assert (answered, body["error"]["code"], body["error"].get("error_subcode")) == (status, code, subcode)
+
+
+async def test_a_limit_of_the_app_is_every_accounts(client: Client) -> None:
+    await control(client, "faults", [{"error": "rate_app", "regain_minutes": 5}])
+    assert (await get(client, EDGE, platform="messenger"))[1]["error"]["code"] == 4
+    assert (await get(client, EDGE, platform="instagram"))[0] == 200
+    assert (await control(client, "stats"))["while_throttled"] == 1
 
 
 async def test_calls_before_a_limit_on_demand_is_over_are_counted(client: Client) -> None:

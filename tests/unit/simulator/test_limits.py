@@ -81,8 +81,42 @@ def test_waiting_as_long_as_the_headers_say_is_enough() -> None:
 def test_the_headers_say_how_much_is_used_and_instagrams_under_two_ids(calls: int, percent: int) -> None:
     limits = Limits(instagram_per_second=0, budget_calls=10, monotonic=Clock())
     assert all(is_admitted(limits, INSTAGRAM) for _ in range(calls))
-    headers = limits.headers(INSTAGRAM)
-    assert json.loads(headers["x-app-usage"])["call_count"] == percent
-    business = json.loads(headers["x-business-use-case-usage"])
+    business = json.loads(limits.headers(INSTAGRAM)["x-business-use-case-usage"])
+    assert {entry["call_count"] for entries in business.values() for entry in entries} == {percent}
     assert business.keys() == {"1", "1784"}
     assert {entry["type"] for entries in business.values() for entry in entries} == {"instagram"}
+
+
+def test_the_apps_budget_is_spent_by_all_accounts_and_told_to_all() -> None:
+    clock = Clock()
+    limits = Limits(instagram_per_second=0, app_budget_calls=4, budget_seconds=60, monotonic=clock)
+    assert [is_admitted(limits, account) for account in (PAGE, INSTAGRAM, PAGE)] == [True] * 3
+    assert [json.loads(limits.headers(each)["x-app-usage"])["call_count"] for each in (PAGE, INSTAGRAM)] == [75, 75]
+    assert [is_admitted(limits, account) for account in (PAGE, INSTAGRAM)] == [True, False]
+    assert [json.loads(limits.headers(each)["x-app-usage"])["call_count"] for each in (PAGE, INSTAGRAM)] == [100, 100]
+    clock.now = 60
+    assert is_admitted(limits, PAGE)
+
+
+def test_a_call_while_throttled_lengthens_the_wait() -> None:
+    clock = Clock()
+    limits = Limits(monotonic=clock)
+    limits.block(PAGE, 10)
+    clock.now = 9
+    assert is_admitted(limits, PAGE)
+    clock.now = 18
+    assert is_admitted(limits, PAGE)
+    assert limits.while_throttled == 2
+    clock.now = 28
+    assert is_admitted(limits, PAGE)
+    assert limits.while_throttled == 2
+
+
+def test_every_instagram_call_that_is_the_third_of_a_second_is_counted() -> None:
+    clock = Clock()
+    limits = Limits(instagram_per_second=0, monotonic=clock)
+    for clock.now in (0, 0.5, 1.0, 1.4, 1.9, 2.0, 3.0, 3.0, 3.0):
+        limits.arrive(INSTAGRAM)
+        limits.arrive(PAGE)
+    assert limits.crowded == 4
+    assert limits.stats == {"throttled": 0, "while_throttled": 0, "crowded": 4}
