@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+import structlog
 from aiohttp import ClientSession
 from rich.console import Console
 
@@ -16,6 +17,7 @@ from services.backfill.accounts import AccountStore
 from services.backfill.budget import governor_for
 from services.backfill.crawl import Crawl, PublishDrafts
 from services.backfill.display import showing
+from services.backfill.fence import Fence
 from services.backfill.history import HistoryStore
 from services.backfill.runner import Runner
 from services.backfill.runs import ActiveRunError, RunStore
@@ -33,6 +35,8 @@ from shared.metrics import BackfillMetrics
 from shared.mongo import Database, PyMongoError, open_database
 from shared.runs import Run
 from shared.settings import BackfillSettings, VaultSettings
+
+log = structlog.get_logger()
 
 
 class WrongKeysError(Exception):
@@ -139,7 +143,9 @@ async def run_worker(settings: BackfillSettings, stop: asyncio.Event) -> None:
         health = health_app(tools.metrics, lambda: _answers(tools.database))
         async with asyncio.TaskGroup() as group:
             group.create_task(serve_health(health, settings.metrics_port, stop))
+            log.info("backfill_worker_started")
             await worker.work(stop)
+        log.info("backfill_worker_stopped")
 
 
 async def _answers(database: Database) -> bool:
@@ -153,7 +159,7 @@ async def _answers(database: Database) -> bool:
 
 def compose(tools: Tools, account: Account, *, gives_back: bool = False) -> Runner:
     """WrongKeysError when the account's token cannot be decrypted."""
-    tally, settings = Tally(), tools.settings
+    tally, fence, settings = Tally(), Fence(), tools.settings
 
     def throttled(seconds: float) -> None:
         tally.throttled_until = utc_now() + timedelta(seconds=seconds)
@@ -172,13 +178,13 @@ def compose(tools: Tools, account: Account, *, gives_back: bool = False) -> Runn
         account=account,
         client=client,
         history=HistoryStore(tools.database),
-        publish=tools.publish,
+        publish=fence.guarding(tools.publish),
         clock=utc_now,
         page_size=settings.backfill_page_size,
         parallelism=settings.backfill_parallelism,
         tally=tally,
     )
-    return Runner(crawl, tools.runs, gives_back=gives_back)
+    return Runner(crawl, tools.runs, gives_back, fence)
 
 
 def _token(vault: TokenVault, account: Account) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
 from services.backfill.crawl import AccountStoppedError, Crawl
+from services.backfill.fence import Fence
 from services.backfill.runs import CANCELLED_BY_A_PERSON, LEASE, ActiveRunError, RunStore
 from shared.mongo import ConnectionFailure
 from shared.runs import Run, RunState
@@ -24,13 +24,15 @@ log = structlog.get_logger()
 @dataclass(slots=True)
 class Runner:
     """Does one run of `crawl`'s account. `gives_back` says what becomes of a run whose process is told to stop:
-    queued again for another, or CANCELLED. `beaten` hears the run as it was written at each heartbeat.
+    queued again for another, or CANCELLED. `fence` guards what the crawl publishes.
     """
 
     crawl: Crawl
     store: RunStore
     gives_back: bool = False
-    beaten: Callable[[Run], None] = field(default=lambda _run: None)
+    fence: Fence = field(default_factory=Fence)
+    heartbeat_seconds: float = HEARTBEAT_SECONDS
+    lost_after_seconds: float = LEASE.total_seconds() - HEARTBEAT_SECONDS
 
     async def execute(self, begun: Run, stop: asyncio.Event) -> Run:
         """The run in its final state, or QUEUED when it was given back; either is stored.
@@ -64,32 +66,34 @@ class Runner:
     async def _beat(self, begun: Run) -> None:
         """Returns when somebody asks for the run's cancellation. ActiveRunError once it may be another's."""
         while True:
-            run = self._now(begun)
             try:
-                async with asyncio.timeout(LEASE.total_seconds() - HEARTBEAT_SECONDS):
-                    asked = await self._save_in_the_end(run)
+                async with asyncio.timeout(self.lost_after_seconds):
+                    asked = await self._save_in_the_end(begun)
             except TimeoutError:
-                raise ActiveRunError(f"run {run.run_id} could not be written for too long") from None
-            self.beaten(run)
+                raise ActiveRunError(f"run {begun.run_id} could not be written for too long") from None
             if asked:
                 return
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            await asyncio.sleep(self.heartbeat_seconds)
 
-    async def _save_in_the_end(self, run: Run) -> bool:
+    async def _save_in_the_end(self, begun: Run) -> bool:
         while True:
+            beat_at = self.fence.now()
             try:
-                return await self.store.save(run)
+                asked = await self.store.save(self._now(begun))
             except ConnectionFailure as error:
-                log.warning("run_not_written", run_id=run.run_id, error=type(error).__name__)
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+                log.warning("run_not_written", run_id=begun.run_id, error=type(error).__name__)
+            else:
+                self.fence.extend(beat_at)
+                return asked
+            await asyncio.sleep(self.heartbeat_seconds)
 
     async def _settle(self, begun: Run, reading: asyncio.Task[None], heart: asyncio.Task[None]) -> Run:
-        asked = heart.done() and not heart.cancelled()
-        if asked and (lost := heart.exception()):
+        has_beaten_last = heart.done() and not heart.cancelled()
+        if has_beaten_last and (lost := heart.exception()):
             raise lost
         if reading.done() and not reading.cancelled():
             return await self._as_read(begun, reading.exception())
-        if asked:
+        if has_beaten_last:
             return await self._save(begun, RunState.CANCELLED, CANCELLED_BY_A_PERSON)
         if not self.gives_back:
             return await self._save(begun, RunState.CANCELLED, "interrupted by the operator")
@@ -107,6 +111,8 @@ class Runner:
                 return await self._save(begun, RunState.FAILED, str(error))
             case ConnectionFailure():
                 await self._give_back(begun)
+            case ActiveRunError():
+                pass
             case _:
                 await self._save(begun, RunState.FAILED, "the process failed; its log says why")
         raise error
@@ -114,7 +120,6 @@ class Runner:
     async def _save(self, begun: Run, state: RunState, reason: str | None) -> Run:
         end = self._now(begun, state=state, reason=reason, finished_at=self.crawl.clock(), throttled_until=None)
         await self.store.save(end)
-        self.beaten(end)
         log.info("run_ended", run_id=end.run_id, account_id=end.account_id, state=state, reason=reason)
         return end
 

@@ -1,0 +1,219 @@
+"""What a run comes to, whatever becomes of its crawl, its process and its document."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from services.backfill.crawl import AccountStoppedError, Crawl
+from services.backfill.fence import Fence
+from services.backfill.runner import Runner
+from services.backfill.runs import CANCELLED_BY_A_PERSON, LEASE, ActiveRunError, RunStore
+from services.backfill.tally import Tally
+from shared.accounts import Account
+from shared.clock import utc_now
+from shared.drafts import Draft
+from shared.ids import Platform
+from shared.mongo import ConnectionFailure
+from shared.runs import Run, RunCounters, RunState
+
+PAGE = Account(platform=Platform.MESSENGER, account_id="371", page_id="371", name="The Page", encrypted_token="x")
+BEGUN = Run(
+    run_id="run1", platform=PAGE.platform, account_id="371", state=RunState.RUNNING, created_at=utc_now(),
+    started_at=utc_now(), owner="me",
+)  # fmt: skip
+Read = Callable[[Tally], Awaitable[None]]
+
+
+class MemoryRuns(RunStore):
+    """Keeps what was written. `fails` has the exceptions of the next writes, `is_asked` becomes true by a test."""
+
+    def __init__(self) -> None:
+        self.saved: list[Run] = []
+        self.given_back: list[Run] = []
+        self.is_asked = False
+        self.fails: list[Exception] = []
+        self.is_away = False
+
+    async def save(self, run: Run) -> bool:
+        self._fail()
+        self.saved.append(run)
+        return self.is_asked
+
+    async def give_back(self, run: Run) -> None:
+        self._fail()
+        self.given_back.append(run)
+
+    def _fail(self) -> None:
+        if self.is_away:
+            raise ConnectionFailure
+        if self.fails:
+            raise self.fails.pop(0)
+
+
+class ScriptedCrawl(Crawl):
+    """Reads what `script` says."""
+
+    def __init__(self, script: Read) -> None:
+        self.account, self.clock, self.tally = PAGE, utc_now, Tally()
+        self.client = cast(Any, SimpleNamespace(calls=0))
+        self.script = script
+
+    async def read(self, run_id: str) -> None:
+        assert run_id == BEGUN.run_id
+        await self.script(self.tally)
+
+
+def runner_of(script: Read, **more: Any) -> tuple[Runner, MemoryRuns]:
+    store = MemoryRuns()
+    return Runner(ScriptedCrawl(script), store, heartbeat_seconds=0.001, **more), store
+
+
+async def at_once(_tally: Tally) -> None:
+    pass
+
+
+async def for_ever(tally: Tally) -> None:
+    tally.add(conversations_read=1, messages_published=3)
+    await asyncio.Event().wait()
+
+
+def failing(error: Exception) -> Read:
+    async def script(_tally: Tally) -> None:
+        raise error
+
+    return script
+
+
+async def until(holds: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not holds():
+            await asyncio.sleep(0)
+
+
+async def test_a_run_of_which_all_was_read_is_completed() -> None:
+    runner, store = runner_of(at_once)
+    end = await runner.execute(BEGUN, asyncio.Event())
+    assert (end.state, end.reason, store.saved[-1]) == (RunState.COMPLETED, None, end)
+    assert end.finished_at is not None
+
+
+async def test_a_run_of_which_something_failed_is_partial_with_what_and_why() -> None:
+    async def script(tally: Tally) -> None:
+        tally.fail("t_1", "gone")
+
+    runner, _ = runner_of(script)
+    end = await runner.execute(BEGUN, asyncio.Event())
+    assert (end.state, end.reason, len(end.failures)) == (RunState.PARTIAL, "1 conversations failed", 1)
+
+
+async def test_a_run_that_could_not_go_on_is_failed_with_what_to_do() -> None:
+    runner, _ = runner_of(failing(AccountStoppedError("connect the account again")))
+    end = await runner.execute(BEGUN, asyncio.Event())
+    assert (end.state, end.reason) == (RunState.FAILED, "connect the account again")
+
+
+async def test_what_nobody_expected_leaves_it_failed_and_is_raised() -> None:
+    runner, store = runner_of(failing(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        await runner.execute(BEGUN, asyncio.Event())
+    assert store.saved[-1].state is RunState.FAILED
+
+
+async def test_counts_are_written_while_it_runs_and_the_cancellation_that_is_asked_for_keeps_them() -> None:
+    runner, store = runner_of(for_ever)
+    ended = asyncio.create_task(runner.execute(BEGUN, asyncio.Event()))
+    await until(lambda: store.saved and store.saved[-1].counters.messages_published == 3)
+    assert store.saved[-1].state is RunState.RUNNING
+    store.is_asked = True
+    end = await ended
+    assert (end.state, end.reason) == (RunState.CANCELLED, CANCELLED_BY_A_PERSON)
+    assert end.counters.messages_published == 3
+
+
+async def test_a_run_that_was_read_to_its_end_is_not_cancelled_by_a_word_that_came_too_late() -> None:
+    async def script(_tally: Tally) -> None:
+        await asyncio.sleep(0)
+        store.is_asked = True
+
+    runner, store = runner_of(script)
+    assert (await runner.execute(BEGUN, asyncio.Event())).state is RunState.COMPLETED
+
+
+@pytest.mark.parametrize(("gives_back", "state"), [(True, RunState.QUEUED), (False, RunState.CANCELLED)])
+async def test_a_process_that_is_told_to_stop_gives_its_run_back_or_cancels_it(
+    gives_back: bool, state: RunState
+) -> None:
+    runner, store = runner_of(for_ever, gives_back=gives_back)
+    stop = asyncio.Event()
+    ended = asyncio.create_task(runner.execute(BEGUN, stop))
+    await until(lambda: store.saved)
+    stop.set()
+    end = await ended
+    assert (end.state, end.counters.messages_published) == (state, 3)
+    assert (store.given_back or store.saved)[-1] == end
+
+
+async def test_what_others_had_counted_for_it_stays_counted() -> None:
+    before = RunCounters(conversations_read=5, messages_published=10, messages_unavailable=2, calls=7)
+
+    async def script(tally: Tally) -> None:
+        tally.add(conversations_read=6, messages_published=1)
+
+    runner, _ = runner_of(script)
+    end = await runner.execute(BEGUN.model_copy(update={"counters": before}), asyncio.Event())
+    assert end.counters == RunCounters(
+        conversations_read=6, messages_published=11, messages_unavailable=2, calls=7
+    )  # fmt: skip
+
+
+async def test_whose_run_was_taken_writes_no_more() -> None:
+    runner, store = runner_of(for_ever)
+    store.fails = [ActiveRunError()]
+    with pytest.raises(ActiveRunError):
+        await runner.execute(BEGUN, asyncio.Event())
+    assert not store.saved + store.given_back
+
+
+async def test_a_database_that_is_away_for_a_moment_costs_nothing() -> None:
+    async def script(_tally: Tally) -> None:
+        await until(lambda: store.saved)
+
+    runner, store = runner_of(script)
+    store.fails = [ConnectionFailure(), ConnectionFailure()]
+    assert (await runner.execute(BEGUN, asyncio.Event())).state is RunState.COMPLETED
+
+
+async def test_a_database_that_is_away_for_too_long_ends_the_work_at_it() -> None:
+    runner, store = runner_of(for_ever, lost_after_seconds=0.05)
+    store.is_away = True
+    with pytest.raises(ActiveRunError, match="could not be written"):
+        await runner.execute(BEGUN, asyncio.Event())
+
+
+async def test_a_crawl_that_loses_the_database_gives_the_run_back() -> None:
+    runner, store = runner_of(failing(ConnectionFailure()))
+    with pytest.raises(ConnectionFailure):
+        await runner.execute(BEGUN, asyncio.Event())
+    assert store.given_back[-1].state is RunState.QUEUED
+
+
+async def test_a_process_that_stood_still_publishes_nothing_any_more() -> None:
+    now, published = 0.0, []
+
+    async def publish(drafts: Sequence[Draft]) -> None:
+        published.append(drafts)
+
+    fence = Fence(lambda: now)
+    guarded = fence.guarding(publish)
+    await guarded([])
+    now = LEASE.total_seconds()
+    with pytest.raises(ActiveRunError):
+        await guarded([])
+    fence.extend(1.0)
+    await guarded([])
+    assert len(published) == 2
