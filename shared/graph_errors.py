@@ -140,9 +140,9 @@ def _kind(code: int | None, subcode: int | None, error: dict[str, Any]) -> Error
         return ErrorKind.THROTTLED
     if code == 1 and "reduce the amount of data" in str(error.get("message", "")).lower():
         return ErrorKind.REDUCE_DATA
-    if error.get("is_transient") is True:
-        return ErrorKind.TRANSIENT
-    return _BY_CODE.get(code, ErrorKind.TRANSIENT)
+    known = _BY_CODE.get(code, ErrorKind.TRANSIENT)
+    is_open = known is ErrorKind.BAD_REQUEST and error.get("is_transient") is True
+    return ErrorKind.TRANSIENT if is_open else known
 
 
 def _number(value: object) -> int | None:

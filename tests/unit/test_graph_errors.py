@@ -62,13 +62,16 @@ def test_nothing_of_the_platforms_own_words_is_repeated(name: str) -> None:
     assert "EAAsecret" not in repr(classify(body["error"], 400))
 
 
+PAGE_CODES = (32, 80000, 80001, 80003, 80004, 80005, 80006, 80008, 80009, 80014)
+
+
 @pytest.mark.parametrize(
     ("code", "scope"),
     [
         (4, Scope.APP),
+        (341, Scope.APP),
         (17, Scope.USER),
-        (32, Scope.PAGE),
-        (80001, Scope.PAGE),
+        *[(code, Scope.PAGE) for code in PAGE_CODES],
         (80002, Scope.ACCOUNT),
         (613, Scope.ACCOUNT),
     ],
@@ -93,6 +96,12 @@ def test_throttling_says_whose_budget_is_spent(code: int, scope: Scope) -> None:
         ({"code": "190", "error_subcode": "463"}, ErrorKind.TOKEN),
         ({"code": 100}, ErrorKind.BAD_REQUEST),
         ({"code": 100, "is_transient": True}, ErrorKind.TRANSIENT),
+        ({"code": 368, "is_transient": True}, ErrorKind.BLOCKED),
+        ({"code": 190, "is_transient": True}, ErrorKind.TOKEN),
+        ({"code": 613, "error_subcode": 2018338, "is_transient": True}, ErrorKind.ABUSE),
+        ({"code": 613, "error_subcode": 2534040}, ErrorKind.THROTTLED),
+        ({"code": 613, "error_subcode": 1996}, ErrorKind.THROTTLED),
+        ({"code": 2500}, ErrorKind.TOKEN),
         ({"code": 987654}, ErrorKind.TRANSIENT),
         ({"code": True}, ErrorKind.TRANSIENT),
         ({"code": None, "message": ["x"]}, ErrorKind.TRANSIENT),

@@ -1,0 +1,98 @@
+"""One budget by a clock that the test says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from shared.budgets import NOTHING_KNOWN, Budget, Heard, after, probing, reserving, spacing_seconds
+
+REFUSED = Heard(is_refused=True)
+WELL = Heard()
+
+
+def test_calls_are_not_apart_below_75_percent_and_ever_farther_from_there_on() -> None:
+    assert [spacing_seconds(usage) for usage in (0, 0.5, 0.74)] == [0, 0, 0]
+    assert [round(spacing_seconds(usage), 3) for usage in (0.75, 0.85, 0.95, 3.0)] == [0.1, 1, 10, 10]
+
+
+def test_a_refusal_shuts_it_for_the_time_that_is_told() -> None:
+    budget = after(NOTHING_KNOWN, Heard(is_refused=True, regain_seconds=300), now=10)
+    assert (budget.is_shut, budget.shut_until, budget.pressure) == (True, 310, 1.0)
+
+
+@pytest.mark.parametrize("heard", [REFUSED, Heard(usage=0.95), Heard(usage=1.4), Heard(regain_seconds=60)])
+def test_a_refusal_95_percent_and_a_time_to_regain_access_all_shut_it(heard: Heard) -> None:
+    assert after(NOTHING_KNOWN, heard, now=0).shut_until == 60
+
+
+def test_what_nobody_said_changes_nothing() -> None:
+    budget = Budget(usage=0.8)
+    assert after(budget, Heard(usage=None), now=0) == budget
+
+
+def test_those_who_are_refused_together_wait_once_but_as_long_as_the_longest() -> None:
+    budget = after(after(NOTHING_KNOWN, REFUSED, now=0), REFUSED, now=1)
+    assert (budget.refusals, budget.shut_until) == (1, 60)
+    budget = after(budget, Heard(is_refused=True, regain_seconds=90), now=2)
+    assert (budget.refusals, budget.shut_until) == (1, 92)
+
+
+def test_an_answer_to_a_call_from_before_does_not_open_it() -> None:
+    budget = after(NOTHING_KNOWN, REFUSED, now=0)
+    assert after(budget, WELL, now=1) == budget
+    assert after(budget, WELL, now=61) == budget
+
+
+def test_one_call_probes_when_the_wait_is_over_and_its_answer_opens_it() -> None:
+    shut = after(NOTHING_KNOWN, REFUSED, now=0)
+    assert probing(shut, now=59.9) == shut
+    probed = probing(shut, now=60)
+    assert probed.is_probed
+    assert probing(probed, now=61) == probed
+    assert after(probed, WELL, now=61) == NOTHING_KNOWN
+
+
+def test_every_probe_that_is_refused_doubles_the_wait_up_to_an_hour() -> None:
+    budget, now, waits = NOTHING_KNOWN, 0.0, list[float]()
+    for _ in range(1100):
+        budget = after(probing(budget, now), REFUSED, now)
+        waits.append(budget.shut_until - now)
+        now = budget.shut_until
+    assert waits[:7] == [60, 120, 240, 480, 960, 1920, 3600]
+    assert set(waits[7:]) == {3600}
+
+
+def test_a_probe_that_still_finds_95_percent_used_is_as_one_that_is_refused() -> None:
+    shut = after(NOTHING_KNOWN, Heard(usage=0.96), now=0)
+    budget = after(probing(shut, 60), Heard(usage=0.95), now=60)
+    assert budget.shut_until == 180
+    assert after(probing(budget, 180), Heard(usage=0.8), now=180) == Budget(usage=0.8)
+
+
+def test_a_probe_without_an_answer_is_made_again_and_one_that_is_never_heard_of_a_minute_later() -> None:
+    probed = probing(after(NOTHING_KNOWN, REFUSED, now=0), now=60)
+    unanswered = after(probed, Heard(is_answer=False), now=65)
+    assert unanswered.is_shut
+    assert probing(unanswered, now=65).is_probed
+    assert probing(probed, now=119) == probed
+    assert probing(probed, now=120) == replace(probed, shut_until=180)
+
+
+def test_slots_are_as_far_apart_as_they_must_be_however_many_ask_at_once() -> None:
+    budget, slots = NOTHING_KNOWN, list[float]()
+    for now in (100.0, 100.0, 100.0, 100.1, 109.0, 109.1):
+        budget = reserving(budget, now, 0.5)
+        slots.append(budget.last_slot)
+    assert slots == [100, 100.5, 101, 101.5, 109, 109.5]
+
+
+def test_slots_are_farther_apart_where_much_is_used() -> None:
+    first = reserving(Budget(usage=0.85), 100, 0.5)
+    assert reserving(first, 100, 0.5).last_slot == pytest.approx(101)
+
+
+def test_a_clock_that_was_set_back_does_not_make_all_wait_for_it() -> None:
+    before = reserving(NOTHING_KNOWN, 10_000, 0.5)
+    assert reserving(before, 100, 0.5).last_slot == 100.5

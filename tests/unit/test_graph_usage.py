@@ -1,0 +1,64 @@
+"""The headers of usage: what they say, and that what is malformed says nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.graph_usage import LONGEST_SECONDS, Usage, read_usage
+
+PAYLOADS = Path(__file__).parent / "payloads" / "graph"
+
+
+def load(name: str) -> Any:
+    return json.loads((PAYLOADS / f"{name}.json").read_text())
+
+
+def business(*entries: object, more: object = None) -> dict[str, str]:
+    return {"X-Business-Use-Case-Usage": json.dumps({"1": list(entries), "2": more})}
+
+
+def test_an_answer_says_how_much_of_the_apps_and_of_the_accounts_budget_is_used() -> None:
+    said = load("headers_usage_throttled_doc")
+    headers = {
+        "X-App-Usage": said["x-app-usage"],
+        "X-Business-Use-Case-Usage": said["x-business-use-case-usage"],
+    }
+    assert read_usage(headers) == Usage(app=0.28, account=1.0, regain_seconds=19 * 60)
+
+
+def test_the_highest_of_the_shares_under_all_ids_counts() -> None:
+    headers = business({"call_count": 3, "total_cputime": 81}, {"total_time": 40}, more=[{"call_count": 5}])
+    assert read_usage(headers) == Usage(account=0.81)
+
+
+def test_a_pages_own_header_from_before_there_were_business_use_cases_counts_as_well() -> None:
+    assert read_usage({"X-Page-Usage": '{"call_count": 96, "total_time": 1}'}) == Usage(account=0.96)
+    assert read_usage(business({"call_count": 97}) | {"X-Page-Usage": '{"call_count": 96}'}).account == 0.97
+
+
+def test_what_an_answer_does_not_say_is_not_nothing_used() -> None:
+    assert read_usage({}) == Usage(None, None, None)
+
+
+@pytest.mark.parametrize("name", ["X-App-Usage", "X-Page-Usage", "X-Business-Use-Case-Usage"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "", "{", "null", "[]", "5", '"95"', "\x00", "[" * 2000, '{"call_count": "95"}', '{"call_count": null}',
+        '{"call_count": true}', '{"call_count": -5}', '{"call_count": [95]}', '{"1": {"call_count": 95}}',
+        '{"1": [95, null, "x", [], {"call_count": "95"}]}', '{"1": [{"estimated_time_to_regain_access": "5"}]}',
+        '{"1": [{"estimated_time_to_regain_access": 0}]}', '{"1": [{"estimated_time_to_regain_access": -1}]}',
+        *load("headers_usage_real")["malformed_samples"],
+    ],
+)  # fmt: skip
+def test_what_is_malformed_says_nothing(name: str, value: str) -> None:
+    assert read_usage({name: value}) == Usage()
+
+
+def test_no_wait_is_longer_than_the_longest_window() -> None:
+    headers = business({"estimated_time_to_regain_access": 1e300, "call_count": 100})
+    assert read_usage(headers) == Usage(account=1.0, regain_seconds=LONGEST_SECONDS)
