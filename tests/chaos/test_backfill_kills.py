@@ -1,0 +1,77 @@
+"""kill -9 of a worker at every step of a run: another finishes it, all is on the topic, and little is there twice.
+
+Each worker of the test dies by its own hand at one named step (`tests.support.dying_backfill`), in the run of an
+account of its own; then one ordinary worker takes all of them over. The oracle is the simulator's set of message ids.
+"""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.backfill.runs import RunStore
+from shared.events import ConversationCompletedEvent
+from shared.mongo import Database
+from shared.runs import ACTIVE_STATES, RunState
+from tests.conftest import Stack, Start
+from tests.support.backfilling import Facebook, mids, repeated
+from tests.support.programs import Program, ended
+from tests.support.waiting import eventually
+
+PAGE_SIZE, PARALLELISM = 10, 4
+PASSINGS = {
+    "claimed": 1,  # before the first page
+    "publishing": 20,
+    "published": 20,  # between a page's publish and its checkpoint
+    "checkpointing": 12,
+    "checkpointed": 12,  # between a checkpoint and the next page
+    "remembering": 9,
+    "remembered": 9,
+    "ending": 1,
+    "ended": 1,
+}
+"""At which passing of each step its worker dies."""
+
+
+@pytest.fixture
+def facebook(simulator: dict[str, Any], stack: Stack, database: Database) -> Facebook:
+    return Facebook(simulator, stack, database)
+
+
+async def test_a_kill_at_any_step_costs_nothing_and_repeats_a_page_of_what_was_in_flight_at_most(
+    facebook: Facebook, leadstream: Start, tmp_path: Path
+) -> None:
+    settings = facebook.stack.env | facebook.env | {
+        "LEADSTREAM_BACKFILL_PAGE_SIZE": str(PAGE_SIZE),
+        "LEADSTREAM_BACKFILL_PARALLELISM": str(PARALLELISM),
+        "LEADSTREAM_BACKFILL_ACCOUNTS": "1",
+    }  # fmt: skip
+    accounts = await facebook.add_pages(*PASSINGS)
+    programs: list[Program] = []
+    with ended(programs):
+        for account, (step, passing) in zip(accounts, PASSINGS.items(), strict=True):
+            run = await RunStore(facebook.database).enqueue(account)
+            module = ("tests.support.dying_backfill", step, str(passing))
+            programs.append(Program(module, settings, tmp_path / f"{step}.log"))
+            programs[-1].wait_for(run.run_id)  # it is claimed, so that the next is the next one's
+        for step, program in zip(PASSINGS, programs, strict=True):
+            assert program.wait() == -signal.SIGKILL, program.output
+            assert f"dies at {step}" in program.lines()
+    states = {run.account_id: run.state for run in await facebook.runs()}
+    assert states == dict.fromkeys(PASSINGS, RunState.RUNNING) | {"ended": RunState.COMPLETED}
+    leadstream("backfill", "worker", env=settings | {"LEADSTREAM_BACKFILL_ACCOUNTS": "9"})
+    runs = await eventually(facebook.runs, lambda runs: not any(run.state in ACTIVE_STATES for run in runs))
+    assert {run.account_id: run.state for run in runs} == dict.fromkeys(PASSINGS, RunState.COMPLETED)
+    readable = await facebook.readable()
+    everything = await facebook.events()
+    for run in runs:
+        events = [event for event in everything if event.account_id == run.account_id]
+        assert mids(events) == readable, run.account_id
+        again = repeated(events)
+        assert len(again) <= PARALLELISM, run.account_id
+        assert max(again.values(), default=0) <= PAGE_SIZE, run.account_id
+        completed = {event.customer_id for event in events if isinstance(event, ConversationCompletedEvent)}
+        assert completed == {event.customer_id for event in events}, run.account_id
