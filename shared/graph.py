@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
@@ -47,7 +48,7 @@ class _UnansweredError(ClientError):
 class GraphClient:
     """Reads for one account. A refusal is a value, a `GraphError`, never an exception.
 
-    `calls` counts requests. `governor` keeps the account's budget and hears every answer. What is transient is tried
+    `calls` counts requests, `latency_seconds` is what the newest answer took. `governor` keeps the account's budget and hears every answer. What is transient is tried
     again until `deadline_seconds` were spent on backing off.
     """
 
@@ -61,6 +62,7 @@ class GraphClient:
     deadline_seconds: float = 300.0
     sleep: Sleep = asyncio.sleep
     calls: int = 0
+    latency_seconds: float = field(default=0.0, init=False)
 
     async def get(self, path: str, parameters: Mapping[str, str]) -> Json | GraphError:
         """The body, or the refusal that stood at the end of the retries. Throttling is waited out, however long."""
@@ -80,7 +82,9 @@ class GraphClient:
             if _kind(answer) is not ErrorKind.THROTTLED:
                 return answer
 
-    async def pages(self, path: str, limit: int, parameters: Mapping[str, str]) -> AsyncIterator[Page | GraphError]:
+    async def pages(
+        self, path: str, limit: int, parameters: Mapping[str, str]
+    ) -> AsyncGenerator[Page | GraphError, None]:
         """Page after page until there is no `next`; an empty page is not the end. Ends behind a refusal.
 
         A page that is too much data is asked for again with half the limit, down to one item.
@@ -116,7 +120,7 @@ class GraphClient:
         proof = {"appsecret_proof": appsecret_proof(self.app_secret, self.token)} if self.app_secret else {}
         await self.governor.admitted()
         self.calls += 1
-        usage = Usage()
+        usage, began = Usage(), time.monotonic()
         try:
             async with self.session.request(
                 method,
@@ -132,6 +136,7 @@ class GraphClient:
                 answer = _read(await response.read(), response.status, response.headers, may_be_list=form is not None)
         except (ClientError, TimeoutError) as error:
             answer = _unreadable(str(error) if isinstance(error, _UnansweredError) else type(error).__name__)
+        self.latency_seconds = time.monotonic() - began
         await self.governor.heard(usage, answer if isinstance(answer, GraphError) else None)
         return answer
 

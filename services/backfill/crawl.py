@@ -1,32 +1,54 @@
-"""One account's conversations, listed and each read to its beginning, onto the topic page by page."""
+"""One account: its conversations listed, and those that moved read onto the topic, until nothing has moved."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from urllib.parse import quote
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import datetime
 
-import structlog
-
-from services.backfill.history import HistoryStore
-from services.backfill.listing import LISTING_FIELDS, Listed, read_listed
-from services.backfill.normalise import MESSAGE_FIELDS, Reading
+from services.backfill.history import History, HistoryStore, Known
+from services.backfill.lister import Lister, Parked
+from services.backfill.listing import Listed, read_listed
+from services.backfill.normalise import Reading
+from services.backfill.parallel import Gate, Parallelism
+from services.backfill.reading import ConversationReader, PublishDrafts
 from services.backfill.tally import Tally
+from services.backfill.values import Json, identity
 from shared.accounts import Account
 from shared.clock import Clock
-from shared.drafts import Draft
 from shared.graph import GraphClient
-from shared.graph_errors import FATAL, GraphError
+from shared.graph_errors import FATAL, ErrorKind, GraphError
 
-PublishDrafts = Callable[[Sequence[Draft]], Awaitable[None]]
-"""Returns when all of the events are acknowledged."""
+__all__ = ["AccountStoppedError", "Crawl", "PublishDrafts"]
 
-log = structlog.get_logger()
+ROUNDS = 5
+"""How often the listing is read again at the end, for what moved meanwhile. On an account that never rests, what moves
+behind the last of them is the next run's, and the webhooks'."""
 
 
 class AccountStoppedError(Exception):
     """No further call for this account can succeed; the message says what the operator must do."""
+
+
+@dataclass(slots=True)
+class Walk:
+    """One walk down the listing. `newest` is when the newest of it had moved, `to_read` how many had to be read."""
+
+    newest: datetime | None = None
+    pages: int = 0
+    to_read: int = 0
+    refusal: GraphError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """`is_again`: it is counted as read already, and has moved since."""
+
+    reading: Reading
+    known: Known
+    is_again: bool
 
 
 @dataclass(slots=True)
@@ -41,63 +63,149 @@ class Crawl:
     page_size: int
     parallelism: int
     tally: Tally
+    _under_way: set[str] = field(default_factory=set, init=False)
+    _given_up: set[str] = field(default_factory=set, init=False)
 
     async def read(self, run_id: str) -> None:
-        """Reads everything. AccountStoppedError when no further call can succeed.
+        """Reads everything that has moved since it was last read. AccountStoppedError when no further call can succeed.
+
+        A conversation that cannot be read is counted with its reason, and the others are read. With the id of a run
+        that a dead process left, goes on behind what that had acknowledged.
+        """
+        until = await self.history.complete_until(self.account)
+        gate = Gate(Parallelism(self.parallelism))
+        walk = await self._walk(run_id, until, gate, is_first=True)
+        self.tally.listing_is_complete = True
+        for _ in range(ROUNDS if walk.to_read or walk.pages > 1 else 0):
+            walk = await self._walk(run_id, walk.newest, gate, is_first=False)
+            if not walk.to_read:
+                break
+        if walk.newest and not self.tally.counters.conversations_failed:
+            await self.history.complete(self.account, run_id, walk.newest)
+
+    async def _walk(self, run_id: str, until: datetime | None, gate: Gate, *, is_first: bool) -> Walk:
+        """Down the listing to a page of which nothing has moved after `until` nor since it was read.
 
         The lister feeds readers by a short queue, so that memory does not grow with the account.
         """
-        queue: asyncio.Queue[Reading | None] = asyncio.Queue(self.parallelism * 2)
+        queue: asyncio.Queue[Task | None] = asyncio.Queue(self.parallelism * 2)
+        reader = ConversationReader(
+            self.client, self.history, self.publish, self.clock, self.page_size, gate, self.tally
+        )
         try:
             async with asyncio.TaskGroup() as group:
-                readers = [group.create_task(self._read_all(queue)) for _ in range(self.parallelism)]
-                await self._list(run_id, queue)
+                readers = [group.create_task(self._read_all(queue, reader)) for _ in range(self.parallelism)]
+                walk = await self._list(run_id, until, queue, is_first=is_first)
                 for _ in readers:
                     await queue.put(None)
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from failed
+        if walk.refusal:
+            raise _not_listed(walk.refusal)
+        return walk
 
-    async def _list(self, run_id: str, queue: asyncio.Queue[Reading | None]) -> None:
-        edge = f"{self.account.page_id}/conversations"
-        parameters = {"platform": self.account.platform.value, "fields": LISTING_FIELDS}
-        async for page in self.client.pages(edge, self.page_size, parameters):
-            if isinstance(page, GraphError):
-                raise AccountStoppedError(f"the conversations could not be listed: {page}")
-            for item in page.items:
-                self.tally.add(conversations_listed=1)
-                listed = read_listed(item, self.account)
-                if isinstance(listed, Listed):
-                    await queue.put(Reading(self.account, listed, run_id))
-                else:
-                    self.tally.fail(str(item.get("id", "unknown")), listed)
-        self.tally.listing_is_complete = True
+    async def _list(
+        self, run_id: str, until: datetime | None, queue: asyncio.Queue[Task | None], *, is_first: bool
+    ) -> Walk:
+        walk = Walk()
+        async with aclosing(Lister(self.client, self.account, self.page_size).pages()) as pages:
+            async for page in pages:
+                if isinstance(page, GraphError):
+                    if page.kind in FATAL:
+                        raise _not_listed(page)
+                    walk.refusal = page
+                    break
+                if isinstance(page, Parked):
+                    self._fail(page.thread_id, str(page.refusal))
+                    continue
+                walk.pages += 1
+                readings = self._readings(page, run_id)
+                walk.newest = walk.newest or max(_times(readings), default=None)
+                tasks = await self._moved(readings, is_first=is_first)
+                walk.to_read += len(tasks)
+                for task in tasks:
+                    await queue.put(task)
+                if page and not tasks and until and _all_by(readings, until):
+                    break
+        return walk
 
-    async def _read_all(self, queue: asyncio.Queue[Reading | None]) -> None:
-        while (reading := await queue.get()) is not None:
-            known, updated_time = await self.history.history(reading.key), reading.listed.updated_time
-            if known is None or updated_time is None or known.updated_time != updated_time:
-                await self._read(reading)
-            elif known.run_id == reading.run_id:
-                self.tally.add(conversations_read=1)
+    def _readings(self, items: Sequence[Json], run_id: str) -> list[Reading]:
+        """Of a page of the listing. One that cannot be understood is a failure, and not left out."""
+        readings = []
+        for item in items:
+            listed = read_listed(item, self.account)
+            if isinstance(listed, Listed):
+                readings.append(Reading(self.account, listed, run_id))
             else:
-                self.tally.add(conversations_unchanged=1)
+                self._fail(identity(item.get("id")) or "unknown", listed)
+        return readings
 
-    async def _read(self, reading: Reading) -> None:
-        await self.publish([reading.listed_draft(self.clock())])
-        read = unavailable = 0
-        edge = f"{quote(reading.listed.thread_id, safe='')}/messages"
-        async for page in self.client.pages(edge, self.page_size, {"fields": MESSAGE_FIELDS}):
-            if isinstance(page, GraphError):
-                if page.kind in FATAL:
-                    raise AccountStoppedError(str(page))
-                self.tally.fail(reading.listed.thread_id, str(page))
-                return
-            now = self.clock()
-            events = [draft for item in page.items if (draft := reading.message_draft(item, now))]
-            await self.publish(events)
-            read, unavailable = read + len(events), unavailable + len(page.items) - len(events)
-            self.tally.add(messages_published=len(events), messages_unavailable=len(page.items) - len(events))
-        await self.publish([reading.completed_draft(read, unavailable, self.clock())])
-        await self.history.remember(reading, read, unavailable)
-        self.tally.add(conversations_read=1)
-        log.debug("conversation_read", conversation=str(reading.key), messages=read, unavailable=unavailable)
+    def _fail(self, thread_id: str, reason: str) -> None:
+        """Of one that is not among what was listed to be read. Once, however often it is listed."""
+        if thread_id not in self._given_up:
+            self._given_up.add(thread_id)
+            self.tally.add(conversations_listed=1)
+            self.tally.fail(thread_id, reason)
+
+    async def _moved(self, readings: Sequence[Reading], *, is_first: bool) -> list[Task]:
+        """What must be read; all are counted.
+
+        One that is listed a second time, because it moved or what is around it did, is counted once: by what it was
+        read for, and as unchanged besides when it was that before.
+        """
+        known = await self.history.known([reading.key for reading in readings])
+        tasks = []
+        for reading in readings:
+            if str(reading.key) in self._under_way or reading.listed.thread_id in self._given_up:
+                continue
+            of_it = known.get(reading.key, Known())
+            is_ours = of_it.history is not None and of_it.history.run_id == reading.run_id
+            if not _is_unchanged(reading, of_it.history):
+                task = Task(reading, of_it, is_again=is_ours and not is_first)
+                self._under_way.add(str(reading.key))
+                self.tally.add(conversations_listed=not task.is_again)
+                tasks.append(task)
+            elif is_first:
+                told = "conversations_read" if is_ours else "conversations_unchanged"
+                self.tally.add(conversations_listed=1, **{told: 1})
+        return tasks
+
+    async def _read_all(self, queue: asyncio.Queue[Task | None], reader: ConversationReader) -> None:
+        while (task := await queue.get()) is not None:
+            refusal = await reader.read(task.reading, task.known)
+            self._settle(task, refusal)
+            self._under_way.discard(str(task.reading.key))
+
+    def _settle(self, task: Task, refusal: GraphError | None) -> None:
+        """AccountStoppedError when the refusal is one that every other call would get."""
+        thread_id = task.reading.listed.thread_id
+        if refusal is None:
+            self.tally.add(conversations_read=not task.is_again)
+            return
+        if refusal.kind in FATAL:
+            raise AccountStoppedError(str(refusal))
+        self._given_up.add(thread_id)
+        self.tally.add(conversations_read=-task.is_again)
+        if refusal.kind is ErrorKind.GONE:
+            self.tally.add(conversations_gone=1)
+        else:
+            self.tally.fail(thread_id, str(refusal))
+
+
+def _not_listed(refusal: GraphError) -> AccountStoppedError:
+    return AccountStoppedError(f"the conversations could not be listed: {refusal}")
+
+
+def _is_unchanged(reading: Reading, history: History | None) -> bool:
+    """Where the platform tells no time, what another run has read may have moved."""
+    if history is None or history.updated_time != reading.listed.updated_time:
+        return False
+    return history.updated_time is not None or history.run_id == reading.run_id
+
+
+def _times(readings: Sequence[Reading]) -> list[datetime]:
+    return [reading.listed.updated_time for reading in readings if reading.listed.updated_time]
+
+
+def _all_by(readings: Sequence[Reading], until: datetime) -> bool:
+    return all(reading.listed.updated_time is not None and reading.listed.updated_time <= until for reading in readings)

@@ -1,49 +1,140 @@
-"""How far each conversation's history was read, in `conversations`."""
+"""How far the history of each conversation was read, in `conversations`, and of each account, in `crawls`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from services.backfill.normalise import Reading
+from services.backfill.newest import Newest
+from shared.accounts import Account
 from shared.ids import ConversationKey
-from shared.mongo import Database, DuplicateKeyError, server_time
+from shared.mongo import Database, DuplicateKeyError
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a reading has come: what was acknowledged, and where it goes on (nowhere: at the newest message)."""
+
+    following: Mapping[str, str] = field(default_factory=dict)
+    read: int = 0
+    unavailable: int = 0
+    newest: Newest | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The checkpoint of a conversation that was read in full: by which run, and when it had last moved."""
+    """A conversation that was read in full: by which run, as it was when it had last moved at `updated_time`.
+
+    The counts are of all that was ever read of it.
+    """
 
     run_id: str
+    thread_id: str
     updated_time: datetime | None
+    messages: int = 0
+    unavailable: int = 0
+    newest: Newest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A conversation that is being read: by which run, as it was at `updated_time` when that began."""
+
+    run_id: str
+    thread_id: str
+    updated_time: datetime | None
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    history: History | None = None
+    checkpoint: Checkpoint | None = None
 
 
 class HistoryStore:
+    """`history` and `reading` are this service's only fields of a conversation, `crawls` a collection of its own.
+
+    Everything is written behind acknowledged events.
+    """
+
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self._conversations = database.conversations
+        self._crawls = database.crawls
 
-    async def history(self, key: ConversationKey) -> History | None:
-        stored = await self._database.conversations.find_one({"_id": str(key)}, {"history": True})
-        history = (stored or {}).get("history")
-        return History(history["run_id"], history["updated_time"]) if history else None
+    async def known(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, Known]:
+        """By one query. What was never read has no entry."""
+        ids, only = {"_id": {"$in": [str(key) for key in keys]}}, {"history": True, "reading": True}
+        found = self._conversations.find(ids, only)
+        return {ConversationKey.parse(stored["_id"]): _known(stored) async for stored in found}
 
-    async def remember(self, reading: Reading, read: int, unavailable: int) -> None:
-        """The checkpoint; made behind acknowledged events. `history` is this service's only field of the document."""
-        history = {
-            "thread_id": reading.listed.thread_id,
-            "updated_time": reading.listed.updated_time,
-            "run_id": reading.run_id,
-            "messages": read,
-            "unavailable": unavailable,
-            "completed_at": await server_time(self._database),
+    async def checkpoint(self, key: ConversationKey, checkpoint: Checkpoint) -> None:
+        progress = checkpoint.progress
+        told = {
+            "run_id": checkpoint.run_id,
+            "thread_id": checkpoint.thread_id,
+            "updated_time": checkpoint.updated_time,
+            "following": list(progress.following.items()),
+            "messages": progress.read,
+            "unavailable": progress.unavailable,
+            "newest": _stored(progress.newest),
         }
-        identity = {"platform": reading.key.platform, "account_id": reading.key.account_id}
-        update = {"$set": {"history": history}, "$setOnInsert": {**identity, "customer_id": reading.key.customer_id}}
-        try:
-            await self._upsert(reading.key, update)
-        except DuplicateKeyError:  # the analyzer has inserted it meanwhile, so it can be updated now
-            await self._upsert(reading.key, update)
+        await self._upsert(key, {"$set": {"reading": told}})
+
+    async def remember(self, key: ConversationKey, history: History) -> None:
+        told = {
+            "run_id": history.run_id,
+            "thread_id": history.thread_id,
+            "updated_time": history.updated_time,
+            "messages": history.messages,
+            "unavailable": history.unavailable,
+            "newest": _stored(history.newest),
+        }
+        fields = {f"history.{name}": value for name, value in told.items()}
+        stamp = {"$currentDate": {"history.completed_at": True}}
+        await self._upsert(key, {"$set": fields, "$unset": {"reading": ""}, **stamp})
+
+    async def complete_until(self, account: Account) -> datetime | None:
+        """What of the account had last moved by then was read in full, as it is now; None where nobody knows."""
+        stored = await self._crawls.find_one({"_id": account.key})
+        until: datetime | None = stored["complete_until"] if stored else None
+        return until
+
+    async def complete(self, account: Account, run_id: str, until: datetime) -> None:
+        told = {"complete_until": until, "run_id": run_id}
+        await self._crawls.update_one({"_id": account.key}, {"$set": told}, upsert=True)
 
     async def _upsert(self, key: ConversationKey, update: dict[str, Any]) -> None:
-        await self._database.conversations.update_one({"_id": str(key)}, update, upsert=True)
+        identity = {"platform": key.platform, "account_id": key.account_id, "customer_id": key.customer_id}
+        update = {**update, "$setOnInsert": identity}
+        try:
+            await self._conversations.update_one({"_id": str(key)}, update, upsert=True)
+        except DuplicateKeyError:  # the analyzer has inserted it meanwhile, so it can be updated now
+            await self._conversations.update_one({"_id": str(key)}, update, upsert=True)
+
+
+def _stored(newest: Newest | None) -> dict[str, Any] | None:
+    return {"at": newest.at, "ids": sorted(newest.ids)} if newest else None
+
+
+def _known(stored: Mapping[str, Any]) -> Known:
+    history, reading = stored.get("history"), stored.get("reading")
+    return Known(_history(history) if history else None, _checkpoint(reading) if reading else None)
+
+
+def _history(told: Mapping[str, Any]) -> History:
+    return History(
+        told["run_id"], told["thread_id"], told["updated_time"], told["messages"], told["unavailable"], _newest(told)
+    )
+
+
+def _checkpoint(told: Mapping[str, Any]) -> Checkpoint:
+    progress = Progress(dict(told["following"]), told["messages"], told["unavailable"], _newest(told))
+    return Checkpoint(told["run_id"], told["thread_id"], told["updated_time"], progress)
+
+
+def _newest(told: Mapping[str, Any]) -> Newest | None:
+    newest = told.get("newest")
+    return Newest(newest["at"], frozenset(newest["ids"])) if newest else None

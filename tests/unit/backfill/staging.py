@@ -1,118 +1,176 @@
-"""A small world behind a small Graph API, and a crawl of it with its stores in memory."""
+"""A small world behind a small Graph API, and a crawl of it with its histories in memory."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiohttp import web
 
 from services.backfill.crawl import Crawl
-from services.backfill.normalise import Reading
-from services.backfill.runs import ActiveRunError, History, RunStore
+from services.backfill.history import Checkpoint, History, HistoryStore, Known
+from services.backfill.tally import Tally
 from shared.accounts import Account
 from shared.clock import utc_now
-from shared.events import ConversationCompletedEvent, Event, MessageEvent
+from shared.drafts import Draft, dump_draft
+from shared.events import ConversationCompletedEvent, Event, MessageEvent, load_event
 from shared.graph import GraphClient
 from shared.ids import ConversationKey, Platform
-from shared.runs import Run, RunState
-from tests.unit.backfill.fake_graph import Answer, ok, serving
+from tests.unit.backfill.fake_graph import Answer, error, ok, serving
 
 PAGE = Account(platform=Platform.MESSENGER, account_id="371", page_id="371", name="The [Page]", encrypted_token="x")
-BEGUN = Run(
-    run_id="run1", platform=PAGE.platform, account_id="371", state=RunState.RUNNING, created_at=utc_now(),
-    started_at=utc_now(),
-)  # fmt: skip
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-class MemoryRuns(RunStore):
-    """Runs and checkpoints in memory."""
-
+class MemoryHistory(HistoryStore):
     def __init__(self) -> None:
-        self.begins = BEGUN
-        self.saved: list[Run] = []
         self.histories: dict[str, History] = {}
-        self.counts: dict[str, tuple[int, int]] = {}
-        self.is_taken = False
+        self.checkpoints: dict[str, Checkpoint] = {}
+        self.until: datetime | None = None
 
-    async def begin(self, account: Account) -> Run:
-        if self.is_taken:
-            raise ActiveRunError("run 0 is backfilling it")
-        return self.begins
+    async def known(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, Known]:
+        return {key: Known(self.histories.get(str(key)), self.checkpoints.get(str(key))) for key in keys}
 
-    async def save(self, run: Run) -> None:
-        if self.is_taken:
-            raise ActiveRunError("taken over")
-        self.saved.append(run)
+    async def checkpoint(self, key: ConversationKey, checkpoint: Checkpoint) -> None:
+        self.checkpoints[str(key)] = checkpoint
 
-    async def history(self, key: ConversationKey) -> History | None:
-        return self.histories.get(str(key))
+    async def remember(self, key: ConversationKey, history: History) -> None:
+        self.histories[str(key)] = history
+        self.checkpoints.pop(str(key), None)
 
-    async def remember(self, reading: Reading, read: int, unavailable: int) -> None:
-        self.histories[str(reading.key)] = History(reading.run_id, reading.listed.updated_time)
-        self.counts[reading.listed.thread_id] = (read, unavailable)
+    async def complete_until(self, account: Account) -> datetime | None:
+        return self.until
+
+    async def complete(self, account: Account, run_id: str, until: datetime) -> None:
+        self.until = until
+
+    @property
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """By thread: how many of its messages were ever read, and how many were not shown."""
+        return {each.thread_id: (each.messages, each.unavailable) for each in self.histories.values()}
 
 
 @dataclass
-class World:
-    """Conversations `t_0` … of `messages` messages each, listed by two, read by two; a test may change any answer."""
+class Thread:
+    """Of the customer `c` and its number. Messages newest first, by id and time."""
 
-    conversations: int = 5
-    messages: int = 5
-    updated: dict[int, str] = field(default_factory=dict)
-    answer: Callable[[str, int], Answer | None] = lambda _path, _start: None
-    listing_calls: int = 0
-    message_calls: int = 0
+    number: int
+    messages: list[tuple[str, datetime]]
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        self.id = f"t_{self.number}"
+
+    @property
+    def place(self) -> tuple[datetime, str]:
+        return self.messages[0][1], self.id
+
+    def node(self) -> dict[str, Any]:
+        people = [{"id": f"c{self.number}", "name": "Maria"}, {"id": "371", "name": "The Page"}]
+        updated, count = graph_time(self.messages[0][1]), len(self.messages)
+        return {"id": self.id, "participants": {"data": people}, "updated_time": updated, "message_count": count}
+
+    def message(self, mid: str, at: datetime) -> dict[str, Any]:
+        return {"id": mid, "from": {"id": f"c{self.number}"}, "created_time": graph_time(at), "message": "hi"}
+
+
+def graph_time(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%S+0000")
+
+
+class World:
+    """Conversations `t_0` … of `messages` messages each, `t_0` the latest, in pages of `size`.
+
+    `answer` may change any answer, by its path and by how many items of the list lie before it. A cursor stays where
+    it stood while what is before it changes, until it is in `expired`.
+    """
+
+    def __init__(
+        self,
+        conversations: int = 5,
+        messages: int = 5,
+        size: int = 2,
+        answer: Callable[[str, int], Answer | None] = lambda _path, _start: None,
+    ) -> None:
+        self.threads = [
+            Thread(n, [(f"t_{n}.{m}", NOON - timedelta(minutes=n, seconds=m)) for m in range(messages)])
+            for n in range(conversations)
+        ]
+        self.size, self.answer = size, answer
+        self.expired: set[str] = set()
+        self.listing_calls = self.message_calls = 0
 
     async def respond(self, request: web.Request) -> Answer:
-        path, start = request.path, int(request.query.get("after", "0"))
-        is_listing = path.endswith("/conversations")
-        self.listing_calls += is_listing
-        self.message_calls += not is_listing
+        path, after = request.path, request.query.get("after", "")
+        if path.endswith("/conversations"):
+            self.listing_calls += 1
+            listed = sorted(self.threads, key=lambda thread: thread.place, reverse=True)
+            return self._paged(path, after, [(*thread.place, thread.node()) for thread in listed])
+        self.message_calls += 1
+        thread = next(thread for thread in self.threads if thread.id == path.split("/")[-2])
+        return self._paged(path, after, [(at, mid, thread.message(mid, at)) for mid, at in thread.messages])
+
+    def _paged(self, path: str, after: str, items: list[tuple[datetime, str, dict[str, Any]]]) -> Answer:
+        cursors = [f"{at.isoformat()} {own_id}" for at, own_id, _ in items]
+        start = sum(cursor > after for cursor in cursors) + (after in cursors) if after else 0
         if (told := self.answer(path, start)) is not None:
             return told
-        if is_listing:
-            return ok(_page(list(map(self._conversation, range(self.conversations))), start))
-        thread = path.split("/")[-2]
-        return ok(_page([_message(thread, number) for number in range(self.messages)], start))
+        if after in self.expired:
+            return error(100)
+        body: dict[str, Any] = {"data": [node for _, _, node in items[start : start + self.size]]}
+        if start + self.size < len(items):
+            body["paging"] = {"cursors": {"after": cursors[start + self.size - 1]}, "next": "https://x/"}
+        return ok(body)
 
-    def _conversation(self, number: int) -> dict[str, Any]:
-        people = [{"id": f"c{number}", "name": "Maria"}, {"id": "371", "name": "The Page"}]
-        updated = self.updated.get(number, "2026-11-24T09:00:00+0000")
-        return {"id": f"t_{number}", "participants": {"data": people}, "updated_time": updated, "message_count": 5}
+    def thread(self, number: int) -> Thread:
+        return next(thread for thread in self.threads if thread.number == number)
+
+    def say(self, number: int, *mids: str, minutes: float = 1) -> None:
+        """So long after noon; a number that is new begins a conversation."""
+        at = NOON + timedelta(minutes=minutes)
+        if not any(thread.number == number for thread in self.threads):
+            self.threads.append(Thread(number, []))
+        for mid in mids:
+            self.thread(number).messages.insert(0, (mid, at))
+            self.thread(number).messages.sort(key=lambda message: message[::-1], reverse=True)
 
     @property
     def all_ids(self) -> set[str]:
-        return {f"t_{number}.{m}" for number in range(self.conversations) for m in range(self.messages)}
-
-
-def _page(items: list[dict[str, Any]], start: int) -> dict[str, Any]:
-    body: dict[str, Any] = {"data": items[start : start + 2]}
-    if start + 2 < len(items):
-        body["paging"] = {"cursors": {"after": str(start + 2)}, "next": f"https://x/?after={start + 2}"}
-    return body
-
-
-def _message(thread: str, number: int) -> dict[str, Any]:
-    sender = {"id": thread.replace("t_", "c")}
-    return {"id": f"{thread}.{number}", "from": sender, "created_time": "2026-11-24T08:00:00+0000", "message": "hi"}
+        return {mid for thread in self.threads for mid, _ in thread.messages}
 
 
 @dataclass
 class Stage:
     world: World
     client: GraphClient
-    store: MemoryRuns
+    history: MemoryHistory = field(default_factory=MemoryHistory)
     published: list[Event] = field(default_factory=list)
 
-    async def publish(self, events: list[Event]) -> None:
-        self.published += events
+    async def publish(self, drafts: Sequence[Draft]) -> None:
+        self.published += [load_event(dump_draft(draft)) for draft in drafts]
 
     def crawl(self, **more: Any) -> Crawl:
-        given = {"publish": self.publish, "clock": utc_now, "page_size": 100, "parallelism": 3, **more}
-        return Crawl(account=PAGE, client=self.client, store=self.store, **given)
+        """With a tally of its own, and calls counted from nought."""
+        given = {
+            "publish": self.publish,
+            "clock": utc_now,
+            "page_size": 100,
+            "parallelism": 3,
+            "tally": Tally(),
+            **more,
+        }
+        self.client.calls = 0
+        return Crawl(account=PAGE, client=self.client, history=self.history, **given)
+
+    async def read(self, run_id: str = "run1", **more: Any) -> Tally:
+        """What a run that reads everything has come to, its calls among it."""
+        crawl = self.crawl(**more)
+        await crawl.read(run_id)
+        crawl.tally.add(calls=self.client.calls)
+        return crawl.tally
 
     @property
     def mids(self) -> list[str]:
@@ -126,4 +184,4 @@ class Stage:
 @asynccontextmanager
 async def staged(world: World) -> AsyncIterator[Stage]:
     async with serving(world.respond) as (_, client):
-        yield Stage(world, client, MemoryRuns())
+        yield Stage(world, client)

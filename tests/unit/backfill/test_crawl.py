@@ -1,84 +1,337 @@
-"""Runs end in the state that is true, over a small Graph API and stores in memory."""
+"""What a crawl reads, and what it leaves alone, over a small Graph API and histories in memory."""
 
 from __future__ import annotations
 
 import asyncio
-import io
+from collections.abc import Sequence
 
 import pytest
-from rich.console import Console
 
-from services.backfill.display import live_table, progress_line, runs_table, summary
-from services.backfill.runs import ActiveRunError
-from shared.clock import utc_now
-from shared.events import ConversationListedEvent, Event, MessageEvent
-from shared.runs import RunCounters, RunState
+from services.backfill.crawl import ROUNDS, AccountStoppedError
+from services.backfill.tally import Tally
+from shared.drafts import Draft
+from shared.events import ConversationCompletedEvent, ConversationListedEvent
+from shared.runs import RunCounters
 from tests.support.waiting import eventually
 from tests.unit.backfill.fake_graph import Answer, error, ok
-from tests.unit.backfill.staging import BEGUN, World, staged
+from tests.unit.backfill.staging import Stage, World, staged
+
+READ_IN_FULL = 3 + 5 * 3 + 1
+"""Calls for five conversations of five messages, by two: three pages of each list, and the listing's first again."""
 
 
 async def test_everything_is_read_once_and_completed_behind_its_messages() -> None:
     async with staged(World()) as stage:
-        run = await stage.crawl().execute()
-    assert (run.state, run.reason) == (RunState.COMPLETED, None)
-    assert run == stage.store.saved[-1]
-    assert run.finished_at is not None
+        tally = await stage.read()
     assert sorted(stage.mids) == sorted(stage.world.all_ids)
-    assert stage.store.counts == {f"t_{number}": (5, 0) for number in range(5)}
-    assert run.counters == RunCounters(
-        conversations_listed=5, conversations_read=5, messages_published=25, calls=3 + 5 * 3
+    assert stage.history.counts == {f"t_{number}": (5, 0) for number in range(5)}
+    assert tally.counters == RunCounters(
+        conversations_listed=5, conversations_read=5, messages_published=25, calls=READ_IN_FULL
     )
     for number in range(5):
         kinds = [event.kind for event in stage.published if event.customer_id == f"c{number}"]
         assert kinds == ["conversation_listed", *["message"] * 5, "conversation_completed"]
 
 
-async def test_a_second_run_calls_once_per_listing_page_and_publishes_nothing() -> None:
+async def test_conversations_that_were_listed_have_their_facts() -> None:
+    async with staged(World(conversations=1)) as stage:
+        await stage.read()
+    listed = stage.published[0]
+    assert isinstance(listed, ConversationListedEvent)
+    assert (listed.thread_id, listed.message_count, len(listed.participants)) == ("t_0", 5, 2)
+
+
+async def test_a_second_run_looks_at_one_page_and_publishes_nothing() -> None:
     async with staged(World()) as stage:
-        await stage.crawl().execute()
-        before, stage.client.calls = len(stage.published), 0
-        stage.store.begins = BEGUN.model_copy(update={"run_id": "run2"})
-        run = await stage.crawl().execute()
-    assert run.state is RunState.COMPLETED
-    assert run.counters == RunCounters(conversations_listed=5, conversations_unchanged=5, calls=3)
+        await stage.read()
+        before = len(stage.published)
+        tally = await stage.read("run2")
+    assert tally.counters == RunCounters(conversations_listed=2, conversations_unchanged=2, calls=1)
     assert len(stage.published) == before
 
 
-async def test_only_what_has_moved_is_read_again() -> None:
+async def test_without_a_run_that_was_complete_the_whole_listing_is_read() -> None:
     async with staged(World()) as stage:
-        await stage.crawl().execute()
+        await stage.read()
+        stage.history.until = None
+        tally = await stage.read("run2")
+    assert (tally.counters.conversations_unchanged, tally.counters.calls) == (5, 3 + 1)
+
+
+async def test_what_a_failed_run_left_below_a_page_that_has_not_moved_is_found() -> None:
+    world = World()
+    async with staged(world) as stage:
+        await stage.read()
+        for number in (4, 3, 2, 1):
+            world.say(number, f"new.{number}", minutes=10 - number)
+        world.answer = lambda path, _start: error(1, 99) if path.endswith("t_4/messages") else None
+        assert (await stage.read("run2")).counters.conversations_failed == 1
+        world.answer = lambda _path, _start: None
+        tally = await stage.read("run3")
+    assert tally.counters.conversations_read == 1
+    assert set(stage.mids) == world.all_ids
+
+
+async def test_what_has_moved_is_read_back_to_what_is_known() -> None:
+    world = World(messages=50)
+    async with staged(world) as stage:
+        await stage.read()
         stage.published.clear()
-        stage.world.updated[3] = "2026-11-24T09:30:00+0000"
-        stage.store.begins = BEGUN.model_copy(update={"run_id": "run2"})
-        run = await stage.crawl().execute()
-    assert (run.counters.conversations_read, run.counters.conversations_unchanged) == (1, 4)
-    assert {event.customer_id for event in stage.published} == {"c3"}
+        world.say(3, "new.1", "new.2")
+        tally = await stage.read("run2")
+    assert stage.mids == ["new.2", "new.1"]
+    counters = tally.counters
+    assert (counters.conversations_read, counters.messages_published) == (1, 2)
+    assert counters.calls == 2 + 2 + 1, "two pages of the listing, two of its messages, and the listing's first again"
+    assert stage.history.counts["t_3"] == (52, 0)
 
 
-async def test_a_run_that_a_dead_process_left_counts_what_that_had_done() -> None:
+async def test_what_was_said_in_the_second_of_the_newest_that_was_known_is_read() -> None:
+    world = World(conversations=1)
+    async with staged(world) as stage:
+        world.say(0, "new.1", "new.2")
+        await stage.read()
+        stage.published.clear()
+        world.say(0, "new.3")
+        world.say(0, "new.4", minutes=2)
+        await stage.read("run2")
+    assert stage.mids == ["new.4", "new.3"]
+
+
+async def test_a_conversation_that_never_completed_is_read_in_full() -> None:
+    world = World(conversations=1, messages=6)
+    async with staged(world) as stage:
+        world.answer = lambda path, start: error(1, 99) if path.endswith("messages") and start == 4 else None
+        await stage.read()
+        world.answer = lambda _path, _start: None
+        world.say(0, "new")
+        stage.published.clear()
+        await stage.read("run2")
+    assert set(stage.mids) == world.all_ids
+
+
+async def test_another_thread_with_a_customer_is_read_in_full() -> None:
+    world = World(conversations=1)
+    async with staged(world) as stage:
+        await stage.read()
+        world.threads[0].id = "t_another"
+        world.say(0, "new")
+        stage.published.clear()
+        await stage.read("run2")
+    assert set(stage.mids) == world.all_ids
+
+
+@pytest.mark.parametrize("death", range(1, 20))
+async def test_a_run_that_dies_anywhere_goes_on_behind_what_was_acknowledged(death: int) -> None:
+    """Of the pages that were acknowledged at most the last of each conversation under way is read again."""
     async with staged(World()) as stage:
-        whole = await stage.crawl().execute()
-        del stage.store.histories["messenger:371:c4"]
+        times = 0
+
+        async def die(drafts: Sequence[Draft]) -> None:
+            nonlocal times
+            times += 1
+            if times > death:
+                raise ConnectionError
+            await stage.publish(drafts)
+
+        with pytest.raises(ConnectionError):
+            await stage.read(publish=die, parallelism=1)
+        before, known = list(stage.mids), dict(stage.history.checkpoints)
+        tally = await stage.read()
+    assert set(stage.mids) == stage.world.all_ids
+    assert len(stage.mids) - len(set(stage.mids)) <= 2
+    assert stage.history.counts == {f"t_{number}": (5, 0) for number in range(5)}
+    assert (tally.counters.conversations_listed, tally.counters.conversations_read) == (5, 5)
+    assert len(known) <= 1
+    assert len(before) <= 2 * death
+
+
+async def test_a_conversation_that_moved_between_two_processes_of_a_run_is_read_to_its_newest() -> None:
+    world = World(conversations=1, messages=6)
+    async with staged(world) as stage:
+        await die_at(stage, "t_0.4")
+        world.say(0, "new")
+        await stage.read()
+    assert sorted(stage.mids) == sorted(world.all_ids)
+    assert stage.history.counts == {"t_0": (7, 0)}
+
+
+async def die_at(stage: Stage, mid: str) -> None:
+    """A process that ends before that message is acknowledged."""
+
+    async def die(drafts: Sequence[Draft]) -> None:
+        if any(draft.value.get("mid") == mid for draft in drafts):
+            raise ConnectionError
+        await stage.publish(drafts)
+
+    with pytest.raises(ConnectionError):
+        await stage.read(publish=die)
+
+
+async def test_a_checkpoint_of_another_run_is_not_gone_on_from() -> None:
+    async with staged(World(conversations=1, messages=6)) as stage:
+        await die_at(stage, "t_0.4")
         stage.published.clear()
-        done = RunCounters(conversations_listed=4, conversations_read=4, messages_published=20, calls=15)
-        stage.store.begins = BEGUN.model_copy(update={"counters": done})
-        run = await stage.crawl().execute()
-    assert set(stage.mids) == {f"t_4.{number}" for number in range(5)}
-    assert run.counters.model_copy(update={"calls": 0}) == whole.counters.model_copy(update={"calls": 0})
-    assert run.counters.calls == 15 + 3 + 3
+        await stage.read("run2")
+    assert sorted(stage.mids) == sorted(stage.world.all_ids)
 
 
-async def test_conversations_that_cannot_be_read_make_the_run_partial_with_reasons() -> None:
+async def test_a_cursor_that_expired_between_two_processes_begins_the_conversation_anew() -> None:
+    world = World(conversations=1, messages=6)
+    async with staged(world) as stage:
+        await die_at(stage, "t_0.4")
+        (checkpoint,) = stage.history.checkpoints.values()
+        world.expired.add(checkpoint.progress.following["after"])
+        world.threads[0].messages.pop(3)
+        await stage.read()
+    assert world.all_ids <= set(stage.mids)
+    assert stage.history.counts == {"t_0": (5, 0)}
+
+
+async def test_a_cursor_that_expires_begins_the_conversation_anew() -> None:
+    refusals = [error(100)]
+
+    def expire(path: str, start: int) -> Answer | None:
+        return refusals.pop() if refusals and path.endswith("t_1/messages") and start == 4 else None
+
+    async with staged(World(answer=expire)) as stage:
+        tally = await stage.read()
+    assert set(stage.mids) == stage.world.all_ids
+    assert stage.history.counts["t_1"] == (5, 0)
+    assert tally.counters.conversations_failed == 0
+
+
+async def test_a_conversation_whose_cursors_are_never_good_is_a_failure_and_stops_nobody() -> None:
+    def expire(path: str, start: int) -> Answer | None:
+        return error(100) if path.endswith("t_1/messages") and start == 4 else None
+
+    async with staged(World(answer=expire)) as stage:
+        tally = await stage.read()
+    assert reasons(tally) == {"t_1": "transient 100: its cursors are refused again and again"}
+    assert stage.completed == {"t_0", "t_2", "t_3", "t_4"}
+
+
+@pytest.mark.parametrize("start", [2, 4])
+async def test_a_cursor_of_the_listing_that_expires_begins_it_anew_without_what_was_listed(start: int) -> None:
+    refusals = [error(100)]
+
+    def expire(path: str, at: int) -> Answer | None:
+        return refusals.pop() if refusals and path.endswith("conversations") and at == start else None
+
+    async with staged(World(answer=expire)) as stage:
+        tally = await stage.read()
+    assert sorted(stage.mids) == sorted(stage.world.all_ids)
+    assert tally.counters == RunCounters(
+        conversations_listed=5, conversations_read=5, messages_published=25, calls=READ_IN_FULL + start // 2 + 1
+    )
+
+
+async def test_what_moves_while_a_cursor_of_the_listing_expires_is_read() -> None:
+    world, refusals = World(conversations=9), [error(100)]
+
+    def expire(path: str, at: int) -> Answer | None:
+        if not (refusals and path.endswith("conversations") and at == 4):
+            return None
+        for number in (8, 2, 0):
+            world.say(number, f"new.{number}")
+        world.say(9, "first")
+        return refusals.pop()
+
+    world.answer = expire
+    async with staged(world) as stage:
+        tally = await stage.read()
+    assert set(stage.mids) == world.all_ids
+    assert (tally.counters.conversations_listed, tally.counters.conversations_read) == (10, 10)
+
+
+async def test_what_is_said_while_it_is_read_is_read_at_the_end() -> None:
+    """To one that was read, to one that was not, and by somebody new."""
+    world, told = World(conversations=7), list[int]()
+
+    def happen(path: str, start: int) -> None:
+        if path.endswith("t_2/messages") and start == 4 and not told:
+            told.append(1)
+            for number in (0, 6, 7):
+                world.say(number, f"new.{number}")
+
+    world.answer = happen
+    async with staged(world) as stage:
+        tally = await stage.read(parallelism=1)
+    assert sorted(stage.mids) == sorted(world.all_ids)
+    assert (tally.counters.conversations_listed, tally.counters.conversations_read) == (8, 8)
+    ends = [event for event in stage.published if isinstance(event, ConversationCompletedEvent)]
+    assert len({event.event_id for event in ends}) == len(ends) == 9, "one was read twice, and is told of as such"
+
+
+async def test_more_that_moved_than_a_page_holds_is_read_at_the_end() -> None:
+    world, told = World(conversations=9, messages=2), list[int]()
+
+    def happen(path: str, _start: int) -> None:
+        if path.endswith("t_8/messages") and not told:
+            told.append(1)
+            for number in range(8):
+                world.say(number, f"new.{number}", minutes=1 + number)
+
+    world.answer = happen
+    async with staged(world) as stage:
+        await stage.read(parallelism=1)
+    assert set(stage.mids) == world.all_ids
+
+
+async def test_an_account_that_never_rests_is_read_to_an_end() -> None:
+    world = World(conversations=2)
+
+    def happen(path: str, _start: int) -> None:
+        if path.endswith("conversations"):
+            world.say(0, f"new.{world.listing_calls}", minutes=world.listing_calls)
+
+    world.answer = happen
+    async with staged(world) as stage:
+        await stage.read()
+        assert world.listing_calls <= 2 * (1 + ROUNDS)
+        said_by_then = set(stage.mids)
+        world.answer = lambda _path, _start: None
+        await stage.read("run2")
+    assert len(world.all_ids - said_by_then) <= 1
+    assert set(stage.mids) == world.all_ids
+
+
+async def test_a_conversation_that_is_gone_is_skipped_and_fails_nothing() -> None:
     def gone(path: str, start: int) -> Answer | None:
         return error(100, 2534001) if path.endswith("t_2/messages") and start == 2 else None
 
     async with staged(World(answer=gone)) as stage:
-        run = await stage.crawl().execute()
-    assert (run.state, run.reason) == (RunState.PARTIAL, "1 conversations failed")
-    assert [(each.thread_id, each.reason) for each in run.failures] == [("t_2", "gone 100/2534001")]
-    assert (run.counters.conversations_read, run.counters.conversations_failed) == (4, 1)
-    assert stage.completed == set(stage.store.counts) == {"t_0", "t_1", "t_3", "t_4"}
+        tally = await stage.read()
+        assert stage.history.until is not None
+    assert (tally.counters.conversations_gone, tally.counters.conversations_failed) == (1, 0)
+    assert (tally.counters.conversations_read, tally.counters.conversations_listed) == (4, 5)
+    assert stage.completed == set(stage.history.counts) == {"t_0", "t_1", "t_3", "t_4"}
+
+
+@pytest.mark.parametrize("start", [0, 2, 4])
+@pytest.mark.parametrize(
+    ("refusal", "reason"),
+    [
+        (error(1, 99), "reduce_data 1/99"),
+        (error(2), "transient 2"),
+        ((502, b"<html>", {}), "transient: HTTP 502"),
+    ],
+)
+async def test_a_conversation_that_cannot_be_read_is_recorded_and_the_others_are_read(
+    start: int, refusal: Answer, reason: str
+) -> None:
+    def fail(path: str, at: int) -> Answer | None:
+        return refusal if path.endswith("t_2/messages") and at == start else None
+
+    async with staged(World(answer=fail)) as stage:
+        stage.client.deadline_seconds = 0.0
+        tally = await stage.read()
+        assert stage.history.until is None, "what was not read in full is looked for again"
+    (failure,) = tally.failures
+    assert failure.thread_id == "t_2"
+    assert failure.reason.startswith(reason)
+    assert (tally.counters.conversations_read, tally.counters.conversations_failed) == (4, 1)
+    assert stage.completed == set(stage.history.counts) == {"t_0", "t_1", "t_3", "t_4"}
 
 
 async def test_a_conversation_without_a_customer_is_a_failure_and_not_left_out() -> None:
@@ -86,43 +339,82 @@ async def test_a_conversation_without_a_customer_is_a_failure_and_not_left_out()
         return ok({"data": [None, {"id": "t_9"}]}) if path.endswith("/conversations") else None
 
     async with staged(World(answer=odd)) as stage:
-        run = await stage.crawl().execute()
-    assert run.state is RunState.PARTIAL
-    assert [each.thread_id for each in run.failures] == ["unknown", "t_9"]
+        tally = await stage.read()
+    assert list(reasons(tally)) == ["unknown", "t_9"]
+    assert tally.counters.conversations_listed == 2
+
+
+def reasons(tally: Tally) -> dict[str, str]:
+    return {each.thread_id: each.reason for each in tally.failures}
 
 
 @pytest.mark.parametrize("start", [0, 2, 4])
-async def test_a_listing_that_fails_on_any_page_is_a_failed_run(start: int) -> None:
+async def test_one_conversation_that_breaks_the_listing_is_parked_and_the_others_are_read(start: int) -> None:
+    """It is asked for by its id alone, so that the listing can go on behind it."""
+    world = World(size=1)
+    asked = 0
+
+    def break_page(path: str, at: int) -> Answer | None:
+        nonlocal asked
+        if not path.endswith("/conversations") or at != start:
+            return None
+        asked += 1
+        return error(1, 99) if asked <= 7 else None  # with 100, 50, 25, 12, 6, 3 and 1 to a page
+
+    world.answer = break_page
+    async with staged(world) as stage:
+        tally = await stage.read()
+    assert reasons(tally) == {f"t_{start}": "reduce_data 1/99"}
+    assert (tally.counters.conversations_listed, tally.counters.conversations_read) == (5, 4)
+
+
+@pytest.mark.parametrize("start", [0, 2, 4])
+@pytest.mark.parametrize("refusal", [error(10), error(190, 463), error(3), error(2), error(100, 33)])
+async def test_a_listing_that_fails_on_any_page_stops_the_account(start: int, refusal: Answer) -> None:
     def refuse(path: str, at: int) -> Answer | None:
-        return error(10) if path.endswith("/conversations") and at == start else None
+        return refusal if path.endswith("/conversations") and at == start else None
 
     async with staged(World(answer=refuse)) as stage:
-        run = await stage.crawl().execute()
-    assert run.state is RunState.FAILED
-    assert str(run.reason).startswith("the conversations could not be listed: permission 10: ")
+        stage.client.deadline_seconds = 0.0
+        with pytest.raises(AccountStoppedError, match=r"^the conversations could not be listed: "):
+            await stage.read()
+        assert stage.history.until is None
 
 
-async def test_an_empty_page_before_the_last_is_not_the_end() -> None:
-    def gap(path: str, start: int) -> Answer | None:
-        if path.endswith("t_1/messages") and start == 0:
-            return ok({"data": [], "paging": {"cursors": {"after": "2"}, "next": "https://x"}})
-        return None
+async def test_what_was_listed_before_the_listing_failed_is_read() -> None:
+    def refuse(path: str, at: int) -> Answer | None:
+        return error(2) if path.endswith("/conversations") and at == 4 else None
 
-    async with staged(World(answer=gap)) as stage:
-        assert (await stage.crawl().execute()).state is RunState.COMPLETED
-    assert stage.store.counts["t_1"] == (3, 0)
+    async with staged(World(answer=refuse)) as stage:
+        stage.client.deadline_seconds = 0.0
+        with pytest.raises(AccountStoppedError):
+            await stage.read()
+    assert stage.completed == {"t_0", "t_1", "t_2", "t_3"}
 
 
-@pytest.mark.parametrize("refusal", [error(190, 463), error(10), error(613, 2018338), error(368)])
+@pytest.mark.parametrize("refusal", [error(190, 463), error(10), error(3), error(613, 2018338), error(368)])
 async def test_a_token_that_dies_stops_the_account_at_once(refusal: Answer) -> None:
     world = World(conversations=50)
     world.answer = lambda _path, _start: refusal if world.message_calls > 4 else None
     async with staged(world) as stage:
-        run = await stage.crawl().execute()
-    assert run.state is RunState.FAILED
-    assert run.reason
+        with pytest.raises(AccountStoppedError):
+            await stage.read()
     assert world.message_calls <= 4 + 3, "one call in flight for each of three readers"
-    assert stage.completed == set(stage.store.counts)
+    assert stage.completed == set(stage.history.counts)
+
+
+async def test_an_empty_page_before_the_last_is_not_the_end() -> None:
+    empty = {"t_1/messages", "/conversations"}
+
+    def gap(path: str, _start: int) -> Answer | None:
+        for end in [end for end in empty if path.endswith(end)]:
+            empty.remove(end)
+            return ok({"data": [], "paging": {"cursors": {"after": "~"}, "next": "https://x"}})
+        return None
+
+    async with staged(World(answer=gap)) as stage:
+        await stage.read()
+    assert sorted(stage.mids) == sorted(stage.world.all_ids)
 
 
 async def test_messages_that_are_not_shown_are_counted_and_do_not_fail_the_run() -> None:
@@ -131,93 +423,51 @@ async def test_messages_that_are_not_shown_are_counted_and_do_not_fail_the_run()
         return ok(only_ids) if path.endswith("messages") and start == 4 else None
 
     async with staged(World(answer=hidden)) as stage:
-        run = await stage.crawl().execute()
-    assert run.state is RunState.COMPLETED
-    assert (run.counters.messages_published, run.counters.messages_unavailable) == (20, 10)
-    assert set(stage.store.counts.values()) == {(4, 2)}
+        tally = await stage.read()
+    assert (tally.counters.messages_published, tally.counters.messages_unavailable) == (20, 10)
+    assert set(stage.history.counts.values()) == {(4, 2)}
+    ends = [event for event in stage.published if isinstance(event, ConversationCompletedEvent)]
+    assert {(end.messages_read, end.messages_unavailable) for end in ends} == {(4, 2)}
 
 
 async def test_what_is_not_acknowledged_is_neither_completed_nor_remembered() -> None:
     async with staged(World()) as stage:
-
-        async def refuse(events: list[Event]) -> None:
-            if any(isinstance(event, MessageEvent) and event.mid == "t_1.4" for event in events):
-                raise ConnectionError
-            await stage.publish(events)
-
-        with pytest.raises(ConnectionError):
-            await stage.crawl(publish=refuse).execute()
-    assert stage.store.saved[-1].state is RunState.FAILED
-    assert "t_1" not in stage.completed | set(stage.store.counts)
+        await die_at(stage, "t_1.4")
+        (checkpoint,) = [each for each in stage.history.checkpoints.values() if each.thread_id == "t_1"]
+    assert "t_1" not in stage.completed | set(stage.history.counts)
+    assert checkpoint.progress.read == 4
 
 
-async def test_an_interrupted_run_is_cancelled_with_its_counts() -> None:
+async def test_a_crawl_that_is_cancelled_ends_and_leaves_its_checkpoints() -> None:
     async with staged(World()) as stage:
         never = asyncio.Event()
 
-        async def wait(events: list[Event]) -> None:
-            await stage.publish(events)
+        async def wait(drafts: Sequence[Draft]) -> None:
+            await stage.publish(drafts)
             if len(stage.mids) > 5:
                 await never.wait()
 
         async def messages() -> int:
             return len(stage.mids)
 
-        crawl = stage.crawl(publish=wait)
-        task = asyncio.create_task(crawl.execute())
+        task = asyncio.create_task(stage.crawl(publish=wait).read("run1"))
         await eventually(messages, lambda number: number > 5)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    last = stage.store.saved[-1]
-    assert last == crawl.run
-    assert (last.state, last.reason) == (RunState.CANCELLED, "interrupted by the operator")
-    assert last.counters.conversations_listed > 0
-
-
-async def test_a_process_whose_run_was_taken_over_stops() -> None:
-    async with staged(World()) as stage:
-
-        async def taken(_events: list[Event]) -> None:
-            stage.store.is_taken = True
-            await asyncio.Event().wait()
-
-        with pytest.raises(ActiveRunError):
-            await stage.crawl(publish=taken).execute()
-    assert all(run.state is RunState.RUNNING for run in stage.store.saved)
+        stage.published.clear()
+        await stage.read()
+    assert set(stage.history.counts.values()) == {(5, 0)}
+    assert len(stage.mids) < 25
 
 
 async def test_the_lister_does_not_run_ahead_of_the_readers() -> None:
     world, ahead = World(conversations=200, messages=1), list[int]()
 
     def note(_path: str, _start: int) -> None:
-        ahead.append(2 * world.listing_calls - len(stage.store.counts))
+        ahead.append(2 * world.listing_calls - len(stage.history.counts))
 
-    world.answer = note
     async with staged(world) as stage:
-        assert (await stage.crawl(parallelism=2).execute()).counters.conversations_read == 200
+        world.answer = note
+        assert (await stage.read(parallelism=2)).counters.conversations_read == 200
     assert max(ahead) <= 2 + 2 * 2 + 2 * 2, "those being read, those in the queue, and two pages of two"
-
-
-async def test_the_display_says_what_is_going_on() -> None:
-    async with staged(World()) as stage:
-        crawl = stage.crawl()
-        run = await crawl.execute()
-        crawl.tally.throttled_until = utc_now().replace(year=2099)
-        console = Console(width=200, record=True, file=io.StringIO())
-        console.print(live_table([crawl]), runs_table([run], {"messenger:371": "[bold]"}))
-        drawn = console.export_text()
-        line = progress_line(crawl)
-    for told in ("The [Page]", "5/5", "25", "18", "throttled", "COMPLETED", "[bold]"):
-        assert told in drawn
-    counts = "5 conversations listed, 5 read, 0 unchanged, 0 failed, 25 messages, 0 unavailable, 18 calls"
-    assert line.startswith(f"messenger 371: {counts}, throttled for ")
-    assert summary(run) == f"messenger 371: COMPLETED, {counts}"
-
-
-async def test_conversations_that_were_listed_have_their_facts() -> None:
-    async with staged(World(conversations=1)) as stage:
-        await stage.crawl().execute()
-    listed = stage.published[0]
-    assert isinstance(listed, ConversationListedEvent)
-    assert (listed.thread_id, listed.message_count, len(listed.participants)) == ("t_0", 5, 2)

@@ -15,7 +15,19 @@ from services.backfill.listing import Listed, read_listed
 from services.backfill.normalise import Reading
 from services.backfill.values import read_time
 from shared.accounts import Account
-from shared.events import Attachment, Direction, MessageEvent, Participant, ReplyTo, dump_event, load_event
+from shared.drafts import Draft, draft_headers, dump_draft
+from shared.events import (
+    Attachment,
+    ConversationCompletedEvent,
+    ConversationListedEvent,
+    Direction,
+    Event,
+    MessageEvent,
+    Participant,
+    ReplyTo,
+    event_headers,
+    load_event,
+)
 from shared.ids import Platform
 
 PAYLOADS = Path(__file__).parent.parent / "payloads" / "graph"
@@ -34,9 +46,19 @@ def reading(customer: str = CUSTOMER, account: Account = PAGE) -> Reading:
 
 
 def message(item: dict[str, Any], customer: str = CUSTOMER, account: Account = PAGE) -> MessageEvent:
-    event = reading(customer, account).message_event(item, NOW)
-    assert event is not None
-    assert load_event(dump_event(event)) == event
+    draft = reading(customer, account).message_draft(item, NOW)
+    assert draft is not None
+    event = as_read(draft)
+    assert isinstance(event, MessageEvent)
+    return event
+
+
+def as_read(draft: Draft) -> Event:
+    """What a reader of the topic makes of a draft, which says what the model would say, and no more."""
+    event = load_event(dump_draft(draft))
+    assert event.model_dump(mode="json", exclude_unset=True) == draft.value
+    assert set(draft_headers(draft)) == set(event_headers(event))
+    assert (draft.kind, draft.event_id, draft.conversation) == (event.kind, event.event_id, str(event.conversation))
     return event
 
 
@@ -104,9 +126,9 @@ def test_replies_to_messages_and_to_stories() -> None:
 
 def test_what_the_platform_shows_only_the_id_of_is_unavailable() -> None:
     for item in load("doc_conversation_messages_ids")["messages"]["data"]:
-        assert reading().message_event(item, NOW) is None
+        assert reading().message_draft(item, NOW) is None
     for item in load("doc_page_conversations_participants_messages")["data"][0]["messages"]["data"]:
-        assert reading().message_event(item, NOW) is None
+        assert reading().message_draft(item, NOW) is None
 
 
 ITEM = {"id": "m_1", "from": {"id": CUSTOMER}, "created_time": "2021-07-23T09:50:48+0000"}
@@ -121,7 +143,7 @@ ITEM = {"id": "m_1", "from": {"id": CUSTOMER}, "created_time": "2021-07-23T09:50
     ],
 )  # fmt: skip
 def test_an_item_without_id_sender_or_time_is_unavailable(odd: dict[str, Any]) -> None:
-    assert reading().message_event(ITEM | odd, NOW) is None
+    assert reading().message_draft(ITEM | odd, NOW) is None
 
 
 FIELDS = st.sampled_from(
@@ -137,8 +159,8 @@ ANYTHING = st.recursive(
 
 @given(st.dictionaries(FIELDS, ANYTHING))
 def test_no_shape_of_a_message_is_an_exception(odd: dict[str, Any]) -> None:
-    event = reading().message_event(ITEM | odd, NOW)
-    assert event is None or event.occurred_at.tzinfo
+    draft = reading().message_draft(ITEM | odd, NOW)
+    assert draft is None or as_read(draft).occurred_at.tzinfo
 
 
 @given(st.dictionaries(FIELDS, ANYTHING), st.sampled_from([PAGE, GRAM]))
@@ -154,11 +176,27 @@ def test_a_conversation_with_two_participants_has_one_customer() -> None:
     assert listed.customer == Participant(id="261743132120084", name="Participant One")
     assert (listed.thread_id, listed.message_count) == ("t_id.378684585488220", 2)
     assert listed.updated_time == datetime(2012, 4, 10, 17, 41, 10, tzinfo=UTC)
-    event = Reading(page, listed, "run").listed_event(NOW)
+    event = as_read(Reading(page, listed, "run").listed_draft(NOW))
+    assert isinstance(event, ConversationListedEvent)
     assert event.event_id == (
         "conversation_listed:messenger:120042743874449:261743132120084:t_id.378684585488220:2012-04-10T17:41:10.000Z:2"
     )
     assert [each.id for each in event.participants] == ["261743132120084", "120042743874449"]
+
+
+def test_a_conversation_is_completed_once_for_each_state_that_a_run_has_read_up_to() -> None:
+    event = as_read(reading().completed_draft(2, 1, NOW))
+    assert isinstance(event, ConversationCompletedEvent)
+    assert event.event_id == f"conversation_completed:messenger:371:{CUSTOMER}:run:2026-11-24T09:00:00.000Z"
+    assert (event.messages_read, event.messages_unavailable, event.updated_time) == (2, 1, NOW)
+
+
+def test_what_the_platform_leaves_out_of_a_conversation_is_left_out() -> None:
+    bare = Reading(PAGE, Listed("t_1", Participant(id=CUSTOMER), (), None, None), "run")
+    for draft in (bare.listed_draft(NOW), bare.completed_draft(0, 0, NOW)):
+        event = as_read(draft)
+        assert event.occurred_at == NOW
+        assert not {"updated_time", "message_count"} & draft.value.keys()
 
 
 def participants(*people: dict[str, Any]) -> dict[str, Any]:
