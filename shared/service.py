@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import threading
@@ -43,6 +44,17 @@ def _exit_in(seconds: float, status: int) -> None:
     watchdog = threading.Timer(seconds, os._exit, (status,))
     watchdog.daemon = True
     watchdog.start()
+
+
+def collect_seldom() -> None:
+    """Looks for reference cycles a thirtieth as often as Python does by itself, and no more among what is loaded.
+
+    A service that holds many small objects for a moment each spends a tenth of its time on looking, and makes hardly
+    any cycles.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def run_service(settings: Settings, main: Main) -> int:

@@ -24,7 +24,7 @@ from shared.clock import utc_now
 from shared.failures import UnreachableError
 from shared.kafka import AIOKafkaProducer, Topics, open_producer
 from shared.metrics import ReceiverMetrics
-from shared.service import run_service
+from shared.service import collect_seldom, run_service
 from shared.settings import ReceiverSettings
 
 SPOOL_SECONDS = 1.5
@@ -68,6 +68,7 @@ async def run(
     """Serves until `stop`. UnreachableError when broker, topic, spool or port cannot be had at the start."""
     if tie:
         tie.watch()
+    collect_seldom()
     topics, metrics, root = Topics(settings.topic_prefix), ReceiverMetrics(), _spool_root(settings)
     async with (
         own_spool(root, settings.spool_max_bytes) as (folder, spool),

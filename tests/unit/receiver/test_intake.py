@@ -35,8 +35,10 @@ class Broker:
         self.failure: Exception | None = None
         self.open = asyncio.Event()
         self.open.set()
+        self.asked = asyncio.Event()
 
     async def make_safe(self, records: Sequence[Record]) -> None:
+        self.asked.set()
         await self.open.wait()
         if self.failure:
             raise self.failure
@@ -61,8 +63,7 @@ async def rig() -> Rig:
 async def test_what_arrives_while_others_are_published_goes_together_next_in_its_order(rig: Rig) -> None:
     rig.broker.open.clear()
     first = rig.taking(body(0))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await rig.broker.asked.wait()
     rest = rig.taking(*map(body, range(1, 5)))
     await asyncio.sleep(0)
     rig.broker.open.set()
