@@ -48,8 +48,8 @@ class _UnansweredError(ClientError):
 class GraphClient:
     """Reads for one account. A refusal is a value, a `GraphError`, never an exception.
 
-    `calls` counts requests, `latency_seconds` is what the newest answer took. `governor` keeps the account's budget and hears every answer. What is transient is tried
-    again until `deadline_seconds` were spent on backing off.
+    `calls` counts requests, `latency_seconds` is what the newest answer took. `governor` keeps the account's budget and
+    hears every answer. What is transient is tried again until `deadline_seconds` were spent on backing off.
     """
 
     session: ClientSession
@@ -175,17 +175,16 @@ def read_page(body: Json) -> Page | GraphError:
 
 
 def _read(raw: bytes, status: int, headers: Mapping[str, str], *, may_be_list: bool) -> Json | GraphError:
-    wait_seconds = retry_after_seconds(headers)
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        return of_status(status, wait_seconds)
+        body = None
     if isinstance(body, list) and may_be_list:
         body = {"data": body}
     if not isinstance(body, dict):
-        return of_status(status, wait_seconds)
+        return of_status(status, retry_after_seconds(headers))
     if "error" in body or "error_type" in body or status >= 300:
-        return classify(body.get("error", body), status, wait_seconds)
+        return classify(body.get("error", body), status, retry_after_seconds(headers))
     return body
 
 

@@ -92,7 +92,8 @@ class ConversationReader:
     async def _next(self, pages: AsyncIterator[Page | GraphError]) -> Page | GraphError | None:
         async with self.gate.entered():
             page = await anext(pages, None)
-            self.gate.parallelism.heard(self.client.latency_seconds, self.client.governor.pressure)
+            if page is not None:
+                self.gate.parallelism.heard(self.client.latency_seconds, self.client.governor.pressure)
             return page
 
     async def _take(
