@@ -3,35 +3,57 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 import re
 import sys
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from services.backfill.accounts import AccountStore
-from services.backfill.app import WrongKeysError, open_vault
-from shared.accounts import Account
+from services.backfill import account_views as views
+from services.backfill.account_jobs import check_all, find_all
+from services.backfill.accounts import AccountInUseError, AccountStore
+from services.backfill.clients import WrongKeysError, open_vault
+from services.backfill.importing import merged
+from shared.accounts import Account, parse_every
+from shared.graph_errors import GraphError
 from shared.ids import Platform, is_usable_id
-from shared.mongo import open_database
+from shared.mongo import Database, open_database
 from shared.pipelines import Mode
 from shared.settings import BackfillSettings
 
 accounts_app = typer.Typer(help="The Pages and Instagram accounts whose conversations are read.", no_args_is_help=True)
 
+Result = TypeVar("Result")
+Id = Annotated[str, typer.Argument(metavar="ID", help="Page id, or Instagram professional account id.")]
+TokenFile = Annotated[Path | None, typer.Option(help="File with the access token; else it is standard input.")]
+AsJson = Annotated[bool, typer.Option("--json")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+def _every(text: str) -> int:
+    try:
+        return parse_every(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
 
 @accounts_app.command("add")
 def add(
     platform: Platform,
-    account_id: Annotated[str, typer.Argument(metavar="ID", help="Page id, or Instagram professional account id.")],
+    account_id: Id,
     name: Annotated[str, typer.Option(help="How people call it.")],
     page: Annotated[str, typer.Option(help="The Page that serves it; needed for Instagram.")] = "",
     pipeline: Annotated[str | None, typer.Option(help="The pipeline whose stages its contacts get.")] = None,
     mode: Annotated[Mode, typer.Option(help="What an analysis may do to a stage that is set.")] = Mode.SKIP_EXISTING,
+    every: Annotated[
+        int | None, typer.Option(parser=_every, metavar="30m|6h|1d", help="Let a worker read it so often.")
+    ] = None,
+    token_file: TokenFile = None,
 ) -> None:
     """Add an account, or replace it; its access token is read from standard input and stored encrypted."""
     if platform is Platform.INSTAGRAM and not page:
@@ -40,48 +62,164 @@ def add(
         if not is_usable_id(each):
             raise typer.BadParameter(f"{each!r} is not an id")
     settings = BackfillSettings()
-    encrypted = _encrypted(settings, sys.stdin.read().strip())
+    encrypted = _or_wrong_usage(open_vault, settings).encrypt(_read_token(token_file))
     account = Account(
         platform=platform, account_id=account_id, page_id=page or account_id, name=name, encrypted_token=encrypted,
-        pipeline=pipeline, mode=mode,
+        pipeline=pipeline, mode=mode, every_seconds=every,
     )  # fmt: skip
-    asyncio.run(_put(settings, account))
+    asyncio.run(_with_database(settings, lambda database: _put(database, account)))
     print(f"{account.key} added")
 
 
-def _encrypted(settings: BackfillSettings, token: str) -> str:
-    if not re.fullmatch(r"[!-~]+", token):
-        raise typer.BadParameter("standard input must be the access token, and nothing else")
+async def _put(database: Database, account: Account) -> None:
+    if account.pipeline and not await database.pipelines.find_one({"_id": account.pipeline}):
+        raise typer.BadParameter(f"no pipeline {account.pipeline!r}; `leadstream pipelines list` shows all")
+    await AccountStore(database).put(account)
+
+
+@accounts_app.command("import")
+def import_accounts(token_file: TokenFile = None, yes: Yes = False) -> None:
+    """Add all Pages that a user's token gives access to, and their Instagram accounts, each with its Page's own token.
+
+    For accounts that are there, the token is renewed, and nothing else is changed.
+    """
+    settings, console = BackfillSettings(), Console(highlight=False)
+    vault, token = _or_wrong_usage(open_vault, settings), _read_token(token_file)
+
+    async def look(database: Database) -> list[Account]:
+        return await AccountStore(database).all()
+
+    known = {account.key: account for account in asyncio.run(_with_database(settings, look))}
+    answer = asyncio.run(_with_database(settings, lambda database: find_all(settings, database, token)))
+    if isinstance(answer, GraphError):
+        _fail(f"the Pages could not be listed: {answer}")
+    found, withheld = answer
+    console.print(views.found_table(found, known.keys()))
+    if withheld:
+        console.print(f"The user has not granted: {', '.join(withheld)}", style="yellow", markup=False)
+    if not found:
+        _fail("this token gives access to no Page; grant the app the Pages, and a role on them to the user")
+    if not yes and not _agreed(f"Add or renew these {len(found)}?"):
+        _fail("nothing was added; `--yes` adds them")
+
+    async def put_all(database: Database) -> None:
+        for each in found:
+            await AccountStore(database).put(merged(each, known.get(each.key), vault))
+
+    asyncio.run(_with_database(settings, put_all))
+    print(f"{len(found)} accounts added or renewed")
+
+
+@accounts_app.command("list")
+def list_accounts(as_json: AsJson = False) -> None:
+    """Show the accounts, without their tokens."""
+    accounts = asyncio.run(_with_database(BackfillSettings(), lambda database: AccountStore(database).all()))
+    if as_json:
+        print(json.dumps([account.model_dump(mode="json", exclude={"encrypted_token"}) for account in accounts]))
+    else:
+        Console(highlight=False).print(views.accounts_table(accounts))
+
+
+@accounts_app.command("check")
+def check(
+    platform: Annotated[Platform | None, typer.Argument(help="With ID: only that account.")] = None,
+    account_id: Annotated[str | None, typer.Argument(metavar="ID")] = None,
+    subscribe: Annotated[bool, typer.Option("--subscribe", help="Subscribe the Page's webhooks that are not.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the platform whether tokens, permissions and webhooks are in order. Status 1 if any account is not well."""
+    settings = BackfillSettings()
+
+    async def go(database: Database) -> list[views.Health]:
+        accounts = await _named(AccountStore(database), platform, account_id)
+        return await check_all(settings, database, accounts, subscribe=subscribe)
+
+    healths = _or_wrong_usage(lambda: asyncio.run(_with_database(settings, go)))
+    if as_json:
+        print(json.dumps([views.health_json(health) for health in healths]))
+    else:
+        Console(highlight=False).print(*map(views.health_text, healths), sep="\n", soft_wrap=True)
+    raise typer.Exit(0 if all(health.is_well for health in healths) else 1)
+
+
+@accounts_app.command("remove")
+def remove(platform: Platform, account_id: Id, yes: Yes = False) -> None:
+    """Forget an account and its token. Its contacts, conversations and runs stay."""
+    settings = BackfillSettings()
+
+    async def go(database: Database) -> None:
+        store = AccountStore(database)
+        (account,) = await _named(store, platform, account_id)
+        if not yes and not _agreed(f"Remove {account.key}, {account.name}?"):
+            _fail("nothing was removed; `--yes` removes it")
+        await store.remove(account)
+        print(f"{account.key} removed")
+
     try:
-        return open_vault(settings).encrypt(token)
+        asyncio.run(_with_database(settings, go))
+    except AccountInUseError as error:
+        _fail(str(error))
+
+
+@accounts_app.command("rotate")
+def rotate() -> None:
+    """Encrypt all tokens with the first of LEADSTREAM_ENCRYPTION_KEYS, so that the others can be dropped."""
+    settings = BackfillSettings()
+    vault = _or_wrong_usage(open_vault, settings)
+
+    async def go(database: Database) -> list[str]:
+        store, lost = AccountStore(database), []
+        for account in await store.all():
+            try:
+                await store.rotate(account, vault)
+            except ValueError:
+                lost.append(account.key)
+        return lost
+
+    if lost := asyncio.run(_with_database(settings, go)):
+        _fail(f"none of the keys is that of {', '.join(lost)}: add the old key, or the account anew")
+    print("all tokens are encrypted with the first key")
+
+
+async def _named(accounts: AccountStore, platform: Platform | None, account_id: str | None) -> list[Account]:
+    if (platform is None) != (account_id is None):
+        raise typer.BadParameter("name both PLATFORM and ID, or neither")
+    if platform is None or account_id is None:
+        return await accounts.all() or _fail("there is no account; `leadstream accounts add` adds one")
+    account = await accounts.get(platform, account_id)
+    return [account] if account else _fail("there is no such account; `leadstream accounts list` shows all")
+
+
+def _read_token(file: Path | None) -> str:
+    """Never echoed. BadParameter when there is anything else than one token, of which nothing is then told."""
+    try:
+        if file:
+            token = file.read_text()
+        else:
+            token = getpass.getpass("Access token: ") if sys.stdin.isatty() else sys.stdin.read()
+    except (OSError, UnicodeDecodeError):
+        raise typer.BadParameter(f"the token cannot be read from {file or 'standard input'}") from None
+    if not re.fullmatch(r"[!-~]+", token.strip()):
+        raise typer.BadParameter(f"{file or 'standard input'} must be the access token, and nothing else")
+    return token.strip()
+
+
+def _agreed(question: str) -> bool:
+    return sys.stdin.isatty() and typer.confirm(question)
+
+
+def _or_wrong_usage(work: Callable[..., Result], *arguments: object) -> Result:
+    try:
+        return work(*arguments)
     except WrongKeysError as error:
         raise typer.BadParameter(str(error)) from None
 
 
-async def _put(settings: BackfillSettings, account: Account) -> None:
+async def _with_database(settings: BackfillSettings, work: Callable[[Database], Awaitable[Result]]) -> Result:
     async with open_database(settings.mongo_url.get_secret_value()) as database:
-        known = account.pipeline is None or await database.pipelines.find_one({"_id": account.pipeline})
-        if not known:
-            raise typer.BadParameter(f"no pipeline {account.pipeline!r}; `leadstream pipelines list` shows all")
-        await AccountStore(database).put(account)
+        return await work(database)
 
 
-@accounts_app.command("list")
-def list_accounts(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
-    """Show the accounts, without their tokens."""
-    accounts = asyncio.run(_accounts(BackfillSettings()))
-    if as_json:
-        print(json.dumps([account.model_dump(mode="json", exclude={"encrypted_token"}) for account in accounts]))
-        return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("platform", "id", "page", "name", "pipeline", "mode"):
-        table.add_column(column)
-    for each in accounts:
-        cells = (each.platform, each.account_id, each.page_id, each.name, each.pipeline or "–", each.mode)
-        table.add_row(*map(escape, cells))
-    Console().print(table)
-
-
-async def _accounts(settings: BackfillSettings) -> list[Account]:
-    async with open_database(settings.mongo_url.get_secret_value()) as database:
-        return await AccountStore(database).all()
+def _fail(message: str) -> NoReturn:
+    print(f"leadstream: {message}", file=sys.stderr)
+    raise typer.Exit(1)

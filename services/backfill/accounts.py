@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from shared.accounts import Account, account_key
+from shared.crypto import TokenVault
 from shared.ids import Platform
 from shared.mongo import Database
+
+
+class AccountInUseError(Exception):
+    """A run of the account is queued or under way."""
 
 
 class AccountStore:
     def __init__(self, database: Database) -> None:
         self._accounts = database.accounts
+        self._runs = database.sync_runs
 
     async def put(self, account: Account) -> None:
         """Adds it, or puts it in the place of the one with that id."""
@@ -21,3 +27,16 @@ class AccountStore:
 
     async def all(self) -> list[Account]:
         return [Account.model_validate(stored) for stored in await self._accounts.find({}).sort("_id", 1).to_list(None)]
+
+    async def remove(self, account: Account) -> None:
+        """With its token and its schedule; what was read of it stays. AccountInUseError while a run is active."""
+        active = {"platform": account.platform, "account_id": account.account_id, "active": True}
+        if run := await self._runs.find_one(active):
+            raise AccountInUseError(f"run {run['_id']} of {account.key} is {run['state']}; cancel it first")
+        await self._accounts.delete_one({"_id": account.key})
+
+    async def rotate(self, account: Account, vault: TokenVault) -> None:
+        """Encrypts its token with the first key, unless it was replaced meanwhile. ValueError when none fits."""
+        known = {"_id": account.key, "encrypted_token": account.encrypted_token}
+        anew = {"encrypted_token": vault.encrypt(vault.decrypt(account.encrypted_token))}
+        await self._accounts.update_one(known, {"$set": anew})

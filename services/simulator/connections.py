@@ -14,7 +14,7 @@ from services.simulator import nodes
 from services.simulator.access import Call
 from services.simulator.corpus import Account
 from services.simulator.errors import refused, unknown_field
-from services.simulator.fields import Field, parse_fields, project
+from services.simulator.fields import parse_fields, project
 from services.simulator.paging import page_of, paging, parse_limit
 from services.simulator.world import OUTLET, USER_ID, USER_NAME, USER_TOKEN, World
 from shared.ids import Platform
@@ -66,28 +66,30 @@ class Connections:
                 self._must_be_granted(call)
         return None
 
-    def _pages(self, call: Call) -> Json:
-        pages = {(-number, page.id): page for number, page in enumerate((self.world.page, OUTLET))}
-        keys, limit = list(pages), parse_limit(call.query.get("limit"))
-        part = page_of(keys, limit, call.query.get("after"), call.query.get("before"))
-        if part is None:
-            return {"data": []}
-        asked = parse_fields(call.query.get("fields", ""), nodes.PAGE | USER_PAGE)
-        data = [project(self._page(pages[key], asked), asked, PAGE_DEFAULT) for key in keys[part.start : part.end]]
-        return {
-            "data": data,
-            "paging": paging(part, f"{call.url}/{call.version}/{USER_ID}/accounts", call.query, limit),
-        }
-
-    def _page(self, page: Account, asked: Sequence[Field]) -> Json:
-        """Of the Instagram account only the id, unless more of it is asked for."""
+    def page(self, page: Account, text: str, default: tuple[str, ...] = ("id", "name")) -> Json:
+        """Of its Instagram account only the id, unless the fields in `text` ask for more of it."""
+        asked = parse_fields(text, nodes.PAGE | USER_PAGE)
         instagram = self.world.account(Platform.INSTAGRAM)
         node = nodes.page_node(page, instagram)
         if "instagram_business_account" in node and any(each.inner for each in asked):
             node["instagram_business_account"] = nodes.instagram_node(instagram)
         kind = {"id": "2201", "name": "Home Decor"}
         tasks = ["ADVERTISE", "ANALYZE", "CREATE_CONTENT", "MESSAGING", "MODERATE", "MANAGE"]
-        return {**node, "access_token": page.token, "category": kind["name"], "category_list": [kind], "tasks": tasks}
+        more = {"access_token": page.token, "category": kind["name"], "category_list": [kind], "tasks": tasks}
+        return project({**node, **more}, asked, default)
+
+    def _pages(self, call: Call) -> Json:
+        pages = {(-number, page.id): page for number, page in enumerate((self.world.page, OUTLET))}
+        keys, limit = list(pages), parse_limit(call.query.get("limit"))
+        part = page_of(keys, limit, call.query.get("after"), call.query.get("before"))
+        if part is None:
+            return {"data": []}
+        text = call.query.get("fields", "")
+        data = [self.page(pages[key], text, PAGE_DEFAULT) for key in keys[part.start : part.end]]
+        return {
+            "data": data,
+            "paging": paging(part, f"{call.url}/{call.version}/{USER_ID}/accounts", call.query, limit),
+        }
 
     def _permission(self, name: str) -> Json:
         return {"permission": name, "status": "declined" if name in self.withheld else "granted"}

@@ -141,7 +141,7 @@ class GraphApi:
         if node == instagram.id and page.page_id == instagram.page_id:
             return project(nodes.instagram_node(instagram), parse_fields(text, nodes.INSTAGRAM_ACCOUNT), ("id",))
         self._must_be(page, node)
-        return project(nodes.page_node(page, instagram), parse_fields(text, nodes.PAGE), ("id", "name"))
+        return self.connections.page(page, text)
 
     def _conversations(self, call: Call, page: Account, node: str) -> Json:
         if "since" in call.query or "until" in call.query:

@@ -1,0 +1,42 @@
+"""How a client of the Graph API is made of the settings and an account's token."""
+
+from __future__ import annotations
+
+from aiohttp import ClientSession
+
+from shared.accounts import Account
+from shared.crypto import TokenVault
+from shared.governor import Governor
+from shared.graph import GraphClient
+from shared.settings import BackfillSettings, VaultSettings
+
+
+class WrongKeysError(Exception):
+    """LEADSTREAM_ENCRYPTION_KEYS is empty, malformed, or lacks the key of a stored token."""
+
+
+def open_vault(settings: VaultSettings) -> TokenVault:
+    try:
+        return TokenVault([key.get_secret_value() for key in settings.encryption_keys])
+    except ValueError as error:
+        raise WrongKeysError(str(error)) from None
+
+
+def token_of(vault: TokenVault, account: Account) -> str:
+    try:
+        return vault.decrypt(account.encrypted_token)
+    except ValueError as error:
+        raise WrongKeysError(f"{account.key}: {error}") from None
+
+
+def graph_client(settings: BackfillSettings, session: ClientSession, governor: Governor, token: str) -> GraphClient:
+    return GraphClient(
+        session=session,
+        base_url=settings.graph_url,
+        version=settings.graph_version,
+        token=token,
+        governor=governor,
+        app_secret=next((secret.get_secret_value() for secret in settings.app_secrets), None),
+        timeout_seconds=settings.graph_timeout_seconds,
+        deadline_seconds=settings.graph_deadline_seconds,
+    )

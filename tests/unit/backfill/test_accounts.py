@@ -1,0 +1,228 @@
+"""What the platform is asked about accounts, and what is told of its answers. No URL ever has a token in it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
+from aiohttp.typedefs import Handler
+from cryptography.fernet import Fernet
+
+from services.backfill.account_views import health_json, health_text
+from services.backfill.checking import Checker, Health, refusing
+from services.backfill.importing import Found, find_accounts, merged, withheld_permissions
+from services.backfill.permissions import WEBHOOK_FIELDS
+from services.simulator.commands import APP_SECRET, create_app
+from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID, generate
+from services.simulator.world import OUTLET, USER_TOKEN
+from shared.accounts import Account, format_every, parse_every
+from shared.crypto import TokenVault
+from shared.governor import local_governor
+from shared.graph import GraphClient
+from shared.graph_errors import ErrorKind, GraphError
+from shared.ids import Platform
+from shared.pipelines import Mode
+from tests.unit.backfill.fake_graph import answering, ok
+
+NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
+CORPUS = generate(7, NOW, messenger=3, instagram=3, messages=5)
+TOKEN = CORPUS.accounts[0].token
+DAY = 86_400
+VAULT = TokenVault([Fernet.generate_key().decode()])
+
+
+@dataclass
+class Facebook:
+    """The simulator in this process, and every URL that it was asked for."""
+
+    session: ClientSession
+    url: str = ""
+    urls: list[str] = field(default_factory=list)
+
+    def client(self, token: str = TOKEN, platform: Platform = Platform.MESSENGER) -> GraphClient:
+        governor = local_governor(platform, refusing)
+        return GraphClient(
+            self.session, self.url, "v26.0", token, governor, APP_SECRET, deadline_seconds=0.0, timeout_seconds=10
+        )
+
+    async def configure(self, **changes: Any) -> None:
+        async with self.session.post(f"{self.url}/_simulator/configure", json=changes) as answer:
+            assert answer.status == 200, await answer.text()
+
+    async def fail(self, path: str, error: str) -> None:
+        rules = [{"path": path, "error": error, "times": 99}]
+        async with self.session.post(f"{self.url}/_simulator/faults", json=rules) as answer:
+            assert answer.status == 200, await answer.text()
+
+    async def check(self, platform: Platform = Platform.MESSENGER, token: str = TOKEN, **more: bool) -> Health:
+        ours = {Platform.MESSENGER: PAGE_ID, Platform.INSTAGRAM: INSTAGRAM_ID}[platform]
+        account = Account(platform=platform, account_id=ours, page_id=PAGE_ID, name="The [Page]", encrypted_token="x")
+        return await Checker(account, self.client(token, platform), lambda: NOW).check(**more)
+
+
+@pytest.fixture
+async def facebook() -> AsyncIterator[Facebook]:
+    async with ClientSession() as session:
+        facebook = Facebook(session)
+
+        @web.middleware
+        async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
+            facebook.urls.append(str(request.rel_url))
+            return await handler(request)
+
+        app = create_app(CORPUS, session)
+        app.middlewares.append(note)
+        async with TestServer(app) as server:
+            facebook.url = str(server.make_url("")).rstrip("/")
+            await facebook.configure(data_access_expires_at=int(NOW.timestamp()) + 60 * DAY)
+            yield facebook
+        said = [url for url in facebook.urls if any(token in url for token in (TOKEN, USER_TOKEN, OUTLET.token))]
+        assert said == []
+
+
+def test_how_often_is_read_as_it_is_shown() -> None:
+    assert [parse_every(text) for text in ("30m", "6h", "1d")] == [1_800, 21_600, 86_400]
+    assert [format_every(seconds) for seconds in (1_800, 21_600, 86_400, 129_600)] == ["30m", "6h", "1d", "36h"]
+
+
+@pytest.mark.parametrize("text", ["", "0h", "6", "h", "-1h", "1.5h", "6 h", "6w", "999999d"])
+def test_what_is_not_how_often_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="30m, 6h or 1d"):
+        parse_every(text)
+
+
+async def test_a_users_token_finds_every_page_and_instagram_account_with_the_pages_own_token(
+    facebook: Facebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.backfill.importing.PAGES_AT_ONCE", 1)
+    found = await find_accounts(facebook.client(USER_TOKEN))
+    assert found == [
+        Found(Platform.MESSENGER, PAGE_ID, PAGE_ID, "Casa Aurora Home", TOKEN),
+        Found(Platform.INSTAGRAM, INSTAGRAM_ID, PAGE_ID, "casaaurora.home", TOKEN),
+        Found(Platform.MESSENGER, OUTLET.id, OUTLET.id, OUTLET.name, OUTLET.token),
+    ]
+    assert TOKEN not in repr(found)
+    assert sum("me/accounts" in url for url in facebook.urls) >= 2, "the Pages come on several pages"
+
+
+async def test_a_pages_own_token_finds_that_page_and_its_instagram_account(facebook: Facebook) -> None:
+    found = await find_accounts(facebook.client())
+    assert isinstance(found, list)
+    assert [(each.account_id, each.token) for each in found] == [(PAGE_ID, TOKEN), (INSTAGRAM_ID, TOKEN)]
+
+
+async def test_a_token_that_is_refused_finds_nothing_and_says_why(facebook: Facebook) -> None:
+    refusal = await find_accounts(facebook.client("EAAnonsense"))
+    assert isinstance(refusal, GraphError)
+    assert refusal.kind is ErrorKind.TOKEN
+
+
+async def test_a_page_to_whose_token_the_user_has_no_right_is_left_out() -> None:
+    pages = [{"id": "371", "name": "Theirs"}, {"id": "372", "access_token": "EAAours"}, {"name": "?"}, "?"]
+    async with answering(ok({"data": pages})) as (_, client):
+        assert await find_accounts(client) == [Found(Platform.MESSENGER, "372", "372", "372", "EAAours")]
+
+
+async def test_what_the_user_has_withheld_is_named_for_the_platforms_that_need_it(facebook: Facebook) -> None:
+    await facebook.configure(withheld=["pages_messaging", "instagram_basic"])
+    client = facebook.client(USER_TOKEN)
+    assert await withheld_permissions(client, [Platform.MESSENGER]) == ["pages_messaging"]
+    assert await withheld_permissions(client, list(Platform)) == ["pages_messaging", "instagram_basic"]
+    assert await withheld_permissions(facebook.client(), list(Platform)) == [], "of a Page's token it is not told"
+
+
+def test_what_people_chose_for_an_account_outlives_its_token() -> None:
+    found = Found(Platform.INSTAGRAM, "1784", "372", "new.name", "EAAnew")
+    known = Account(
+        platform=Platform.INSTAGRAM, account_id="1784", page_id="371", name="Ours", encrypted_token="old",
+        pipeline="Sales", mode=Mode.UPDATE_EXISTING, every_seconds=3_600,
+    )  # fmt: skip
+    renewed, new = merged(found, known, VAULT), merged(found, None, VAULT)
+    assert VAULT.decrypt(renewed.encrypted_token) == VAULT.decrypt(new.encrypted_token) == "EAAnew"
+    assert renewed == known.model_copy(update={"page_id": "372", "encrypted_token": renewed.encrypted_token})
+    assert (new.name, new.pipeline, new.every_seconds) == ("new.name", None, None)
+
+
+@pytest.mark.parametrize("platform", list(Platform))
+async def test_an_account_in_order_is_well_and_all_is_told_of_it_but_its_token(
+    facebook: Facebook, platform: Platform
+) -> None:
+    health = await facebook.check(platform)
+    assert health.is_well
+    assert health.token is not None
+    assert (health.token.is_of_page, health.token.expires_at, health.missing_permissions) == (True, None, ())
+    assert health.subscribed_fields == WEBHOOK_FIELDS
+    shown, told = health_text(health).plain, orjson.dumps(health_json(health)).decode()
+    for fact in ("The [Page]", "well", "does not expire, data access until 2027-01-23", "pages_messaging"):
+        assert fact in shown
+    assert TOKEN not in shown + told
+    assert all(name in health_json(health)["permissions_granted"] for name in ("pages_messaging", "instagram_basic"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"withheld": ["pages_show_list"]}, "permissions are missing: pages_show_list"),
+        ({"withheld": ["pages_messaging"]}, "its conversations cannot be listed: permission 200"),
+        ({"withheld": ["pages_manage_metadata"]}, "its webhooks cannot be looked at: permission 200"),
+        ({"expires_at": int(NOW.timestamp()) + 3 * DAY}, "the token ends 2026-11-27; connect the account again"),
+        ({"data_access_expires_at": int(NOW.timestamp()) - DAY}, "data access has ended; connect the account again"),
+        ({"subscribed": {}}, "its webhooks are not subscribed: messages, "),
+        ({"subscribed": {PAGE_ID: ["messages"]}}, "its webhooks are not subscribed: message_echoes, "),
+        ({"revoked": True}, "its conversations cannot be listed: token 190/463: the token has expired"),
+    ],
+)
+async def test_what_is_not_in_order_is_told_with_what_to_do(
+    facebook: Facebook, changes: dict[str, Any], problem: str
+) -> None:
+    await facebook.configure(**changes)
+    health = await facebook.check()
+    assert any(each.startswith(problem) for each in health.problems), health.problems
+    assert f"! {problem}" in health_text(health).plain
+    assert health_json(health)["is_well"] is False
+
+
+async def test_a_users_token_in_the_place_of_the_pages_is_told(facebook: Facebook) -> None:
+    health = await facebook.check(token=USER_TOKEN)
+    assert any("page" in problem.lower() for problem in health.problems)
+    assert not health.is_well
+
+
+async def test_instagram_is_heard_of_when_its_page_is_subscribed_to_anything(facebook: Facebook) -> None:
+    await facebook.configure(subscribed={PAGE_ID: ["feed"]})
+    assert (await facebook.check(Platform.INSTAGRAM)).is_well
+    assert not (await facebook.check()).is_well
+    await facebook.configure(subscribed={})
+    assert not (await facebook.check(Platform.INSTAGRAM)).is_well
+
+
+async def test_subscribing_keeps_what_was_subscribed_and_is_seen_at_once(facebook: Facebook) -> None:
+    await facebook.configure(subscribed={PAGE_ID: ["feed", "messages"]})
+    health = await facebook.check(subscribe=True)
+    assert health.is_well
+    assert health.subscribed_fields == ("feed", *WEBHOOK_FIELDS)
+
+
+async def test_where_the_platform_does_not_tell_of_a_token_nothing_is_made_up(facebook: Facebook) -> None:
+    await facebook.fail("debug_token", "100")
+    health = await facebook.check()
+    assert (health.is_well, health.token, health_json(health)["permissions_granted"]) == (True, None, None)
+    assert "the platform does not tell more of it" in health_text(health).plain
+
+
+async def test_a_check_does_not_wait_while_the_platform_throttles(facebook: Facebook) -> None:
+    await facebook.fail("conversations", "rate_messenger")
+    (problem,) = (await facebook.check()).problems
+    assert problem.startswith("the platform makes calls wait for another ")
+
+
+@pytest.mark.parametrize("error", ["transient", "unknown", "capability", "blocked", "missing", "abuse"])
+async def test_a_refusal_is_a_problem_and_not_a_crash(facebook: Facebook, error: str) -> None:
+    await facebook.fail("", error)
+    assert not (await facebook.check()).is_well
