@@ -1,0 +1,131 @@
+"""Which runs a worker is at, and what becomes of them when one of them breaks it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from services.backfill import worker as module
+from services.backfill.runner import Runner
+from services.backfill.runs import ActiveRunError, RunStore
+from services.backfill.schedule import Schedule
+from services.backfill.worker import CannotBeginError, Worker
+from shared.clock import utc_now
+from shared.ids import Platform
+from shared.metrics import BackfillMetrics
+from shared.mongo import ConnectionFailure
+from shared.runs import Run, RunState
+
+Execute = Callable[[Run, asyncio.Event], Awaitable[Run]]
+
+
+def queued(run_id: str) -> Run:
+    return Run(
+        run_id=run_id, platform=Platform.MESSENGER, account_id=run_id, state=RunState.RUNNING, created_at=utc_now()
+    )
+
+
+class MemoryRuns(RunStore):
+    """`left` is what can be claimed; an exception there is raised."""
+
+    def __init__(self, *left: Run | Exception) -> None:
+        self.left = list(left)
+        self.saved: list[Run] = []
+
+    async def claim(self) -> Run | None:
+        claimed = self.left.pop(0) if self.left else None
+        if isinstance(claimed, Exception):
+            raise claimed
+        return claimed
+
+    async def save(self, run: Run) -> bool:
+        self.saved.append(run)
+        return False
+
+
+class Idle(Schedule):
+    async def enqueue_due(self) -> None:
+        pass
+
+
+class Stage:
+    """A worker of `at_once` whose runs do what `acts` says of each; `stopped` has those that were told to stop."""
+
+    def __init__(self, runs: MemoryRuns, acts: dict[str, Exception | None], at_once: int = 8) -> None:
+        self.acts, self.begun, self.stopped = acts, list[str](), list[str]()
+        self.stop = asyncio.Event()
+        self.metrics = BackfillMetrics()
+        idle = Idle(*cast(tuple[Any, Any, Any], (None, None, None)))
+        self.worker = Worker(runs, idle, self.runner_of, at_once, utc_now, self.metrics)
+
+    async def runner_of(self, run: Run) -> Runner:
+        act = self.acts.get(run.run_id)
+        if isinstance(act, CannotBeginError):
+            raise act
+        return cast(Runner, SimpleNamespace(execute=self.execute))
+
+    async def execute(self, run: Run, stop: asyncio.Event) -> Run:
+        """As told; who is told nothing reads until it is stopped."""
+        self.begun.append(run.run_id)
+        if run.run_id not in self.acts:
+            await stop.wait()
+            self.stopped.append(run.run_id)
+            return run.model_copy(update={"state": RunState.QUEUED})
+        if act := self.acts[run.run_id]:
+            raise act
+        return run.model_copy(update={"state": RunState.COMPLETED})
+
+    async def work_until(self, holds: Callable[[], object]) -> None:
+        async with asyncio.timeout(10):
+            working = asyncio.create_task(self.worker.work(self.stop))
+            while not holds() and not working.done():
+                await asyncio.sleep(0)
+            self.stop.set()
+            await working
+
+
+@pytest.fixture(autouse=True)
+def _in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CLAIM_EVERY_SECONDS", 0.001)
+
+
+async def test_it_is_at_no_more_runs_at_once_than_it_may_and_gives_back_all_when_told_to_stop() -> None:
+    runs = MemoryRuns(*map(queued, "abcd"))
+    stage = Stage(runs, {"a": None}, at_once=2)
+    await stage.work_until(lambda: len(stage.begun) == 3)
+    assert (stage.begun, sorted(stage.stopped)) == (["a", "b", "c"], ["b", "c"])
+    assert [run.run_id for run in runs.left if isinstance(run, Run)] == ["d"]
+    told = stage.metrics.render()[0].decode()
+    assert 'leadstream_backfill_runs_total{state="COMPLETED"} 1.0' in told
+    assert 'leadstream_backfill_runs_total{state="QUEUED"} 2.0' in told
+
+
+async def test_what_nobody_expected_in_one_run_stops_the_others_and_then_ends_the_worker() -> None:
+    stage = Stage(MemoryRuns(queued("a"), queued("bad"), queued("b")), {"bad": ZeroDivisionError()})
+    with pytest.raises(ZeroDivisionError):
+        await stage.work_until(lambda: False)
+    assert sorted(stage.stopped) == ["a", "b"]
+
+
+@pytest.mark.parametrize("error", [ActiveRunError(), ConnectionFailure()])
+async def test_a_run_that_is_lost_costs_the_others_nothing(error: Exception) -> None:
+    stage = Stage(MemoryRuns(queued("lost"), queued("good")), {"lost": error, "good": None})
+    await stage.work_until(lambda: stage.begun == ["lost", "good"])
+    assert b'{state="COMPLETED"} 1.0' in stage.metrics.render()[0]
+
+
+async def test_a_database_that_is_away_is_asked_again() -> None:
+    stage = Stage(MemoryRuns(ConnectionFailure(), queued("a")), {"a": None})
+    await stage.work_until(lambda: stage.begun == ["a"])
+
+
+async def test_what_cannot_begin_is_failed_with_what_to_do() -> None:
+    runs = MemoryRuns(queued("a"), queued("b"))
+    stage = Stage(runs, {"a": CannotBeginError("the account was removed"), "b": None})
+    await stage.work_until(lambda: stage.begun == ["b"])
+    (failed,) = runs.saved
+    assert (failed.run_id, failed.state, failed.reason) == ("a", RunState.FAILED, "the account was removed")
