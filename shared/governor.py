@@ -163,8 +163,8 @@ class BudgetGovernor:
         keepers = (self.app, self.account)
         for keeper in keepers:
             await keeper.refresh()
-        if (wait_seconds := max(keeper.wait_seconds for keeper in keepers)) > 0:
-            await self._wait(wait_seconds)
+        if (waiting := max(keepers, key=lambda keeper: keeper.wait_seconds)).wait_seconds > 0:
+            await self._wait_for(waiting)
             return False
         probed = [keeper for keeper in keepers if keeper.budget.is_shut]
         for keeper in probed:
@@ -175,10 +175,10 @@ class BudgetGovernor:
                 await self._take_slot(keeper, is_probe=bool(probed))
         return all(keeper in probed or not keeper.budget.is_shut for keeper in keepers)
 
-    async def _wait(self, seconds: float) -> None:
-        """In short naps: others may hear that the wait is longer, or over."""
-        until = self.app.store.now() + seconds
-        if until > self._told_until + FRESH_SECONDS:
+    async def _wait_for(self, keeper: Keeper) -> None:
+        """In short naps: others may hear that the wait is longer, or over. Waiting for a probe's answer is no news."""
+        seconds, until = keeper.wait_seconds, keeper.budget.shut_until
+        if until > self._told_until + FRESH_SECONDS and not keeper.budget.is_probed:
             self._told_until = until
             self.on_wait(seconds)
         await self.sleep(min(seconds, FRESH_SECONDS))
