@@ -35,6 +35,7 @@ class Envelope:
     """What an item inherits from the body and the entry it came in."""
 
     platform: Platform
+    platform_name: str
     account_id: str
     entry_time: object
     """As it came."""
@@ -79,9 +80,13 @@ def drafts_of(item: dict[str, Any], kinds: list[str], envelope: Envelope) -> tup
     """The events of those `kinds` in one item, and why others could not be made."""
     drafts: list[Draft] = []
     errors: list[RejectedError] = []
+    try:
+        context = _context(item, envelope)
+    except RejectedError as error:
+        return drafts, [error]
     for kind in kinds:
         try:
-            drafts.append(MAKERS[kind](read_object(item[kind]), _context(item, envelope)))
+            drafts.append(MAKERS[kind](read_object(item[kind]), context))
         except RejectedError as error:
             errors.append(error)
     return drafts, errors
@@ -94,15 +99,15 @@ def is_self_message(item: dict[str, Any]) -> bool:
 
 
 def _context(item: dict[str, Any], envelope: Envelope) -> Context:
-    sender, recipient = read_id(_id_of(item, "sender")), read_id(_id_of(item, "recipient"))
+    account_id = envelope.account_id
+    sender, recipient = _side(item.get("sender")), _side(item.get("recipient"))
     message = item.get("message")
-    echo = isinstance(message, dict) and message.get("is_echo") is True
-    outbound = echo or sender == envelope.account_id
+    outbound = sender == account_id or (isinstance(message, dict) and message.get("is_echo") is True)
     raw_timestamp = item.get("timestamp")
     common = {
-        "platform": envelope.platform.value,
-        "account_id": envelope.account_id,
-        "customer_id": _customer(sender, recipient, envelope.account_id, outbound=outbound),
+        "platform": envelope.platform_name,
+        "account_id": account_id,
+        "customer_id": _customer(sender, recipient, account_id, outbound=outbound),
         "direction": OUTBOUND if outbound else INBOUND,
         "occurred_at": read_instant(raw_timestamp) or envelope.time(),
         "received_at": envelope.received_at,
@@ -111,8 +116,8 @@ def _context(item: dict[str, Any], envelope: Envelope) -> Context:
     return Context(envelope, raw_timestamp, common)
 
 
-def _id_of(item: dict[str, Any], side: str) -> object:
-    return read_object(item.get(side)).get("id")
+def _side(value: object) -> str | None:
+    return read_id(read_object(value).get("id"))
 
 
 def _customer(sender: str | None, recipient: str | None, account_id: str, *, outbound: bool) -> str:

@@ -82,7 +82,7 @@ def normalise(body: bytes, received_at: datetime) -> Batch:
         if platform is None:
             raise RejectedError(Reason.UNKNOWN_OBJECT)
         entries = read_list(parsed.get("entry"))
-        if len(body) > MAX_ITEMS and _number_of_items(entries) > MAX_ITEMS:
+        if body.count(b",") >= MAX_ITEMS and _number_of_items(entries) > MAX_ITEMS:
             raise RejectedError(Reason.MALFORMED, f"more than {MAX_ITEMS} items")
     except RejectedError as error:
         batch.park(body, error, received_at)
@@ -125,7 +125,8 @@ def _read_entry(batch: Batch, platform: Platform, name: str, entry: Any, receive
         return
     if not any(items for _, items in groups):
         batch.drop("empty_entry")
-    envelope = Envelope(platform, account_id, entry.get("time"), format_instant(received_at), standby=False)
+    received = format_instant(received_at)
+    envelope = Envelope(platform, platform.value, account_id, entry.get("time"), received, standby=False)
     for group, items in groups:
         envelope.standby = group == "standby"
         for item in items:
@@ -170,6 +171,8 @@ def _read_kinds(batch: Batch, envelope: Envelope, item: dict[str, Any]) -> Rejec
         return RejectedError(Reason.UNKNOWN_KIND)
     for name in others:
         batch.drop(name if name in NOTICES else "unknown_field")
+    if not kinds:
+        return None
     drafts, errors = drafts_of(item, kinds, envelope)
     batch.events.extend(drafts)
     return errors[0] if errors else None
