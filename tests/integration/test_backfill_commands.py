@@ -1,12 +1,24 @@
-"""What `accounts` and `backfill` answer to wrong usage, wrong keys and absent servers."""
+"""What `accounts` and `backfill` answer: to wrong usage, wrong keys, absent servers, and of runs that others do."""
 
 from __future__ import annotations
+
+import json
 
 import pytest
 from cryptography.fernet import Fernet
 
+from services.backfill.runs import RunStore
+from shared.accounts import Account
+from shared.ids import Platform
 from shared.mongo import Database
+from shared.runs import RunState
 from tests.conftest import Start
+
+PAGE = Account(platform=Platform.MESSENGER, account_id="371", page_id="371", name="The Page", encrypted_token="x")
+
+
+async def add(database: Database, account: Account = PAGE) -> None:
+    await database.accounts.insert_one({"_id": account.key, **account.model_dump(mode="json")})
 
 
 async def test_a_token_is_encrypted_and_without_its_key_no_run_begins(leadstream: Start, database: Database) -> None:
@@ -42,3 +54,53 @@ def test_a_server_that_does_not_answer_is_told_by_its_own_status(leadstream: Sta
     nobody = {"LEADSTREAM_MONGO_URL": "mongodb://127.0.0.1:1/x?directConnection=true"}
     assert leadstream("accounts", "list", env=nobody).wait() == 3
     assert leadstream("backfill", "run", env={"LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}).wait() == 3
+
+
+def test_a_worker_without_keys_says_so_and_ends(leadstream: Start) -> None:
+    worker = leadstream("backfill", "worker", env={"LEADSTREAM_ENCRYPTION_KEYS": ""})
+    assert worker.wait() == 1
+    assert "Traceback" not in worker.output
+
+
+def test_a_worker_that_reaches_no_server_ends_with_its_own_status(leadstream: Start) -> None:
+    assert leadstream("backfill", "worker", env={"LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}).wait() == 3
+
+
+async def test_a_run_is_queued_once_seen_by_all_and_cancelled_at_once(leadstream: Start, database: Database) -> None:
+    await add(database)
+    queue = leadstream("backfill", "run", "--queue", "--json")
+    assert queue.wait() == 0
+    (queued,) = json.loads(queue.lines()[-1])
+    assert queued["state"] == RunState.QUEUED
+    again, listed = (
+        leadstream("backfill", "run", "messenger", "371", "--queue"),
+        leadstream("backfill", "list", "--json"),
+    )
+    assert (again.wait(), listed.wait()) == (1, 0)
+    assert "another run of messenger:371 is active" in again.output
+    (seen,) = json.loads(listed.output)
+    assert seen["run_id"] == queued["run_id"]
+    assert leadstream("backfill", "cancel", queued["run_id"][:9]).wait() == 0
+    assert (await RunStore(database).get(queued["run_id"])).state is RunState.CANCELLED
+
+
+async def test_resuming_says_why_it_cannot_be(leadstream: Start, database: Database) -> None:
+    await add(database)
+    runs = RunStore(database)
+    failed = await runs.begin(PAGE)
+    await runs.save(failed.model_copy(update={"state": RunState.FAILED}))
+    active = await runs.enqueue(PAGE)
+    orphan = await runs.enqueue(PAGE.model_copy(update={"account_id": "9"}))
+    wrong = {
+        failed.run_id: "another active run",
+        active.run_id: "is QUEUED; FAILED and PARTIAL ones can be resumed",
+        orphan.run_id: "its account was removed",
+        "zz": "no run begins with 'zz'",
+    }
+    resumed = {run_id: leadstream("backfill", "resume", run_id) for run_id in wrong}
+    for run_id, process in resumed.items():
+        assert process.wait() == 1
+        assert wrong[run_id] in process.output
+    await runs.cancel(active.run_id)
+    assert leadstream("backfill", "resume", failed.run_id, "--queue").wait() == 0
+    assert (await runs.get(failed.run_id)).state is RunState.QUEUED
