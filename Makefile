@@ -1,6 +1,6 @@
 # Each verb does its own set-up; all that is needed is python3 (3.11 or newer) with venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-receiver profile-receiver fuzz servers lock clean
+.PHONY: help setup demo test check format bench bench-receiver bench-backfill profile-receiver fuzz servers lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +9,7 @@ UV = $(shell command -v uv || echo $(BIN)/uv)
 ARGS ?=
 
 help:
-	@echo "make setup | demo | test | check | format | bench | bench-receiver | fuzz | servers | lock | clean   (arguments: ARGS=...)"
+	@echo "make setup | demo | test | check | format | bench | bench-receiver | bench-backfill | fuzz | servers | lock | clean   (arguments: ARGS=...)"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Leadstream needs Python 3.11 or newer; say which with PYTHON=")'
@@ -29,8 +29,9 @@ setup: $(STAMP)
 demo: $(STAMP)
 	@$(BIN)/leadstream demo $(ARGS)
 
+# Two processes, each with servers of its own: most tests wait for something. ARGS="-n 0 tests/unit -k fold" takes one.
 test: check
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
 
 check: $(STAMP)
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && $(BIN)/mypy
@@ -43,6 +44,9 @@ bench: $(STAMP)
 
 bench-receiver: $(STAMP)
 	@$(BIN)/python -m tests.bench receiver $(ARGS)
+
+bench-backfill: $(STAMP)
+	@$(BIN)/python -m tests.bench backfill $(ARGS)
 
 profile-receiver: $(STAMP)
 	@$(BIN)/python -m tests.bench receiver --profile $(ARGS)

@@ -49,6 +49,14 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """One of several test processes has ended; each had servers of its own."""
+    kind = getattr(node, "workeroutput", {}).get("servers")
+    if kind:
+        node.config.stash[used] = kind
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     kind = config.stash.get(used, None)
     if kind:
@@ -70,6 +78,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def servers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Servers]:
     kind = choose_kind()
     request.config.stash[used] = kind
+    getattr(request.config, "workeroutput", {})["servers"] = kind
     with start(kind, tmp_path_factory.mktemp("servers")) as started:
         yield started
 
