@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from services.analyzer.commands import analyzer, contacts_app, pipelines_app
 from services.backfill.account_commands import accounts_app
 from services.backfill.commands import backfill_app
+from services.backfill.reconcile_command import reconcile
 from services.contracts import schema
 from services.demo.commands import demo
 from services.receiver.commands import receiver
@@ -37,6 +38,7 @@ app.command()(receiver)
 app.command()(analyzer)
 app.command()(simulator)
 app.command()(setup)
+app.command()(reconcile)
 app.command()(schema)
 app.command()(config)
 

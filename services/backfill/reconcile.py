@@ -1,0 +1,158 @@
+"""What the platform has of each conversation, compared with what is stored of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import quote
+
+from services.backfill.history import HistoryStore
+from services.backfill.lister import Lister, Parked
+from services.backfill.listing import Listed, read_listed
+from services.backfill.values import Json, identity, read_time
+from shared.accounts import Account
+from shared.failures import UnreachableError
+from shared.graph import GraphClient
+from shared.graph_errors import FATAL, ErrorKind, GraphError
+from shared.ids import ConversationKey, message_id
+from shared.mongo import Database, Document
+
+COUNTED_FIELDS = "id,created_time,from"
+CountedBy = Literal["listing", "pages"]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One conversation. `listed` is what the platform has, by the number in its listing or by counting its pages.
+
+    `unavailable` of those are not stored because the platform did not show them when they were read; `missing` are
+    not stored although it did.
+    """
+
+    key: ConversationKey
+    name: str | None
+    listed: int
+    counted_by: CountedBy
+    stored: int
+    unavailable: int
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class Uncompared:
+    """A conversation, or the rest of the account, of which nothing can be said."""
+
+    thread_id: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciler:
+    """Only reads. `by_ids` counts the pages of every conversation, else only of those whose numbers do not add up:
+    messages that are stored twice over or that the platform has no more can hide a hole from a number.
+    """
+
+    account: Account
+    client: GraphClient
+    database: Database
+    page_size: int
+    by_ids: bool = False
+
+    async def compare(self) -> AsyncGenerator[Compared | Uncompared, None]:
+        """Conversation by conversation. UnreachableError when the platform does not answer at all.
+
+        A conversation that is gone from the platform has no holes, and is left out.
+        """
+        async with aclosing(Lister(self.client, self.account, self.page_size).pages()) as pages:
+            async for page in pages:
+                if isinstance(page, list):
+                    async for compared in self._compare_page(page):
+                        yield compared
+                        if isinstance(compared, Uncompared) and compared.thread_id is None:
+                            return
+                elif isinstance(page, Parked):
+                    yield Uncompared(page.thread_id, str(page.refusal))
+                else:
+                    yield Uncompared(None, f"the conversations could not be listed: {_or_unreachable(page)}")
+
+    async def _compare_page(self, items: Sequence[Json]) -> AsyncIterator[Compared | Uncompared]:
+        read = [(item, read_listed(item, self.account)) for item in items]
+        listed = [each for _, each in read if isinstance(each, Listed)]
+        stored = await self._stored(listed)
+        known = await HistoryStore(self.database).known([self._key(each) for each in listed])
+        for item, each in read:
+            if isinstance(each, str):
+                yield Uncompared(identity(item.get("id")) or "unknown", each)
+                continue
+            key = self._key(each)
+            history = known[key].history if key in known else None
+            unavailable = history.unavailable if history else 0
+            by_number = self._by_number(each, stored.get(str(key), 0), unavailable)
+            if compared := by_number or await self._by_pages(each, unavailable):
+                yield compared
+
+    def _by_number(self, listed: Listed, stored: int, unavailable: int) -> Compared | None:
+        """None where the number says too little."""
+        count = listed.message_count
+        if self.by_ids or count is None or count > stored + unavailable:
+            return None
+        hidden = min(unavailable, max(0, count - stored))
+        return Compared(self._key(listed), _name(listed), count, "listing", stored, hidden, 0)
+
+    async def _by_pages(self, listed: Listed, unavailable: int) -> Compared | Uncompared | None:
+        count = stored = hidden = missing = 0
+        edge = f"{quote(listed.thread_id, safe='')}/messages"
+        async with aclosing(self.client.pages(edge, self.page_size, {"fields": COUNTED_FIELDS})) as pages:
+            async for page in pages:
+                if isinstance(page, GraphError):
+                    return _uncompared(listed, page)
+                there = await self._there(page.items)
+                absent = [item for item in page.items if self._id(item) not in there]
+                shown = sum(map(_is_shown, absent))
+                count, stored = count + len(page.items), stored + len(page.items) - len(absent)
+                missing, hidden = missing + shown, hidden + len(absent) - shown
+        missing, hidden = missing + max(0, hidden - unavailable), min(hidden, unavailable)
+        return Compared(self._key(listed), _name(listed), count, "pages", stored, hidden, missing)
+
+    async def _stored(self, listed: Sequence[Listed]) -> dict[str, int]:
+        """How many messages of each conversation are stored; the platform's number leaves out the unsent as well."""
+        keys = [str(self._key(each)) for each in listed]
+        standing = {"conversation": {"$in": keys}, "sent_at": {"$ne": None}, "deleted_at": None}
+        counted: list[Document] = [{"$match": standing}, {"$group": {"_id": "$conversation", "number": {"$sum": 1}}}]
+        return {each["_id"]: each["number"] async for each in self.database.messages.aggregate(counted)}
+
+    async def _there(self, items: Sequence[Json]) -> set[str]:
+        """What is stored of them, unsent or not. One of which only a reaction is known is not."""
+        ids = {"_id": {"$in": [self._id(item) for item in items]}, "sent_at": {"$ne": None}}
+        return {stored["_id"] async for stored in self.database.messages.find(ids, {"_id": True})}
+
+    def _id(self, item: Json) -> str:
+        return message_id(self.account.platform, self.account.account_id, identity(item.get("id")) or "")
+
+    def _key(self, listed: Listed) -> ConversationKey:
+        return ConversationKey(self.account.platform, self.account.account_id, listed.customer.id)
+
+
+def _name(listed: Listed) -> str | None:
+    return listed.customer.name or listed.customer.username
+
+
+def _is_shown(item: Json) -> bool:
+    """Whether the backfill can make an event of it, as `normalise` does."""
+    sender = item.get("from")
+    has_sender = isinstance(sender, dict) and identity(sender.get("id")) is not None
+    return has_sender and identity(item.get("id")) is not None and read_time(item.get("created_time")) is not None
+
+
+def _uncompared(listed: Listed, refusal: GraphError) -> Uncompared | None:
+    if refusal.kind is ErrorKind.GONE:
+        return None
+    return Uncompared(None if refusal.kind in FATAL else listed.thread_id, str(_or_unreachable(refusal)))
+
+
+def _or_unreachable(refusal: GraphError) -> GraphError:
+    if refusal.kind is ErrorKind.TRANSIENT and refusal.status is None:
+        raise UnreachableError("the Graph API does not answer at LEADSTREAM_GRAPH_URL")
+    return refusal
