@@ -138,7 +138,8 @@ def check(
     if as_json:
         print(json.dumps([views.health_json(health) for health in healths]))
     else:
-        Console(highlight=False).print(*map(views.health_text, healths), sep="\n", soft_wrap=True)
+        for health in healths:
+            views.show(Console(highlight=False), views.health_view(health))
     raise typer.Exit(0 if all(health.is_well for health in healths) else 1)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -13,31 +14,46 @@ from services.backfill.checking import Health, Token
 from services.backfill.importing import Found
 from services.backfill.permissions import PERMISSIONS
 from shared.accounts import Account, format_every
+from shared.pipelines import Mode
 
-__all__ = ["Health", "accounts_table", "found_table", "health_json", "health_text"]
+__all__ = ["Health", "accounts_table", "found_table", "health_json", "health_view", "show"]
+
+
+MODES = {Mode.SKIP_EXISTING: "skip", Mode.UPDATE_EXISTING: "update"}
+
+
+def show(console: Console, views: Iterable[Text | Table]) -> None:
+    """Lines as they are, for the terminal to wrap and for programs to find what is in them; tables in its width."""
+    for view in views:
+        console.print(view, soft_wrap=isinstance(view, Text))
 
 
 def accounts_table(accounts: Sequence[Account]) -> Table:
-    table = _table("platform", "id", "page", "name", "pipeline", "mode", "every")
+    """Fits into eighty columns: the names give way."""
+    table = _table("platform", "id", "page", "name", "pipeline", "stages", "every")
     for each in accounts:
-        page = "–" if each.page_id == each.account_id else each.page_id
         every = format_every(each.every_seconds) if each.every_seconds else "–"
-        _add(table, each.platform, each.account_id, page, each.name, each.pipeline or "–", each.mode, every)
+        cells = (each.name, each.pipeline or "–", MODES[each.mode], every)
+        _add(table, each.platform, each.account_id, _page(each), *cells)
     return table
 
 
 def found_table(found: Sequence[Found], known: Collection[str]) -> Table:
     table = _table("", "platform", "id", "page", "name")
     for each in found:
-        page = "–" if each.page_id == each.account_id else each.page_id
-        _add(table, "renew" if each.key in known else "add", each.platform, each.account_id, page, each.name)
+        what = "renew" if each.key in known else "add"
+        _add(table, what, each.platform, each.account_id, _page(each), each.name)
     return table
 
 
+def _page(each: Account | Found) -> str:
+    return "–" if each.page_id == each.account_id else each.page_id
+
+
 def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     for column in columns:
-        table.add_column(column, no_wrap=column in ("", "platform", "id", "page", "every"))
+        table.add_column(column, no_wrap=column not in ("name", "pipeline"))
     return table
 
 
@@ -45,17 +61,17 @@ def _add(table: Table, *cells: str) -> None:
     table.add_row(*map(Text, cells))
 
 
-def health_text(health: Health) -> Text:
+def health_view(health: Health) -> Iterator[Text | Table]:
     """A line that says whether all is well, one for each problem, then what else is known."""
     account, mark = health.account, ("well", "green") if health.is_well else ("not well", "red")
-    text = Text.assemble(
-        (f"{account.platform.capitalize()} {account.name}", "bold"), f"  {account.account_id}  ", mark, "\n"
-    )
+    title = f"{account.platform.capitalize()} {account.name}"
+    yield Text.assemble((title, "bold"), f"  {account.account_id}  ", mark)
     for problem in health.problems:
-        text.append(f"  ! {problem}\n", "red")
+        yield Text(f"  ! {problem}", "red")
+    facts = Table.grid(padding=(0, 1, 0, 1), pad_edge=True)
     for name, told in _facts(health):
-        text.append(f"  {name:<13}", "dim").append(f"{told}\n")
-    return text
+        facts.add_row(Text(f" {name}", "dim"), Text(told))
+    yield facts
 
 
 def _facts(health: Health) -> Iterator[tuple[str, str]]:

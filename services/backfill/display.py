@@ -126,13 +126,21 @@ def _row(watch: Watch) -> list[RenderableType]:
     counters, rate, left = watch.counters, watch.pace.messages_per_second, watch.seconds_left
     return [
         title(watch.crawl.account),
-        ProgressBar(total=max(counters.conversations_listed, 1), completed=watch.done, width=8),
+        _bar(watch),
         f"{watch.done:,}/{watch.of_how_many}",
         f"{counters.messages_published:,}",
         "–" if rate is None else f"{rate:,.0f}",
         f"{counters.calls:,}",
         "–" if left is None else duration(left),
     ]
+
+
+def _bar(watch: Watch) -> ProgressBar:
+    """Not in rich's own red, which would look like a failure."""
+    return ProgressBar(
+        total=max(watch.counters.conversations_listed, 1), completed=watch.done, width=8,
+        style="bright_black", complete_style="cyan", finished_style="green",
+    )  # fmt: skip
 
 
 def _notes(watch: Watch) -> Iterator[Text]:

@@ -16,6 +16,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from services.backfill.account_views import show
 from services.backfill.accounts import AccountStore
 from services.backfill.budget import governor_for
 from services.backfill.clients import WrongKeysError, graph_client, open_vault, token_of
@@ -80,7 +81,7 @@ def reconcile(
         print(json.dumps([report_json(report) for report in reports]))
     else:
         for report in reports:
-            Console(highlight=False).print(*report_view(report), sep="\n", soft_wrap=True)
+            show(Console(highlight=False), report_view(report))
     if not reports:
         print("leadstream: there is no such account; `leadstream accounts list` shows all", file=sys.stderr)
     raise typer.Exit(0 if reports and all(report.is_whole for report in reports) else 1)
@@ -122,8 +123,8 @@ def report_view(report: Report) -> Iterator[Text | Table]:
         ("nothing missing", "green") if report.is_whole else ("not whole", "red"),
     )  # fmt: skip
     yield Text(
-        f"  {report.conversations:,} conversations, {report.listed:,} messages listed, {report.stored:,} stored, "
-        f"{report.unavailable:,} not shown by the platform, {report.missing:,} missing"
+        f"  {report.conversations:,} conversations: {report.listed:,} messages listed, {report.stored:,} stored, "
+        f"{report.unavailable:,} not shown, {report.missing:,} missing"
     )
     if report.holes:
         yield _holes_table(report.holes)

@@ -94,8 +94,8 @@ async def test_what_was_chosen_for_an_account_outlives_an_import_and_nothing_is_
     file.write_text(simulator["user_token"])
     refused = await accounts("import", "--token-file", str(file))
     assert refused.status == 1
-    assert "renew  messenger" in refused.output
-    assert "add    instagram" in refused.output
+    assert "renew messenger" in refused.output
+    assert "add   instagram" in refused.output
     assert "`--yes` adds them" in refused.output
     assert await stored(database) == {before.key: before}
     assert (await accounts("import", "--token-file", str(file), "--yes")).status == 0

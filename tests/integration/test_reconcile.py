@@ -208,7 +208,7 @@ async def test_after_a_backfill_nothing_is_missing_until_something_is_lost(
     analyzer.kill()
     whole = leadstream("reconcile", env=facebook.env)
     assert whole.wait() == 0, whole.output
-    assert f"59 conversations, {expected:,} messages listed, {expected:,} stored" in whole.output
+    assert f"59 conversations: {expected:,} messages listed, {expected:,} stored" in whole.output
     lost = await database.messages.find_one({"sent_at": {"$ne": None}})
     assert lost is not None
     await database.messages.delete_one({"_id": lost["_id"]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,8 +14,9 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 from aiohttp.typedefs import Handler
 from cryptography.fernet import Fernet
+from rich.console import Console
 
-from services.backfill.account_views import health_json, health_text
+from services.backfill.account_views import health_json, health_view, show
 from services.backfill.checking import Checker, Health, refusing
 from services.backfill.importing import Found, find_accounts, merged, withheld_permissions
 from services.backfill.permissions import WEBHOOK_FIELDS
@@ -84,6 +86,12 @@ async def facebook() -> AsyncIterator[Facebook]:
             yield facebook
         said = [url for url in facebook.urls if any(token in url for token in (TOKEN, USER_TOKEN, OUTLET.token))]
         assert said == []
+
+
+def shown(health: Health, width: int = 200) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
+    show(console, health_view(health))
+    return console.export_text()
 
 
 def test_how_often_is_read_as_it_is_shown() -> None:
@@ -158,10 +166,10 @@ async def test_an_account_in_order_is_well_and_all_is_told_of_it_but_its_token(
     assert health.token is not None
     assert (health.token.is_of_page, health.token.expires_at, health.missing_permissions) == (True, None, ())
     assert health.subscribed_fields == WEBHOOK_FIELDS
-    shown, told = health_text(health).plain, orjson.dumps(health_json(health)).decode()
+    seen, told = shown(health), orjson.dumps(health_json(health)).decode()
     for fact in ("The [Page]", "well", "does not expire, data access until 2027-01-23", "pages_messaging"):
-        assert fact in shown
-    assert TOKEN not in shown + told
+        assert fact in seen
+    assert TOKEN not in seen + told
     assert all(name in health_json(health)["permissions_granted"] for name in ("pages_messaging", "instagram_basic"))
 
 
@@ -184,7 +192,7 @@ async def test_what_is_not_in_order_is_told_with_what_to_do(
     await facebook.configure(**changes)
     health = await facebook.check()
     assert any(each.startswith(problem) for each in health.problems), health.problems
-    assert f"! {problem}" in health_text(health).plain
+    assert f"! {problem}" in shown(health)
     assert health_json(health)["is_well"] is False
 
 
@@ -213,7 +221,7 @@ async def test_where_the_platform_does_not_tell_of_a_token_nothing_is_made_up(fa
     await facebook.fail("debug_token", "100")
     health = await facebook.check()
     assert (health.is_well, health.token, health_json(health)["permissions_granted"]) == (True, None, None)
-    assert "the platform does not tell more of it" in health_text(health).plain
+    assert "the platform does not tell more of it" in shown(health)
 
 
 async def test_a_check_does_not_wait_while_the_platform_throttles(facebook: Facebook) -> None:
