@@ -46,8 +46,8 @@ def run(
         raise typer.BadParameter("name both PLATFORM and ID, or neither")
     settings = BackfillSettings()
 
-    async def named(accounts: AccountStore) -> list[Account]:
-        every = await accounts.all()
+    async def named(database: Database) -> list[Account]:
+        every = await AccountStore(database).all()
         found = [
             each for each in every if platform is None or (each.platform, each.account_id) == (platform, account_id)
         ]
@@ -107,29 +107,28 @@ def cancel(run_id: RunId) -> None:
 def resume(run_id: RunId, as_json: AsJson = False, queue: ForWorkers = False) -> None:
     """Go on with a run that is FAILED or PARTIAL, from its checkpoints. Status as of `run`."""
     settings = BackfillSettings()
-    try:
-        run, account = asyncio.run(_with_database(settings, lambda database: _resume(database, run_id)))
-    except (NotResumableError, ActiveRunError) as error:
-        _fail(str(error))
+
+    async def queued(database: Database) -> list[Run | str]:
+        return [(await _resume(database, run_id))[0]]
+
+    async def its_own(database: Database) -> list[Account]:
+        return [(await _resume(database, run_id))[1]]
+
     if queue:
-        _show_queued([run], as_json)
-        return
-
-    async def its_own(_accounts: AccountStore) -> list[Account]:
-        return [account]
-
-    _run_here(settings, its_own, as_json)
+        _show_queued(asyncio.run(_with_database(settings, queued)), as_json)
+    else:
+        _run_here(settings, its_own, as_json)
 
 
 def _run_here(
-    settings: BackfillSettings, accounts_of: Callable[[AccountStore], Awaitable[list[Account]]], as_json: bool
+    settings: BackfillSettings, accounts_of: Callable[[Database], Awaitable[list[Account]]], as_json: bool
 ) -> NoReturn:
     configure_logging(settings.log_level, as_json=settings.log_json)
     console = Console(stderr=as_json, highlight=False)
 
     async def run_all() -> list[Run | str]:
         async with open_tools(settings) as tools:
-            return await run_accounts(tools, await accounts_of(tools.accounts), console)
+            return await run_accounts(tools, await accounts_of(tools.database), console)
 
     try:
         outcomes = asyncio.run(run_all())
@@ -164,11 +163,9 @@ def _print_json(runs: list[Run]) -> None:
     print(json.dumps([each.model_dump(mode="json") for each in runs]))
 
 
-async def _enqueue(
-    database: Database, accounts_of: Callable[[AccountStore], Awaitable[list[Account]]]
-) -> list[Run | str]:
+async def _enqueue(database: Database, accounts_of: Callable[[Database], Awaitable[list[Account]]]) -> list[Run | str]:
     outcomes: list[Run | str] = []
-    for account in await accounts_of(AccountStore(database)):
+    for account in await accounts_of(database):
         try:
             outcomes.append(await RunStore(database).enqueue(account))
         except ActiveRunError as error:
@@ -195,7 +192,10 @@ async def _resume(database: Database, prefix: str) -> tuple[Run, Account]:
     account = await AccountStore(database).get(run.platform, run.account_id)
     if account is None:
         _fail("its account was removed; `leadstream accounts add` adds it again")
-    return await runs.resume(run.run_id), account
+    try:
+        return await runs.resume(run.run_id), account
+    except (NotResumableError, ActiveRunError) as error:
+        _fail(str(error))
 
 
 async def _the_run(runs: RunStore, prefix: str) -> Run:

@@ -120,7 +120,8 @@ class Runner:
     async def _save(self, begun: Run, state: RunState, reason: str | None) -> Run:
         end = self._now(begun, state=state, reason=reason, finished_at=self.crawl.clock(), throttled_until=None)
         await self.store.save(end)
-        log.info("run_ended", run_id=end.run_id, account_id=end.account_id, state=state, reason=reason)
+        told = end.counters.model_dump()
+        log.info("run_ended", run_id=end.run_id, account_id=end.account_id, state=state, reason=reason, **told)
         return end
 
     async def _give_back(self, begun: Run) -> Run:

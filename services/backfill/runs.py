@@ -61,7 +61,10 @@ class RunStore:
         """The oldest run that is queued or that a dead process left, now RUNNING and the caller's; None for none."""
         now = await server_time(self._database)
         for stored in await self._runs.find({"active": True}).sort("created_at", 1).to_list(None):
-            if taken := await self._take(Run.model_validate(stored), now):
+            run = Run.model_validate(stored)
+            if run.cancel_asked:
+                await self._end_what_nobody_is_at(run.run_id)
+            elif taken := await self._take(run, now):
                 return taken
         return None
 

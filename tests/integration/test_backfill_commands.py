@@ -12,7 +12,7 @@ from shared.accounts import Account
 from shared.ids import Platform
 from shared.mongo import Database
 from shared.runs import RunState
-from tests.conftest import Start
+from tests.conftest import Stack, Start
 
 PAGE = Account(platform=Platform.MESSENGER, account_id="371", page_id="371", name="The Page", encrypted_token="x")
 
@@ -60,6 +60,15 @@ def test_a_worker_without_keys_says_so_and_ends(leadstream: Start) -> None:
     worker = leadstream("backfill", "worker", env={"LEADSTREAM_ENCRYPTION_KEYS": ""})
     assert worker.wait() == 1
     assert "Traceback" not in worker.output
+
+
+def test_a_topic_that_is_not_there_is_not_waited_for(leadstream: Start, stack: Stack) -> None:
+    if stack.servers.kind == "embedded":
+        pytest.skip("the mock broker makes topics when they are used")
+    absent = {"LEADSTREAM_TOPIC_PREFIX": "absent."}
+    for process in [leadstream("backfill", command, env=absent) for command in ("run", "worker")]:
+        assert process.wait() == 3
+        assert "run `leadstream setup`" in process.output
 
 
 def test_a_worker_that_reaches_no_server_ends_with_its_own_status(leadstream: Start) -> None:

@@ -153,6 +153,15 @@ async def test_what_a_dead_process_ran_is_cancelled_at_once(database: Database) 
         await store.save(run)
 
 
+async def test_what_is_to_be_cancelled_is_not_begun_anew_when_its_process_has_died(database: Database) -> None:
+    store = RunStore(database)
+    run = await store.begin(PAGE)
+    await store.cancel(run.run_id)
+    await die(database)
+    assert await store.claim() is None
+    assert (await store.get(run.run_id)).state is RunState.CANCELLED
+
+
 async def test_a_run_that_is_given_back_while_its_cancellation_is_asked_for_is_cancelled(database: Database) -> None:
     store = RunStore(database)
     run = await store.begin(PAGE)
