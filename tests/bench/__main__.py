@@ -1,9 +1,10 @@
-"""`make bench`: figures against stated limits, measured side by side in one run. There are those of the receiver.
+"""`make bench`: figures against stated limits, measured side by side in one run: the receiver's and the backfill's.
 
     python -m tests.bench [receiver] [--requests N] [--seconds S] [--rounds N] [--profile [singles|batches]]
+    python -m tests.bench [backfill] [--messages N] [--rounds N]
 
-Needs Java, Maven and wrk. Status: 0 all limits are kept, 1 one is missed or a figure could not be had, 2 wrong usage,
-3 a tool is missing.
+Needs Java and Maven, and wrk for the receiver. Status: 0 all limits are kept, 1 one is missed or a figure could not be
+had, 2 wrong usage, 3 a tool is missing.
 """
 
 from __future__ import annotations
@@ -13,13 +14,18 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from tests.bench.backfill import Bench, measure_backfill
 from tests.bench.ground import prepared
+from tests.bench.judging import Measured
 from tests.bench.profile import profile
 from tests.bench.receiver import measure
-from tests.bench.report import machine, method, table
+from tests.bench.report import backfill_method, machine, method, table
 from tests.bench.wrk import BenchError
+from tests.support.servers import local_servers
 
 TOOLS = {"wrk": "wrk", "java": "default-jre-headless", "mvn": "maven"}
 """Commands and the Debian packages that have them."""
@@ -27,7 +33,8 @@ TOOLS = {"wrk": "wrk", "java": "default-jre-headless", "mvn": "maven"}
 
 def main() -> int:
     options = _options()
-    missing = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
+    needed = TOOLS if options.of != "backfill" else {tool: TOOLS[tool] for tool in ("java", "mvn")}
+    missing = [package for tool, package in needed.items() if shutil.which(tool) is None]
     if missing:
         print(f"bench: to measure, install {' '.join(missing)} (names of Debian's packages)", file=sys.stderr)
         return 3
@@ -43,23 +50,48 @@ def main() -> int:
 
 def _run(options: argparse.Namespace) -> int:
     print(machine(), flush=True)
-    with (
-        tempfile.TemporaryDirectory(prefix="leadstream-bench-") as folder,
-        prepared(Path(folder), options.seconds, options.rounds) as ground,
-    ):
-        if options.profile:
+    if options.profile:
+        with _folder() as folder, prepared(folder, options.seconds, options.rounds) as ground:
             print(profile(ground, options.profile))
-            return 0
-        print(method(options.seconds, options.rounds), flush=True)
-        measured = measure(ground, options.requests, lambda phase: print(f"… {phase}", file=sys.stderr, flush=True))
+        return 0
+    measured = Measured()
+    if options.of != "backfill":
+        measured += _receiver(options)
+    if options.of != "receiver":
+        measured += _backfill(options)
     print(table(measured))
     return 0 if measured.is_kept else 1
 
 
+def _receiver(options: argparse.Namespace) -> Measured:
+    with _folder() as folder, prepared(folder, options.seconds, options.rounds) as ground:
+        print(method(options.seconds, options.rounds), flush=True)
+        return measure(ground, options.requests, _say)
+
+
+def _backfill(options: argparse.Namespace) -> Measured:
+    with _folder() as folder, local_servers(folder / "servers") as servers:
+        print(backfill_method(options.rounds), flush=True)
+        return measure_backfill(Bench(servers, folder, options.rounds, options.messages), _say)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="leadstream-bench-") as folder:
+        yield Path(folder)
+
+
+def _say(phase: str) -> None:
+    print(f"… {phase}", file=sys.stderr, flush=True)
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("of", nargs="?", choices=("receiver",), help="what to measure; all there is without it")
+    parser.add_argument(
+        "of", nargs="?", choices=("receiver", "backfill"), help="what to measure; all there is without it"
+    )
     parser.add_argument("--requests", type=int, default=1_000_000, help="how many for the figure of memory")
+    parser.add_argument("--messages", type=int, default=1_000_000, help="how many for the backfill's memory")
     parser.add_argument("--seconds", type=float, default=5, help="how long one round of a comparison is")
     parser.add_argument("--rounds", type=int, default=3, help="how many rounds are counted")
     parser.add_argument(

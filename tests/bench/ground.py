@@ -100,9 +100,9 @@ def alternate(sides: Mapping[str, Callable[[], Rate]], rounds: int) -> tuple[Sid
     for _ in range(rounds):
         for name, measure in sides.items():
             rates[name].append(measure())
-    return tuple(_side(name, of_name) for name, of_name in rates.items())
+    return tuple(side(name, of_name) for name, of_name in rates.items())
 
 
-def _side(name: str, rates: list[Rate]) -> Side:
+def side(name: str, rates: list[Rate]) -> Side:
     cpu = statistics.median(each.cpu_microseconds for each in rates)
     return Side(name, tuple(each.per_second for each in rates), f"CPU {cpu:.0f} µs each")

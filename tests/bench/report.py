@@ -29,6 +29,17 @@ def method(seconds: float, rounds: int) -> str:
     )
 
 
+def backfill_method(rounds: int) -> str:
+    return "\n".join(
+        [
+            "The backfill: each run a process of its own on uvloop, against a real broker, and the tests' MongoDB",
+            "(SecantusDB, in Python: slower than the real one, and on the same cores).",
+            f"Medians of {rounds} rounds. Pages of prepared bytes from a process of their own.",
+            "The original's way is reckoned from a few conversations, with its sleeps and nothing else it did.",
+        ]
+    )
+
+
 def machine() -> str:
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     return "\n".join(

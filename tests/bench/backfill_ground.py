@@ -1,0 +1,131 @@
+"""What all measurements of the backfill stand on: a Graph API, an account, and runs in processes of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
+
+from services.backfill.accounts import AccountStore
+from services.setup import SetupSettings, make_missing
+from shared.accounts import Account
+from shared.crypto import TokenVault
+from shared.ids import Platform
+from shared.kafka import Topics
+from shared.mongo import open_database
+from shared.runs import RunState
+from tests.bench.pages import PAGE_ID, Corpus
+from tests.bench.processes import Handler, get, running
+from tests.bench.wrk import BenchError
+from tests.support.processes import with_settings
+from tests.support.servers import ROOT, Servers, free_port
+
+PARTITIONS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Crawled:
+    """What a run came to: its seconds, those of its processor, what it counted, and its memory in MB, each second and
+    at its highest.
+    """
+
+    seconds: float
+    cpu: float
+    counters: dict[str, int]
+    resident: list[float]
+    peak: float
+
+    @property
+    def calls(self) -> int:
+        return self.counters["calls"]
+
+    @property
+    def events(self) -> int:
+        """Messages, and what is said before and behind those of a conversation."""
+        return self.counters["messages_published"] + 2 * self.counters["conversations_read"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One account of one Graph API, with topics and a database of its own."""
+
+    servers: Servers
+    graph: Handler
+    name: str
+    settings: dict[str, str]
+
+    def crawl(self) -> Crawled:
+        """BenchError when the run was not complete: a figure of half of it would be none."""
+        told = said("tests.bench.crawling", settings=self.settings)
+        if told["state"] != RunState.COMPLETED:
+            raise BenchError(f"the run ended as {told['state']}: {told['reason']}")
+        return Crawled(told["seconds"], told["cpu"], told["counters"], told["resident"], told["peak"])
+
+    def stats(self) -> dict[str, float]:
+        found: dict[str, float] = json.loads(get(self.graph.port, "/stats"))
+        return found
+
+    @property
+    def topic(self) -> str:
+        return Topics(f"{self.name}.").message_events
+
+
+@contextmanager
+def graph_api(folder: Path, corpus: Corpus) -> Iterator[Handler]:
+    port = free_port()
+    command = ("-m", "tests.bench.pages", str(port), json.dumps(asdict(corpus)))
+    folder.mkdir()
+    with running(command, {"LEADSTREAM_RECEIVER_PORT": str(port)}, folder) as handler:
+        yield handler
+
+
+def place(servers: Servers, graph: Handler, corpus: Corpus, name: str) -> Place:
+    """Made anew: nothing of its account was ever read."""
+    key = Fernet.generate_key().decode()
+    url = servers.mongo_url(name)
+    settings = {
+        "LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": servers.kafka,
+        "LEADSTREAM_TOPIC_PREFIX": f"{name}.",
+        "LEADSTREAM_TOPIC_PARTITIONS": str(PARTITIONS),
+        "LEADSTREAM_MONGO_URL": url,
+        "LEADSTREAM_ENCRYPTION_KEYS": key,
+        "LEADSTREAM_GRAPH_URL": f"http://127.0.0.1:{graph.port}",
+        "LEADSTREAM_APP_SECRETS": "bench-secret",
+        "LEADSTREAM_LOG_LEVEL": "WARNING",
+    }
+    account = Account(
+        platform=Platform(corpus.platform), account_id=corpus.account_id, page_id=PAGE_ID, name="Shop",
+        encrypted_token=TokenVault([key]).encrypt("bench-token"),
+    )  # fmt: skip
+    asyncio.run(_make(SetupSettings(
+        kafka_bootstrap_servers=servers.kafka, topic_prefix=f"{name}.", topic_partitions=PARTITIONS,
+        mongo_url=SecretStr(url),
+    ), account))  # fmt: skip
+    return Place(servers, graph, name, settings)
+
+
+async def _make(settings: SetupSettings, account: Account) -> None:
+    await make_missing(settings)
+    async with open_database(settings.mongo_url.get_secret_value()) as database:
+        await AccountStore(database).put(account)
+
+
+def said(module: str, *arguments: str, settings: dict[str, str]) -> dict[str, Any]:
+    """The JSON that a module prints when it has ended. BenchError with its last line when it failed."""
+    env = {**with_settings(settings), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise BenchError(f"{module} ended with {done.returncode}: {last}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found

@@ -1,0 +1,51 @@
+"""One run of the backfill in a process of its own, as `backfill run` makes it; prints what it came to as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+import time
+from pathlib import Path
+
+import orjson
+import uvloop
+from rich.console import Console
+
+from services.backfill.app import open_tools, run_accounts
+from shared.runs import Run
+from shared.settings import BackfillSettings
+
+READ_SECONDS = 1.0
+
+
+async def crawl(settings: BackfillSettings) -> dict[str, object]:
+    readings: list[float] = []
+    async with open_tools(settings) as tools:
+        accounts = await tools.accounts.all()
+        reader = asyncio.create_task(_read_memory(readings))
+        began, cpu = time.perf_counter(), time.process_time()
+        (run,) = await run_accounts(tools, accounts, Console(file=io.StringIO()))
+        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+        reader.cancel()
+    if not isinstance(run, Run):
+        raise SystemExit(run)
+    counters = run.counters.model_dump(mode="json")
+    told = {"state": run.state, "reason": run.reason, "seconds": seconds, "cpu": cpu, "counters": counters}
+    return {**told, "resident": readings, "peak": _megabytes("VmHWM")}
+
+
+async def _read_memory(readings: list[float]) -> None:
+    while True:
+        readings.append(_megabytes("VmRSS"))
+        await asyncio.sleep(READ_SECONDS)
+
+
+def _megabytes(name: str) -> float:
+    found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found, "Linux tells it"
+    return int(found[1]) * 1024 / 1e6
+
+
+if __name__ == "__main__":
+    print(orjson.dumps(uvloop.run(crawl(BackfillSettings()))).decode())
