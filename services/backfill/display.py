@@ -210,7 +210,7 @@ def runs_table(runs: list[Run], names: Mapping[str, str]) -> Table:
         table.add_column(column, no_wrap=True, justify="right")
     for run in runs:
         c = run.counters
-        name = escape(names.get(account_key(run.platform, run.account_id), run.account_id))
+        name = escape(_cut(names.get(account_key(run.platform, run.account_id), run.account_id), 24))
         started = f"{run.started_at:%Y-%m-%d %H:%M}" if run.started_at else "–"
         state = f"[{COLOURS.get(run.state, 'default')}]{run.state}[/]"
         counts = (c.conversations_read, c.conversations_unchanged, c.conversations_failed, c.messages_published)
