@@ -120,14 +120,11 @@ class Runner:
     async def _save(self, begun: Run, state: RunState, reason: str | None) -> Run:
         end = self._now(begun, state=state, reason=reason, finished_at=self.crawl.clock(), throttled_until=None)
         await self.store.save(end)
-        told = end.counters.model_dump()
-        log.info("run_ended", run_id=end.run_id, account_id=end.account_id, state=state, reason=reason, **told)
         return end
 
     async def _give_back(self, begun: Run) -> Run:
         queued = self._now(begun, state=RunState.QUEUED)
         await self.store.give_back(queued)
-        log.info("run_given_back", run_id=queued.run_id, account_id=queued.account_id)
         return queued
 
 

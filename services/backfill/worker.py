@@ -79,8 +79,10 @@ class Worker:
         try:
             end = await self._end(run, stop)
         except (ActiveRunError, ConnectionFailure) as error:
-            log.warning("run_left", run_id=run.run_id, error=type(error).__name__, detail=str(error))
+            log.warning("run_lost", run_id=run.run_id, error=type(error).__name__, detail=str(error))
         else:
+            told = end.model_dump(include={"run_id", "account_id", "state", "reason"}) | end.counters.model_dump()
+            log.info("run_given_back" if end.state is RunState.QUEUED else "run_ended", **told)
             self.metrics.runs[end.state].inc()
 
     async def _end(self, run: Run, stop: asyncio.Event) -> Run:

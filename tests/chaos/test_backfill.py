@@ -65,7 +65,7 @@ async def test_the_database_goes_away_and_comes_back(facebook: Facebook, leadstr
     worker = await begun(facebook, leadstream)
     mongo = ("--only", "mongo", "--dir", str(facebook.stack.servers.folder))
     await asyncio.to_thread(run_script, "down", *mongo)
-    await asyncio.to_thread(worker.wait_for, "run_left")
+    await asyncio.to_thread(worker.wait_for, "run_lost")
     await asyncio.to_thread(run_script, "up", *mongo)
     await completed(facebook)
     assert worker.terminate(10) == 0, worker.output
@@ -81,7 +81,7 @@ async def test_a_worker_that_stood_still_leaves_the_run_to_the_one_that_took_it_
         run = await completed(facebook)
     finally:
         first.process.send_signal(signal.SIGCONT)
-    await asyncio.to_thread(first.wait_for, "run_left")
+    await asyncio.to_thread(first.wait_for, "run_lost")
     assert await facebook.run_of("1") == run, "what has ended is not written any more"
     again = repeated(await facebook.events("1"))
     assert len(again) <= 1
