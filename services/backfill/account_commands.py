@@ -17,7 +17,7 @@ from rich.console import Console
 from services.backfill import account_views as views
 from services.backfill.account_jobs import check_all, find_all
 from services.backfill.accounts import AccountInUseError, AccountStore
-from services.backfill.clients import WrongKeysError, open_vault
+from services.backfill.clients import WrongKeysError, answered, open_vault
 from services.backfill.importing import merged
 from shared.accounts import Account, parse_every
 from shared.graph_errors import GraphError
@@ -92,7 +92,7 @@ def import_accounts(token_file: TokenFile = None, yes: Yes = False) -> None:
     known = {account.key: account for account in asyncio.run(_with_database(settings, look))}
     answer = asyncio.run(_with_database(settings, lambda database: find_all(settings, database, token)))
     if isinstance(answer, GraphError):
-        _fail(f"the Pages could not be listed: {answer}")
+        _fail(f"the Pages could not be listed: {answered(answer)}")
     found, withheld = answer
     console.print(views.found_table(found, known.keys()))
     if withheld:

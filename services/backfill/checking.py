@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import orjson
 
+from services.backfill.clients import answered
 from services.backfill.permissions import PERMISSIONS, WEBHOOK_FIELDS
 from services.backfill.values import Json, identity, objects
 from shared.accounts import Account
@@ -61,7 +62,10 @@ class Checker:
     clock: Clock
 
     async def check(self, *, subscribe: bool = False) -> Health:
-        """Asks first for what a run will ask for: where that is refused, what else the token may do is no matter."""
+        """Asks first for what a run will ask for: where that is refused, what else the token may do is no matter.
+
+        UnreachableError when the platform does not answer at all.
+        """
         try:
             refusal = await self._probe()
             token = await self._debug() if refusal is None or refusal.kind is ErrorKind.PERMISSION else None
@@ -89,7 +93,7 @@ class Checker:
     async def _probe(self) -> GraphError | None:
         parameters = {"platform": self.account.platform.value, "fields": "id", "limit": "1"}
         answer = await self.client.get(f"{self.account.page_id}/conversations", parameters)
-        return answer if isinstance(answer, GraphError) else None
+        return answered(answer) if isinstance(answer, GraphError) else None
 
     async def _debug(self) -> Token | None:
         """In a batch, because there the token that is asked about is in the body and not in a URL.

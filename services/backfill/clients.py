@@ -6,8 +6,10 @@ from aiohttp import ClientSession
 
 from shared.accounts import Account
 from shared.crypto import TokenVault
+from shared.failures import UnreachableError
 from shared.governor import Governor
 from shared.graph import GraphClient
+from shared.graph_errors import ErrorKind, GraphError
 from shared.settings import BackfillSettings, VaultSettings
 
 
@@ -40,3 +42,10 @@ def graph_client(settings: BackfillSettings, session: ClientSession, governor: G
         timeout_seconds=settings.graph_timeout_seconds,
         deadline_seconds=settings.graph_deadline_seconds,
     )
+
+
+def answered(refusal: GraphError) -> GraphError:
+    """The refusal itself. UnreachableError when it is ours, because nobody answered."""
+    if refusal.kind is ErrorKind.TRANSIENT and refusal.status is None:
+        raise UnreachableError("the Graph API does not answer at LEADSTREAM_GRAPH_URL")
+    return refusal

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 from urllib.parse import quote
 
+from services.backfill.clients import answered
 from services.backfill.history import HistoryStore
 from services.backfill.lister import Lister, Parked
 from services.backfill.listing import Listed, read_listed
 from services.backfill.values import Json, identity, read_time
 from shared.accounts import Account
-from shared.failures import UnreachableError
+from shared.clock import Clock, utc_now
+from shared.governor import Sleep
 from shared.graph import GraphClient
 from shared.graph_errors import FATAL, ErrorKind, GraphError
 from shared.ids import ConversationKey, message_id
 from shared.mongo import Database, Document
 
 COUNTED_FIELDS = "id,created_time,from"
+RECENT, SETTLE_SECONDS = timedelta(minutes=1), 5.0
+"""What has just been said may still be on its way through the topic: such a conversation is looked at again."""
 CountedBy = Literal["listing", "pages"]
 
 
@@ -59,6 +65,8 @@ class Reconciler:
     database: Database
     page_size: int
     by_ids: bool = False
+    clock: Clock = utc_now
+    sleep: Sleep = asyncio.sleep
 
     async def compare(self) -> AsyncGenerator[Compared | Uncompared, None]:
         """Conversation by conversation. UnreachableError when the platform does not answer at all.
@@ -75,7 +83,7 @@ class Reconciler:
                 elif isinstance(page, Parked):
                     yield Uncompared(page.thread_id, str(page.refusal))
                 else:
-                    yield Uncompared(None, f"the conversations could not be listed: {_or_unreachable(page)}")
+                    yield Uncompared(None, f"the conversations could not be listed: {answered(page)}")
 
     async def _compare_page(self, items: Sequence[Json]) -> AsyncIterator[Compared | Uncompared]:
         read = [(item, read_listed(item, self.account)) for item in items]
@@ -90,7 +98,7 @@ class Reconciler:
             history = known[key].history if key in known else None
             unavailable = history.unavailable if history else 0
             by_number = self._by_number(each, stored.get(str(key), 0), unavailable)
-            if compared := by_number or await self._by_pages(each, unavailable):
+            if compared := by_number or await self._settled(each, unavailable):
                 yield compared
 
     def _by_number(self, listed: Listed, stored: int, unavailable: int) -> Compared | None:
@@ -100,6 +108,13 @@ class Reconciler:
             return None
         hidden = min(unavailable, max(0, count - stored))
         return Compared(self._key(listed), _name(listed), count, "listing", stored, hidden, 0)
+
+    async def _settled(self, listed: Listed, unavailable: int) -> Compared | Uncompared | None:
+        compared, moved_at = await self._by_pages(listed, unavailable), listed.updated_time
+        if isinstance(compared, Compared) and compared.missing and moved_at and self.clock() - moved_at < RECENT:
+            await self.sleep(SETTLE_SECONDS)
+            return await self._by_pages(listed, unavailable)
+        return compared
 
     async def _by_pages(self, listed: Listed, unavailable: int) -> Compared | Uncompared | None:
         count = stored = hidden = missing = 0
@@ -149,10 +164,4 @@ def _is_shown(item: Json) -> bool:
 def _uncompared(listed: Listed, refusal: GraphError) -> Uncompared | None:
     if refusal.kind is ErrorKind.GONE:
         return None
-    return Uncompared(None if refusal.kind in FATAL else listed.thread_id, str(_or_unreachable(refusal)))
-
-
-def _or_unreachable(refusal: GraphError) -> GraphError:
-    if refusal.kind is ErrorKind.TRANSIENT and refusal.status is None:
-        raise UnreachableError("the Graph API does not answer at LEADSTREAM_GRAPH_URL")
-    return refusal
+    return Uncompared(None if refusal.kind in FATAL else listed.thread_id, str(answered(refusal)))

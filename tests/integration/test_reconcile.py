@@ -81,10 +81,14 @@ class Staged:
         ids = [message_id(account.platform, account.account_id, mid) for mid in mids]
         assert (await self.database.messages.delete_many({"_id": {"$in": ids}})).deleted_count == len(mids)
 
+    async def settle(self, _seconds: float) -> None:
+        """What happens while a conversation that has just moved is left alone."""
+
     async def compare(self, account: Account, *, by_ids: bool = False) -> list[Compared | Uncompared]:
         governor = local_governor(Platform.MESSENGER)  # not to wait for Instagram's two calls a second
         client = GraphClient(self.session, self.url, "v26.0", TOKEN, governor, APP_SECRET, deadline_seconds=0.0)
-        return [each async for each in Reconciler(account, client, self.database, 20, by_ids).compare()]
+        reconciler = Reconciler(account, client, self.database, 20, by_ids, sleep=self.settle)
+        return [each async for each in reconciler.compare()]
 
     async def missing(self, account: Account, *, by_ids: bool = False) -> dict[str, int]:
         """By customer, of the conversations with holes."""
@@ -141,6 +145,19 @@ async def test_a_message_that_is_unsent_is_no_hole_whether_that_is_known_here_or
         await staged.call("act", {"act": "unsend", "message_id": mid})
     await staged.store(MESSENGER, each["customer_id"], [known], deleted_at=NOW)
     assert await staged.missing(MESSENGER) == await staged.missing(MESSENGER, by_ids=True) == {}
+
+
+async def test_what_was_said_right_now_gets_the_time_to_arrive(staged: Staged, monkeypatch: pytest.MonkeyPatch) -> None:
+    (each, *_) = await staged.conversations(MESSENGER)
+    said = await staged.call("act", {"act": "say", "who": each["customer_id"], "text": "hello?"})
+    assert await staged.missing(MESSENGER) == {each["customer_id"]: 1}, "it did not arrive in that time"
+
+    async def arrive(_staged: Staged, seconds: float) -> None:
+        assert seconds > 0
+        await staged.store(MESSENGER, each["customer_id"], [said["message_id"]])
+
+    monkeypatch.setattr(Staged, "settle", arrive)
+    assert await staged.missing(MESSENGER) == {}
 
 
 async def test_a_message_of_which_only_a_reaction_came_is_missing(staged: Staged) -> None:
@@ -220,7 +237,8 @@ async def test_after_a_backfill_nothing_is_missing_until_something_is_lost(
     assert (await reconciling(facebook, "messenger", "999"))[0] == 1
     assert (await reconciling(facebook, "messenger"))[0] == 2
     nobody = {"LEADSTREAM_GRAPH_URL": "http://127.0.0.1:1", "LEADSTREAM_GRAPH_DEADLINE_SECONDS": "0.1"}
-    assert leadstream("reconcile", env={**facebook.env, **nobody}).wait() == 3
+    for command in (("reconcile",), ("accounts", "check")):
+        assert leadstream(*command, env={**facebook.env, **nobody}).wait() == 3
 
 
 async def reconciling(facebook: Facebook, *arguments: str) -> tuple[int, str]:
