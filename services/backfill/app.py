@@ -15,6 +15,7 @@ from rich.console import Console
 
 from services.backfill.accounts import AccountStore
 from services.backfill.budget import governor_for
+from services.backfill.clients import WrongKeysError, graph_client, open_vault, token_of
 from services.backfill.crawl import Crawl, PublishDrafts
 from services.backfill.display import showing
 from services.backfill.fence import Fence
@@ -29,21 +30,16 @@ from shared.clock import utc_now
 from shared.crypto import TokenVault
 from shared.drafts import Draft, draft_headers, dump_draft
 from shared.failures import UnreachableError
-from shared.graph import GraphClient
 from shared.health import health_app, serve_health
 from shared.kafka import AIOKafkaProducer, KafkaError, Record, Topics, open_producer, publish
 from shared.metrics import BackfillMetrics
 from shared.mongo import Database, PyMongoError, open_database
 from shared.runs import Run
-from shared.settings import BackfillSettings, VaultSettings
+from shared.settings import BackfillSettings
 
 START_SECONDS = 5
 
 log = structlog.get_logger()
-
-
-class WrongKeysError(Exception):
-    """LEADSTREAM_ENCRYPTION_KEYS is empty, malformed, or lacks the key of a stored token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +83,6 @@ async def _require_topic(producer: AIOKafkaProducer, topic: str) -> None:
             await producer.partitions_for(topic)
     except (TimeoutError, KafkaError) as error:
         raise UnreachableError(f"the topic {topic} is not there; run `leadstream setup`") from error
-
-
-def open_vault(settings: VaultSettings) -> TokenVault:
-    try:
-        return TokenVault([key.get_secret_value() for key in settings.encryption_keys])
-    except ValueError as error:
-        raise WrongKeysError(str(error)) from None
 
 
 def _record(topic: str, draft: Draft) -> Record:
@@ -177,16 +166,8 @@ def compose(tools: Tools, account: Account, *, gives_back: bool = False) -> Runn
     def throttled(seconds: float) -> None:
         tally.throttled_until = utc_now() + timedelta(seconds=seconds)
 
-    client = GraphClient(
-        session=tools.session,
-        base_url=settings.graph_url,
-        version=settings.graph_version,
-        token=_token(tools.vault, account),
-        governor=governor_for(tools.database, account, throttled),
-        app_secret=next((secret.get_secret_value() for secret in settings.app_secrets), None),
-        timeout_seconds=settings.graph_timeout_seconds,
-        deadline_seconds=settings.graph_deadline_seconds,
-    )
+    governor = governor_for(tools.database, account, throttled)
+    client = graph_client(settings, tools.session, governor, token_of(tools.vault, account))
     crawl = Crawl(
         account=account,
         client=client,
@@ -198,10 +179,3 @@ def compose(tools: Tools, account: Account, *, gives_back: bool = False) -> Runn
         tally=tally,
     )
     return Runner(crawl, tools.runs, gives_back, fence)
-
-
-def _token(vault: TokenVault, account: Account) -> str:
-    try:
-        return vault.decrypt(account.encrypted_token)
-    except ValueError as error:
-        raise WrongKeysError(f"{account.key}: {error}") from None

@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 
 from services.backfill.accounts import AccountStore
-from services.backfill.app import WrongKeysError, open_tools, open_vault, run_accounts, run_worker
+from services.backfill.app import open_tools, run_accounts, run_worker
+from services.backfill.clients import WrongKeysError, open_vault
 from services.backfill.display import runs_table, summary
 from services.backfill.runs import ActiveRunError, NotResumableError, RunStore
 from shared.accounts import Account
