@@ -16,6 +16,9 @@ from shared.runs import ACTIVE_STATES, RESUMABLE_STATES, Run, RunState
 LEASE = timedelta(seconds=8)
 """A run whose process was not heard of for so long is anyone's. Processes write theirs every second."""
 
+CLAIMS_TRIED = 20
+"""One that others are quicker at is worth a look at the next, but not at all of a long queue."""
+
 CANCELLED_BY_A_PERSON = "cancelled by the operator"
 NOT_ITS_OWNERS = {"heartbeat_at", "owner", "cancel_asked"}
 """What `save` leaves alone: the first two are how a run is held, and another process writes the third."""
@@ -60,7 +63,9 @@ class RunStore:
     async def claim(self) -> Run | None:
         """The oldest run that is queued or that a dead process left, now RUNNING and the caller's; None for none."""
         now = await server_time(self._database)
-        for stored in await self._runs.find({"active": True}).sort("created_at", 1).to_list(None):
+        anyones = [{"state": RunState.QUEUED}, {"heartbeat_at": {"$lt": now - LEASE}}]
+        oldest = self._runs.find({"active": True, "$or": anyones}).sort("created_at", 1).limit(CLAIMS_TRIED)
+        for stored in await oldest.to_list(None):
             run = Run.model_validate(stored)
             if run.cancel_asked:
                 await self._end_what_nobody_is_at(run.run_id)

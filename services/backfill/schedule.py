@@ -25,10 +25,10 @@ class Schedule:
 
     async def enqueue_due(self) -> None:
         """Any number of workers may do this at once: each run is queued once."""
-        scheduled = [account for account in await self.accounts.all() if account.every_seconds]
-        for account in scheduled:
+        now = await server_time(self.database)
+        for account in [each for each in await self.accounts.all() if each.every_seconds]:
             last = await self.runs.newest_of(account)
-            if _is_due(account, last, await server_time(self.database)):
+            if _is_due(account, last, now):
                 await self._enqueue_after(account, last)
 
     async def _enqueue_after(self, account: Account, last: Run | None) -> None:

@@ -59,16 +59,23 @@ async def test_sigterm_while_the_broker_is_away_gives_the_run_back(facebook: Fac
     await completed(facebook)
 
 
-async def test_the_database_goes_away_and_comes_back(facebook: Facebook, leadstream: Start) -> None:
+async def test_the_database_goes_away_and_one_worker_with_it_and_the_other_finishes_when_it_is_back(
+    facebook: Facebook, leadstream: Start
+) -> None:
     if facebook.stack.servers.folder is None:
         pytest.skip("only the local servers can be taken away one by one")
-    worker = await begun(facebook, leadstream)
+    first = await begun(facebook, leadstream)
+    second = leadstream("backfill", "worker", env=facebook.env)
+    await asyncio.to_thread(second.wait_for, "backfill_worker_started")
     mongo = ("--only", "mongo", "--dir", str(facebook.stack.servers.folder))
     await asyncio.to_thread(run_script, "down", *mongo)
-    await asyncio.to_thread(worker.wait_for, "run_lost")
-    await asyncio.to_thread(run_script, "up", *mongo)
+    try:
+        assert first.terminate(10) in {0, 1}
+        await asyncio.to_thread(second.wait_for, "database_unreachable")
+    finally:
+        await asyncio.to_thread(run_script, "up", *mongo)
     await completed(facebook)
-    assert worker.terminate(10) == 0, worker.output
+    assert second.terminate(10) == 0, second.output
 
 
 async def test_a_worker_that_stood_still_leaves_the_run_to_the_one_that_took_it_over(
