@@ -83,14 +83,14 @@ class Keeper:
         self._lead_seconds = FIRST_LEAD_SECONDS if self.least_seconds > 0 else 0.0
 
     async def refresh(self) -> None:
-        """Nothing but a look at the clock while what is known is fresh."""
-        if self._is_stale():
-            async with self._lock:
-                if self._is_stale():
-                    self.budget = await self.store.read()
-                    self._read_at = self.store.now()
+        """Reads what others have heard, once however many ask."""
+        async with self._lock:
+            if self.is_stale:
+                self.budget = await self.store.read()
+                self._read_at = self.store.now()
 
-    def _is_stale(self) -> bool:
+    @property
+    def is_stale(self) -> bool:
         return self._read_at is None or self.store.now() - self._read_at >= FRESH_SECONDS
 
     @property
@@ -161,8 +161,8 @@ class BudgetGovernor:
 
     async def _is_admitted(self) -> bool:
         keepers = (self.app, self.account)
-        for keeper in keepers:
-            await keeper.refresh()
+        if stale := [keeper.refresh() for keeper in keepers if keeper.is_stale]:
+            await asyncio.gather(*stale)
         if (waiting := max(keepers, key=lambda keeper: keeper.wait_seconds)).wait_seconds > 0:
             await self._wait_for(waiting)
             return False

@@ -22,7 +22,7 @@ Say = Callable[[str], None]
 
 LATENCY_MS = 150
 COMMON = Corpus(conversations=200, messages=120, latency_ms=LATENCY_MS)
-FAST = Corpus(conversations=500, messages=120)
+FAST = Corpus(conversations=80, messages=1_000)
 INSTAGRAM = Corpus(conversations=60, messages=20, latency_ms=LATENCY_MS, platform="instagram")
 LARGE, USUAL = 200_000, 100
 """Messages of the one large conversation, and of each of the others, where memory is measured."""

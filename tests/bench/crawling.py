@@ -13,6 +13,7 @@ import uvloop
 from rich.console import Console
 
 from services.backfill.app import open_tools, run_accounts
+from shared.logging import configure_logging
 from shared.runs import Run
 from shared.settings import BackfillSettings
 
@@ -20,6 +21,7 @@ READ_SECONDS = 1.0
 
 
 async def crawl(settings: BackfillSettings) -> dict[str, object]:
+    configure_logging(settings.log_level, as_json=settings.log_json)
     readings: list[float] = []
     async with open_tools(settings) as tools:
         accounts = await tools.accounts.all()
