@@ -19,7 +19,7 @@ from services.simulator.faults import Faults
 from services.simulator.graph_api import GraphApi
 from services.simulator.limits import Limits
 from services.simulator.webhooks import Sender
-from services.simulator.world import USER_TOKEN, World
+from services.simulator.world import World
 from shared.clock import utc_now
 from shared.service import run_service
 from shared.settings import Settings
@@ -79,5 +79,4 @@ def describe(corpus: Corpus, port: int) -> dict[str, object]:
         for each in corpus.accounts
     ]
     url = f"http://127.0.0.1:{port}"
-    secrets = {"app_secret": APP_SECRET, "verify_token": VERIFY_TOKEN, "user_token": USER_TOKEN}
-    return {"graph_url": url, **secrets, "accounts": accounts}
+    return {"graph_url": url, "app_secret": APP_SECRET, "verify_token": VERIFY_TOKEN, "accounts": accounts}

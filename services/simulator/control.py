@@ -14,6 +14,7 @@ from services.simulator.errors import RefusedError
 from services.simulator.faults import Faults, Rule
 from services.simulator.limits import Limits
 from services.simulator.nodes import is_detailed, newest_first
+from services.simulator.world import USER_ID, USER_NAME, USER_TOKEN
 
 Rules = TypeAdapter(list[Rule])
 
@@ -51,6 +52,7 @@ class Control:
             web.post("/_simulator/configure", _told_when_wrong(self.configure)),
             web.get("/_simulator/stats", self.stats),
             web.get("/_simulator/messages", self.messages),
+            web.get("/_simulator/user", self.user),
         ]
 
     async def act(self, request: web.Request) -> web.Response:
@@ -94,6 +96,10 @@ class Control:
             if any(newest_first(conversation))
         ]  # fmt: skip
         return web.json_response(oracle)
+
+    async def user(self, _request: web.Request) -> web.Response:
+        """Who has a role on the Pages, and the token by which `accounts import` finds them."""
+        return web.json_response({"id": USER_ID, "name": USER_NAME, "token": USER_TOKEN})
 
 
 def _told_when_wrong(handler: Handler) -> Handler:

@@ -17,7 +17,7 @@ from cryptography.fernet import Fernet
 from typer.testing import CliRunner
 
 from services.backfill.account_commands import accounts_app
-from services.simulator.world import OUTLET
+from services.simulator.world import OUTLET, USER_TOKEN
 from shared.accounts import Account
 from shared.clock import utc_now
 from shared.crypto import TokenVault
@@ -63,7 +63,7 @@ async def configure(simulator: Simulator, **changes: Any) -> None:
 async def test_importing_adds_every_page_and_instagram_account_with_the_pages_token(
     accounts: Any, simulator: Simulator, database: Database, stack: Stack
 ) -> None:
-    process = await accounts("import", "--yes", stdin=simulator["user_token"])
+    process = await accounts("import", "--yes", stdin=USER_TOKEN)
     assert process.status == 0, process.output
     found = await stored(database)
     assert {key: (each.page_id, each.name) for key, each in found.items()} == {
@@ -74,7 +74,7 @@ async def test_importing_adds_every_page_and_instagram_account_with_the_pages_to
     vault, page_token = TokenVault([stack.env["LEADSTREAM_ENCRYPTION_KEYS"]]), simulator["accounts"][0]["token"]
     tokens = {key: vault.decrypt(each.encrypted_token) for key, each in found.items()}
     assert tokens[f"instagram:{INSTAGRAM_ID}"] == tokens[f"messenger:{PAGE_ID}"] == page_token
-    for secret in (page_token, simulator["user_token"], OUTLET.token):
+    for secret in (page_token, USER_TOKEN, OUTLET.token):
         assert secret not in process.output
     check = await accounts("check", "--json")
     assert check.status == 1, "nobody has subscribed the outlet's webhooks yet"
@@ -91,7 +91,7 @@ async def test_what_was_chosen_for_an_account_outlives_an_import_and_nothing_is_
     assert (await accounts("add", *arguments, "--token-file", str(file))).status == 0
     before = (await stored(database))[f"messenger:{PAGE_ID}"]
     assert (before.every_seconds, before.mode) == (21_600, "UPDATE_EXISTING")
-    file.write_text(simulator["user_token"])
+    file.write_text(USER_TOKEN)
     refused = await accounts("import", "--token-file", str(file))
     assert refused.status == 1
     assert "renew messenger" in refused.output
@@ -116,7 +116,7 @@ def test_a_person_at_a_terminal_is_asked_and_their_token_is_not_echoed(
         graph = {"LEADSTREAM_GRAPH_URL": simulator["graph_url"], "LEADSTREAM_APP_SECRETS": simulator["app_secret"]}
         command = [sys.executable, "-m", "services.cli", "accounts", "import"]
         os.execve(command[0], command, with_settings({**stack.env, **graph}))
-    typed = {"Access token: ": simulator["user_token"], "[y/N]": "y"}
+    typed = {"Access token: ": USER_TOKEN, "[y/N]": "y"}
     screen = ""
     for question, answer in typed.items():
         while question not in screen:
@@ -124,13 +124,13 @@ def test_a_person_at_a_terminal_is_asked_and_their_token_is_not_echoed(
         os.write(terminal, f"{answer}\n".encode())
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0, screen
-    assert simulator["user_token"] not in screen
+    assert USER_TOKEN not in screen
 
 
 async def test_a_check_tells_what_is_wrong_as_json_without_a_token_and_ends_with_one(
     accounts: Any, simulator: Simulator
 ) -> None:
-    assert (await accounts("import", "--yes", stdin=simulator["user_token"])).status == 0
+    assert (await accounts("import", "--yes", stdin=USER_TOKEN)).status == 0
     await configure(simulator, withheld=["instagram_manage_messages"])
     process = await accounts("check", "instagram", INSTAGRAM_ID, "--json")
     assert process.status == 1

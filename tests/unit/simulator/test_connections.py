@@ -46,6 +46,12 @@ async def test_the_users_pages_come_with_their_tokens_and_instagram_accounts_pag
     assert "instagram_business_account" not in found[1]
 
 
+async def test_the_user_is_told_of_where_the_accounts_cannot_be(client: Client) -> None:
+    token = (await control(client, "user"))["token"]
+    assert (await get(client, "/v26.0/me", token))[1]["name"] == "Aurora Villanueva"
+    assert len((await get(client, "/v26.0/me/accounts", token))[1]["data"]) == 2
+
+
 async def test_only_the_user_has_pages_and_permissions_and_only_a_page_has_conversations(client: Client) -> None:
     for edge in ("accounts", "permissions"):
         assert (await get(client, f"/v26.0/me/{edge}"))[1]["error"]["code"] == 100
