@@ -21,15 +21,12 @@ from tests.support.backfilling import Facebook, mids, repeated
 from tests.support.programs import Program, ended
 from tests.support.waiting import eventually
 
-PAGE_SIZE, PARALLELISM = 10, 4
+PAGE_SIZE, PARALLELISM = 15, 4
 PASSINGS = {
-    "claimed": 1,  # before the first page
-    "publishing": 20,
+    "reading": 1,  # before the first page
     "published": 20,  # between a page's publish and its checkpoint
-    "checkpointing": 12,
     "checkpointed": 12,  # between a checkpoint and the next page
     "remembering": 9,
-    "remembered": 9,
     "ending": 1,
     "ended": 1,
 }
@@ -51,12 +48,14 @@ async def test_a_kill_at_any_step_costs_nothing_and_repeats_a_page_of_what_was_i
     }  # fmt: skip
     accounts = await facebook.add_pages(*PASSINGS)
     programs: list[Program] = []
+    gate = tmp_path / "gate"
     with ended(programs):
         for account, (step, passing) in zip(accounts, PASSINGS.items(), strict=True):
             run = await RunStore(facebook.database).enqueue(account)
-            module = ("tests.support.dying_backfill", step, str(passing))
+            module = ("tests.support.dying_backfill", step, str(passing), str(gate))
             programs.append(Program(module, settings, tmp_path / f"{step}.log"))
             programs[-1].wait_for(run.run_id)  # it is claimed, so that the next is the next one's
+        gate.touch()
         for step, program in zip(PASSINGS, programs, strict=True):
             assert program.wait() == -signal.SIGKILL, program.output
             assert f"dies at {step}" in program.lines()

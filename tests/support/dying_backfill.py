@@ -1,35 +1,48 @@
-"""`python -m tests.support.dying_backfill STEP N`: `leadstream backfill worker` that kills itself at a step.
+"""`python -m tests.support.dying_backfill STEP N GATE`: `leadstream backfill worker` that kills itself at a step.
 
-It dies by SIGKILL at its N-th passing of STEP, and says so as its last words. Nothing else is different from the real
+It dies by SIGKILL at its N-th passing of STEP, and says so as its last words. It reads nothing of its run before the
+file GATE is there, so that all who are to die have a run of their own by then. Nothing else is different from the real
 one.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from pathlib import Path
 
 from services import cli
 from services.backfill import app
+from services.backfill.crawl import Crawl
 from services.backfill.history import HistoryStore
 from services.backfill.runner import Runner
 from tests.support.dying_receiver import Step, arm, die_at
 
 STEPS = {
-    "claimed": Step(Runner, "execute"),
-    "publishing": Step(app, "publish"),
+    "reading": Step(Crawl, "read"),
     "published": Step(app, "publish", is_after=True),
-    "checkpointing": Step(HistoryStore, "checkpoint"),
     "checkpointed": Step(HistoryStore, "checkpoint", is_after=True),
     "remembering": Step(HistoryStore, "remember"),
-    "remembered": Step(HistoryStore, "remember", is_after=True),
     "ending": Step(Runner, "_save"),
     "ended": Step(Runner, "_save", is_after=True),
 }
 
 
+def gate_reading(gate: Path) -> None:
+    original = Crawl.read
+
+    async def gated(self: Crawl, run_id: str) -> None:
+        while not gate.exists():
+            await asyncio.sleep(0.01)
+        await original(self, run_id)
+
+    Crawl.read = gated  # type: ignore[method-assign]
+
+
 def main() -> None:
-    name, passing = sys.argv[1:]
+    name, passing, gate = sys.argv[1:]
     arm(STEPS[name], die_at(name, int(passing)))
+    gate_reading(Path(gate))
     sys.argv = ["leadstream", "backfill", "worker"]
     cli.main()
 
