@@ -28,6 +28,11 @@ ROUNDS = 5
 behind the last of them is the next run's, and the webhooks'."""
 
 
+MESSAGE_DELETED = 2534025
+"""Said of a message, after which its conversation is still there.
+Source: https://developers.facebook.com/docs/messenger-platform/conversations."""
+
+
 class AccountStoppedError(Exception):
     """No further call for this account can succeed; the message says what the operator must do."""
 
@@ -186,7 +191,7 @@ class Crawl:
             raise AccountStoppedError(str(refusal))
         self._given_up.add(thread_id)
         self.tally.add(conversations_read=-task.is_again)
-        if refusal.kind is ErrorKind.GONE:
+        if refusal.kind is ErrorKind.GONE and refusal.subcode != MESSAGE_DELETED:
             self.tally.add(conversations_gone=1)
         else:
             self.tally.fail(thread_id, str(refusal))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from services.backfill.listing import LISTING_FIELDS
-from services.backfill.reading import STARTS, is_expired
+from services.backfill.reading import Patience, is_expired
 from services.backfill.values import Json, identity, read_time
 from shared.accounts import Account
 from shared.graph import GraphClient, Page, read_page
@@ -51,7 +51,9 @@ class Lister:
     account: Account
     page_size: int
     _place: Place = field(default_factory=Place)
-    _starts: int = 1
+    _patience: Patience = field(default_factory=Patience)
+    _is_anew: bool = False
+    _listed: int = 0
 
     async def pages(self) -> AsyncGenerator[list[Json] | Parked | GraphError, None]:
         """Latest activity first. Ends behind a refusal; an empty page is not the end.
@@ -68,8 +70,8 @@ class Lister:
                         yield self._new(step.items)
             if not isinstance(step, GraphError):
                 return
-            if is_expired(step, following) and self._starts < STARTS:
-                self._starts, following = self._starts + 1, {}
+            if is_expired(step, following) and self._patience.is_left(self._listed):
+                self._is_anew, following = True, {}
             elif step.kind is ErrorKind.REDUCE_DATA:
                 parked, following = await self._park(following or {}, step)
                 yield parked
@@ -93,11 +95,9 @@ class Lister:
         return Parked(thread_id or "unknown", refusal), page.following
 
     def _new(self, items: list[Json]) -> list[Json]:
-        if self._starts == 1:
-            self._place.pass_by(items)
-            return items
-        new = [item for item in items if not self._place.is_behind(item)]
+        new = [item for item in items if not (self._is_anew and self._place.is_behind(item))]
         self._place.pass_by(new)
+        self._listed += len(new)
         return new
 
     def _asked(self, fields: str) -> dict[str, str]:

@@ -22,8 +22,8 @@ from shared.graph_errors import ErrorKind, GraphError
 PublishDrafts = Callable[[Sequence[Draft]], Awaitable[None]]
 """Returns when all of the events are acknowledged."""
 
-STARTS = 3
-"""How often a list is begun anew whose cursor has expired."""
+STARTS = 5
+"""How often a list whose cursor has expired is begun without getting any farther."""
 
 log = structlog.get_logger()
 
@@ -59,7 +59,7 @@ class ConversationReader:
 
     async def _read_on(self, reading: Reading, before: History | None, progress: Progress) -> GraphError | None:
         """Behind `progress`, or anew where its cursor has expired, down to what was known `before`."""
-        starts = 1
+        patience = Patience()
         while True:
             end = await self._read_pages(reading, before, progress)
             if isinstance(end, Progress):
@@ -68,9 +68,9 @@ class ConversationReader:
             refusal, reached = end
             if not is_expired(refusal, reached.following):
                 return refusal
-            if starts == STARTS:
+            if not patience.is_left(reached.read + reached.unavailable):
                 return replace(refusal, kind=ErrorKind.TRANSIENT, detail="its cursors are refused again and again")
-            progress, starts = Progress(), starts + 1
+            progress = Progress()
 
     async def _read_pages(
         self, reading: Reading, before: History | None, progress: Progress
@@ -114,6 +114,20 @@ class ConversationReader:
         await self.publish([reading.completed_draft(progress.read, progress.unavailable, self.clock())])
         await self.history.remember(reading.key, _history(reading, progress, before))
         log.debug("conversation_read", conversation=str(reading.key), messages=progress.read)
+
+
+@dataclass(slots=True)
+class Patience:
+    """With a list that is begun anew because its cursor has expired: so many times without getting any farther."""
+
+    farthest: int = -1
+    starts: int = STARTS
+
+    def is_left(self, reached: int) -> bool:
+        self.starts = STARTS if reached > self.farthest else self.starts
+        self.farthest = max(self.farthest, reached)
+        self.starts -= 1
+        return self.starts > 0
 
 
 def is_expired(refusal: GraphError, following: object) -> bool:

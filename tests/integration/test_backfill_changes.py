@@ -1,0 +1,149 @@
+"""Crawls of an account on which people go on writing, over a real broker and database.
+
+The oracle is the simulator's set of message ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+
+import pytest
+
+from services.backfill.history import Checkpoint, History, HistoryStore, Known, Progress
+from services.backfill.newest import Newest
+from shared.drafts import Draft
+from shared.ids import ConversationKey, Platform
+from shared.mongo import Database
+from tests.conftest import Stack
+from tests.support.crawling import Crawling, crawling
+
+KEY = ConversationKey(Platform.MESSENGER, "371", "9")
+
+
+@pytest.fixture
+async def facebook(stack: Stack, database: Database) -> AsyncIterator[Crawling]:
+    async with crawling(stack, database, 12, 15) as facebook:
+        yield facebook
+
+
+async def everything(facebook: Crawling) -> set[str]:
+    return set().union(*(await facebook.oracle()).values())
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_what_is_said_and_unsent_while_an_account_is_read_is_read(facebook: Crawling, seed: int) -> None:
+    """By known customers and new ones. What is unsent may be what a cursor stands at."""
+    rng, account, ever = random.Random(seed), facebook.page(), await everything(facebook)
+    names = [each.customer.name for each in facebook.corpus.conversations[account.page_id]]
+    acts = 40
+
+    async def happen(drafts: Sequence[Draft]) -> None:
+        nonlocal acts
+        mids = [draft.value["mid"] for draft in drafts if draft.kind == "message"]
+        for _ in range(rng.randint(0, 2)):
+            if acts == 0:
+                return
+            acts -= 1
+            if mids and rng.random() < 0.4:
+                await facebook.call("act", {"act": "unsend", "message_id": mids.pop(rng.randrange(len(mids)))})
+            else:
+                who = rng.choice(names) if rng.random() < 0.8 else f"New {acts}"
+                told = await facebook.call(
+                    "act", {"act": "say", "who": who, "text": "hello", "echo": rng.random() < 0.5}
+                )
+                ever.add(told["message_id"])
+
+    tally = await facebook.read(account, before=happen)
+    assert acts == 0, "so that what happened last happened before the crawl had ended"
+    counters = tally.counters
+    assert tally.failures == []
+    read = set(facebook.acknowledged[account.account_id])
+    assert await everything(facebook) <= read <= ever
+    assert counters.conversations_listed == counters.conversations_read == len(await facebook.oracle())
+
+
+async def test_a_second_run_with_nothing_changed_makes_one_call(facebook: Crawling) -> None:
+    account = facebook.page()
+    await facebook.read(account)
+    before, acknowledged = await facebook.call("stats"), list(facebook.acknowledged[account.account_id])
+    tally = await facebook.read(account, "next")
+    after = await facebook.call("stats")
+    assert after["conversations"] - before["conversations"] == tally.counters.calls == 1
+    assert after["messages"] == before["messages"]
+    assert facebook.acknowledged[account.account_id] == acknowledged
+
+
+async def test_only_what_is_new_of_what_has_moved_is_read(facebook: Crawling) -> None:
+    account = facebook.page()
+    await facebook.read(account)
+    facebook.acknowledged.clear()
+    names = [each.customer.name for each in facebook.corpus.conversations[account.page_id]]
+    told = [
+        (await facebook.call("act", {"act": "say", "who": who, "text": "x"}))["message_id"] for who in names[3:9] * 2
+    ]
+    tally = await facebook.read(account, "next")
+    assert sorted(facebook.acknowledged[account.account_id]) == sorted(told)
+    assert tally.counters.conversations_read == 6
+
+
+@pytest.mark.parametrize("is_unsent", [False, True])
+async def test_a_killed_run_goes_on_behind_what_was_acknowledged(facebook: Crawling, is_unsent: bool) -> None:
+    """With the cursor of its checkpoint, or anew where the message that it stands at is no more."""
+    account, at_once = facebook.page(), 3
+
+    async def die(drafts: Sequence[Draft]) -> None:
+        if len(facebook.acknowledged[account.account_id]) > 60 and drafts[0].kind == "message":
+            raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        await facebook.read(account, before=die, parallelism=at_once)
+    acknowledged = list(facebook.acknowledged[account.account_id])
+    if is_unsent:
+        for mid in acknowledged[-4 * at_once :]:
+            await facebook.call("act", {"act": "unsend", "message_id": mid})
+    tally = await facebook.read(account)
+    read = facebook.acknowledged[account.account_id]
+    assert await everything(facebook) <= set(read)
+    assert tally.counters.conversations_read == tally.counters.conversations_listed == 12
+    if not is_unsent:
+        assert len(read) == len(set(read)), "what died had not been acknowledged, so nothing is there twice"
+
+
+async def test_a_history_is_remembered_as_it_is_told(database: Database) -> None:
+    store = HistoryStore(database)
+    newest = Newest(datetime(2026, 11, 24, 9, tzinfo=UTC), frozenset({"m_1", "m_2"}))
+    checkpoint = Checkpoint("run", "t_1", newest.at, Progress({"after": "x", "__paging.token": "$y"}, 4, 1, newest))
+    other = KEY._replace(customer_id="10")
+    await store.checkpoint(KEY, checkpoint)
+    assert await store.known([KEY, other]) == {KEY: Known(None, checkpoint)}
+    history = History("run", "t_1", None, 7, 1, newest)
+    await store.remember(KEY, history)
+    await store.remember(other, History("run", "t_2", newest.at))
+    assert await store.known([KEY, other]) == {KEY: Known(history), other: Known(History("run", "t_2", newest.at))}
+    stored = await database.conversations.find_one({"_id": str(KEY)})
+    assert stored is not None
+    assert isinstance(stored["history"]["completed_at"], datetime)
+
+
+async def test_a_history_leaves_the_analyzers_fields_alone_and_they_may_come_at_once(database: Database) -> None:
+    store = HistoryStore(database)
+
+    async def analyse(number: int) -> None:
+        key = str(KEY._replace(customer_id=str(number)))
+        await database.conversations.update_one({"_id": key}, {"$set": {"revision": 5}}, upsert=True)
+
+    keys = [KEY._replace(customer_id=str(number)) for number in range(20)]
+    told = [store.remember(key, History("run", "t", None)) for key in keys]
+    await asyncio.gather(*told, *(analyse(number) for number in range(20)), return_exceptions=False)
+    assert set(await store.known(keys)) == set(keys)
+    assert await database.conversations.count_documents({"revision": 5, "history.run_id": "run"}) == 20
+
+
+async def test_until_when_an_account_is_known_is_kept_for_each(facebook: Crawling, database: Database) -> None:
+    store, until = HistoryStore(database), datetime(2026, 11, 24, 9, tzinfo=UTC)
+    await store.complete(facebook.page("1"), "run", until)
+    assert await store.complete_until(facebook.page("1")) == until
+    assert await store.complete_until(facebook.page("2")) is None

@@ -1,0 +1,121 @@
+"""Crawls in the test's own process: of a simulated Facebook there as well, over a real broker and database."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import ClientSession
+from aiohttp.test_utils import TestServer
+
+from services.backfill.crawl import Crawl
+from services.backfill.history import HistoryStore
+from services.backfill.tally import Tally
+from services.simulator.commands import APP_SECRET, create_app
+from services.simulator.corpus import Corpus, generate
+from shared.accounts import Account
+from shared.clock import utc_now
+from shared.drafts import Draft, draft_headers, dump_draft
+from shared.governor import BudgetGovernor, local_governor
+from shared.graph import GraphClient
+from shared.ids import Platform
+from shared.kafka import AIOKafkaProducer, Record, open_producer, publish, read_all
+from shared.mongo import Database
+from tests.conftest import Stack
+
+HURRY = 1_000
+Hear = Callable[[Sequence[Draft]], Awaitable[None]]
+
+
+def hurried_governor(platform: Platform) -> BudgetGovernor:
+    """For which a minute is over in 60 ms: the app's budget never says when there will be access again."""
+    return local_governor(
+        platform, sleep=lambda seconds: asyncio.sleep(seconds / HURRY), now=lambda: time.monotonic() * HURRY
+    )
+
+
+@dataclass
+class Crawling:
+    """`acknowledged` are the mids of each account, in the order in which the broker had them."""
+
+    corpus: Corpus
+    url: str
+    session: ClientSession
+    producer: AIOKafkaProducer
+    stack: Stack
+    history: HistoryStore
+    acknowledged: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    completed: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def page(self, account_id: str = "") -> Account:
+        """The simulator's Page, whose events and histories are told apart by the id that it has here."""
+        page = next(each for each in self.corpus.accounts if each.platform is Platform.MESSENGER)
+        return Account(
+            platform=page.platform, account_id=account_id or page.id, page_id=page.page_id, name=page.name,
+            encrypted_token="x",
+        )  # fmt: skip
+
+    async def read(
+        self, account: Account, run_id: str = "run", *, before: Hear | None = None,
+        page_size: int = 4, parallelism: int = 3, deadline_seconds: float = 20.0,
+    ) -> Tally:  # fmt: skip
+        """What the crawl has come to. `before` hears what is about to be published."""
+
+        async def publish_drafts(drafts: Sequence[Draft]) -> None:
+            if before:
+                await before(drafts)
+            topic = self.stack.topics.message_events
+            records = [
+                Record(topic, each.conversation.encode(), dump_draft(each), draft_headers(each)) for each in drafts
+            ]
+            await publish(self.producer, records)
+            for each in drafts:
+                if each.kind == "message":
+                    self.acknowledged[account.account_id].append(each.value["mid"])
+                elif each.kind == "conversation_completed":
+                    self.completed[account.account_id].add(each.value["thread_id"])
+
+        client = GraphClient(
+            self.session, self.url, "v26.0", self.corpus.accounts[0].token, hurried_governor(account.platform),
+            APP_SECRET, deadline_seconds=deadline_seconds,
+        )  # fmt: skip
+        tally = Tally()
+        crawl = Crawl(account, client, self.history, publish_drafts, utc_now, page_size, parallelism, tally)
+        try:
+            await crawl.read(run_id)
+        finally:
+            tally.add(calls=client.calls)
+        return tally
+
+    async def call(self, path: str, body: object = None) -> Any:
+        method = "GET" if body is None else "POST"
+        async with self.session.request(method, f"{self.url}/_simulator/{path}", json=body) as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.json()
+
+    async def oracle(self) -> dict[str, set[str]]:
+        """By thread of the Page the ids of its messages."""
+        return {
+            each["thread_id"]: set(each["readable"])
+            for each in await self.call("messages")
+            if each["platform"] == "messenger"
+        }
+
+    async def on_topic(self) -> list[bytes]:
+        return [record.value for record in await read_all(self.stack.kafka, self.stack.topics.message_events)]
+
+
+@asynccontextmanager
+async def crawling(stack: Stack, database: Database, conversations: int, messages: int) -> AsyncIterator[Crawling]:
+    corpus = generate(7, utc_now().replace(second=0, microsecond=0), conversations, 1, messages)
+    async with (
+        ClientSession() as session,
+        TestServer(create_app(corpus, session)) as server,
+        open_producer(stack.kafka) as producer,
+    ):
+        yield Crawling(corpus, str(server.make_url("")), session, producer, stack, HistoryStore(database))
