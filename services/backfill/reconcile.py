@@ -11,6 +11,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from services.backfill.clients import answered
+from services.backfill.crawl import MESSAGE_DELETED
 from services.backfill.history import HistoryStore
 from services.backfill.lister import Lister, Parked
 from services.backfill.listing import Listed, read_listed
@@ -162,6 +163,6 @@ def _is_shown(item: Json) -> bool:
 
 
 def _uncompared(listed: Listed, refusal: GraphError) -> Uncompared | None:
-    if refusal.kind is ErrorKind.GONE:
+    if refusal.kind is ErrorKind.GONE and refusal.subcode != MESSAGE_DELETED:
         return None
     return Uncompared(None if refusal.kind in FATAL else listed.thread_id, str(answered(refusal)))

@@ -193,6 +193,12 @@ async def test_what_cannot_be_compared_is_told_and_what_is_gone_is_left_out(stag
     assert await staged.compare(INSTAGRAM) == [Uncompared(first["thread_id"], "transient 1")]
 
 
+async def test_a_conversation_of_which_a_message_is_gone_is_not_taken_for_gone(staged: Staged) -> None:
+    await staged.call("faults", [{"path": "messages", "error": "message_deleted", "times": 99}])
+    assert all(isinstance(each, Uncompared) for each in await staged.compare(INSTAGRAM))
+    assert len(await staged.compare(INSTAGRAM)) == 2
+
+
 async def test_a_token_that_is_refused_ends_the_account_with_the_reason(staged: Staged) -> None:
     await staged.call("configure", {"revoked": True})
     (told,) = await staged.compare(MESSENGER)
