@@ -113,7 +113,8 @@ class Crawl:
         self, run_id: str, until: datetime | None, queue: asyncio.Queue[Task | None], *, is_first: bool
     ) -> Walk:
         walk = Walk()
-        async with aclosing(Lister(self.client, self.account, self.page_size).pages()) as pages:
+        lister = Lister(self.client, self.account, self.page_size)
+        async with aclosing(lister.pages()) as pages:
             async for page in pages:
                 if isinstance(page, GraphError):
                     if page.kind in FATAL:
@@ -128,6 +129,7 @@ class Crawl:
                 walk.newest = walk.newest or max(_times(readings), default=None)
                 tasks = await self._moved(readings, is_first=is_first)
                 walk.to_read += len(tasks)
+                self.tally.listing_is_complete |= lister.is_complete
                 for task in tasks:
                     await queue.put(task)
                 if page and not tasks and until and _all_by(readings, until):

@@ -50,6 +50,7 @@ class Lister:
     client: GraphClient
     account: Account
     page_size: int
+    is_complete: bool = False  # once the last page has been given out
     _place: Place = field(default_factory=Place)
     _patience: Patience = field(default_factory=Patience)
     _is_anew: bool = False
@@ -67,6 +68,7 @@ class Lister:
                 async for step in pages:
                     if isinstance(step, Page):
                         following = step.following
+                        self.is_complete = following is None
                         yield self._new(step.items)
             if not isinstance(step, GraphError):
                 return

@@ -21,6 +21,7 @@ from shared.accounts import Account
 from shared.clock import Clock, utc_now
 from shared.ids import Platform
 from shared.runs import ConversationFailure, Run, RunCounters, RunState
+from tests.unit.backfill.staging import World, staged
 
 PAGE = Account(
     platform=Platform.MESSENGER, account_id="371", page_id="371", name="Casa [Aurora]", encrypted_token="EAAsecret"
@@ -104,6 +105,19 @@ def test_no_time_is_told_that_nobody_knows() -> None:
     assert "left" not in progress_line(staged.watch), "none was read in the last minute"
     staged.pass_on(1, conversations_read=54)
     assert "left" not in progress_line(staged.watch), "none is left"
+
+
+async def test_the_whole_number_is_known_while_conversations_are_still_being_read() -> None:
+    known: list[bool] = []
+
+    def note(path: str, _start: int) -> None:
+        if path.endswith("/messages"):
+            known.append(crawl.tally.listing_is_complete)
+
+    async with staged(World(conversations=5, messages=5, answer=note)) as stage:
+        crawl = stage.crawl()
+        await crawl.read("run1")
+    assert known[-1]
 
 
 def test_the_rate_is_that_of_the_last_seconds() -> None:
