@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -21,16 +22,17 @@ class ServerClock:
     """The server's time without asking for it each time. Never ahead of it: what the server said was so by then."""
 
     database: Database
+    monotonic: Callable[[], float] = time.monotonic
     _ahead_seconds: float = 0.0
     _asked_at: float | None = None
 
     def now(self) -> float:
-        return time.monotonic() + self._ahead_seconds
+        return self.monotonic() + self._ahead_seconds
 
     async def synchronise(self) -> None:
-        if self._asked_at is None or time.monotonic() - self._asked_at >= SYNCHRONISED_SECONDS:
+        if self._asked_at is None or self.monotonic() - self._asked_at >= SYNCHRONISED_SECONDS:
             at = (await server_time(self.database)).timestamp()
-            self._asked_at = time.monotonic()
+            self._asked_at = self.monotonic()
             self._ahead_seconds = at - self._asked_at
 
 

@@ -1,0 +1,74 @@
+"""The server's time, as a process knows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from services.backfill.budget import SYNCHRONISED_SECONDS, ServerClock
+from shared.mongo import Database
+
+BEGAN = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@dataclass
+class Server:
+    """Its clock runs with the time of the test; an answer takes `way` seconds to it and as many back."""
+
+    seconds: float = 0.0
+    way: float = 0.0
+    asked: int = 0
+    client: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client = SimpleNamespace(admin=self)
+
+    async def command(self, _name: str) -> dict[str, datetime]:
+        self.asked += 1
+        self.seconds += self.way
+        told = self.time
+        self.seconds += self.way
+        return {"localTime": told}
+
+    @property
+    def time(self) -> datetime:
+        return BEGAN + timedelta(seconds=self.seconds)
+
+
+def clock_of(server: Server, starts_at: float = 0.0) -> ServerClock:
+    """Of a process whose own clock shows something else."""
+    return ServerClock(cast(Database, server), lambda: starts_at + server.seconds)
+
+
+@pytest.mark.parametrize("way", [0.0, 0.003, 2.0])
+async def test_it_is_never_ahead_of_the_server_and_behind_by_no_more_than_the_way_back(way: float) -> None:
+    server = Server(way=way)
+    clock = clock_of(server)
+    await clock.synchronise()
+    behind = server.time.timestamp() - clock.now()
+    assert -1e-6 <= behind <= way + 1e-6
+
+
+async def test_processes_whose_clocks_differ_know_the_same_time() -> None:
+    server = Server()
+    one, two = clock_of(server, 5.0), clock_of(server, 1e6)
+    await one.synchronise()
+    server.seconds += 7
+    await two.synchronise()
+    assert one.now() == pytest.approx(two.now())
+    assert one.now() == pytest.approx(server.time.timestamp())
+
+
+async def test_it_is_asked_for_again_only_after_a_while() -> None:
+    server = Server()
+    clock = clock_of(server)
+    for _ in range(100):
+        await clock.synchronise()
+    assert server.asked == 1
+    server.seconds += SYNCHRONISED_SECONDS
+    await clock.synchronise()
+    assert server.asked == 2
