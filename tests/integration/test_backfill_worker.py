@@ -74,14 +74,15 @@ async def test_sigterm_gives_the_run_back_and_another_worker_goes_on(facebook: F
     assert first.terminate(timeout_seconds=10) == 0, first.output
     given = await facebook.run_of("1")
     assert (given.state, given.owner) == (RunState.QUEUED, None)
-    assert given.counters.messages_published == len(mids(await facebook.events("1"))) > 0
+    published = len(mids(await facebook.events("1")))
+    assert 0 < given.counters.messages_published <= published, "what was under way may be there, and is not counted"
     await facebook.call("configure", {"latency_ms": 0})
     leadstream("backfill", "worker", env=facebook.env)
     run, events = await ended(facebook, "1"), await facebook.events("1")
     assert run.state is RunState.COMPLETED
     assert mids(events) == await facebook.readable()
-    stats = await facebook.call("stats")
-    assert run.counters.calls == stats["conversations"] + stats["messages"]
+    assert run.counters.calls > given.counters.calls
+    assert run.counters.messages_published > given.counters.messages_published
 
 
 async def test_a_cancellation_is_heard_during_a_throttle_wait_and_keeps_what_was_counted(
