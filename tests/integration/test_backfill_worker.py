@@ -39,11 +39,12 @@ async def ended(facebook: Facebook, account_id: str) -> Run:
 
 async def test_a_worker_does_the_runs_of_several_accounts_at_once(facebook: Facebook, leadstream: Start) -> None:
     await facebook.add_pages("1", "2", "3")
-    await facebook.call("configure", {"latency_ms": 20})
+    await facebook.call("configure", {"latency_ms": 2_000})
     assert leadstream("backfill", "run", "--queue").wait() == 0
     assert [run.state for run in await facebook.runs()] == [RunState.QUEUED] * 3
     leadstream("backfill", "worker", env=facebook.env)
-    await eventually(facebook.runs, lambda runs: all(map(is_reading, runs)))
+    await eventually(facebook.runs, lambda runs: {run.state for run in runs} == {RunState.RUNNING})
+    await facebook.call("configure", {"latency_ms": 0})
     for account_id in ("1", "2", "3"):
         run, events = await ended(facebook, account_id), await facebook.events(account_id)
         assert (run.state, run.reason) == (RunState.COMPLETED, None)
@@ -67,7 +68,7 @@ async def test_two_workers_that_start_at_once_do_one_run_once(facebook: Facebook
 
 async def test_sigterm_gives_the_run_back_and_another_worker_goes_on(facebook: Facebook, leadstream: Start) -> None:
     await facebook.add_pages("1")
-    await facebook.call("configure", {"latency_ms": 100})
+    await facebook.call("configure", {"latency_ms": 500})
     assert leadstream("backfill", "run", "--queue").wait() == 0
     first = leadstream("backfill", "worker", env=facebook.env)
     await eventually(lambda: facebook.run_of("1"), is_reading)
