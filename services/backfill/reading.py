@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import quote
 
 import structlog
@@ -46,7 +48,6 @@ class ConversationReader:
         One that was read in full before is read back to the newest message that was known then. One that this run
         has begun to read, in a process that was killed, goes on behind the page that was acknowledged last.
         """
-        await self.publish([reading.listed_draft(self.clock())])
         before, begun = _before(reading, known), _begun(reading, known)
         if begun is None:
             return await self._read_on(reading, before, Progress())
@@ -62,8 +63,7 @@ class ConversationReader:
         patience = Patience()
         while True:
             end = await self._read_pages(reading, before, progress)
-            if isinstance(end, Progress):
-                await self._complete(reading, before, end)
+            if end is None:
                 return None
             refusal, reached = end
             if not is_expired(refusal, reached.following):
@@ -74,46 +74,80 @@ class ConversationReader:
 
     async def _read_pages(
         self, reading: Reading, before: History | None, progress: Progress
-    ) -> Progress | tuple[GraphError, Progress]:
-        """What was read when all was, else the refusal and what was read until then."""
+    ) -> tuple[GraphError, Progress] | None:
+        """None when all was read, else the refusal and what was read until then.
+
+        While a page is published, and its checkpoint made behind it, the next one is fetched already.
+        """
         edge = f"{quote(reading.listed.thread_id, safe='')}/messages"
         parameters = {"fields": MESSAGE_FIELDS, **progress.following}
+        opening = [reading.listed_draft(self.clock())]
         async with aclosing(self.client.pages(edge, self.page_size, parameters)) as pages:
-            while (page := await self._next(pages)) is not None:
-                if isinstance(page, GraphError):
-                    return page, progress
-                progress, is_known = await self._take(reading, before, progress, page)
-                if is_known:
-                    break
-                if page.following is not None:
+            page = await self._next(pages)
+            while not isinstance(page, GraphError):
+                taken = self._take(reading, before, progress, page)
+                progress = taken.progress
+                if taken.is_last:
+                    await self._complete(reading, before, taken, opening)
+                    return None
+                following = asyncio.create_task(self._next(pages))
+                async with cancelled_on_failure(following):
+                    await self._acknowledge(taken, [*opening, *taken.drafts])
                     await self.history.checkpoint(reading.key, _checkpoint(reading, progress))
-        return progress
+                    page, opening = await following, []
+        return page, progress
 
-    async def _next(self, pages: AsyncIterator[Page | GraphError]) -> Page | GraphError | None:
+    async def _next(self, pages: AsyncIterator[Page | GraphError]) -> Page | GraphError:
         async with self.gate.entered():
-            page = await anext(pages, None)
-            if page is not None:
-                self.gate.parallelism.heard(self.client.latency_seconds, self.client.governor.pressure)
+            page = await anext(pages)
+            self.gate.parallelism.heard(self.client.latency_seconds, self.client.governor.pressure)
             return page
 
-    async def _take(
-        self, reading: Reading, before: History | None, progress: Progress, page: Page
-    ) -> tuple[Progress, bool]:
-        """Publishes a page. Also whether the rest is known."""
+    def _take(self, reading: Reading, before: History | None, progress: Progress, page: Page) -> Taken:
         now = self.clock()
         items, is_known = unknown(page.items, before.newest if before else None)
         drafts = [draft for item in items if (draft := reading.message_draft(item, now))]
+        hidden = len(items) - len(drafts)
+        so_far = Progress(
+            page.following or {},
+            progress.read + len(drafts),
+            progress.unavailable + hidden,
+            newest_of(page.items, progress.newest),
+        )
+        return Taken(drafts, hidden, so_far, is_last=is_known or page.following is None)
+
+    async def _acknowledge(self, taken: Taken, drafts: Sequence[Draft]) -> None:
         if drafts:
             await self.publish(drafts)
-        hidden = len(items) - len(drafts)
-        self.tally.add(messages_published=len(drafts), messages_unavailable=hidden)
-        read, unavailable = progress.read + len(drafts), progress.unavailable + hidden
-        return Progress(page.following or {}, read, unavailable, newest_of(page.items, progress.newest)), is_known
+        self.tally.add(messages_published=len(taken.drafts), messages_unavailable=taken.hidden)
 
-    async def _complete(self, reading: Reading, before: History | None, progress: Progress) -> None:
-        await self.publish([reading.completed_draft(progress.read, progress.unavailable, self.clock())])
+    async def _complete(self, reading: Reading, before: History | None, taken: Taken, opening: Sequence[Draft]) -> None:
+        progress = taken.progress
+        end = reading.completed_draft(progress.read, progress.unavailable, self.clock())
+        await self._acknowledge(taken, [*opening, *taken.drafts, end])
         await self.history.remember(reading.key, _history(reading, progress, before))
         log.debug("conversation_read", conversation=str(reading.key), messages=progress.read)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one page came to, and how far the reading is with it. Behind the last one all is known or at its end."""
+
+    drafts: list[Draft]
+    hidden: int
+    progress: Progress
+    is_last: bool
+
+
+@asynccontextmanager
+async def cancelled_on_failure(task: asyncio.Task[Any]) -> AsyncIterator[None]:
+    """Leaves no task behind that would go on with what the block has given up."""
+    try:
+        yield
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
 
 
 @dataclass(slots=True)
