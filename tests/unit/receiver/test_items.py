@@ -1,0 +1,262 @@
+"""The fields of events in shapes that Facebook documents or may send, and that no body in the set of bodies has."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+
+from services.receiver.normalise import Batch, normalise
+from shared.failures import Reason
+
+NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+PAGE, PSID = "371000000000001", "8130000000000001"
+SENT = 1723486609684
+COMMON = {
+    "platform": "messenger",
+    "account_id": PAGE,
+    "customer_id": PSID,
+    "direction": "inbound",
+    "occurred_at": "2024-08-12T18:16:49.684Z",
+    "received_at": "2026-11-24T09:00:00.000Z",
+    "source": "webhook",
+}
+"""What the events of all items below share, written out: nothing but this and what a test names may be in one."""
+MESSAGE = {"message_id": f"messenger:{PAGE}:1", "mid": "m_1"}
+
+
+def read(group: str = "messaging", /, **kinds: Any) -> Batch:
+    item = {"sender": {"id": PSID}, "recipient": {"id": PAGE}, "timestamp": SENT, **kinds}
+    body = {"object": "page", "entry": [{"id": PAGE, "time": SENT + 1000, group: [item]}]}
+    return normalise(orjson.dumps(body), NOW)
+
+
+def own(batch: Batch) -> dict[str, Any]:
+    """The fields of its only event that are not those of every event."""
+    [draft] = batch.events
+    assert batch.letters == []
+    assert COMMON.items() <= draft.value.items()
+    return {name: value for name, value in draft.value.items() if name not in {*COMMON, "kind", "event_id"}}
+
+
+def parts(**message: Any) -> dict[str, Any]:
+    """What a message has beside its id."""
+    return {name: value for name, value in own(read(message={"mid": "m_1", **message})).items() if name not in MESSAGE}
+
+
+def event_id(**kinds: Any) -> str:
+    [draft] = read(**kinds).events
+    return draft.event_id
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["text", "attachments", "reply_to", "quick_reply", "sticker_id", "referral", "app_id", "is_unsupported"],
+)
+def test_a_part_that_is_null_is_left_out(name: str) -> None:
+    assert parts(**{name: None}) == {}
+
+
+@pytest.mark.parametrize("name", ["reply_to", "quick_reply", "referral"])
+def test_an_empty_part_is_left_out(name: str) -> None:
+    assert parts(**{name: {}}) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("text", ["hi"]),
+        ("attachments", {}),
+        ("reply_to", []),
+        ("quick_reply", "Yes"),
+        ("sticker_id", {}),
+        ("referral", []),
+    ],
+)
+def test_a_message_with_a_part_of_another_type_is_parked(name: str, value: object) -> None:
+    batch = read(message={"mid": "m_1", name: value})
+    assert (batch.events, [letter.reason for letter in batch.letters]) == ([], [Reason.MALFORMED])
+
+
+def test_an_empty_text_is_a_text() -> None:
+    assert parts(text="") == {"text": ""}
+
+
+@pytest.mark.parametrize("value", [False, "true", 1])
+def test_only_true_says_that_a_message_is_not_supported(value: object) -> None:
+    assert parts(is_unsupported=value) == {}
+
+
+def test_a_quick_reply_without_a_payload_is_none() -> None:
+    assert parts(quick_reply={"text": "Yes"}) == {}
+
+
+@pytest.mark.parametrize("name", ["sticker_id", "app_id"])
+def test_an_id_of_facebooks_is_a_text_whether_it_came_as_one_or_as_a_number(name: str) -> None:
+    assert parts(**{name: 263902037430900}) == parts(**{name: "263902037430900"}) == {name: "263902037430900"}
+
+
+def test_what_a_message_says_beside_the_contract_is_left_out() -> None:
+    assert parts(text="hi", seq=73, metadata="m", nlp={"entities": {}}, is_echo=False) == {"text": "hi"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "read_as"),
+    [
+        ({}, []),
+        ({"type": "audio"}, [{"type": "audio"}]),
+        ({"payload": {"url": "u"}}, [{"type": "unknown", "url": "u"}]),
+        (
+            {"type": "fallback", "title": "t", "url": "u", "payload": None},
+            [{"type": "fallback", "url": "u", "title": "t"}],
+        ),
+        (
+            {"type": "fallback", "title": "of it", "url": "its", "payload": {"title": "inner", "url": "inner"}},
+            [{"type": "fallback", "url": "inner", "title": "inner"}],
+        ),
+        (
+            {"type": "ig_story", "payload": {"url": "u", "story_media_url": "s"}},
+            [{"type": "ig_story", "url": "u", "payload": {"story_media_url": "s"}}],
+        ),
+        (
+            {"type": "location", "id": 7, "payload": {"coordinates": {"lat": 52.5, "long": 13.4}, "note": None}},
+            [{"type": "location", "payload": {"id": 7, "coordinates": {"lat": 52.5, "long": 13.4}}}],
+        ),
+    ],
+)
+def test_an_attachment_says_what_it_is_where_it_lies_and_keeps_the_rest(
+    sent: dict[str, Any], read_as: list[dict[str, Any]]
+) -> None:
+    assert parts(attachments=[sent, None]) == ({"attachments": read_as} if read_as else {})
+
+
+def test_attachments_keep_their_order() -> None:
+    attachments = [{"type": "image"}, {"type": "video"}, {"type": "image"}]
+    assert parts(attachments=attachments) == {"attachments": attachments}
+
+
+@pytest.mark.parametrize(
+    ("sent", "read_as"),
+    [
+        ({"mid": "m_0", "is_self_reply": True}, {"mid": "m_0"}),
+        ({"story": {"id": 17, "url": None}}, {"story_id": "17"}),
+        ({"mid": "m_0", "story": {"id": "17", "url": "u"}}, {"mid": "m_0", "story_id": "17", "story_url": "u"}),
+    ],
+)
+def test_a_reply_names_what_it_answers(sent: dict[str, Any], read_as: dict[str, str]) -> None:
+    assert parts(reply_to=sent) == {"reply_to": read_as}
+
+
+REFERRALS = [
+    ({"ad_id": 6045, "ref": None}, {"ad_id": "6045"}),
+    (
+        {"ref": "r", "referer_uri": "https://x", "is_guest_user": None},
+        {"ref": "r", "payload": {"referer_uri": "https://x"}},
+    ),
+    (
+        {"ref": "r", "source": "ADS", "type": "OPEN_THREAD", "ad_id": "6"},
+        {"ref": "r", "source": "ADS", "type": "OPEN_THREAD", "ad_id": "6"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("sent", "read_as"), REFERRALS)
+def test_a_referral_is_read_the_same_wherever_it_stands(sent: dict[str, Any], read_as: dict[str, Any]) -> None:
+    expected = {"referral": read_as}
+    assert parts(referral=sent) == own(read(postback={"referral": sent})) == own(read(referral=sent)) == expected
+
+
+def test_an_empty_referral_is_no_event() -> None:
+    batch = read(referral={})
+    assert (batch.events, [letter.reason for letter in batch.letters]) == ([], [Reason.MALFORMED])
+
+
+def test_a_deletion_carries_nothing_of_what_was_said() -> None:
+    batch = read(message={"mid": "m_1", "is_deleted": True, "text": "hi", "attachments": [{"type": "image"}]})
+    assert own(batch) == MESSAGE
+    assert [(draft.kind, draft.event_id) for draft in batch.events] == [("deletion", f"deletion:messenger:{PAGE}:1")]
+
+
+def test_a_message_that_says_it_is_not_deleted_is_a_message() -> None:
+    assert parts(text="hi", is_deleted=False) == {"text": "hi"}
+
+
+def test_a_message_id_that_is_a_number_is_a_text() -> None:
+    assert own(read(message={"mid": 17})) == {"message_id": f"messenger:{PAGE}:17", "mid": "17"}
+
+
+@pytest.mark.parametrize("kind", ["message", "message_edit", "reaction"])
+@pytest.mark.parametrize("mid", [None, "", True, [], "m" * 1025])
+def test_what_is_about_no_message_is_parked(kind: str, mid: object) -> None:
+    batch = read(**{kind: {"mid": mid, "text": "hi", "action": "react"}})
+    assert (batch.events, [letter.reason for letter in batch.letters]) == ([], [Reason.NO_MESSAGE_ID])
+
+
+def test_an_edit_has_its_number_and_the_new_text() -> None:
+    assert own(read(message_edit={"mid": "m_1", "num_edit": 2, "text": "new"})) == {
+        **MESSAGE, "num_edit": 2, "text": "new",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [None, "2", True])
+def test_an_edit_without_a_number_is_known_by_what_it_says(number: object) -> None:
+    edit = {"mid": "m_1", "num_edit": number, "text": "new"}
+    assert own(read(message_edit=edit)) == {**MESSAGE, "text": "new"}
+    assert event_id(message_edit=edit) == event_id(message_edit=dict(edit))
+    assert event_id(message_edit=edit) != event_id(message_edit={**edit, "text": "newer"})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"action": "react", "emoji": "❤"}, {"action": "react", "reaction": "love"}, {"action": "unreact", "emoji": "❤"}],
+)
+def test_a_reaction_has_what_was_said_of_it(said: dict[str, str]) -> None:
+    assert own(read(reaction={"mid": "m_1", **said})) == {**MESSAGE, **said}
+
+
+@pytest.mark.parametrize("action", [None, "", "remove", 1])
+def test_a_reaction_that_neither_reacts_nor_unreacts_is_parked(action: object) -> None:
+    batch = read(reaction={"mid": "m_1", "action": action, "emoji": "❤"})
+    assert (batch.events, [letter.reason for letter in batch.letters]) == ([], [Reason.MALFORMED])
+
+
+def test_reactions_that_differ_in_anything_are_different_facts() -> None:
+    told = [
+        {"action": "react", "reaction": "love", "emoji": "❤"},
+        {"action": "unreact", "reaction": "love", "emoji": "❤"},
+        {"action": "react", "reaction": "smile", "emoji": "❤"},
+        {"action": "react", "emoji": "❤"},
+        {"action": "react"},
+    ]
+    assert len({event_id(reaction={"mid": "m_1", **each}) for each in told}) == len(told)
+
+
+def test_a_postback_with_a_mid_is_about_a_message_and_known_by_it() -> None:
+    postback = {"mid": "m_1", "title": "Buy", "payload": "BUY", "referral": {"ref": "r"}}
+    assert own(read(postback=postback)) == {**MESSAGE, "title": "Buy", "payload": "BUY", "referral": {"ref": "r"}}
+    assert event_id(postback=postback) == event_id(postback={"mid": "m_1"})
+
+
+def test_a_postback_without_a_mid_is_known_by_what_it_says() -> None:
+    assert own(read(postback={"title": "Buy"})) == {"title": "Buy"}
+    assert event_id(postback={"title": "Buy"}) != event_id(postback={"title": "Sell"})
+
+
+def test_what_was_seen_in_standby_says_so() -> None:
+    assert own(read("standby", message={"mid": "m_1"})) == {**MESSAGE, "standby": True}
+    assert own(read("standby", postback={"mid": "m_1"})) == {**MESSAGE, "standby": True}
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        {"message": {"mid": "m_1"}},
+        {"message_edit": {"mid": "m_1", "num_edit": 1}},
+        {"reaction": {"mid": "m_1", "action": "react"}},
+    ],
+)
+def test_what_the_account_sent_is_outbound_without_being_called_an_echo(kinds: dict[str, Any]) -> None:
+    [draft] = read(sender={"id": PAGE}, recipient={"id": PSID}, **kinds).events
+    assert (draft.value["direction"], draft.value["customer_id"]) == ("outbound", PSID)
