@@ -260,3 +260,21 @@ def test_what_was_seen_in_standby_says_so() -> None:
 def test_what_the_account_sent_is_outbound_without_being_called_an_echo(kinds: dict[str, Any]) -> None:
     [draft] = read(sender={"id": PAGE}, recipient={"id": PSID}, **kinds).events
     assert (draft.value["direction"], draft.value["customer_id"]) == ("outbound", PSID)
+
+
+def test_a_message_in_the_form_of_a_change_is_read_like_any_other() -> None:
+    """With its time as a text of seconds (FACEBOOK.md §2.5)."""
+    item = {"sender": {"id": PSID}, "recipient": {"id": PAGE}, "timestamp": "1527459824"}
+    change = {"field": "messages", "value": {**item, "message": {"mid": "m_1", "text": "hi"}}}
+    entry = {"id": PAGE, "time": 1520383571, "changes": [change]}
+    [draft] = normalise(orjson.dumps({"object": "instagram", "entry": [entry]}), NOW).events
+    assert draft.value == {
+        **COMMON,
+        "kind": "message",
+        "event_id": f"message:instagram:{PAGE}:m_1",
+        "platform": "instagram",
+        "occurred_at": "2018-05-27T22:23:44.000Z",
+        "message_id": f"instagram:{PAGE}:m_1",
+        "mid": "m_1",
+        "text": "hi",
+    }
