@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import ssl
 from pathlib import Path
 from typing import Annotated
@@ -15,14 +14,14 @@ from services.receiver.app import create_handler
 from services.receiver.body import Bodies
 from services.receiver.intake import Intake
 from services.receiver.publisher import SpoolingPublisher
-from services.receiver.server import Edge, Limits, bind, serve
+from services.receiver.server import Edge, Limits, bind, bind_for_workers, serve
 from services.receiver.spool import Spool
 from services.receiver.spools import adopt, hold_root, own_spool
 from services.receiver.tls import TlsError, is_client, tls_context
-from services.receiver.workers import Lifeline, supervise
+from services.receiver.workers import Lifeline, metrics_folder, supervise
 from shared.clock import utc_now
 from shared.failures import UnreachableError
-from shared.kafka import AIOKafkaProducer, Topics, open_producer
+from shared.kafka import Topics, open_producer
 from shared.metrics import ReceiverMetrics
 from shared.service import collect_seldom, run_service
 from shared.settings import ReceiverSettings
@@ -52,14 +51,11 @@ def _run(settings: ReceiverSettings, workers: int, lifeline: int | None, tls: ss
         tie = Lifeline(lifeline)
         return run_service(settings, lambda stop: run(settings, tls, tie, stop))
     root = _spool_root(settings)
-    metrics_folder = root.absolute() / "metrics"
     with hold_root(root):
         if workers == 1:
             return run_service(settings, lambda stop: run(settings, tls, None, stop))
-        with bind(settings.receiver_host, settings.receiver_port, shared=True) as held:
-            shutil.rmtree(metrics_folder, ignore_errors=True)  # those of a parent that was killed
-            metrics_folder.mkdir(parents=True)
-            return run_service(settings, lambda stop: supervise(workers, held.getsockname()[1], metrics_folder, stop))
+        with bind_for_workers(settings.receiver_host, settings.receiver_port) as held, metrics_folder(root) as folder:
+            return run_service(settings, lambda stop: supervise(workers, held.getsockname()[1], folder, stop))
 
 
 async def run(
@@ -75,15 +71,21 @@ async def run(
         open_producer(settings.kafka_bootstrap_servers) as producer,
     ):
         publisher = SpoolingPublisher(producer, topics, settings.publish_timeout_seconds, spool, metrics)
-        if not await publisher.is_topic_there():
-            raise UnreachableError(f"the topic {topics.message_events} is not there; run `leadstream setup`")
+        missing = await publisher.missing_topics()
+        if missing:
+            raise UnreachableError(f"no topic {' and no '.join(missing)} can be found; run `leadstream setup`")
         bound = bind(settings.receiver_host, settings.receiver_port, shared=tie is not None)
         bodies = Bodies(settings.receiver_body_seconds)
         edge = _edge(settings, publisher, bodies, metrics)
         async with asyncio.TaskGroup() as group:
             draining = group.create_task(publisher.drain())
             adopting = group.create_task(
-                adopt(root, folder, settings.spool_max_bytes, lambda left: _drain(producer, topics, left, metrics))
+                adopt(
+                    root,
+                    folder,
+                    settings.spool_max_bytes,
+                    lambda left: SpoolingPublisher(producer, topics, 0.0, left, metrics).empty(),
+                )
             )
             await serve(edge, bodies, bound, tls, stop, tie.say_listening if tie else lambda: None)
             adopting.cancel()
@@ -111,16 +113,6 @@ def _edge(settings: ReceiverSettings, publisher: SpoolingPublisher, bodies: Bodi
         read_seconds=settings.receiver_body_seconds,
     )
     return Edge(handler, metrics, limits, access_log=settings.access_log)
-
-
-async def _drain(producer: AIOKafkaProducer, topics: Topics, spool: Spool, metrics: ReceiverMetrics) -> None:
-    """Publishes what another process left."""
-    publisher = SpoolingPublisher(producer, topics, 0.0, spool, metrics)
-    draining = asyncio.create_task(publisher.drain())
-    try:
-        await _until_empty(spool, draining)
-    finally:
-        draining.cancel()
 
 
 async def _until_empty(spool: Spool, draining: asyncio.Task[None]) -> None:

@@ -58,18 +58,22 @@ class Intake:
         await webhook.safe
 
     async def _work(self) -> None:
-        while self._waiting:
-            await _what_has_arrived_is_taken()
-            group, records = self._read_group()
-            try:
-                if records:
-                    await self._make_safe(records)
-            except Exception as error:  # noqa: BLE001 - each of those who wait is told, and raises it
-                _tell(group, error)
-            else:
-                self._count(group)
-                _tell(group, None)
-        self._working = None
+        try:
+            while self._waiting:
+                await _what_has_arrived_is_taken()
+                await self._publish(*self._read_group())
+        finally:
+            self._working = None
+
+    async def _publish(self, group: Sequence[Webhook], records: Sequence[Record]) -> None:
+        try:
+            if records:
+                await self._make_safe(records)
+            self._count(group)
+        except Exception as error:  # noqa: BLE001 - each of those who wait is told, and raises it
+            _tell(group, error)
+        else:
+            _tell(group, None)
 
     def _read_group(self) -> tuple[list[Webhook], list[Record]]:
         """The oldest of those that wait: as many as can be published in time, but one in any case."""

@@ -167,7 +167,7 @@ def _value_of(change: Any) -> dict[str, Any] | None:
 def _read_kinds(batch: Batch, envelope: Envelope, item: dict[str, Any]) -> RejectedError | None:
     kinds = [kind for kind in MAKERS if kind in item]
     others = [name for name in item if name not in KNOWN]
-    if not kinds and NOTICES.isdisjoint(others):
+    if not kinds and not NOTICES.issuperset(others or [""]):
         return RejectedError(Reason.UNKNOWN_KIND)
     for name in others:
         batch.drop(name if name in NOTICES else "unknown_field")

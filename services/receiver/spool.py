@@ -13,6 +13,7 @@ import fcntl
 import os
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -24,14 +25,17 @@ import orjson
 
 from shared.kafka import Record
 
+FILE = "spool.sqlite"
 SCHEMA = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
+PRAGMA secure_delete = FAST;
 CREATE TABLE IF NOT EXISTS records (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     added_at REAL NOT NULL, topic TEXT NOT NULL, key BLOB, value BLOB NOT NULL, headers BLOB NOT NULL,
     size INTEGER NOT NULL
 );
+CREATE INDEX IF NOT EXISTS by_topic ON records (topic, id);
 CREATE TABLE IF NOT EXISTS probe (id INTEGER PRIMARY KEY, filler BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS refused AS SELECT * FROM records WHERE 0;
 """
@@ -64,7 +68,7 @@ def _size(record: Record) -> int:
 
 
 class Spool:
-    """First in, first out. All calls are for one event loop."""
+    """First in, first out, for each topic by itself. All calls are for one event loop."""
 
     def __init__(self, name: str, connection: sqlite3.Connection, max_bytes: int) -> None:
         self.name = name
@@ -72,17 +76,30 @@ class Spool:
         self._max_bytes = max_bytes
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
         self._putting = 0
-        self._removed_up_to = 0
-        left = connection.execute("SELECT COUNT(*), COALESCE(SUM(size), 0), MIN(added_at) FROM records").fetchone()
-        self.depth: int = left[0]
-        self.bytes: int = left[1]
-        self.oldest_at: float = left[2] or 0.0
+        self._removed_up_to: dict[str, int] = {}
+        counted = connection.execute("SELECT topic, COUNT(*), SUM(size) FROM records GROUP BY topic").fetchall()
+        self._depths: Counter[str] = Counter({topic: number for topic, number, _ in counted})
+        self.bytes: int = sum(size for *_, size in counted)
+        self.oldest_at: float = self._oldest()
         """When the oldest record was put, in seconds since 1970; 0 when there is none."""
+
+    @property
+    def depth(self) -> int:
+        return self._depths.total()
+
+    @property
+    def topics(self) -> list[str]:
+        """Those that records wait for."""
+        return [topic for topic, depth in self._depths.items() if depth]
 
     @property
     def is_empty(self) -> bool:
         """Nothing is in it and nothing is on its way into it."""
         return self.depth == 0 and not self._putting
+
+    def is_free_of(self, topic: str) -> bool:
+        """Nothing of `topic` is in it, and nothing at all is on its way into it."""
+        return self._depths[topic] == 0 and not self._putting
 
     async def put(self, records: Sequence[Record]) -> None:
         """Returns when all of `records` are on the disk, by one sync. SpoolError when none of them is."""
@@ -99,12 +116,12 @@ class Spool:
             raise
         finally:
             self._putting -= 1
-        self.depth += len(records)
+        self._depths.update(record.topic for record in records)
         self.oldest_at = self.oldest_at or now
 
-    async def peek(self, limit: int) -> list[Spooled]:
-        """The oldest records: at most `limit`, and no more than fit into four MiB (but one in any case)."""
-        return await self._call(self._read, limit)
+    async def peek(self, topic: str, limit: int) -> list[Spooled]:
+        """The oldest for `topic`: at most `limit`, and no more than fit into four MiB (but one in any case)."""
+        return await self._call(self._read, topic, limit)
 
     async def remove(self, taken: Sequence[Spooled]) -> None:
         """Forgets what `peek` gave, once it is safe elsewhere.
@@ -114,15 +131,18 @@ class Spool:
         """
         if not taken:
             return
-        self._removed_up_to = taken[-1].position
-        self.depth -= len(taken)
+        topic = taken[0].record.topic
+        self._removed_up_to[topic] = taken[-1].position
+        self._depths[topic] -= len(taken)
         self.bytes -= sum(_size(each.record) for each in taken)
         with contextlib.suppress(SpoolError):
-            await self._call(self._delete, self._removed_up_to)
-        self.oldest_at = await self._call(self._oldest)
+            await self._call(self._delete, topic)
+            self.oldest_at = await self._call(self._oldest)
+        if self.depth == 0:
+            self.oldest_at = 0.0
 
     async def set_aside(self, refused: Spooled) -> None:
-        """Takes the oldest record out of the way and keeps it in the table `refused`."""
+        """Takes the oldest record of its topic out of the way and keeps it in the table `refused`."""
         await self._call(self._copy_to_refused, refused.position)
         await self.remove([refused])
 
@@ -152,10 +172,10 @@ class Spool:
         with self._connection:
             self._connection.executemany(f"INSERT INTO records ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", rows)  # noqa: S608
 
-    def _read(self, limit: int) -> list[Spooled]:
+    def _read(self, topic: str, limit: int) -> list[Spooled]:
         rows = self._connection.execute(
-            "SELECT id, topic, key, value, headers FROM records WHERE id > ? ORDER BY id LIMIT ?",
-            (self._removed_up_to, limit),
+            "SELECT id, topic, key, value, headers FROM records WHERE topic = ? AND id > ? ORDER BY id LIMIT ?",
+            (topic, self._removed_up_to.get(topic, 0), limit),
         )
         found: list[Spooled] = []
         size = 0
@@ -167,13 +187,13 @@ class Spool:
             found.append(Spooled(row[0], record))
         return found
 
-    def _delete(self, up_to: int) -> None:
+    def _delete(self, topic: str) -> None:
         with self._connection:
-            self._connection.execute("DELETE FROM records WHERE id <= ?", (up_to,))
+            up_to = self._removed_up_to[topic]
+            self._connection.execute("DELETE FROM records WHERE topic = ? AND id <= ?", (topic, up_to))
 
     def _oldest(self) -> float:
-        waiting = "SELECT added_at FROM records WHERE id > ? ORDER BY id LIMIT 1"
-        row = self._connection.execute(waiting, (self._removed_up_to,)).fetchone()
+        row = self._connection.execute("SELECT added_at FROM records ORDER BY id LIMIT 1").fetchone()
         return row[0] if row else 0.0
 
     def _copy_to_refused(self, position: int) -> None:
@@ -188,20 +208,27 @@ class Spool:
 
 @asynccontextmanager
 async def open_spool(folder: Path, max_bytes: int) -> AsyncIterator[Spool]:
-    """What an earlier process left is in it. SpoolError when the folder cannot be written, HeldError for another's."""
+    """What an earlier process left is in it. Only this user can read it: customers' messages are.
+
+    SpoolError when the folder cannot be written or what is there is broken, HeldError when another process has it.
+    """
     with contextlib.ExitStack() as stack:
         try:
-            os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+            os.makedirs(folder, mode=0o700, exist_ok=True)  # noqa: PTH103
+            os.chmod(folder, 0o700)  # noqa: PTH101
             lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
             stack.callback(os.close, lock)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            connection = sqlite3.connect(folder / "spool.sqlite", check_same_thread=False, timeout=1)
+            connection = sqlite3.connect(folder / FILE, check_same_thread=False, timeout=1)
+            on_failure = stack.enter_context(contextlib.ExitStack())
+            on_failure.callback(connection.close)
             connection.executescript(SCHEMA)
+            spool = Spool(folder.name, connection, max_bytes)
+            on_failure.pop_all()
         except BlockingIOError:
             raise HeldError(f"another process uses the spool {folder}") from None
         except (OSError, sqlite3.Error) as error:
             raise SpoolError(f"the spool {folder} cannot be written: {error}") from error
-        spool = Spool(folder.name, connection, max_bytes)
         try:
             yield spool
         finally:

@@ -16,14 +16,16 @@ from pathlib import Path
 
 import structlog
 
-from services.receiver.spool import HeldError, Spool, SpoolError, open_spool
+from services.receiver.spool import FILE, HeldError, Spool, SpoolError, open_spool
 from shared.failures import UnreachableError
+from shared.kafka import KafkaError
 
-FILE, EARLIER = "spool.sqlite", "earlier"
+EARLIER = "earlier"
+FILES = (f"{FILE}-shm", f"{FILE}-wal", FILE)
 ADOPT_SECONDS = 5.0
 
 Drain = Callable[[Spool], Awaitable[None]]
-"""Returns when the spool is empty."""
+"""Returns when the spool is empty. SpoolError, KafkaError or TimeoutError when it cannot be now."""
 
 log = structlog.get_logger()
 
@@ -33,7 +35,7 @@ def hold_root(root: Path) -> Iterator[None]:
     """Keeps another receiver, with or without workers, from the spools there. UnreachableError when one has them."""
     with ExitStack() as stack:
         try:
-            root.mkdir(parents=True, exist_ok=True)
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
             stack.callback(os.close, lock)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -50,10 +52,17 @@ def _move_earlier(root: Path) -> None:
 
     The database goes last: until then nothing takes the folder for a spool, and a move that was cut short is completed.
     """
-    for name in (f"{FILE}-shm", f"{FILE}-wal", FILE):
+    if not any((root / name).exists() for name in FILES):
+        return
+    place = next(place for place in _places(root) if not (place / FILE).exists())
+    place.mkdir(mode=0o700, exist_ok=True)
+    for name in FILES:
         if (root / name).exists():
-            (root / EARLIER).mkdir(exist_ok=True)
-            (root / name).rename(root / EARLIER / name)
+            (root / name).rename(place / name)
+
+
+def _places(root: Path) -> Iterator[Path]:
+    return (root / f"{EARLIER}{number or ''}" for number in itertools.count())
 
 
 @asynccontextmanager
@@ -94,8 +103,8 @@ async def _adopt_one(folder: Path, max_bytes: int, drain: Drain) -> bool:
                 await drain(spool)
     except HeldError:
         return False
-    except SpoolError as error:
-        log.warning("spool_not_adopted", folder=folder.name, error=str(error))
+    except (SpoolError, KafkaError, TimeoutError) as error:
+        log.warning("spool_not_adopted", folder=folder.name, error=str(error) or type(error).__name__)
         return False
     return True
 
@@ -106,4 +115,12 @@ def _others(root: Path, own: Path) -> list[Path]:
 
 def _files(folder: Path) -> list[tuple[str, int]]:
     """Changes with every write into the spool there."""
-    return sorted((path.name, path.stat().st_mtime_ns) for path in folder.glob(f"{FILE}*"))
+    return [(name, _written_at(folder / name)) for name in FILES]
+
+
+def _written_at(path: Path) -> int:
+    """0 for what is not there: SQLite removes files when another process closes them."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0

@@ -49,8 +49,8 @@ STEPS: dict[str, Step | Commit] = {
     "body_read": Step(app, "is_signed"),
     "signature_checked": Step(app, "is_signed", is_after=True),
     "normalised": Step(intake, "normalise", is_after=True),
-    "sending": Step(publisher.SpoolingPublisher, "_send", of_drain=False),
-    "acknowledged": Step(publisher.SpoolingPublisher, "_send", is_after=True, of_drain=False),
+    "sending": Step(publisher.Lane, "_send", of_drain=False),
+    "acknowledged": Step(publisher.Lane, "_send", is_after=True, of_drain=False),
     "spooling": Step(spool.Spool, "put"),
     "inserting": Step(spool.Spool, "_insert"),
     "inserted": Commit(spool.Spool, "_insert"),
@@ -138,15 +138,15 @@ def arm_commit(step: Commit, die: Act) -> None:
 def gate_drain(gate: Path) -> None:
     assert publisher.DRAIN_RECORDS > DRAIN_RECORDS
     publisher.DRAIN_RECORDS = DRAIN_RECORDS
-    original = publisher.SpoolingPublisher._drain_once
+    original = publisher.Lane.drain_once
 
-    async def gated(self: publisher.SpoolingPublisher) -> None:
+    async def gated(self: publisher.Lane) -> None:
         while not gate.exists():
             await asyncio.sleep(0.01)
         draining.set(True)
         await original(self)
 
-    publisher.SpoolingPublisher._drain_once = gated  # type: ignore[method-assign]
+    publisher.Lane.drain_once = gated  # type: ignore[method-assign]
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from services.receiver.publisher import SpoolingPublisher
 from services.receiver.spool import Spool, SpoolError, open_spool
-from shared.kafka import KafkaError, MessageSizeTooLargeError, Record, Topics
+from shared.kafka import MessageSizeTooLargeError, Record, Topics
 from shared.metrics import ReceiverMetrics
 from tests.support.waiting import eventually
 
@@ -40,6 +40,7 @@ class FakeProducer:
     def __init__(self) -> None:
         self.taken: list[bytes] = []
         self.is_away = False
+        self.dead: set[str] = set()
         self.largest = 1 << 20
 
     async def partitions_for(self, _topic: str) -> set[int]:
@@ -48,8 +49,10 @@ class FakeProducer:
     def create_batch(self) -> FakeBatch:
         return FakeBatch()
 
-    async def send_batch(self, batch: FakeBatch, _topic: str, *, partition: int) -> asyncio.Future[None]:
+    async def send_batch(self, batch: FakeBatch, topic: str, *, partition: int) -> asyncio.Future[None]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if topic in self.dead:
+            return done
         if any(len(record["value"]) > self.largest for record in batch.records):
             done.set_exception(MessageSizeTooLargeError())
         elif not self.is_away:
@@ -58,8 +61,11 @@ class FakeProducer:
         return done
 
 
+EVENTS, LETTERS = Topics().message_events, Topics().dead_letters
+
+
 def record(number: int, text: str = "hi") -> Record:
-    return Record("topic", b"key", orjson.dumps({"mid": f"m_{number}", "text": text}), [("ce_id", b"1")])
+    return Record(EVENTS, b"key", orjson.dumps({"mid": f"m_{number}", "text": text}), [("ce_id", b"1")])
 
 
 class Rig:
@@ -84,7 +90,7 @@ async def rig(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[R
         draining = asyncio.create_task(publisher.drain())
         yield Rig(producer, publisher, spool, metrics)
         draining.cancel()
-        with suppress(asyncio.CancelledError, KafkaError):
+        with suppress(asyncio.CancelledError):
             await draining
 
 
@@ -98,6 +104,44 @@ async def test_what_comes_behind_the_spool_never_overtakes_it(rig: Rig) -> None:
     for number in range(6, 9):
         await rig.publisher.make_safe([record(number)])
     assert rig.mids() == ["m_1"], "the rest stands behind a send that has not ended"
+
+
+async def test_the_spool_is_drained_in_its_order_and_nothing_new_overtakes_what_is_left_of_it(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.receiver.publisher.DRAIN_RECORDS", 2)
+    monkeypatch.setattr("services.receiver.publisher.DRAIN_SECONDS", 0.02)
+    rig.producer.is_away = True
+    for number in range(7):
+        await rig.publisher.make_safe([record(number)])
+    rig.producer.is_away = False
+    for number in range(7, 40):
+        await rig.publisher.make_safe([record(number)])
+    await eventually(rig.is_empty, bool)
+    await rig.publisher.make_safe([record(40)])
+    assert rig.mids() == [f"m_{each}" for each in range(41)]
+
+
+async def test_letters_that_no_topic_takes_hold_up_no_event(rig: Rig) -> None:
+    rig.producer.dead = {LETTERS}
+    letter = Record(LETTERS, b"key", b'{"mid": "letter"}', [])
+    await rig.publisher.make_safe([record(1), letter])
+    await rig.publisher.make_safe([record(2), letter])
+    await rig.publisher.make_safe([record(3)])
+    assert rig.mids() == ["m_1", "m_2", "m_3"]
+    assert rig.spool.topics == [LETTERS]
+    rig.producer.dead = set()
+
+
+@pytest.mark.parametrize("rig", [300], indirect=True)
+async def test_what_the_spool_does_not_take_goes_to_a_broker_that_does(rig: Rig) -> None:
+    rig.producer.is_away = True
+    await rig.publisher.make_safe([record(1)])
+    with pytest.raises(SpoolError):
+        await rig.publisher.make_safe([record(2, "x" * 500)])
+    rig.producer.is_away = False
+    await rig.publisher.make_safe([record(3, "x" * 500)])
+    assert "m_3" in rig.mids()
 
 
 @pytest.mark.parametrize("rig", [200], indirect=True)

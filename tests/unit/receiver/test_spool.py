@@ -30,20 +30,23 @@ async def test_first_in_is_first_out_and_whole(tmp_path: Path) -> None:
     async with open_spool(tmp_path, PLENTY) as spool:
         await spool.put([record(0), Record("other", None, b"1:", [])])
         await spool.put([record(2)])
-        taken = await spool.peek(2)
-        assert [each.record for each in taken] == [record(0), Record("other", None, b"1:", [])]
+        taken = await spool.peek("topic", 1)
+        assert [each.record for each in taken] == [record(0)]
         await spool.remove(taken)
-        assert numbers([each.record for each in await spool.peek(10)]) == [2]
-        assert spool.depth == 1
+        assert numbers([each.record for each in await spool.peek("topic", 10)]) == [2]
+        others = await spool.peek("other", 10)
+        assert [each.record for each in others] == [Record("other", None, b"1:", [])]
+        await spool.remove(others)
+        assert (spool.depth, spool.topics, spool.is_free_of("other")) == (1, ["topic"], True)
         assert spool.oldest_at > 0
-        await spool.remove(await spool.peek(1))
+        await spool.remove(await spool.peek("topic", 1))
         assert (spool.depth, spool.bytes, spool.oldest_at) == (0, 0, 0)
 
 
 async def test_what_arrives_together_is_kept_in_its_order(tmp_path: Path) -> None:
     async with open_spool(tmp_path, PLENTY) as spool:
         await asyncio.gather(*(spool.put([record(number)]) for number in range(200)))
-        assert numbers([each.record for each in await spool.peek(500)]) == list(range(200))
+        assert numbers([each.record for each in await spool.peek("topic", 500)]) == list(range(200))
 
 
 async def test_what_an_earlier_process_left_is_there(tmp_path: Path) -> None:
@@ -53,7 +56,7 @@ async def test_what_an_earlier_process_left_is_there(tmp_path: Path) -> None:
     async with open_spool(tmp_path, PLENTY) as spool:
         assert (spool.depth, spool.bytes) == (2, size)
         assert not spool.is_empty
-        assert numbers([each.record for each in await spool.peek(10)]) == [1, 2]
+        assert numbers([each.record for each in await spool.peek("topic", 10)]) == [1, 2]
 
 
 async def test_a_full_spool_takes_nothing_until_there_is_room(tmp_path: Path) -> None:
@@ -63,7 +66,7 @@ async def test_a_full_spool_takes_nothing_until_there_is_room(tmp_path: Path) ->
             await spool.put([record(2, 800)])
         assert not await spool.probe()
         assert spool.depth == 1
-        await spool.remove(await spool.peek(1))
+        await spool.remove(await spool.peek("topic", 1))
         assert spool.bytes == 0
         await spool.put([record(3, 800)])
 
@@ -71,8 +74,8 @@ async def test_a_full_spool_takes_nothing_until_there_is_room(tmp_path: Path) ->
 async def test_what_is_refused_is_set_aside_and_kept(tmp_path: Path) -> None:
     async with open_spool(tmp_path, PLENTY) as spool:
         await spool.put([record(1), record(2)])
-        await spool.set_aside((await spool.peek(1))[0])
-        assert numbers([each.record for each in await spool.peek(10)]) == [2]
+        await spool.set_aside((await spool.peek("topic", 1))[0])
+        assert numbers([each.record for each in await spool.peek("topic", 10)]) == [2]
         kept = spool._connection.execute("SELECT value FROM refused").fetchall()
         assert kept == [(record(1).value,)]
 
@@ -81,7 +84,7 @@ async def test_no_more_is_taken_at_once_than_fits_into_memory(tmp_path: Path) ->
     async with open_spool(tmp_path, 1 << 30) as spool:
         for number in range(5):
             await spool.put([record(number, 3_000_000)])
-        assert numbers([each.record for each in await spool.peek(500)]) == [0]
+        assert numbers([each.record for each in await spool.peek("topic", 500)]) == [0]
 
 
 async def test_two_processes_never_share_one(tmp_path: Path) -> None:
@@ -89,6 +92,22 @@ async def test_two_processes_never_share_one(tmp_path: Path) -> None:
         with pytest.raises(SpoolError, match="another process"):
             async with open_spool(tmp_path, PLENTY):
                 pass
+
+
+async def test_nobody_else_can_read_what_customers_wrote(tmp_path: Path) -> None:
+    async with open_spool(tmp_path / "spool", PLENTY) as spool:
+        await spool.put([record(1)])
+        assert (tmp_path / "spool").stat().st_mode & 0o077 == 0
+
+
+async def test_a_spool_that_is_damaged_is_said_so(tmp_path: Path) -> None:
+    async with open_spool(tmp_path, PLENTY) as spool:
+        await spool.put([record(number, 3000) for number in range(50)])
+    file = tmp_path / "spool.sqlite"
+    file.write_bytes(file.read_bytes()[:4096] + os.urandom(file.stat().st_size - 4096))
+    with pytest.raises(SpoolError, match="malformed"):
+        async with open_spool(tmp_path, PLENTY):
+            pass
 
 
 async def test_a_folder_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
@@ -113,7 +132,7 @@ async def test_a_disk_that_is_full_loses_nothing_that_was_acknowledged(tmp_path:
                 refused.append(error)
         assert refused
         assert all("full" in str(error) for error in refused)
-        assert numbers([each.record for each in await spool.peek(100)]) == acknowledged
+        assert numbers([each.record for each in await spool.peek("topic", 100)]) == acknowledged
         assert spool.depth == len(acknowledged)
 
 
@@ -127,7 +146,7 @@ async def test_a_torn_tail_costs_only_what_was_not_acknowledged(tmp_path: Path) 
     with (torn / "spool.sqlite-wal").open("ab") as log:
         log.write(os.urandom(3000))
     async with open_spool(torn, PLENTY) as spool:
-        assert numbers([each.record for each in await spool.peek(10)]) == [1, 2]
+        assert numbers([each.record for each in await spool.peek("topic", 10)]) == [1, 2]
 
 
 FILLER = """
@@ -153,6 +172,6 @@ async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
         os.kill(filler.pid, signal.SIGKILL)
         acknowledged += [int(line) for line in filler.stdout.read().split()]
     async with open_spool(tmp_path, PLENTY) as spool:
-        kept = numbers([each.record for each in await spool.peek(1_000_000)])
+        kept = numbers([each.record for each in await spool.peek("topic", 1_000_000)])
         assert kept[: len(acknowledged)] == acknowledged
         assert len(kept) <= len(acknowledged) + 1

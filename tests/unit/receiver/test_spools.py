@@ -37,7 +37,7 @@ class Topic:
 
     async def drain(self, spool: Spool) -> None:
         while not spool.is_empty:
-            taken = await spool.peek(10)
+            taken = await spool.peek(spool.topics[0], 10)
             self.values += [each.record.value for each in taken]
             await spool.remove(taken)
 
