@@ -32,8 +32,12 @@ class Answers:
 
     def text(self, status: int, text: str) -> web.Response:
         """For what is not known beforehand."""
-        self._counter.labels(str(status)).inc()
-        return web.Response(status=status, body=text.encode(errors="replace"), headers=HEADERS)
+        return self.counted(web.Response(status=status, body=text.encode(errors="replace"), headers=HEADERS))
+
+    def counted(self, response: web.Response) -> web.Response:
+        """For what was made elsewhere."""
+        self._counter.labels(str(response.status)).inc()
+        return response
 
 
 class Answer:
@@ -71,6 +75,7 @@ class _Written(web.StreamResponse):
 
     def __init__(self, status: int, headers: CIMultiDict[str], body: bytes) -> None:
         super().__init__(status=status)
+        self.content_length = len(body)
         lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {headers[name]}" for name in headers)]
         self._head = "\r\n".join([*lines, f"Content-Length: {len(body)}", "Date: "]).encode()
         self._tail = b"\r\n\r\n" + body
@@ -85,7 +90,7 @@ class _Written(web.StreamResponse):
         now = int(time.time())
         if now != self._second:
             self._bytes = self._head + formatdate(now, usegmt=True).encode() + self._tail
-            self._second, self._body_length = now, len(self._bytes)
+            self._second = now
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("nobody waits for the answer")

@@ -156,6 +156,7 @@ class Pages:
     def __init__(self, is_writable: Probe, metrics: ReceiverMetrics, answers: Answers) -> None:
         self._is_writable = is_writable
         self._metrics = metrics
+        self._answers = answers
         self._live = answers.constant(200, "live")
         self._ready = answers.constant(200, "ready")
         self._unready = answers.constant(503, "neither broker nor spool takes anything")
@@ -169,7 +170,7 @@ class Pages:
 
     async def version(self, _request: web.BaseRequest, _trace: str) -> web.StreamResponse:
         told = {"service": "receiver", "version": version("leadstream"), "python": platform.python_version()}
-        return web.json_response(told)
+        return self._answers.counted(web.json_response(told))
 
     async def metrics(self, _request: web.BaseRequest, _trace: str) -> web.StreamResponse:
-        return metrics_response(self._metrics)
+        return self._answers.counted(metrics_response(self._metrics))

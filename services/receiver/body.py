@@ -42,6 +42,8 @@ class Bodies:
         """Whoever has not sent its body whole by then is told 408: the process is about to end."""
         until = asyncio.get_running_loop().time() + seconds
         for timeout in self._waiting:
+            if timeout.expired():  # in this very turn of the event loop: it is about to be told
+                continue
             timeout.reschedule(min(until, timeout.when() or until))
 
     async def _read_on(self, request: web.BaseRequest) -> bytes:

@@ -8,7 +8,7 @@ import logging
 import resource
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ from services.receiver.answers import Answers
 from services.receiver.app import TRACE, Handler
 from services.receiver.body import Bodies
 from services.receiver.records import request_id
+from services.receiver.tls import TlsDoor
 from shared.failures import UnreachableError
 from shared.logging import without_message
 from shared.metrics import ReceiverMetrics
@@ -38,9 +39,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`connections` is for one process; a client that still shakes hands over TLS is not counted.
+    """`connections` is for one process, with those that still shake hands over TLS.
 
-    `header_seconds` is for that and for a connection's first request; to its next there are `keepalive_seconds`.
+    `header_seconds` is for shaking hands, and again for the first request; to the next there are `keepalive_seconds`.
     `read_seconds` is for one who does not read its answers, once they are more than the system takes.
     """
 
@@ -68,9 +69,9 @@ class Edge(web.Server):
         self.invalid, self.failed = answers.constant(400, "this is not HTTP"), answers.constant(500, "it failed")
         self._refused = metrics.refused_connections
 
-    def takes_one_more(self) -> bool:
-        """Whether there is room for a connection. One that is refused is counted."""
-        if len(self._connections) < self.limits.connections:
+    def takes_one_more(self, shaking_hands: int = 0) -> bool:
+        """Whether there is room for a connection beside these. One that is refused is counted."""
+        if len(self._connections) + shaking_hands < self.limits.connections:
             return True
         self._refused.inc()
         return False
@@ -161,9 +162,15 @@ class AccessLog(AbstractAccessLogger):
             path=request.path[:200],
             status=response.status,
             milliseconds=round(time * 1000, 1),
-            bytes=response.body_length,
+            bytes=response.content_length,
             request_id=request_id(trace) if trace else None,
         )
+
+
+def bind_for_workers(host: str, port: int) -> socket.socket:
+    """`bind`, shared with workers of ours, where nobody else listens: they would get a part of what is meant for us."""
+    bind(host, port, shared=False).close()
+    return bind(host, port, shared=True)
 
 
 def bind(host: str, port: int, *, shared: bool) -> socket.socket:
@@ -196,23 +203,39 @@ async def serve(
 ) -> None:
     """Until `stop`; then takes no more and finishes what it has begun, in at most `FINISH_SECONDS`."""
     _allow_files(edge.limits.connections + OTHER_FILES)
-    seconds = edge.limits.header_seconds if tls else None
-    server = await asyncio.get_running_loop().create_server(
-        edge, sock=bound, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=seconds,
-        ssl_shutdown_timeout=LINGERING_SECONDS if tls else None,
-    )  # fmt: skip
     try:
-        host, port = bound.getsockname()[:2]
-        log.info("receiver_listening", host=host, port=port, tls=tls is not None)
-        listening()
-        await stop.wait()
+        async with _accepting(edge, bound, tls):
+            host, port = bound.getsockname()[:2]
+            log.info("receiver_listening", host=host, port=port, tls=tls is not None)
+            listening()
+            await stop.wait()
     finally:
-        server.close()
-        bodies.hurry(HURRY_SECONDS)
-        edge.pre_shutdown()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FINISH_SECONDS):
-                await edge.shutdown(FINISH_SECONDS - HURRY_SECONDS)
+        try:
+            bodies.hurry(HURRY_SECONDS)
+        finally:
+            await _finish(edge)
+
+
+@contextlib.asynccontextmanager
+async def _accepting(edge: Edge, bound: socket.socket, tls: ssl.SSLContext | None) -> AsyncIterator[None]:
+    """Takes connections in the block."""
+    if tls is None:
+        server = await asyncio.get_running_loop().create_server(edge, sock=bound, backlog=BACKLOG)
+        try:
+            yield
+        finally:
+            server.close()
+        return
+    door = TlsDoor(tls, edge, edge.takes_one_more, edge.limits.header_seconds, LINGERING_SECONDS)
+    async with door.open(bound, BACKLOG):
+        yield
+
+
+async def _finish(edge: Edge) -> None:
+    edge.pre_shutdown()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FINISH_SECONDS):
+            await edge.shutdown(FINISH_SECONDS - HURRY_SECONDS)
 
 
 def _allow_files(number: int) -> None:

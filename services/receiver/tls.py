@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
+import structlog
 from aiohttp import web
 
 from shared.settings import ReceiverSettings
+
+RETRY_SECONDS = 0.5
+"""Until the next attempt to take a connection, where this process may open no more files."""
+
+log = structlog.get_logger()
 
 
 class TlsError(Exception):
@@ -42,6 +51,68 @@ def tls_context(settings: ReceiverSettings) -> ssl.SSLContext | None:
 
 def _no_password() -> str:
     raise ValueError("the key is encrypted")
+
+
+class TlsDoor:
+    """Takes connections and shakes hands.
+
+    A server of asyncio's tells nobody of a connection before its hands are shaken: whoever never does could have any
+    number. So this one asks `takes_one_more(shaking_hands)` when a client has connected, and closes it on a no.
+    """
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        make_protocol: Callable[[], asyncio.Protocol],
+        takes_one_more: Callable[[int], bool],
+        handshake_seconds: float,
+        shutdown_seconds: float,
+    ) -> None:
+        self._context = context
+        self._make_protocol = make_protocol
+        self._takes_one_more = takes_one_more
+        self._handshake_seconds = handshake_seconds
+        self._shutdown_seconds = shutdown_seconds
+        self._handshakes: set[asyncio.Task[None]] = set()
+
+    @contextlib.asynccontextmanager
+    async def open(self, bound: socket.socket, backlog: int) -> AsyncIterator[None]:
+        """Listens in the block. Behind it nobody who has not shaken hands is waited for."""
+        with bound:
+            bound.setblocking(False)
+            bound.listen(backlog)
+            accepting = asyncio.create_task(self._accept(bound))
+            try:
+                yield
+            finally:
+                for task in (accepting, *self._handshakes):
+                    task.cancel()
+                await asyncio.wait({accepting, *self._handshakes})
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                client, _ = await loop.sock_accept(listening)
+            except OSError as error:
+                log.warning("connection_not_taken", error=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            if self._takes_one_more(len(self._handshakes)):
+                task = loop.create_task(self._shake_hands(client))
+                self._handshakes.add(task)
+                task.add_done_callback(self._handshakes.discard)
+            else:
+                client.close()
+            await asyncio.sleep(0)  # there may be another one at once, and those who are connected wait
+
+    async def _shake_hands(self, client: socket.socket) -> None:
+        """A client that does it wrongly or never is nobody's failure."""
+        with contextlib.suppress(OSError):
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._make_protocol, client, ssl=self._context, ssl_handshake_timeout=self._handshake_seconds,
+                ssl_shutdown_timeout=self._shutdown_seconds,
+            )  # fmt: skip
 
 
 def is_client(name: str) -> Callable[[web.BaseRequest], bool]:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
+import shutil
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import structlog
@@ -23,6 +26,8 @@ DELAY_SECONDS, MAX_DELAY_SECONDS = 0.1, 5.0
 STEADY_SECONDS = 30.0
 END_SECONDS = 8.5
 """Workers end by themselves within 9 s; who supervises us kills after 10."""
+
+IN_MEMORY = Path("/dev/shm")  # noqa: S108 - what is made there has a name of its own that nobody foresees
 
 log = structlog.get_logger()
 
@@ -45,6 +50,24 @@ class Lifeline:
     def _parent_is_gone(self) -> None:
         asyncio.get_running_loop().remove_reader(self._socket)
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def metrics_folder(root: Path) -> Iterator[Path]:
+    """A new folder for what the workers of the spools under `root` count, removed behind the block.
+
+    Never on the spools' disk: the counts are files in memory, and where one may not grow its process gets a SIGBUS.
+    Those of a parent that was killed are removed. The caller holds the root, so nobody else uses them.
+    """
+    parent = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
+    prefix = f"leadstream-{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}-"
+    for left in parent.glob(f"{prefix}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def supervise(number: int, port: int, metrics_folder: Path, stop: asyncio.Event) -> int:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientError, ClientSession
+from aiohttp import ClientError, ClientSession, TCPConnector
 
+from services.receiver.items import NOTICES
+from shared.crypto import webhook_signature
 from tests.conftest import Stack
 from tests.support.brokers import frozen
 from tests.support.programs import Program, ended
@@ -23,9 +27,9 @@ TEXT = "long " * 1000
 """Some hundred webhooks fill the disk."""
 
 
-def begin(stack: Stack, spool: Path, log: Path, before: Sequence[str], **settings: str) -> Program:
+def begin(stack: Stack, spool: Path, log: Path, before: Sequence[str], *arguments: str, **settings: str) -> Program:
     env = {**stack.env, "LEADSTREAM_RECEIVER_PORT": "0", "LEADSTREAM_SPOOL_DIR": str(spool), **settings}
-    return Program(("services.cli", "receiver"), env, log, before)
+    return Program(("services.cli", "receiver", *arguments), env, log, before)
 
 
 async def send_until(sender: Sender, numbers: itertools.count[int], status: int) -> None:
@@ -84,6 +88,46 @@ async def test_a_disk_that_stays_full_costs_no_webhook_once_the_broker_is_back(s
             await send_until(sender, numbers, 200)
             assert await sender.status_of("/ready") == 200
         await published_in_the_end(stack, sender.answered)
+
+
+async def test_a_full_disk_ends_no_worker_while_the_broker_is_there(stack: Stack, tmp_path: Path) -> None:
+    if not can_mount():
+        pytest.skip("nothing can be mounted here")
+    disk = Mounted(tmp_path / "disk")
+    receiver = begin(stack, disk.folder / "spool", tmp_path / "log", disk.before, "--workers", "2")
+    with ended([receiver]):
+        async with ClientSession(connector=TCPConnector(force_close=True)) as session:
+            port = port_of(receiver)
+            sender = Sender(session, port)
+            for slot in range(2):
+                receiver.wait_for(f'"slot": {slot}')
+            fill_up(Path(f"/proc/{receiver.process.pid}/root{disk.folder}"))
+            await sender.send_all(range(100))
+            statuses = [await send_item(session, port, kind) for kind in sorted(NOTICES) * 5]
+        assert receiver.terminate() == 0
+    assert "worker_died" not in receiver.output
+    assert sender.statuses == [200] * 100
+    assert set(statuses) == {200}
+    await published_in_the_end(stack, sender.answered)
+
+
+async def send_item(session: ClientSession, port: int, kind: str) -> int | None:
+    """Each kind is counted by itself: the more there are, the more room the counts take."""
+    item = {"sender": {"id": "8"}, "recipient": {"id": "1"}, kind: {"watermark": 1}}
+    body = json.dumps({"object": "page", "entry": [{"id": "1", "messaging": [item]}]}).encode()
+    headers = {"X-Hub-Signature-256": webhook_signature("app-secret", body)}
+    try:
+        async with session.post(f"http://127.0.0.1:{port}/webhook", data=body, headers=headers) as answer:
+            return answer.status
+    except ClientError:
+        return None
+
+
+def fill_up(folder: Path) -> None:
+    """To the last byte."""
+    with contextlib.suppress(OSError), (folder / "more").open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
 
 
 async def test_a_log_that_cannot_be_written_costs_no_webhook(stack: Stack, tmp_path: Path) -> None:

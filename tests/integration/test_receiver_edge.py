@@ -254,7 +254,9 @@ async def test_the_access_log_is_there_when_it_is_asked_for_and_says_no_secret(
     told = [json.loads(line) for line in here.process.lines() if '"request"' in line]
     statuses = [("POST", 200), ("POST", 200), ("POST", 403), ("GET", 200)]
     assert [(line["method"], line["status"]) for line in told] == (statuses if is_on else [])
-    assert all(line["path"] == "/webhook" and line["bytes"] > 0 for line in told)
+    assert all(line["path"] == "/webhook" for line in told)
+    texts = ["EVENT_RECEIVED", "EVENT_RECEIVED", "signature does not match", "1158201444"]
+    assert [line["bytes"] for line in told] == ([len(text) for text in texts] if is_on else [])
     assert [line["request_id"] for line in told[:3]] == (["a1" * 16] * 3 if is_on else [])
     for secret in ("a text of a customer", "verify-token", "app-secret", "1158201444", "hub.mode"):
         assert secret not in here.process.output
@@ -331,6 +333,25 @@ async def test_with_a_certificate_it_speaks_tls_alone(door: Callable[..., Door],
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     assert await post_over_tls(here, old) == 200
     assert not (await here.told(b"GET /live HTTP/1.1\r\nHost: receiver\r\n\r\n")).startswith("HTTP/1.1 200")
+    assert here.process.terminate() == 0
+
+
+async def test_who_does_not_shake_hands_counts_as_a_connection(door: Callable[..., Door], ours: Authority) -> None:
+    certificate, key = ours.sign("localhost")
+    here = door(TLS_CERTIFICATE=certificate, TLS_KEY=key, HEADER_SECONDS="600", CONNECTIONS="3")
+    silent = [await here.connect(b"") for _ in range(3)]
+    assert [await here.told(b"") for _ in range(20)] == [""] * 20
+    assert not any(reader.at_eof() for reader in silent)
+    here.close()
+
+    async def another() -> int | None:
+        try:
+            return await post_over_tls(here, client_context(ours))
+        except (ClientError, OSError):
+            return None
+
+    assert await eventually(another, bool) == 200
+    await here.connect(b"")
     assert here.process.terminate() == 0
 
 

@@ -29,9 +29,9 @@ class Workers:
     def __init__(self, process: Leadstream, session: ClientSession) -> None:
         self.process = process
         self.pids: list[int] = []
-        self._port = port_of(process)
+        self.port = port_of(process)
         self._session = session
-        self.sender = Sender(session, self._port)
+        self.sender = Sender(session, self.port)
 
     async def have_listened(self, number: int) -> None:
         """Returns when so many workers have; `pids` are then those of all that ever did."""
@@ -43,7 +43,7 @@ class Workers:
 
     async def metric(self, name: str) -> float:
         """Its sum over all labels, from whichever worker answers."""
-        async with self._session.get(f"http://127.0.0.1:{self._port}/metrics") as answer:
+        async with self._session.get(f"http://127.0.0.1:{self.port}/metrics") as answer:
             text = await answer.text()
         return sum(float(found) for found in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE))
 
@@ -147,6 +147,41 @@ def test_workers_that_cannot_start_end_it_with_their_status(leadstream: Start) -
     process = leadstream("receiver", "--workers", "2", LEADSTREAM_TOPIC_PREFIX="nowhere.", LEADSTREAM_RECEIVER_PORT="0")
     assert process.wait() == 3
     assert "run `leadstream setup`" in process.output
+
+
+async def test_a_port_where_another_receiver_has_workers_is_taken(
+    start: Begin, leadstream: Start, tmp_path: Path
+) -> None:
+    port = str((await start()).port)
+    other = str(tmp_path / "other")
+    second = leadstream(
+        "receiver", "--workers", "2", LEADSTREAM_RECEIVER_PORT=port, LEADSTREAM_SPOOL_DIR=other
+    )  # fmt: skip
+    assert second.wait() == 3
+    assert f"cannot listen on 127.0.0.1:{port}" in second.output
+
+
+def folders(process: Leadstream) -> list[Path]:
+    """Where the workers that run count."""
+    children = Path(f"/proc/{process.process.pid}/task/{process.process.pid}/children").read_text().split()
+    found = (
+        re.search(r"PROMETHEUS_MULTIPROC_DIR=([^\0]+)", Path(f"/proc/{each}/environ").read_text()) for each in children
+    )
+    return [Path(each[1]) for each in found if each]
+
+
+async def test_what_workers_counted_is_removed_at_the_end_or_by_the_next(start: Begin) -> None:
+    killed = await start()
+    first, same = folders(killed.process)
+    assert first == same
+    assert any(first.iterdir())
+    killed.process.kill()
+    await all_ended(killed.pids)
+    following = await start()
+    second, _ = folders(following.process)
+    assert not first.exists()
+    assert following.process.terminate() == 0
+    assert not second.exists()
 
 
 async def test_two_receivers_with_workers_never_share_a_spool(start: Begin, leadstream: Start) -> None:

@@ -257,6 +257,14 @@ async def test_what_happened_can_be_read_from_metrics(client: Client) -> None:
     assert 'leadstream_receiver_answers_total{status="403"} 1.0' in text
 
 
+@pytest.mark.parametrize("path", ["/live", "/ready", "/version", "/metrics"])
+async def test_every_answer_is_counted(client: Client, path: str) -> None:
+    async with client.get(path):
+        pass
+    async with client.get("/metrics") as answer:
+        assert 'leadstream_receiver_answers_total{status="200"} 1.0' in await answer.text()
+
+
 @pytest.mark.parametrize("path", ["/live", "/ready"])
 async def test_the_pages_of_operation_answer(client: Client, path: str) -> None:
     async with client.get(path) as answer:

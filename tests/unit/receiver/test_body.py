@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from unittest.mock import Mock
 
 import pytest
@@ -71,6 +72,26 @@ async def test_those_who_have_not_ended_when_the_process_does_are_told() -> None
     await asyncio.sleep(0)
     bodies.hurry(0)
     assert await status_of(reading) == 408
+
+
+async def test_one_whose_time_runs_out_as_the_process_ends_is_no_failure() -> None:
+    bodies, slow, slower = Bodies(0.01), Upload(), Upload()
+    loop = asyncio.get_running_loop()
+    reading = [begin(bodies, slow), begin(bodies, slower)]
+    await asyncio.sleep(0)
+    hurried = loop.create_future()
+
+    def hurry() -> None:
+        try:
+            bodies.hurry(60)
+            hurried.set_result(None)
+        except RuntimeError as error:
+            hurried.set_exception(error)
+
+    loop.call_later(0.01, hurry)
+    time.sleep(0.05)  # both are due in the next turn of the event loop
+    await hurried
+    assert [await status_of(each) for each in reading] == [408, 408]
 
 
 async def test_unfinished_bodies_take_no_more_memory_than_they_may_and_give_it_back() -> None:
