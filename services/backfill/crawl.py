@@ -80,7 +80,6 @@ class Crawl:
         until = await self.history.complete_until(self.account)
         gate = Gate(Parallelism(self.parallelism))
         walk = await self._walk(run_id, until, gate, is_first=True)
-        self.tally.listing_is_complete = True
         for _ in range(ROUNDS if walk.to_read or walk.pages > 1 else 0):
             walk = await self._walk(run_id, walk.newest, gate, is_first=False)
             if not walk.to_read:
@@ -134,6 +133,7 @@ class Crawl:
                     await queue.put(task)
                 if page and not tasks and until and _all_by(readings, until):
                     break
+        self.tally.listing_is_complete |= walk.refusal is None
         return walk
 
     def _readings(self, items: Sequence[Json], run_id: str) -> list[Reading]:

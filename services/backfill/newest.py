@@ -45,6 +45,6 @@ def unknown(items: Sequence[Json], known: Newest | None) -> tuple[Sequence[Json]
         at = read_time(item.get("created_time"))
         if at is not None and at < known.at:
             return new, True
-        if at != known.at or identity(item.get("id")) not in known.ids:
+        if identity(item.get("id")) not in known.ids:
             new.append(item)
     return new, False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -157,7 +158,17 @@ async def test_a_conversation_that_moved_between_two_processes_of_a_run_is_read_
     assert stage.history.counts == {"t_0": (7, 0)}
 
 
-async def die_at(stage: Stage, mid: str) -> None:
+async def test_what_moved_between_two_processes_but_not_to_the_front_is_read_to_its_newest() -> None:
+    world = World(conversations=7)
+    async with staged(world) as stage:
+        await die_at(stage, "t_5.4", parallelism=1)
+        world.say(5, "new", minutes=-2.5)
+        await stage.read()
+    assert set(stage.mids) == world.all_ids
+    assert stage.history.counts["t_5"] == (6, 0)
+
+
+async def die_at(stage: Stage, mid: str, **more: Any) -> None:
     """A process that ends before that message is acknowledged."""
 
     async def die(drafts: Sequence[Draft]) -> None:
@@ -166,7 +177,7 @@ async def die_at(stage: Stage, mid: str) -> None:
         await stage.publish(drafts)
 
     with pytest.raises(ConnectionError):
-        await stage.read(publish=die)
+        await stage.read(publish=die, **more)
 
 
 async def test_a_checkpoint_of_another_run_is_not_gone_on_from() -> None:
@@ -322,17 +333,17 @@ async def test_a_conversation_that_cannot_be_read_is_recorded_and_the_others_are
     start: int, refusal: Answer, reason: str
 ) -> None:
     def fail(path: str, at: int) -> Answer | None:
-        return refusal if path.endswith("t_2/messages") and at == start else None
+        return refusal if path.endswith("t_0/messages") and at == start else None
 
     async with staged(World(answer=fail)) as stage:
         stage.client.deadline_seconds = 0.0
         tally = await stage.read()
         assert stage.history.until is None, "what was not read in full is looked for again"
     (failure,) = tally.failures
-    assert failure.thread_id == "t_2"
+    assert failure.thread_id == "t_0"
     assert failure.reason.startswith(reason)
     assert (tally.counters.conversations_read, tally.counters.conversations_failed) == (4, 1)
-    assert stage.completed == set(stage.history.counts) == {"t_0", "t_1", "t_3", "t_4"}
+    assert stage.completed == set(stage.history.counts) == {"t_1", "t_2", "t_3", "t_4"}
 
 
 async def test_a_conversation_without_a_customer_is_a_failure_and_not_left_out() -> None:
@@ -402,6 +413,61 @@ async def test_a_token_that_dies_stops_the_account_at_once(refusal: Answer) -> N
             await stage.read()
     assert world.message_calls <= 4 + 3, "one call in flight for each of three readers"
     assert stage.completed == set(stage.history.counts)
+
+
+async def test_a_request_that_is_wrong_from_the_first_page_on_stops_the_account() -> None:
+    world = World(answer=lambda path, start: error(100) if path.endswith("/messages") else None)
+    async with staged(world) as stage:
+        with pytest.raises(AccountStoppedError, match="bad_request 100"):
+            await stage.read(parallelism=1)
+    assert world.message_calls == 1
+
+
+async def test_a_conversation_that_is_listed_again_while_it_is_read_is_read_and_counted_once() -> None:
+    world, is_listed = World(), asyncio.Event()
+
+    def repeat(path: str, start: int) -> Answer | None:
+        if not path.endswith("/conversations") or start != 2 or is_listed.is_set():
+            return None
+        is_listed.set()
+        again = [world.thread(number).node() for number in (0, 1)]
+        return ok(
+            {
+                "data": again,
+                "paging": {"cursors": {"after": f"{world.threads[1].place[0].isoformat()} t_1 "}, "next": "x"},
+            }
+        )
+
+    world.answer = repeat
+    async with staged(world) as stage:
+
+        async def wait(drafts: Sequence[Draft]) -> None:
+            await eventually(calls, lambda number: number >= 4)
+            await stage.publish(drafts)
+
+        async def calls() -> int:
+            return world.listing_calls
+
+        tally = await stage.read(publish=wait)
+    assert sorted(stage.mids) == sorted(world.all_ids)
+    assert (tally.counters.conversations_listed, tally.counters.conversations_read) == (5, 5)
+
+
+async def test_a_listing_that_is_not_in_order_is_read_whole() -> None:
+    world, pages = World(), [[4, 3], [0, 1], [2]]
+
+    def shuffle(path: str, _start: int) -> Answer | None:
+        if not path.endswith("/conversations") or not pages:
+            return None
+        body: dict[str, Any] = {"data": [world.thread(number).node() for number in pages.pop(0)]}
+        more = {"paging": {"cursors": {"after": f"~{len(pages)}"}, "next": "https://x"}}
+        return ok({**body, **(more if pages else {})})
+
+    world.answer = shuffle
+    async with staged(world) as stage:
+        tally = await stage.read()
+    assert sorted(stage.mids) == sorted(world.all_ids)
+    assert tally.counters.conversations_listed == 5
 
 
 async def test_an_empty_page_before_the_last_is_not_the_end() -> None:
