@@ -44,15 +44,17 @@ __all__ = [
     "partition_of",
     "publish",
     "read_all",
+    "require_topics",
 ]
 
-COMPACTED = {"cleanup.policy": "compact"}
 MAX_RECORD_BYTES = 8 * 1024 * 1024
 """A record can hold a whole webhook body (4 MiB) with its escapes, parked."""
 MAX_LETTER_BYTES = 6 * MAX_RECORD_BYTES + 64 * 1024
 """A dead letter holds any record whole: JSON has six bytes for a control character."""
 BATCH_BYTES = 256 * 1024
 """Records of one partition go out in batches of at most this size; a larger record goes alone."""
+TOPIC_SECONDS = 10.0
+"""What finding a topic gets, at a start."""
 RETRY_SECONDS = 0.5
 """After a send that aiokafka itself has given up, which it does after 40 s."""
 STOP_SECONDS = 1.0
@@ -157,6 +159,16 @@ def _batches(producer: AIOKafkaProducer, records: list[Record]) -> Iterator[Batc
             batch = producer.create_batch()
     batch.close()
     yield batch
+
+
+async def require_topics(producer: AIOKafkaProducer, *topics: str) -> None:
+    """UnreachableError when one cannot be found in time: what is published to it would wait for it for ever."""
+    for topic in topics:
+        try:
+            async with asyncio.timeout(TOPIC_SECONDS):
+                await producer.partitions_for(topic)
+        except (TimeoutError, KafkaError) as error:
+            raise UnreachableError(f"no topic {topic} can be found; run `leadstream setup`") from error
 
 
 @lru_cache(65_536)

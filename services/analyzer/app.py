@@ -21,9 +21,8 @@ from services.analyzer.queue import Queue
 from services.analyzer.resilient import ResilientAnalyst
 from services.analyzer.worker import Worker
 from shared.clock import utc_now
-from shared.failures import UnreachableError
 from shared.health import health_app, serve_health
-from shared.kafka import AIOKafkaProducer, KafkaError, Topics, open_consumer, open_producer
+from shared.kafka import AIOKafkaProducer, Topics, open_consumer, open_producer, require_topics
 from shared.metrics import AnalyzerMetrics
 from shared.mongo import ConnectionFailure, Database, PyMongoError, open_database
 from shared.service import run_until
@@ -31,7 +30,6 @@ from shared.settings import AnalyzerSettings
 
 GROUP = "analyzer"
 DRAIN_SECONDS = 4
-START_SECONDS = 10
 
 log = structlog.get_logger()
 
@@ -44,7 +42,7 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
         owner = f"{socket.gethostname()}:{secrets.token_hex(4)}"
         queue = Queue(database, owner, settings.lease_seconds, timing)
         async with open_producer(kafka) as producer:
-            await _require_topic(producer, topics.message_events)
+            await require_topics(producer, topics.message_events)
             async with open_consumer(kafka, topics.message_events, f"{topics.prefix}{GROUP}") as consumer:
                 parking = Parking(producer, topics, metrics)
                 intake = Intake(consumer, Aggregate(database, timing), parking, changed, utc_now, metrics)
@@ -83,14 +81,6 @@ def compose_analyst(settings: AnalyzerSettings) -> Analyst:
 
     gemini = GeminiAnalyst(keys, settings.gemini_models, settings.gemini_endpoint, settings.gemini_deadline_seconds)
     return ResilientAnalyst(gemini, fallback)
-
-
-async def _require_topic(producer: AIOKafkaProducer, topic: str) -> None:
-    try:
-        async with asyncio.timeout(START_SECONDS):
-            await producer.partitions_for(topic)
-    except (TimeoutError, KafkaError) as error:
-        raise UnreachableError(f"the topic {topic} is not there; run `leadstream setup`") from error
 
 
 async def _release(queue: Queue) -> None:

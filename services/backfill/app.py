@@ -29,15 +29,12 @@ from shared.accounts import Account
 from shared.clock import utc_now
 from shared.crypto import TokenVault
 from shared.drafts import Draft, draft_headers, dump_draft
-from shared.failures import UnreachableError
 from shared.health import health_app, serve_health
-from shared.kafka import AIOKafkaProducer, KafkaError, Record, Topics, open_producer, publish
+from shared.kafka import Record, Topics, open_producer, publish, require_topics
 from shared.metrics import BackfillMetrics
 from shared.mongo import Database, PyMongoError, open_database
 from shared.runs import Run
 from shared.settings import BackfillSettings
-
-START_SECONDS = 5
 
 log = structlog.get_logger()
 
@@ -66,7 +63,7 @@ async def open_tools(settings: BackfillSettings) -> AsyncIterator[Tools]:
         open_producer(settings.kafka_bootstrap_servers) as producer,
         ClientSession() as session,
     ):
-        await _require_topic(producer, topic)
+        await require_topics(producer, topic)
 
         async def publish_drafts(drafts: Sequence[Draft]) -> None:
             await publish(producer, [_record(topic, draft) for draft in drafts])
@@ -74,15 +71,6 @@ async def open_tools(settings: BackfillSettings) -> AsyncIterator[Tools]:
 
         accounts, runs = AccountStore(database), RunStore(database)
         yield Tools(settings, vault, session, database, accounts, runs, publish_drafts, metrics)
-
-
-async def _require_topic(producer: AIOKafkaProducer, topic: str) -> None:
-    """What is published to a topic that is not there waits for it for ever."""
-    try:
-        async with asyncio.timeout(START_SECONDS):
-            await producer.partitions_for(topic)
-    except (TimeoutError, KafkaError) as error:
-        raise UnreachableError(f"the topic {topic} is not there; run `leadstream setup`") from error
 
 
 def _record(topic: str, draft: Draft) -> Record:

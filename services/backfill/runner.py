@@ -12,7 +12,7 @@ from services.backfill.crawl import AccountStoppedError, Crawl
 from services.backfill.fence import Fence
 from services.backfill.runs import CANCELLED_BY_A_PERSON, LEASE, ActiveRunError, RunStore
 from shared.mongo import ConnectionFailure
-from shared.runs import Run, RunState
+from shared.runs import Run, RunCounters, RunState
 
 HEARTBEAT_SECONDS = 1.0
 STOP_SECONDS = 4.0
@@ -101,12 +101,10 @@ class Runner:
 
     async def _as_read(self, begun: Run, error: BaseException | None) -> Run:
         """What the crawl came to."""
-        failed = self.crawl.tally.counters.conversations_failed
         match error:
-            case None if failed:
-                return await self._save(begun, RunState.PARTIAL, f"{failed} conversations failed")
             case None:
-                return await self._save(begun, RunState.COMPLETED, None)
+                reason = _unread(self.crawl.tally.counters)
+                return await self._save(begun, RunState.PARTIAL if reason else RunState.COMPLETED, reason)
             case AccountStoppedError():
                 return await self._save(begun, RunState.FAILED, str(error))
             case ConnectionFailure():
@@ -134,3 +132,9 @@ async def _end(*tasks: asyncio.Task[Any]) -> None:
     _, unfinished = await asyncio.wait(tasks, timeout=STOP_SECONDS)
     if unfinished:
         log.warning("crawl_left_behind")
+
+
+def _unread(counters: RunCounters) -> str | None:
+    """What was not read in full. One that is gone may be one that the token may not see (FACEBOOK.md §4.3, 100/33)."""
+    told = {"failed": counters.conversations_failed, "gone": counters.conversations_gone}
+    return ", ".join(f"{number} conversations {what}" for what, number in told.items() if number) or None

@@ -20,8 +20,7 @@ from services.receiver.spools import adopt, hold_root, own_spool
 from services.receiver.tls import TlsError, is_client, tls_context
 from services.receiver.workers import Lifeline, metrics_folder, supervise
 from shared.clock import utc_now
-from shared.failures import UnreachableError
-from shared.kafka import Topics, open_producer
+from shared.kafka import Topics, open_producer, require_topics
 from shared.metrics import ReceiverMetrics
 from shared.service import collect_seldom, run_service
 from shared.settings import ReceiverSettings
@@ -71,9 +70,7 @@ async def run(
         open_producer(settings.kafka_bootstrap_servers) as producer,
     ):
         publisher = SpoolingPublisher(producer, topics, settings.publish_timeout_seconds, spool, metrics)
-        missing = await publisher.missing_topics()
-        if missing:
-            raise UnreachableError(f"no topic {' and no '.join(missing)} can be found; run `leadstream setup`")
+        await require_topics(producer, topics.message_events, topics.dead_letters)
         bound = bind(settings.receiver_host, settings.receiver_port, shared=tie is not None)
         bodies = Bodies(settings.receiver_body_seconds)
         edge = _edge(settings, publisher, bodies, metrics)

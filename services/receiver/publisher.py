@@ -26,14 +26,11 @@ class SpoolingPublisher:
     def __init__(
         self, producer: AIOKafkaProducer, topics: Topics, timeout_seconds: float, spool: Spool, metrics: ReceiverMetrics
     ) -> None:
-        self._producer = producer
-        self._topics = (topics.message_events, topics.dead_letters)
-        self._timeout_seconds = timeout_seconds
         self._spool = spool
         self._metrics = metrics
         self._lanes = {
             topic: Lane(producer, topic, timeout_seconds, spool, self._measure)
-            for topic in {*self._topics, *spool.topics}
+            for topic in {topics.message_events, topics.dead_letters, *spool.topics}
         }
         self._measure()
 
@@ -48,17 +45,6 @@ class SpoolingPublisher:
     async def is_writable(self) -> bool:
         """Whether a webhook that came now would be safe."""
         return await self._spool.probe() or not any(lane.is_spooling for lane in self._lanes.values())
-
-    async def missing_topics(self) -> list[str]:
-        """Those that are not there, or cannot be asked for in time."""
-        missing = []
-        for topic in self._topics:
-            try:
-                async with asyncio.timeout(self._timeout_seconds):
-                    await self._producer.partitions_for(topic)
-            except (TimeoutError, KafkaError):
-                missing.append(topic)
-        return missing
 
     async def drain(self) -> None:
         """Moves the spool to the topics whenever there is something in it; runs until it is cancelled."""

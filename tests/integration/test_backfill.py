@@ -129,14 +129,14 @@ async def test_what_passes_is_tried_again_and_costs_nothing(
     assert mids(await events_on(stack)) == await readable(simulator)
 
 
-async def test_a_conversation_that_is_gone_is_skipped_and_not_completed(
+async def test_a_conversation_that_is_gone_makes_the_run_partial_and_is_not_completed(
     run_backfill: Any, simulator: Simulator, stack: Stack
 ) -> None:
     await call(simulator, "faults", [{"path": "/messages", "error": "gone", "times": 1}])
     process = run_backfill(*messenger(simulator), "--json")
-    assert process.wait() == 0, process.output
+    assert process.wait() == 1, process.output
     (run,) = runs_of(process)
-    assert (run["state"], run["counters"]["conversations_gone"]) == ("COMPLETED", 1)
+    assert (run["state"], run["counters"]["conversations_gone"]) == ("PARTIAL", 1)
     completed = {e.thread_id for e in await events_on(stack) if isinstance(e, ConversationCompletedEvent)}
     assert len(completed) == 58
 
