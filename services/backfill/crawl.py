@@ -75,7 +75,8 @@ class Crawl:
         """Reads everything that has moved since it was last read. AccountStoppedError when no further call can succeed.
 
         A conversation that cannot be read is counted with its reason, and the others are read. With the id of a run
-        that a dead process left, goes on behind what that had acknowledged.
+        that a dead process left, goes on behind what that had acknowledged. Only when nothing was given up may the
+        next run stop short of the end of the listing: what is gone may have been hidden from the token alone.
         """
         until = await self.history.complete_until(self.account)
         gate = Gate(Parallelism(self.parallelism))
@@ -84,7 +85,7 @@ class Crawl:
             walk = await self._walk(run_id, walk.newest, gate, is_first=False)
             if not walk.to_read:
                 break
-        if walk.newest and not self.tally.counters.conversations_failed:
+        if walk.newest and not self._given_up:
             await self.history.complete(self.account, run_id, walk.newest)
 
     async def _walk(self, run_id: str, until: datetime | None, gate: Gate, *, is_first: bool) -> Walk:
