@@ -51,14 +51,18 @@ class Workers:
 @pytest.fixture
 async def start(leadstream: Start) -> AsyncIterator[Begin]:
     async with ClientSession(connector=TCPConnector(force_close=True)) as session:
+        begun: list[Leadstream] = []
 
         async def begin(number: int = 2) -> Workers:
             process = leadstream("receiver", "--workers", str(number), LEADSTREAM_RECEIVER_PORT="0")
+            begun.append(process)
             workers = Workers(process, session)
             await workers.have_listened(number)
             return workers
 
         yield begin
+        for process in begun:
+            process.terminate()  # one that is killed leaves what its workers counted
 
 
 def is_running(pid: int) -> bool:
