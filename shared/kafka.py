@@ -137,12 +137,15 @@ async def _publish_once(producer: AIOKafkaProducer, records: Sequence[Record]) -
     """One batch a partition, in the order of `records`: a future for each record would cost more than the record."""
     by_partition: dict[tuple[str, int], list[Record]] = {}
     counts: dict[str, int] = {}
+    for topic in {record.topic for record in records}:
+        counts[topic] = len(await producer.partitions_for(topic))
     for record in records:
-        topic = record.topic
-        if topic not in counts:
-            counts[topic] = len(await producer.partitions_for(topic))
-        number = partition_of(record.key, counts[topic]) if counts[topic] > 1 else 0
-        by_partition.setdefault((topic, number), []).append(record)
+        count = counts[record.topic]
+        place = (record.topic, partition_of(record.key, count) if count > 1 else 0)
+        if place in by_partition:
+            by_partition[place].append(record)
+        else:
+            by_partition[place] = [record]
     acknowledged = [
         await producer.send_batch(batch, topic, partition=partition)
         for (topic, partition), of_partition in by_partition.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -93,15 +93,15 @@ class Intake:
         return group, records
 
     def _count(self, group: Sequence[Webhook]) -> None:
-        metrics = self._metrics
-        for webhook in group:
-            batch = webhook.batch or Batch()
-            for draft in batch.events:
-                metrics.events[draft.kind].inc()
+        batches = [webhook.batch for webhook in group if webhook.batch]
+        for kind, number in Counter(draft.kind for batch in batches for draft in batch.events).items():
+            self._metrics.events[kind].inc(number)
+        for batch in batches:
             for kind, number in batch.dropped.items():
-                metrics.dropped[kind].inc(number)
-            for letter in batch.letters:
-                metrics.parked[letter.reason].inc()
+                self._metrics.dropped[kind].inc(number)
+        for webhook in group:
+            for letter in webhook.batch.letters if webhook.batch else ():
+                self._metrics.parked[letter.reason].inc()
                 told = {"reason": letter.reason, "detail": letter.detail, "letter_id": letter.letter_id}
                 log.warning("parked", request_id=request_id(webhook.trace), **told)
 
