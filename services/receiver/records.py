@@ -30,7 +30,7 @@ def trace_of(traceparent: str | None) -> str:
     """`traceparent` where it is one of W3C trace context's version 00, else a new one, sampled."""
     if traceparent and TRACEPARENT.fullmatch(traceparent):
         return traceparent
-    digits = f"{random.getrandbits(192):048x}"  # noqa: S311 - it must be unlike others, not secret
+    digits = f"{random.getrandbits(192):048x}"
     return f"00-{digits[:32]}-{digits[32:]}-01"
 
 
