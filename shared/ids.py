@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
@@ -33,6 +34,7 @@ class ConversationKey(NamedTuple):
         return cls(Platform(parts[0]), parts[1], parts[2])
 
 
+@lru_cache(16_384)
 def is_usable_id(value: str) -> bool:
     """Whether an account's or customer's id can be part of a key: short, and free of the separator and of controls."""
     return 0 < len(value) <= 128 and ":" not in value and value.isprintable()

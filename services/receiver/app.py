@@ -13,6 +13,7 @@ from importlib.metadata import version
 
 import structlog
 from aiohttp import web
+from multidict import istr
 
 from services.receiver.answers import Answers
 from services.receiver.body import MAX_BODY_BYTES, Bodies, BodyError
@@ -25,6 +26,8 @@ from shared.metrics import ReceiverMetrics
 
 TRACE = web.RequestKey("trace", str)
 """Where the access log finds it."""
+
+SIGNATURE, TRACEPARENT = istr("X-Hub-Signature-256"), istr("traceparent")
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Endpoint = Callable[[web.BaseRequest, str], Awaitable[web.StreamResponse]]
@@ -77,7 +80,7 @@ def dispatcher(routes: Routes, answers: Answers) -> Handler:
         endpoint = methods.get(request.method)
         if endpoint is None:
             return not_allowed[id(methods)](request)
-        request[TRACE] = trace = trace_of(request.headers.get("traceparent"))
+        request[TRACE] = trace = trace_of(request.headers.get(TRACEPARENT))
         try:
             return await endpoint(request, trace)
         except Exception as error:  # noqa: BLE001 - it is nothing to the sender, and must not cost the next request
@@ -139,7 +142,7 @@ class Receiver:
             body = await self._bodies.read(request)
         except BodyError as error:
             return self._not_read[error.status](request)
-        if not is_signed(body, request.headers.get("X-Hub-Signature-256", ""), self._app_secrets):
+        if not is_signed(body, request.headers.get(SIGNATURE, ""), self._app_secrets):
             log.debug("signature_refused", request_id=request_id(trace), bytes=len(body))
             return self._unsigned(request)
         try:

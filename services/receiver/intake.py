@@ -107,11 +107,11 @@ class Intake:
 
 
 async def _what_has_arrived_is_taken() -> None:
-    """Three turns of the event loop: one reads the sockets, one begins requests, one takes them.
+    """Four turns of the event loop: sockets are read, requests begun, their bodies taken, and once more.
 
     The groups become as large as the load, for nothing where there is none. A batch costs what ten records do.
     """
-    for _ in range(3):
+    for _ in range(4):
         await asyncio.sleep(0)
 
 
