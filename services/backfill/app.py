@@ -34,6 +34,7 @@ from shared.kafka import Record, Topics, open_producer, publish, require_topics
 from shared.metrics import BackfillMetrics
 from shared.mongo import Database, PyMongoError, open_database
 from shared.runs import Run
+from shared.service import collect_seldom
 from shared.settings import BackfillSettings
 
 log = structlog.get_logger()
@@ -56,6 +57,7 @@ class Tools:
 @asynccontextmanager
 async def open_tools(settings: BackfillSettings) -> AsyncIterator[Tools]:
     """UnreachableError when a server or the topic is not there, WrongKeysError when there are none for the tokens."""
+    collect_seldom()
     vault, metrics = open_vault(settings), BackfillMetrics()
     topic = Topics(settings.topic_prefix).message_events
     async with (

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, NoReturn, TypeVar
 
 import typer
+import uvloop
 from rich.console import Console
 
 from services.backfill.accounts import AccountStore
@@ -132,7 +133,7 @@ def _run_here(
             return await run_accounts(tools, await accounts_of(tools.database), console)
 
     try:
-        outcomes = asyncio.run(run_all())
+        outcomes = uvloop.run(run_all())
     except WrongKeysError as error:
         _fail(str(error))
     for outcome in outcomes:

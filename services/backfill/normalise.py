@@ -7,7 +7,7 @@ https://developers.facebook.com/docs/instagram-platform.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -34,6 +34,11 @@ class Reading:
     account: Account
     listed: Listed
     run_id: str
+    name: str = field(init=False)
+    """`str()` of its key, made once: every event has it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", str(self.key))
 
     @property
     def key(self) -> ConversationKey:
@@ -102,7 +107,7 @@ class Reading:
             "run_id": self.run_id,
             **compact(fields),
         }
-        return Draft(kind, own_id, str(self.key), occurred_at, value)
+        return Draft(kind, own_id, self.name, occurred_at, value)
 
 
 def _attachments(item: Json) -> Iterator[Json]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 Json = dict[str, Any]
@@ -10,9 +11,15 @@ Json = dict[str, Any]
 
 def read_time(value: object) -> datetime | None:
     """Graph's `2021-07-23T09:50:48+0000`, in UTC; None for anything that is not a time with an offset."""
+    return _read_time(value) if isinstance(value, str) else None
+
+
+@lru_cache(1024)
+def _read_time(value: str) -> datetime | None:
+    """Remembered, as each is asked for more than once: of an event, of how far was read."""
     try:
-        parsed = datetime.fromisoformat(value) if isinstance(value, str) else None
-        return parsed.astimezone(UTC) if parsed and parsed.tzinfo else None
+        parsed = datetime.fromisoformat(value)
+        return parsed.astimezone(UTC) if parsed.tzinfo else None
     except (ValueError, OverflowError):
         return None
 
