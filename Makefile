@@ -31,7 +31,7 @@ demo: $(STAMP)
 
 # Two processes, each with servers of its own: most tests wait for something. ARGS="-n 0 tests/unit -k fold" takes one.
 test: check
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered $(ARGS)
 
 check: $(STAMP)
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && $(BIN)/mypy

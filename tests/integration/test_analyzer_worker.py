@@ -31,6 +31,18 @@ from tests.support.waiting import eventually
 AT_ONCE = Timing(0, 0, 0)
 
 
+class FakeBatch:
+    def __init__(self) -> None:
+        self.records: list[tuple[bytes, bytes]] = []
+
+    def append(self, *, timestamp: None, key: bytes, value: bytes, headers: object) -> object:
+        self.records.append((key, value))
+        return self
+
+    def close(self) -> None:
+        pass
+
+
 @dataclass
 class FakeProducer:
     """Keeps what is acknowledged; the next `failures` sends are not."""
@@ -38,13 +50,19 @@ class FakeProducer:
     sent: list[tuple[bytes, bytes]] = field(default_factory=list)
     failures: int = 0
 
-    async def send(self, topic: str, value: bytes, key: bytes, headers: object) -> asyncio.Future[None]:
+    async def partitions_for(self, _topic: str) -> set[int]:
+        return {0}
+
+    def create_batch(self) -> FakeBatch:
+        return FakeBatch()
+
+    async def send_batch(self, batch: FakeBatch, _topic: str, *, partition: int) -> asyncio.Future[None]:
         acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.failures:
             self.failures -= 1
             acknowledged.set_exception(KafkaError())
         else:
-            self.sent.append((key, value))
+            self.sent += batch.records
             acknowledged.set_result(None)
         return acknowledged
 

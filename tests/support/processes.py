@@ -41,7 +41,7 @@ class Leadstream:
     def wait(self, timeout_seconds: float = 60) -> int:
         return self.process.wait(timeout_seconds)
 
-    def wait_for(self, text: str, timeout_seconds: float = 30) -> str:
+    def wait_for(self, text: str, timeout_seconds: float = 90) -> str:
         """The first line of output that has `text` in it."""
         deadline = time.monotonic() + timeout_seconds
         while True:
