@@ -109,7 +109,7 @@ async def test_a_killed_run_goes_on_behind_what_was_acknowledged(facebook: Crawl
     assert await everything(facebook) <= set(read)
     assert tally.counters.conversations_read == tally.counters.conversations_listed == 12
     if not is_unsent:
-        assert len(read) == len(set(read)), "what died had not been acknowledged, so nothing is there twice"
+        assert len(read) - len(set(read)) <= 4 * at_once, "a page of each conversation in flight at most"
 
 
 async def test_a_history_is_remembered_as_it_is_told(database: Database) -> None:
