@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ __all__ = [
     "UnstorableError",
     "UpdateOne",
     "WriteFailedError",
+    "answers",
     "ensure_indexes",
     "is_storable",
     "open_database",
@@ -83,6 +85,16 @@ async def server_time(database: Database) -> datetime:
     reply = await database.client.admin.command("hello")
     now: datetime = reply["localTime"]
     return now if now.tzinfo else now.replace(tzinfo=UTC)
+
+
+async def answers(database: Database) -> bool:
+    """Whether the server does, within two seconds."""
+    try:
+        async with asyncio.timeout(2):
+            await database.client.admin.command("ping")
+    except (TimeoutError, PyMongoError):
+        return False
+    return True
 
 
 async def write_all(collection: Collection, writes: Sequence[ReplaceOne[Document] | UpdateOne]) -> bool:

@@ -24,7 +24,7 @@ from shared.clock import utc_now
 from shared.health import health_app, serve_health
 from shared.kafka import AIOKafkaProducer, Topics, open_consumer, open_producer, require_topics
 from shared.metrics import AnalyzerMetrics
-from shared.mongo import ConnectionFailure, Database, PyMongoError, open_database
+from shared.mongo import ConnectionFailure, Database, answers, open_database
 from shared.service import run_until
 from shared.settings import AnalyzerSettings
 
@@ -48,7 +48,7 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
                 intake = Intake(consumer, Aggregate(database, timing), parking, changed, utc_now, metrics)
                 worker = compose_worker(settings, database, producer, metrics)
                 pool = Pool(queue, worker.work, settings.analysis_parallelism, changed, metrics)
-                health = health_app(metrics, lambda: _answers(database))
+                health = health_app(metrics, lambda: answers(database))
                 log.info("analyzer_started", owner=owner)
                 works = intake.run(stop), pool.run(stop), serve_health(health, settings.metrics_port, stop)
                 drained = await run_until(stop, DRAIN_SECONDS, *works)
@@ -90,12 +90,3 @@ async def _release(queue: Queue) -> None:
             await queue.release_all()
     except (TimeoutError, ConnectionFailure) as error:
         log.warning("leases_left", error=type(error).__name__)
-
-
-async def _answers(database: Database) -> bool:
-    try:
-        async with asyncio.timeout(2):
-            await database.client.admin.command("ping")
-    except (TimeoutError, PyMongoError):
-        return False
-    return True

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
 from services.analyzer.app import run
+from shared.commands import with_database
 from shared.contacts import Activity, Contact
-from shared.mongo import Database, open_database
+from shared.mongo import Database
 from shared.pipelines import TEMPLATES, Pipeline, template, with_ranges
 from shared.service import run_service
 from shared.settings import AnalyzerSettings, MongoSettings
@@ -20,7 +19,6 @@ from shared.settings import AnalyzerSettings, MongoSettings
 contacts_app = typer.Typer(help="Look at contacts.", no_args_is_help=True)
 pipelines_app = typer.Typer(help="Look at pipelines and bring them in.", no_args_is_help=True)
 
-Result = TypeVar("Result")
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 
@@ -33,13 +31,13 @@ def analyzer() -> None:
 @contacts_app.command("list")
 def list_contacts(as_json: AsJson = False) -> None:
     """Every contact, in the order of their ids."""
-    _with_database(lambda database: _print_contacts(database, as_json))
+    with_database(MongoSettings(), lambda database: _print_contacts(database, as_json))
 
 
 @contacts_app.command("show")
 def show_contact(contact_id: Annotated[str, typer.Argument(metavar="CONTACT_ID")], as_json: AsJson = False) -> None:
     """One contact and how its stage changed. Status 1 where there is none."""
-    if not _with_database(lambda database: _print_contact(database, contact_id, as_json)):
+    if not with_database(MongoSettings(), lambda database: _print_contact(database, contact_id, as_json)):
         typer.echo(f"leadstream: no contact {contact_id}", err=True)
         raise typer.Exit(1)
 
@@ -47,7 +45,7 @@ def show_contact(contact_id: Annotated[str, typer.Argument(metavar="CONTACT_ID")
 @pipelines_app.command("list")
 def list_pipelines(as_json: AsJson = False) -> None:
     """The pipelines that accounts can have."""
-    for pipeline in _with_database(_pipelines):
+    for pipeline in with_database(MongoSettings(), _pipelines):
         _print_pipeline(pipeline, as_json)
 
 
@@ -64,16 +62,8 @@ def import_pipeline(
 ) -> None:
     """Bring a pipeline in, or replace the one of its name. Ranges that the file leaves out are made."""
     pipeline = template(source) or _read_pipeline(Path(source))
-    _with_database(lambda database: _store(database, pipeline))
+    with_database(MongoSettings(), lambda database: _store(database, pipeline))
     typer.echo(f"pipeline {pipeline.name}: {len(pipeline.stages)} stages")
-
-
-def _with_database(use: Callable[[Database], Awaitable[Result]]) -> Result:
-    async def go() -> Result:
-        async with open_database(MongoSettings().mongo_url.get_secret_value()) as database:
-            return await use(database)
-
-    return asyncio.run(go())
 
 
 async def _print_contacts(database: Database, as_json: bool) -> None:

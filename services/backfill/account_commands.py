@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import json
 import re
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -20,9 +19,10 @@ from services.backfill.accounts import AccountInUseError, AccountStore
 from services.backfill.clients import WrongKeysError, answered, open_vault
 from services.backfill.importing import merged
 from shared.accounts import Account, parse_every
+from shared.commands import fail, with_database
 from shared.graph_errors import GraphError
 from shared.ids import Platform, is_usable_id
-from shared.mongo import Database, open_database
+from shared.mongo import Database
 from shared.pipelines import Mode
 from shared.settings import BackfillSettings
 
@@ -67,7 +67,7 @@ def add(
         platform=platform, account_id=account_id, page_id=page or account_id, name=name, encrypted_token=encrypted,
         pipeline=pipeline, mode=mode, every_seconds=every,
     )  # fmt: skip
-    asyncio.run(_with_database(settings, lambda database: _put(database, account)))
+    with_database(settings, lambda database: _put(database, account))
     print(f"{account.key} added")
 
 
@@ -89,31 +89,31 @@ def import_accounts(token_file: TokenFile = None, yes: Yes = False) -> None:
     async def look(database: Database) -> list[Account]:
         return await AccountStore(database).all()
 
-    known = {account.key: account for account in asyncio.run(_with_database(settings, look))}
-    answer = asyncio.run(_with_database(settings, lambda database: find_all(settings, database, token)))
+    known = {account.key: account for account in with_database(settings, look)}
+    answer = with_database(settings, lambda database: find_all(settings, database, token))
     if isinstance(answer, GraphError):
-        _fail(f"the Pages could not be listed: {answered(answer)}")
+        fail(f"the Pages could not be listed: {answered(answer)}")
     found, withheld = answer
     console.print(views.found_table(found, known.keys()))
     if withheld:
         console.print(f"The user has not granted: {', '.join(withheld)}", style="yellow", markup=False)
     if not found:
-        _fail("this token gives access to no Page; grant the app the Pages, and a role on them to the user")
+        fail("this token gives access to no Page; grant the app the Pages, and a role on them to the user")
     if not yes and not _agreed(f"Add or renew these {len(found)}?"):
-        _fail("nothing was added; `--yes` adds them")
+        fail("nothing was added; `--yes` adds them")
 
     async def put_all(database: Database) -> None:
         for each in found:
             await AccountStore(database).put(merged(each, known.get(each.key), vault))
 
-    asyncio.run(_with_database(settings, put_all))
+    with_database(settings, put_all)
     print(f"{len(found)} accounts added or renewed")
 
 
 @accounts_app.command("list")
 def list_accounts(as_json: AsJson = False) -> None:
     """Show the accounts, without their tokens."""
-    accounts = asyncio.run(_with_database(BackfillSettings(), lambda database: AccountStore(database).all()))
+    accounts = with_database(BackfillSettings(), lambda database: AccountStore(database).all())
     if as_json:
         print(json.dumps([account.model_dump(mode="json", exclude={"encrypted_token"}) for account in accounts]))
     else:
@@ -134,7 +134,7 @@ def check(
         accounts = await _named(AccountStore(database), platform, account_id)
         return await check_all(settings, database, accounts, subscribe=subscribe)
 
-    healths = _or_wrong_usage(lambda: asyncio.run(_with_database(settings, go)))
+    healths = _or_wrong_usage(lambda: with_database(settings, go))
     if as_json:
         print(json.dumps([views.health_json(health) for health in healths]))
     else:
@@ -152,14 +152,14 @@ def remove(platform: Platform, account_id: Id, yes: Yes = False) -> None:
         store = AccountStore(database)
         (account,) = await _named(store, platform, account_id)
         if not yes and not _agreed(f"Remove {account.key}, {account.name}?"):
-            _fail("nothing was removed; `--yes` removes it")
+            fail("nothing was removed; `--yes` removes it")
         await store.remove(account)
         print(f"{account.key} removed")
 
     try:
-        asyncio.run(_with_database(settings, go))
+        with_database(settings, go)
     except AccountInUseError as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 @accounts_app.command("rotate")
@@ -177,8 +177,8 @@ def rotate() -> None:
                 lost.append(account.key)
         return lost
 
-    if lost := asyncio.run(_with_database(settings, go)):
-        _fail(f"none of the keys is that of {', '.join(lost)}: add the old key, or the account anew")
+    if lost := with_database(settings, go):
+        fail(f"none of the keys is that of {', '.join(lost)}: add the old key, or the account anew")
     print("all tokens are encrypted with the first key")
 
 
@@ -186,9 +186,9 @@ async def _named(accounts: AccountStore, platform: Platform | None, account_id: 
     if (platform is None) != (account_id is None):
         raise typer.BadParameter("name both PLATFORM and ID, or neither")
     if platform is None or account_id is None:
-        return await accounts.all() or _fail("there is no account; `leadstream accounts add` adds one")
+        return await accounts.all() or fail("there is no account; `leadstream accounts add` adds one")
     account = await accounts.get(platform, account_id)
-    return [account] if account else _fail("there is no such account; `leadstream accounts list` shows all")
+    return [account] if account else fail("there is no such account; `leadstream accounts list` shows all")
 
 
 def _read_token(file: Path | None) -> str:
@@ -214,13 +214,3 @@ def _or_wrong_usage(work: Callable[..., Result], *arguments: object) -> Result:
         return work(*arguments)
     except WrongKeysError as error:
         raise typer.BadParameter(str(error)) from None
-
-
-async def _with_database(settings: BackfillSettings, work: Callable[[Database], Awaitable[Result]]) -> Result:
-    async with open_database(settings.mongo_url.get_secret_value()) as database:
-        return await work(database)
-
-
-def _fail(message: str) -> NoReturn:
-    print(f"leadstream: {message}", file=sys.stderr)
-    raise typer.Exit(1)

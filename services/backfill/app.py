@@ -32,7 +32,7 @@ from shared.drafts import Draft, draft_headers, dump_draft
 from shared.health import health_app, serve_health
 from shared.kafka import Record, Topics, open_producer, publish, require_topics
 from shared.metrics import BackfillMetrics
-from shared.mongo import Database, PyMongoError, open_database
+from shared.mongo import Database, answers, open_database
 from shared.runs import Run
 from shared.service import collect_seldom
 from shared.settings import BackfillSettings
@@ -132,21 +132,12 @@ async def run_worker(settings: BackfillSettings, stop: asyncio.Event) -> None:
 
         schedule = Schedule(tools.database, tools.accounts, tools.runs)
         worker = Worker(tools.runs, schedule, runner_of, settings.backfill_accounts, utc_now, tools.metrics)
-        health = health_app(tools.metrics, lambda: _answers(tools.database))
+        health = health_app(tools.metrics, lambda: answers(tools.database))
         async with asyncio.TaskGroup() as group:
             group.create_task(serve_health(health, settings.metrics_port, stop))
             log.info("backfill_worker_started")
             await worker.work(stop)
         log.info("backfill_worker_stopped")
-
-
-async def _answers(database: Database) -> bool:
-    try:
-        async with asyncio.timeout(2):
-            await database.client.admin.command("ping")
-    except (TimeoutError, PyMongoError):
-        return False
-    return True
 
 
 def compose(tools: Tools, account: Account, *, gives_back: bool = False) -> Runner:

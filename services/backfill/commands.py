@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, NoReturn
 
 import typer
 import uvloop
@@ -18,9 +18,10 @@ from services.backfill.clients import WrongKeysError, open_vault
 from services.backfill.display import runs_table, summary
 from services.backfill.runs import ActiveRunError, NotResumableError, RunStore
 from shared.accounts import Account
+from shared.commands import fail, with_database
 from shared.ids import Platform
 from shared.logging import configure_logging
-from shared.mongo import Database, open_database
+from shared.mongo import Database
 from shared.runs import ACTIVE_STATES, Run, RunState
 from shared.service import run_service
 from shared.settings import BackfillSettings
@@ -33,7 +34,6 @@ backfill_app = typer.Typer(help="Read the history of conversations onto the topi
 AsJson = Annotated[bool, typer.Option("--json", help="Print the runs as JSON at the end.")]
 ForWorkers = Annotated[bool, typer.Option("--queue", help="Leave it to the workers, and end at once.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id or the beginning of it.")]
-Result = TypeVar("Result")
 
 
 @backfill_app.command("run")
@@ -53,10 +53,10 @@ def run(
         found = [
             each for each in every if platform is None or (each.platform, each.account_id) == (platform, account_id)
         ]
-        return found or _fail("there is no such account; `leadstream accounts add` adds one")
+        return found or fail("there is no such account; `leadstream accounts add` adds one")
 
     if queue:
-        _show_queued(asyncio.run(_with_database(settings, lambda database: _enqueue(database, named))), as_json)
+        _show_queued(with_database(settings, lambda database: _enqueue(database, named)), as_json)
     else:
         _run_here(settings, named, as_json)
 
@@ -69,7 +69,7 @@ def worker() -> None:
         open_vault(settings)
         status = run_service(settings, lambda stop: run_worker(settings, stop))
     except WrongKeysError as error:
-        _fail(str(error))
+        fail(str(error))
     raise typer.Exit(status)
 
 
@@ -81,7 +81,7 @@ def list_runs(limit: Annotated[int, typer.Option(min=1)] = 20, as_json: AsJson =
         names = {account.key: account.name for account in await AccountStore(database).all()}
         return await RunStore(database).newest(limit), names
 
-    runs, names = asyncio.run(_with_database(BackfillSettings(), read))
+    runs, names = with_database(BackfillSettings(), read)
     if as_json:
         _print_json(runs)
     else:
@@ -91,17 +91,17 @@ def list_runs(limit: Annotated[int, typer.Option(min=1)] = 20, as_json: AsJson =
 @backfill_app.command("show")
 def show(run_id: RunId) -> None:
     """Show one run as JSON, with the conversations that failed and why."""
-    found = asyncio.run(_with_database(BackfillSettings(), lambda database: _the_run(RunStore(database), run_id)))
+    found = with_database(BackfillSettings(), lambda database: _the_run(RunStore(database), run_id))
     print(found.model_dump_json(indent=2))
 
 
 @backfill_app.command("cancel")
 def cancel(run_id: RunId) -> None:
     """End a run for good; what it has read stays, and is not read again. Status 0 once it is CANCELLED."""
-    ended = asyncio.run(_with_database(BackfillSettings(), lambda database: _cancel(RunStore(database), run_id)))
+    ended = with_database(BackfillSettings(), lambda database: _cancel(RunStore(database), run_id))
     print(summary(ended))
     if ended.state in ACTIVE_STATES:
-        _fail("its process has not heard of it yet; it will end as soon as it does")
+        fail("its process has not heard of it yet; it will end as soon as it does")
     raise typer.Exit(0 if ended.state is RunState.CANCELLED else 1)
 
 
@@ -117,7 +117,7 @@ def resume(run_id: RunId, as_json: AsJson = False, queue: ForWorkers = False) ->
         return [(await _resume(database, run_id))[1]]
 
     if queue:
-        _show_queued(asyncio.run(_with_database(settings, queued)), as_json)
+        _show_queued(with_database(settings, queued), as_json)
     else:
         _run_here(settings, its_own, as_json)
 
@@ -135,7 +135,7 @@ def _run_here(
     try:
         outcomes = uvloop.run(run_all())
     except WrongKeysError as error:
-        _fail(str(error))
+        fail(str(error))
     for outcome in outcomes:
         if console.is_terminal and isinstance(outcome, Run) and outcome.state is RunState.COMPLETED:
             continue  # the live table stands there and says as much
@@ -179,7 +179,7 @@ async def _cancel(runs: RunStore, prefix: str) -> Run:
     """The run as it is when it has ended, or has not been heard to for so long."""
     run = await _the_run(runs, prefix)
     if run.state not in ACTIVE_STATES:
-        _fail(f"run {run.run_id} is {run.state} already")
+        fail(f"run {run.run_id} is {run.state} already")
     deadline = asyncio.get_running_loop().time() + HEARD_WITHIN_SECONDS
     while (run := await runs.cancel(run.run_id)).state in ACTIVE_STATES:
         if asyncio.get_running_loop().time() > deadline:
@@ -193,25 +193,15 @@ async def _resume(database: Database, prefix: str) -> tuple[Run, Account]:
     run = await _the_run(runs, prefix)
     account = await AccountStore(database).get(run.platform, run.account_id)
     if account is None:
-        _fail("its account was removed; `leadstream accounts add` adds it again")
+        fail("its account was removed; `leadstream accounts add` adds it again")
     try:
         return await runs.resume(run.run_id), account
     except (NotResumableError, ActiveRunError) as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 async def _the_run(runs: RunStore, prefix: str) -> Run:
     found = await runs.beginning_with(prefix)
     if len(found) != 1:
-        _fail(f"{'several runs begin' if found else 'no run begins'} with {prefix!r}")
+        fail(f"{'several runs begin' if found else 'no run begins'} with {prefix!r}")
     return found[0]
-
-
-async def _with_database(settings: BackfillSettings, work: Callable[[Database], Awaitable[Result]]) -> Result:
-    async with open_database(settings.mongo_url.get_secret_value()) as database:
-        return await work(database)
-
-
-def _fail(message: str) -> NoReturn:
-    print(f"leadstream: {message}", file=sys.stderr)
-    raise typer.Exit(1)
