@@ -9,7 +9,7 @@ from typing import Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.events import Instant, cloud_event_headers
+from shared.events import Header, Instant, cloud_event_headers, format_instant
 from shared.ids import Platform
 from shared.pipelines import StageType
 
@@ -173,9 +173,7 @@ def load_contact_updated(value: bytes) -> ContactUpdated:
     return ContactUpdated.model_validate(orjson.loads(value))
 
 
-def contact_updated_headers(event: ContactUpdated, traceparent: str | None = None) -> list[tuple[str, bytes]]:
-    """CloudEvents 1.0, Kafka binary content mode; `ce_id` is `contact_id#version`."""
-    event_id = f"{event.contact_id}#{event.version}"
-    return cloud_event_headers(
-        event_id, "contact-updated", "/leadstream/analyzer", event.contact.updated_at, traceparent
-    )
+def contact_updated_headers(event: ContactUpdated) -> list[Header]:
+    """`ce_id` is `contact_id#version`."""
+    updated_at = format_instant(event.contact.updated_at)
+    return cloud_event_headers(f"{event.contact_id}#{event.version}", "contact-updated", "analyzer", updated_at)

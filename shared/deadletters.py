@@ -8,7 +8,7 @@ from typing import Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.events import Instant, cloud_event_headers
+from shared.events import Header, Instant, cloud_event_headers, format_instant
 from shared.failures import Reason
 from shared.ids import content_hash
 
@@ -51,6 +51,6 @@ def load_dead_letter(value: bytes) -> DeadLetter:
     return DeadLetter.model_validate(orjson.loads(value))
 
 
-def dead_letter_headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
-    headers = cloud_event_headers(letter.letter_id, "dead-letter", f"/leadstream/{letter.where}", letter.parked_at)
-    return [*headers, ("reason", letter.reason.encode())]
+def dead_letter_headers(letter: DeadLetter, *more: Header) -> list[Header]:
+    parked_at, reason = format_instant(letter.parked_at), ("reason", letter.reason.encode())
+    return cloud_event_headers(letter.letter_id, "dead-letter", letter.where, parked_at, reason, *more)

@@ -5,14 +5,11 @@ A model costs more than everything else a webhook needs. Tests hold every draft 
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
 
-from shared.events import TYPE_PREFIX
-
-Header = tuple[str, bytes]
+from shared.events import Header, cloud_event_headers
 
 
 class Draft(NamedTuple):
@@ -33,21 +30,6 @@ def dump_draft(draft: Draft) -> bytes:
 
 
 def draft_headers(draft: Draft, *more: Header) -> list[Header]:
-    """CloudEvents 1.0, Kafka binary content mode, and `more`."""
-    return [
-        *_fixed_headers(draft.kind, draft.value["source"], draft.value.get("run_id")),
-        ("ce_id", draft.event_id.encode()),
-        ("ce_time", draft.occurred_at.encode()),
-        *more,
-    ]
-
-
-@lru_cache(256)
-def _fixed_headers(kind: str, source: str, run_id: str | None) -> tuple[Header, ...]:
-    name = f"/{TYPE_PREFIX}/{source}" + (f"/{run_id}" if run_id else "")
-    return (
-        ("ce_specversion", b"1.0"),
-        ("ce_type", f"{TYPE_PREFIX}.{kind}.v1".encode()),
-        ("ce_source", name.encode()),
-        ("content-type", b"application/json"),
-    )
+    source, run_id = draft.value["source"], draft.value.get("run_id")
+    name = f"{source}/{run_id}" if run_id else source
+    return cloud_event_headers(draft.event_id, draft.kind, name, draft.occurred_at, *more)

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializ
 from shared.ids import ConversationKey, Platform
 
 TYPE_PREFIX = "leadstream"
+Header = tuple[str, bytes]
 
 
 def _to_utc_ms(value: datetime) -> datetime:
@@ -202,36 +203,24 @@ Event = Annotated[
 event_adapter: TypeAdapter[Event] = TypeAdapter(Event, config=ConfigDict(hide_input_in_errors=True))
 
 
-def dump_event(event: Event) -> bytes:
-    """The record's value: JSON without the fields that have no value."""
-    return orjson.dumps(event.model_dump(mode="json", exclude_none=True))
-
-
 def load_event(value: bytes) -> Event:
     """ValueError (pydantic's or orjson's, which both are) when `value` is not an event of this contract."""
     return event_adapter.validate_python(orjson.loads(value))
 
 
-def event_headers(event: Event, traceparent: str | None = None) -> list[tuple[str, bytes]]:
-    """CloudEvents 1.0, Kafka binary content mode."""
-    source = f"/{TYPE_PREFIX}/{event.source}" + (f"/{event.run_id}" if event.run_id else "")
-    return cloud_event_headers(event.event_id, event.kind, source, event.occurred_at, traceparent)
+def cloud_event_headers(event_id: str, kind: str, source: str, time: str, *more: Header) -> list[Header]:
+    """CloudEvents 1.0, Kafka binary content mode, and `more`; `time` is RFC 3339."""
+    return [*_fixed_headers(kind, source), ("ce_id", event_id.encode()), ("ce_time", time.encode()), *more]
 
 
-def cloud_event_headers(
-    event_id: str, kind: str, source: str, time: datetime, traceparent: str | None = None
-) -> list[tuple[str, bytes]]:
-    headers = [
+@lru_cache(256)
+def _fixed_headers(kind: str, source: str) -> tuple[Header, ...]:
+    return (
         ("ce_specversion", b"1.0"),
-        ("ce_id", event_id.encode()),
         ("ce_type", f"{TYPE_PREFIX}.{kind}.v1".encode()),
-        ("ce_source", source.encode()),
-        ("ce_time", format_instant(time).encode()),
+        ("ce_source", f"/{TYPE_PREFIX}/{source}".encode()),
         ("content-type", b"application/json"),
-    ]
-    if traceparent:
-        headers.append(("traceparent", traceparent.encode()))
-    return headers
+    )
 
 
 def compact(values: Mapping[str, Any]) -> dict[str, Any]:

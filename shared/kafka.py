@@ -25,6 +25,8 @@ from aiokafka.errors import (
 from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from shared.drafts import Draft, draft_headers, dump_draft
+from shared.events import Header
 from shared.failures import UnreachableError
 from shared.settings import KafkaSettings
 
@@ -38,6 +40,7 @@ __all__ = [
     "Record",
     "TopicPartition",
     "Topics",
+    "draft_record",
     "ensure_topics",
     "open_consumer",
     "open_producer",
@@ -85,6 +88,10 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes
     headers: list[tuple[str, bytes]]
+
+
+def draft_record(topic: str, draft: Draft, *headers: Header) -> Record:
+    return Record(topic, draft.conversation.encode(), dump_draft(draft), draft_headers(draft, *headers))
 
 
 @asynccontextmanager

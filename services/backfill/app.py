@@ -28,9 +28,9 @@ from services.backfill.worker import CannotBeginError, Worker
 from shared.accounts import Account
 from shared.clock import utc_now
 from shared.crypto import TokenVault
-from shared.drafts import Draft, draft_headers, dump_draft
+from shared.drafts import Draft
 from shared.health import health_app, serve_health
-from shared.kafka import Record, Topics, open_producer, publish, require_topics
+from shared.kafka import Topics, draft_record, open_producer, publish, require_topics
 from shared.metrics import BackfillMetrics
 from shared.mongo import Database, answers, open_database
 from shared.runs import Run
@@ -68,15 +68,11 @@ async def open_tools(settings: BackfillSettings) -> AsyncIterator[Tools]:
         await require_topics(producer, topic)
 
         async def publish_drafts(drafts: Sequence[Draft]) -> None:
-            await publish(producer, [_record(topic, draft) for draft in drafts])
+            await publish(producer, [draft_record(topic, draft) for draft in drafts])
             metrics.published.inc(len(drafts))
 
         accounts, runs = AccountStore(database), RunStore(database)
         yield Tools(settings, vault, session, database, accounts, runs, publish_drafts, metrics)
-
-
-def _record(topic: str, draft: Draft) -> Record:
-    return Record(topic, draft.conversation.encode(), dump_draft(draft), draft_headers(draft))
 
 
 async def run_accounts(tools: Tools, accounts: Sequence[Account], console: Console) -> list[Run | str]:

@@ -7,21 +7,16 @@ import re
 
 from services.receiver.normalise import Batch
 from shared.deadletters import dead_letter_headers, dump_dead_letter
-from shared.drafts import draft_headers, dump_draft
-from shared.kafka import Record, Topics
+from shared.kafka import Record, Topics, draft_record
 
 TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def records_of(batch: Batch, topics: Topics, trace: str) -> list[Record]:
     traceparent = ("traceparent", trace.encode())
-    topic = topics.message_events
-    records = [
-        Record(topic, draft.conversation.encode(), dump_draft(draft), draft_headers(draft, traceparent))
-        for draft in batch.events
-    ]
+    records = [draft_record(topics.message_events, draft, traceparent) for draft in batch.events]
     for letter in batch.letters:
-        key, headers = letter.letter_id.encode(), [*dead_letter_headers(letter), traceparent]
+        key, headers = letter.letter_id.encode(), dead_letter_headers(letter, traceparent)
         records.append(Record(topics.dead_letters, key, dump_dead_letter(letter), headers))
     return records
 

@@ -15,12 +15,12 @@ import pytest
 from aiohttp import ClientSession, ClientTimeout
 
 from services.receiver.spool import open_spool
-from shared.events import dump_event, event_headers
 from shared.ids import ConversationKey, Platform
 from shared.kafka import Record
 from tests.conftest import Stack, Start
 from tests.support.brokers import BROKERS
 from tests.support.making import said
+from tests.support.models import dump_event, event_headers
 from tests.support.programs import Program, ended
 from tests.support.sending import Sender, event_of, port_of, published_in_the_end, start
 

@@ -20,10 +20,11 @@ from services.receiver.parse import parse_body
 from services.receiver.signature import is_signed
 from shared.deadletters import DeadLetter, dead_letter_headers, dump_dead_letter, load_dead_letter
 from shared.drafts import Draft, draft_headers, dump_draft
-from shared.events import dump_event, event_headers, format_instant, load_event
+from shared.events import format_instant, load_event
 from shared.failures import Reason, RejectedError
 from shared.ids import ConversationKey
 from tests.fuzz.json_oracle import UNREADABLE, contains, depth_of, read_json
+from tests.support.models import dump_event, event_headers
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 LATER = datetime(2027, 2, 3, 4, 5, 6, 789000, tzinfo=UTC)

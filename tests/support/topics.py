@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from shared.events import Event, dump_event, event_headers
+from shared.events import Event
 from shared.kafka import Record, open_producer, publish
+from tests.support.models import dump_event, event_headers
 
 
 async def publish_events(bootstrap_servers: str, topic: str, events: Iterable[Event]) -> None:

@@ -11,7 +11,8 @@ import pytest
 from services.contracts import contracts
 from services.setup import configuration_page
 from shared.contacts import dump_contact_updated, load_contact_updated
-from shared.events import dump_event, event_headers, load_event
+from shared.events import load_event
+from tests.support.models import dump_event, event_headers
 
 ROOT = Path(__file__).parent.parent.parent
 GOLDEN = Path(__file__).parent / "golden"

@@ -9,9 +9,9 @@ import pytest
 
 from services.analyzer.decode import decode
 from shared.deadletters import DeadLetter
-from shared.events import dump_event
 from shared.failures import Reason
 from tests.support.making import EPOCH, said
+from tests.support.models import dump_event
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ import pytest
 from services.analyzer.aggregate import Aggregate
 from services.analyzer.intake import Intake, Parking
 from shared.deadletters import DeadLetter
-from shared.events import Attachment, Event, dump_event
+from shared.events import Attachment, Event
 from shared.kafka import AIOKafkaConsumer, CommitFailedError, TopicPartition
 from shared.metrics import AnalyzerMetrics
 from shared.mongo import UnstorableError, is_storable
 from tests.support.making import EPOCH, said
+from tests.support.models import dump_event
 
 
 @dataclass(frozen=True)

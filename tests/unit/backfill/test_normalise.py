@@ -25,10 +25,10 @@ from shared.events import (
     MessageEvent,
     Participant,
     ReplyTo,
-    event_headers,
     load_event,
 )
 from shared.ids import Platform
+from tests.support.models import event_headers
 
 PAYLOADS = Path(__file__).parent.parent / "payloads" / "graph"
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)

@@ -11,7 +11,8 @@ import pytest
 
 from services.receiver.normalise import normalise
 from shared.drafts import Draft, draft_headers, dump_draft
-from shared.events import event_headers, load_event
+from shared.events import load_event
+from tests.support.models import event_headers
 
 FOLDER = Path(__file__).parent.parent / "payloads" / "webhook"
 EXPECTED = json.loads((FOLDER / "expected.json").read_text())

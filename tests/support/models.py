@@ -1,0 +1,18 @@
+"""Events of the contract as a producer that has models would write them: what drafts are held against."""
+
+from __future__ import annotations
+
+import orjson
+
+from shared.events import Event, Header, cloud_event_headers, format_instant
+
+
+def dump_event(event: Event) -> bytes:
+    """The record's value: JSON without the fields that have no value."""
+    return orjson.dumps(event.model_dump(mode="json", exclude_none=True))
+
+
+def event_headers(event: Event, traceparent: str | None = None) -> list[Header]:
+    source = f"{event.source}/{event.run_id}" if event.run_id else str(event.source)
+    more = [("traceparent", traceparent.encode())] if traceparent else []
+    return cloud_event_headers(event.event_id, event.kind, source, format_instant(event.occurred_at), *more)
