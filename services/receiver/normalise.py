@@ -167,7 +167,8 @@ def _value_of(change: Any) -> dict[str, Any] | None:
 def _read_kinds(batch: Batch, envelope: Envelope, item: dict[str, Any]) -> RejectedError | None:
     kinds = [kind for kind in MAKERS if kind in item]
     others = [name for name in item if name not in KNOWN]
-    if not kinds and not NOTICES.issuperset(others or [""]):
+    is_notice = bool(others) and NOTICES.issuperset(others)
+    if not kinds and not is_notice:
         return RejectedError(Reason.UNKNOWN_KIND)
     for name in others:
         batch.drop(name if name in NOTICES else "unknown_field")
