@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import orjson
+import structlog
 
 from shared.kafka import Record
 
@@ -46,6 +47,8 @@ OVERHEAD_BYTES = 64
 """What a record takes in the file beside its own bytes, roughly."""
 
 Result = TypeVar("Result")
+
+log = structlog.get_logger()
 
 
 class SpoolError(Exception):
@@ -135,9 +138,11 @@ class Spool:
         self._removed_up_to[topic] = taken[-1].position
         self._depths[topic] -= len(taken)
         self.bytes -= sum(_size(each.record) for each in taken)
-        with contextlib.suppress(SpoolError):
+        try:
             await self._call(self._delete, topic)
             self.oldest_at = await self._call(self._oldest)
+        except SpoolError as error:
+            log.warning("spool_not_cleared", error=str(error))
         if self.depth == 0:
             self.oldest_at = 0.0
 
