@@ -100,7 +100,6 @@ async def open_producer(bootstrap_servers: str) -> AsyncIterator[AIOKafkaProduce
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap_servers,
         acks="all",
-        max_request_size=MAX_LETTER_BYTES,
         max_batch_size=BATCH_BYTES,
     )
     try:
