@@ -33,7 +33,7 @@ demo: $(STAMP)
 test: check
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-# Not part of `test`: what is traced in every process under test takes half as long again.
+# Not part of `test`: tracing slows every process under test.
 coverage: $(STAMP)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered $(ARGS)
 
