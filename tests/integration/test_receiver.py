@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientError, ClientSession
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from services.receiver.normalise import normalise
 from shared.clock import utc_now
 from shared.crypto import webhook_signature
 from shared.deadletters import load_dead_letter
 from shared.events import load_event
-from shared.kafka import read_all
+from shared.kafka import Topics, read_all
 from tests.conftest import Stack, Start
 from tests.support.processes import Leadstream
 
@@ -88,6 +89,29 @@ async def test_what_was_answered_200_survives_a_kill(receiver: Receiver, stack: 
     }
     assert {f"message:messenger:1:{number}" for number in answered} <= published
     assert 60 in answered
+
+
+async def test_what_the_topic_never_takes_holds_up_nothing(leadstream: Start, stack: Stack) -> None:
+    """The topics are somebody else's, and smaller than `setup` makes them."""
+    if stack.servers.kind == "embedded":
+        pytest.skip("the embedded mock broker makes topics by itself")
+    topics = Topics(f"small.{stack.topic_prefix}")
+    admin = AIOKafkaAdminClient(bootstrap_servers=stack.kafka)
+    await admin.start()
+    small = NewTopic(topics.message_events, 1, 1, topic_configs={"max.message.bytes": "4000"})
+    await admin.create_topics([small, NewTopic(topics.dead_letters, 1, 1)])
+    await admin.close()
+    process = leadstream("receiver", LEADSTREAM_RECEIVER_PORT="0", LEADSTREAM_TOPIC_PREFIX=topics.prefix)
+    async with ClientSession() as session:
+        receiver = Receiver(process, session)
+        for number, text in enumerate(["first", "x" * 10_000, "second"]):
+            item = {"sender": {"id": "8"}, "recipient": {"id": "1"}, "message": {"mid": f"m_{number}", "text": text}}
+            body = json.dumps({"object": "page", "entry": [{"id": "1", "messaging": [item]}]}).encode()
+            assert await receiver.post(body) == 200
+    process.wait_for("record_set_aside")
+    process.wait_for("spool_drained")
+    events = [load_event(record.value).event_id for record in await read_all(stack.kafka, topics.message_events)]
+    assert set(events) == {"message:messenger:1:0", "message:messenger:1:2"}
 
 
 async def test_a_stranger_is_forbidden(receiver: Receiver, stack: Stack) -> None:
