@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,7 +10,6 @@ from typing import Any
 
 from services.backfill.newest import Newest
 from shared.accounts import Account
-from shared.grouping import Grouping
 from shared.ids import ConversationKey
 from shared.mongo import Database, UpdateOne, write_all
 
@@ -64,7 +64,8 @@ class HistoryStore:
     def __init__(self, database: Database) -> None:
         self._conversations = database.conversations
         self._crawls = database.crawls
-        self._writes = Grouping[UpdateOne](self._write)
+        self._waiting: list[tuple[UpdateOne, asyncio.Future[None]]] = []
+        self._working: asyncio.Task[None] | None = None
 
     async def known(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, Known]:
         """By one query. What was never read has no entry."""
@@ -111,12 +112,39 @@ class HistoryStore:
     async def _upsert(self, key: ConversationKey, update: dict[str, Any]) -> None:
         """With what other conversations have to write at that time: one call of the database for all."""
         identity = {"platform": key.platform, "account_id": key.account_id, "customer_id": key.customer_id}
-        await self._writes.do(UpdateOne({"_id": str(key)}, {**update, "$setOnInsert": identity}, upsert=True))
+        write = UpdateOne({"_id": str(key)}, {**update, "$setOnInsert": identity}, upsert=True)
+        written = asyncio.get_running_loop().create_future()
+        self._waiting.append((write, written))
+        if self._working is None:
+            self._working = asyncio.create_task(self._write_groups())
+        await written
 
-    async def _write(self, writes: Sequence[UpdateOne]) -> None:
-        """Where the analyzer has inserted a document meanwhile, it can be updated now."""
-        while not await write_all(self._conversations, writes):
-            pass
+    async def _write_groups(self) -> None:
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting, []
+                _tell([written for _, written in group], await self._written([write for write, _ in group]))
+        finally:
+            self._working = None
+
+    async def _written(self, writes: Sequence[UpdateOne]) -> Exception | None:
+        """Why they may not be, if so. Where the analyzer has inserted one meanwhile, it can be updated now."""
+        try:
+            while not await write_all(self._conversations, writes):
+                pass
+        except Exception as error:  # noqa: BLE001 - each of those who wait is told, and raises it
+            return error
+        return None
+
+
+def _tell(waiting: Sequence[asyncio.Future[None]], error: Exception | None) -> None:
+    for written in waiting:
+        if written.done():
+            continue
+        if error is None:
+            written.set_result(None)
+        else:
+            written.set_exception(error)
 
 
 def _stored(newest: Newest | None) -> dict[str, Any] | None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import asyncio
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 
 import structlog
 
 from services.receiver.normalise import Batch, normalise
 from services.receiver.records import records_of, request_id
 from shared.clock import Clock
-from shared.grouping import Grouping
 from shared.kafka import Record, Topics
 from shared.metrics import ReceiverMetrics
 
@@ -27,19 +26,19 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Webhook:
-    """`failure` is a fault of ours in reading it, which must not cost the others of its group."""
+    """One that waits for its answer until `safe` is done."""
 
     body: bytes
     trace: str
-    batch: Batch = field(default_factory=Batch)
-    failure: Exception | None = None
+    safe: asyncio.Future[None]
+    batch: Batch | None = None
 
 
 class Intake:
-    """Reads and publishes in one go what arrives together.
+    """Takes webhooks that arrive while others are being published together, as the next group: one at a time, in order.
 
-    One wait for the broker is shared by the group, and reading its bodies behind each other takes a quarter less time
-    than reading each between two requests.
+    One wait for the broker is shared by the group, and reading its bodies in one go takes a quarter less time than
+    reading each between two requests.
     """
 
     def __init__(self, make_safe: MakeSafe, topics: Topics, metrics: ReceiverMetrics, clock: Clock) -> None:
@@ -47,40 +46,81 @@ class Intake:
         self._topics = topics
         self._metrics = metrics
         self._clock = clock
-        self._grouping = Grouping[Webhook](self._take_group, GROUP_BYTES, lambda webhook: len(webhook.body))
+        self._waiting: deque[Webhook] = deque()
+        self._working: asyncio.Task[None] | None = None
 
     async def take(self, body: bytes, trace: str) -> None:
         """Returns when every event in `body` is safe; their records carry `trace`. SpoolError when they may not be."""
-        webhook = Webhook(body, trace)
-        await self._grouping.do(webhook)
-        if webhook.failure:
-            raise webhook.failure
+        webhook = Webhook(body, trace, asyncio.get_running_loop().create_future())
+        self._waiting.append(webhook)
+        if self._working is None:
+            self._working = asyncio.create_task(self._work())
+        await webhook.safe
 
-    async def _take_group(self, group: Sequence[Webhook]) -> None:
-        now = self._clock()
-        records = [record for webhook in group for record in self._read(webhook, now)]
-        if records:
-            await self._make_safe(records)
-        self._count(group)
-
-    def _read(self, webhook: Webhook, now: datetime) -> list[Record]:
+    async def _work(self) -> None:
         try:
-            batch = normalise(webhook.body, now)
-            records = records_of(batch, self._topics, webhook.trace)
-        except Exception as error:  # noqa: BLE001 - whoever sent it is told
-            webhook.failure = error
-            return []
-        webhook.batch = batch
-        return records
+            while self._waiting:
+                await _what_has_arrived_is_taken()
+                await self._publish(*self._read_group())
+        finally:
+            self._working = None
+
+    async def _publish(self, group: Sequence[Webhook], records: Sequence[Record]) -> None:
+        try:
+            if records:
+                await self._make_safe(records)
+            self._count(group)
+        except Exception as error:  # noqa: BLE001 - each of those who wait is told, and raises it
+            _tell(group, error)
+        else:
+            _tell(group, None)
+
+    def _read_group(self) -> tuple[list[Webhook], list[Record]]:
+        """The oldest of those that wait: as many as can be published in time, but one in any case."""
+        group: list[Webhook] = []
+        records: list[Record] = []
+        size, now = 0, self._clock()
+        while self._waiting and size < GROUP_BYTES:
+            webhook = self._waiting.popleft()
+            try:
+                webhook.batch = normalise(webhook.body, now)
+                records += records_of(webhook.batch, self._topics, webhook.trace)
+            except Exception as error:  # noqa: BLE001 - it must not cost the others
+                _tell([webhook], error)
+                continue
+            group.append(webhook)
+            size += len(webhook.body)
+        return group, records
 
     def _count(self, group: Sequence[Webhook]) -> None:
-        kinds = Counter(draft.kind for webhook in group for draft in webhook.batch.events)
-        for kind, number in kinds.items():
+        batches = [webhook.batch for webhook in group if webhook.batch]
+        for kind, number in Counter(draft.kind for batch in batches for draft in batch.events).items():
             self._metrics.events[kind].inc(number)
-        for webhook in group:
-            for kind, number in webhook.batch.dropped.items():
+        for batch in batches:
+            for kind, number in batch.dropped.items():
                 self._metrics.dropped[kind].inc(number)
-            for letter in webhook.batch.letters:
+        for webhook in group:
+            for letter in webhook.batch.letters if webhook.batch else ():
                 self._metrics.parked[letter.reason].inc()
                 told = {"reason": letter.reason, "detail": letter.detail, "letter_id": letter.letter_id}
                 log.warning("parked", request_id=request_id(webhook.trace), **told)
+
+
+async def _what_has_arrived_is_taken() -> None:
+    """Four turns of the event loop: sockets are read, requests begun, their bodies taken, and once more.
+
+    The groups become as large as the load, for nothing where there is none. A batch costs what ten records do.
+    """
+    for _ in range(4):
+        await asyncio.sleep(0)
+
+
+def _tell(group: Sequence[Webhook], error: Exception | None) -> None:
+    """Whoever no longer waits is passed over."""
+    for webhook in group:
+        if webhook.safe.done():
+            continue
+        if error is None:
+            webhook.safe.set_result(None)
+        else:
+            webhook.safe.set_exception(error)
