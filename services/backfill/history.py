@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +10,7 @@ from typing import Any
 from services.backfill.newest import Newest
 from shared.accounts import Account
 from shared.ids import ConversationKey
-from shared.mongo import Database, UpdateOne, write_all
+from shared.mongo import Database, DuplicateKeyError
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +63,6 @@ class HistoryStore:
     def __init__(self, database: Database) -> None:
         self._conversations = database.conversations
         self._crawls = database.crawls
-        self._waiting: list[tuple[UpdateOne, asyncio.Future[None]]] = []
-        self._working: asyncio.Task[None] | None = None
 
     async def known(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, Known]:
         """By one query. What was never read has no entry."""
@@ -110,41 +107,12 @@ class HistoryStore:
         await self._crawls.update_one({"_id": account.key}, {"$set": told}, upsert=True)
 
     async def _upsert(self, key: ConversationKey, update: dict[str, Any]) -> None:
-        """With what other conversations have to write at that time: one call of the database for all."""
         identity = {"platform": key.platform, "account_id": key.account_id, "customer_id": key.customer_id}
-        write = UpdateOne({"_id": str(key)}, {**update, "$setOnInsert": identity}, upsert=True)
-        written = asyncio.get_running_loop().create_future()
-        self._waiting.append((write, written))
-        if self._working is None:
-            self._working = asyncio.create_task(self._write_groups())
-        await written
-
-    async def _write_groups(self) -> None:
+        update = {**update, "$setOnInsert": identity}
         try:
-            while self._waiting:
-                group, self._waiting = self._waiting, []
-                _tell([written for _, written in group], await self._written([write for write, _ in group]))
-        finally:
-            self._working = None
-
-    async def _written(self, writes: Sequence[UpdateOne]) -> Exception | None:
-        """Why they may not be, if so. Where the analyzer has inserted one meanwhile, it can be updated now."""
-        try:
-            while not await write_all(self._conversations, writes):
-                pass
-        except Exception as error:  # noqa: BLE001 - each of those who wait is told, and raises it
-            return error
-        return None
-
-
-def _tell(waiting: Sequence[asyncio.Future[None]], error: Exception | None) -> None:
-    for written in waiting:
-        if written.done():
-            continue
-        if error is None:
-            written.set_result(None)
-        else:
-            written.set_exception(error)
+            await self._conversations.update_one({"_id": str(key)}, update, upsert=True)
+        except DuplicateKeyError:  # the analyzer has inserted it meanwhile, so it can be updated now
+            await self._conversations.update_one({"_id": str(key)}, update, upsert=True)
 
 
 def _stored(newest: Newest | None) -> dict[str, Any] | None:
