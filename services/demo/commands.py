@@ -30,6 +30,8 @@ from shared.kafka import Topics
 from shared.mongo import open_database
 
 PATIENCE_SECONDS = 60
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""SIGHUP is the terminal that was closed: what the demo started would outlive it."""
 PIPELINE = "Sales"
 Value = TypeVar("Value")
 
@@ -55,7 +57,8 @@ def demo(
 
 async def _play(console: Console, *, leave: bool) -> bool:
     playing = asyncio.current_task()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, playing.cancel if playing else sys.exit)
+    for number in ENDING:
+        asyncio.get_running_loop().add_signal_handler(number, playing.cancel if playing else sys.exit)
     with tempfile.TemporaryDirectory(prefix="leadstream-demo-") as temporary:
         async with _stage(console, Path(temporary)) as stage:
             counts, scenes = await _history(console, stage), await _live(console, stage)
@@ -202,7 +205,7 @@ async def _published(stage: Stage) -> list[Check]:
 
 async def _until_interrupted(console: Console, stage: Stage) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, *ENDING):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     webhook = f"http://127.0.0.1:{stage.env['LEADSTREAM_RECEIVER_PORT']}/webhook"
     console.print(
