@@ -10,7 +10,6 @@ import structlog
 
 from services.analyzer.aggregate import Aggregate
 from services.analyzer.analyst import Analyst
-from services.analyzer.contacts import Contacts
 from services.analyzer.fallback import FallbackScorer
 from services.analyzer.intake import Intake, Parking
 from services.analyzer.marks import Timing
@@ -21,6 +20,7 @@ from services.analyzer.queue import Queue
 from services.analyzer.resilient import ResilientAnalyst
 from services.analyzer.worker import Worker
 from shared.clock import utc_now
+from shared.contact_store import Contacts
 from shared.health import health_app, serve_health
 from shared.kafka import AIOKafkaProducer, Topics, open_consumer, open_producer, require_topics
 from shared.metrics import AnalyzerMetrics

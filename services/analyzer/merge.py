@@ -10,6 +10,7 @@ from typing import Any
 from services.analyzer.conversation import Conversation
 from services.analyzer.details import find_details
 from services.analyzer.names import best_name
+from shared.contact_store import Change
 from shared.contacts import Activity, Analysis, AnalysisSource, Contact, LeadStatus, Name, StageRef, Verdict
 from shared.conversations import StoredMessage
 from shared.events import Direction
@@ -39,15 +40,6 @@ class Placement:
     mode: Mode = Mode.SKIP_EXISTING
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A version to be written. `changed` are names of fields; `activity` is there if the stage did change."""
-
-    contact: Contact
-    changed: tuple[str, ...]
-    activity: Activity | None
-
-
 def next_contact(
     old: Contact | None,
     conversation: Conversation,
@@ -55,9 +47,13 @@ def next_contact(
     analysis: Analysis,
     placement: Placement,
     now: datetime,
+    after: int = 0,
 ) -> Change | None:
-    """None when it would say what is known already. What a person edited is kept (promise 10)."""
-    new = _merged(old, conversation, messages, analysis, placement, now)
+    """None when it would say what is known already. What a person edited is kept (promise 10).
+
+    Without `old` its version is the one `after` those that a forgotten contact of this customer had.
+    """
+    new = _merged(old, conversation, messages, analysis, placement, now, after)
     changed = _changed(old, new)
     if not changed:
         return None
@@ -71,6 +67,7 @@ def _merged(
     analysis: Analysis,
     placement: Placement,
     now: datetime,
+    after: int,
 ) -> Contact:
     found: dict[str, Any] = {
         "name": _name(old, conversation, messages),
@@ -84,7 +81,7 @@ def _merged(
             platform=conversation.platform,
             account_id=conversation.account_id,
             customer_id=conversation.customer_id,
-            version=1,
+            version=after + 1,
             created_at=now,
             updated_at=now,
             **found,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from services.analyzer.contacts import Contacts, Entry
 from services.analyzer.queue import Claim
+from shared.contact_store import Contacts, Entry
 from shared.contacts import contact_updated_headers, load_contact_updated
 from shared.kafka import AIOKafkaProducer, Record, Topics, publish
 from shared.metrics import AnalyzerMetrics

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import structlog
 
 from services.analyzer.analyst import Analyst, Brief, Line, Transcript
-from services.analyzer.contacts import Contacts, Stored
 from services.analyzer.merge import NOTHING_LEFT, Placement, next_contact
 from services.analyzer.outbox import Outbox
 from services.analyzer.placement import Placements
 from services.analyzer.queue import Claim, LeaseLostError
 from services.analyzer.transcript import build_transcript, fingerprint
 from shared.clock import Clock
+from shared.contact_store import Contacts, Stored
 from shared.contacts import Analysis, Contact
 from shared.conversations import StoredMessage, from_document
 from shared.events import compact
@@ -69,11 +69,12 @@ class Worker:
         """
         stored = await self._load(claim)
         reading = await self._read(claim)
-        if stored is None and not reading.has_message:
+        old = stored.contact if stored else None
+        if old is None and not reading.has_message:
             self._tell(claim, reading, "no_contact")
             return
         placement = await self._placements.of(claim.conversation)
-        known = stored.contact.analysis if stored else None
+        known = old.analysis if old else None
         if known is None or known.fingerprint != reading.fingerprint:
             known = await self._analyse(reading, placement)
         outcome, contact = await self._record(claim, stored, reading, known, placement)
@@ -113,8 +114,9 @@ class Worker:
     ) -> tuple[str, Contact]:
         """Where a person's edit came between, merges again: the analysis is not made anew for it."""
         while True:
-            old = stored.contact if stored else None
-            change = next_contact(old, claim.conversation, reading.messages, analysis, placement, self._clock())
+            old, after = (stored.contact, stored.version) if stored else (None, 0)
+            now = self._clock()
+            change = next_contact(old, claim.conversation, reading.messages, analysis, placement, now, after)
             if change is None and old is not None:
                 if await self._contacts.touch(old, claim.fence):
                     return "unchanged", old

@@ -11,7 +11,6 @@ import pytest
 
 from services.analyzer.aggregate import Aggregate
 from services.analyzer.analyst import Brief
-from services.analyzer.contacts import Contacts
 from services.analyzer.marks import Timing
 from services.analyzer.outbox import Outbox
 from services.analyzer.placement import Placements
@@ -19,6 +18,7 @@ from services.analyzer.queue import Claim, LeaseLostError, Queue
 from services.analyzer.worker import Worker
 from shared.accounts import account_key
 from shared.clock import utc_now
+from shared.contact_store import Contacts
 from shared.contacts import AnalysisSource, Contact, ContactUpdated, LeadStatus, Verdict, load_contact_updated
 from shared.events import Event, Referral, ReferralEvent, Source
 from shared.kafka import AIOKafkaProducer, KafkaError, Topics

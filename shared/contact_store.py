@@ -2,21 +2,32 @@
 
 A version is written together with its entry in the outbox in a single-document update that compares the version it
 was made from and the fence it was made under. A fence is written by every look at a contact, even one that changes
-nothing: an older one can write nothing from then on, however late it wakes.
+nothing: an older one can write nothing from then on, however late it wakes. A person's edit compares the version only.
+
+A forgotten contact leaves a stub without any content, so that its versions never begin again.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.analyzer.merge import Change
-from shared.contacts import Contact, ContactUpdated, dump_contact_updated
+from shared.contacts import Activity, Contact, ContactUpdated, dump_contact_updated
 from shared.mongo import Collection, Document, DuplicateKeyError
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A version to be written. `changed` are names of fields; `activity` is there if the stage did change."""
+
+    contact: Contact
+    changed: tuple[str, ...]
+    activity: Activity | None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """A version that may not have been published. `value` are the bytes to publish: they never change any more."""
+    """A version that may not have been published. `value` are the bytes to publish: they never change any more, and
+    empty they are a tombstone."""
 
     version: int
     value: bytes
@@ -25,7 +36,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    contact: Contact
+    """`contact` is None where it was forgotten: the next one goes on from `version`."""
+
+    contact: Contact | None
+    version: int
     fence: int
     outbox: tuple[Entry, ...]
 
@@ -38,21 +52,24 @@ class Contacts:
         found = await self._collection.find_one({"_id": contact_id})
         if found is None:
             return None
+        contact = None if "forgotten_at" in found else Contact.model_validate(found)
         outbox = (Entry(each["version"], each["value"], each.get("activity")) for each in found.get("outbox", ()))
-        return Stored(Contact.model_validate(found), found.get("fence", 0), tuple(outbox))
+        return Stored(contact, found["version"], found.get("fence", 0), tuple(outbox))
 
     async def write(self, change: Change, fence: int) -> Entry | None:
         """The entry to publish. None, and nothing is written, when another version or a later fence is there."""
-        contact = change.contact
-        entry = _entry(change)
-        fields = {**contact.model_dump(), "fence": fence}
+        contact, entry = change.contact, _entry(change)
         if contact.version == 1:
-            return (
-                entry if await self._insert({"_id": contact.contact_id, **fields, "outbox": [_stored(entry)]}) else None
-            )
-        update = {"$set": fields, "$push": {"outbox": _stored(entry)}}
-        result = await self._collection.update_one(_writable(contact.contact_id, contact.version - 1, fence), update)
-        return entry if result.matched_count else None
+            document = {"_id": contact.contact_id, **contact.model_dump(), "fence": fence, "outbox": [_stored(entry)]}
+            return entry if await self._insert(document) else None
+        writable = _writable(contact.contact_id, contact.version - 1, fence)
+        return entry if await self._update(writable, change, entry, {"fence": fence}) else None
+
+    async def write_edit(self, change: Change) -> Entry | None:
+        """A person's: as `write`, whoever has the conversation, and under no fence of its own."""
+        contact, entry = change.contact, _entry(change)
+        unchanged = {"_id": contact.contact_id, "version": contact.version - 1}
+        return entry if await self._update(unchanged, change, entry, {}) else None
 
     async def touch(self, contact: Contact, fence: int) -> bool:
         """Leaves `fence` on a contact that stays as it is; False as `write` gives None."""
@@ -61,6 +78,14 @@ class Contacts:
 
     async def published(self, contact_id: str, version: int) -> None:
         await self._collection.update_one({"_id": contact_id}, {"$pull": {"outbox": {"version": version}}})
+
+    async def _update(self, where: Document, change: Change, entry: Entry, fence: Document) -> bool:
+        update = {
+            "$set": {**change.contact.model_dump(), **fence},
+            "$unset": {"forgotten_at": ""},
+            "$push": {"outbox": _stored(entry)},
+        }
+        return bool((await self._collection.update_one(where, update)).matched_count)
 
     async def _insert(self, document: Document) -> bool:
         try:
