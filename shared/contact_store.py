@@ -11,17 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.contacts import Activity, Contact, ContactUpdated, dump_contact_updated
+from shared.contacts import Change, Contact, ContactUpdated, dump_contact_updated
 from shared.mongo import Collection, Document, DuplicateKeyError
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A version to be written. `changed` are names of fields; `activity` is there if the stage did change."""
-
-    contact: Contact
-    changed: tuple[str, ...]
-    activity: Activity | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
@@ -153,6 +154,15 @@ class Activity(Model):
     model: str | None
     prompt_version: str | None
     at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A version to be written. `changed` are names of fields; `activity` is there if the stage did change."""
+
+    contact: Contact
+    changed: tuple[str, ...]
+    activity: Activity | None
 
 
 class ContactUpdated(Model):

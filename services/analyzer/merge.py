@@ -10,8 +10,7 @@ from typing import Any
 from services.analyzer.conversation import Conversation
 from services.analyzer.details import find_details
 from services.analyzer.names import best_name
-from shared.contact_store import Change
-from shared.contacts import Activity, Analysis, AnalysisSource, Contact, LeadStatus, Name, StageRef, Verdict
+from shared.contacts import Activity, Analysis, AnalysisSource, Change, Contact, LeadStatus, Name, StageRef, Verdict
 from shared.conversations import StoredMessage
 from shared.events import Direction
 from shared.pipelines import Mode, Pipeline

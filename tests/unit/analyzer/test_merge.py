@@ -9,8 +9,7 @@ import pytest
 
 from services.analyzer.conversation import Conversation
 from services.analyzer.merge import Placement, next_contact
-from shared.contact_store import Change
-from shared.contacts import Analysis, AnalysisSource, Contact, LeadStatus, Name, NameSource, StageRef
+from shared.contacts import Analysis, AnalysisSource, Change, Contact, LeadStatus, Name, NameSource, StageRef
 from shared.conversations import fold_all
 from shared.events import Event, Participant, Source
 from shared.pipelines import Mode, StageType, template
