@@ -36,6 +36,16 @@ async def test_the_fallback_is_asked_only_where_the_ai_cannot(error: Exception |
     assert (await analyst.analyse(BRIEF)).source is source
 
 
+@pytest.mark.parametrize(("error", "source"), [(None, AnalysisSource.AI), (TransientError(), None)])
+async def test_asked_for_the_ai_alone_it_never_gives_the_fallbacks(
+    error: Exception | None, source: AnalysisSource | None
+) -> None:
+    analyst = ResilientAnalyst(Fixed(AnalysisSource.AI, error), Fixed(AnalysisSource.FALLBACK))
+    verdict = await analyst.analyse_by_ai(BRIEF)
+    assert (verdict and verdict.source) is source
+    assert analyst.has_ai
+
+
 async def test_what_is_no_passing_fault_is_not_hidden_by_the_fallback() -> None:
     with pytest.raises(KeyError):
         await ResilientAnalyst(Fixed(AnalysisSource.AI, KeyError()), Fixed(AnalysisSource.FALLBACK)).analyse(BRIEF)
