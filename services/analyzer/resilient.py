@@ -12,7 +12,7 @@ log = structlog.get_logger()
 
 
 class ResilientAnalyst:
-    """`source` of the verdict says which of the two it came from. What the fallback said can be said again by the AI."""
+    """`source` of the verdict says which of the two it came from; what the fallback said the AI may say again later."""
 
     has_ai = True
 
