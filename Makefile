@@ -1,15 +1,17 @@
 # Each verb does its own set-up; all that is needed is python3 (3.11 or newer) with venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage check format bench bench-receiver bench-backfill profile-receiver fuzz servers lock clean
+.PHONY: help setup demo test coverage check format bench bench-receiver bench-backfill bench-analyzer profile-receiver fuzz servers lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+BENCH := .venv-bench/.installed
 UV = $(shell command -v uv || echo $(BIN)/uv)
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header $(ARGS) pyproject.toml
 ARGS ?=
 
 help:
-	@echo "make setup | demo | test | coverage | check | format | bench | bench-receiver | bench-backfill | fuzz | servers | lock | clean   (arguments: ARGS=...)"
+	@echo "make setup | demo | test | coverage | check | format | bench | bench-receiver | bench-backfill | bench-analyzer | fuzz | servers | lock | clean   (arguments: ARGS=...)"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Leadstream needs Python 3.11 or newer; say which with PYTHON=")'
@@ -22,6 +24,12 @@ $(BIN)/python:
 $(STAMP): requirements.lock pyproject.toml | .venv/.uv
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# What the analyzer is measured against, beside our own consumer in the same versions.
+$(BENCH): requirements-bench.lock | $(STAMP)
+	@test -d .venv-bench || $(BIN)/python -m venv .venv-bench
+	@$(UV) pip install --quiet --python .venv-bench/bin/python --require-hashes --requirement requirements-bench.lock
 	@touch $@
 
 setup: $(STAMP)
@@ -43,7 +51,7 @@ check: $(STAMP)
 format: $(STAMP)
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-bench: $(STAMP)
+bench: $(STAMP) $(BENCH)
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 bench-receiver: $(STAMP)
@@ -51,6 +59,10 @@ bench-receiver: $(STAMP)
 
 bench-backfill: $(STAMP)
 	@$(BIN)/python -m tests.bench backfill $(ARGS)
+
+# ARGS="--only decode" takes one figure; "--messages 1000000" the whole figure of memory; "--profile backlog".
+bench-analyzer: $(STAMP) $(BENCH)
+	@$(BIN)/python -m tests.bench analyzer $(ARGS)
 
 profile-receiver: $(STAMP)
 	@$(BIN)/python -m tests.bench receiver --profile $(ARGS)
@@ -64,7 +76,8 @@ servers: $(STAMP)
 
 # Keeps the versions that still fit; ARGS=--upgrade takes the newest.
 lock: | .venv/.uv
-	@$(UV) pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url --no-annotate --no-header $(ARGS) pyproject.toml --output-file requirements.lock
+	@$(COMPILE) --extra dev --extra fuzz --output-file requirements.lock
+	@$(COMPILE) --extra bench --output-file requirements-bench.lock
 
 clean:
-	@rm -rf .venv .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* build dist *.egg-info
+	@rm -rf .venv .venv-bench .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* build dist *.egg-info
