@@ -95,6 +95,12 @@ class Name(Model):
     username: str | None = None
     source: NameSource
 
+    @classmethod
+    def split(cls, full: str, source: NameSource, username: str | None = None) -> Name:
+        """First word → first name, the rest → last name."""
+        first, _, last = " ".join(full.split()).partition(" ")
+        return cls(first=first, last=last, username=username, source=source)
+
     @property
     def full(self) -> str:
         return f"{self.first} {self.last}".strip()
@@ -118,6 +124,9 @@ class Contact(Model):
     profile_pic: str | None = None
     locale: str | None = None
     analysis: Analysis | None = None
+    lead_status: LeadStatus | None = Field(
+        default=None, description="set by a person: it counts, whatever the analysis says"
+    )
     stage: StageRef | None = None
     emails: tuple[str, ...] = Field(default=(), description="found in the customer's messages, lower-cased")
     phones: tuple[str, ...] = Field(default=(), description="found in the customer's messages, E.164")
@@ -132,13 +141,21 @@ class Contact(Model):
     updated_at: Instant
 
     @property
+    def status(self) -> LeadStatus | None:
+        """The status that counts: a person's, else the analysis's."""
+        return self.lead_status or (self.analysis.lead_status if self.analysis else None)
+
+    @property
     def last_message_at(self) -> datetime | None:
         known = [at for at in (self.last_inbound_at, self.last_outbound_at) if at]
         return max(known) if known else None
 
 
 class Activity(Model):
-    """A stage that did change, and why. `activity_id` is `contact_id#version`, so that writing it again is harmless."""
+    """A stage that did change, and why. `activity_id` is `contact_id#version`, so that writing it again is harmless.
+
+    Where a person changed it, `score` and `status` are those of that moment, and no machine was sure of anything.
+    """
 
     activity_id: str
     contact_id: str
@@ -147,10 +164,10 @@ class Activity(Model):
     from_stage: str | None
     to_stage: str
     reasoning: str
-    confidence: int
-    score: int
-    status: LeadStatus
-    source: AnalysisSource
+    confidence: int | None
+    score: int | None
+    status: LeadStatus | None
+    source: AnalysisSource | Literal["person"]
     model: str | None
     prompt_version: str | None
     at: Instant
@@ -163,6 +180,15 @@ class Change:
     contact: Contact
     changed: tuple[str, ...]
     activity: Activity | None
+
+
+_NOT_COMPARED = {"version", "created_at", "updated_at"}
+
+
+def changed_fields(old: Contact | None, new: Contact) -> tuple[str, ...]:
+    """Names of the fields that differ; of a first version: of those that have a value."""
+    before = {name: getattr(old, name) if old else field.default for name, field in Contact.model_fields.items()}
+    return tuple(name for name in before if name not in _NOT_COMPARED and getattr(new, name) != before[name])
 
 
 class ContactUpdated(Model):
@@ -181,6 +207,11 @@ def dump_contact_updated(event: ContactUpdated) -> bytes:
 def load_contact_updated(value: bytes) -> ContactUpdated:
     """ValueError when `value` is not one of this contract."""
     return ContactUpdated.model_validate(orjson.loads(value))
+
+
+def forgotten_headers(contact_id: str, version: int, at: datetime) -> list[Header]:
+    """Of the tombstone of a customer who was forgotten, which is a version like any other, but without a value."""
+    return cloud_event_headers(f"{contact_id}#{version}", "contact-forgotten", "analyzer", format_instant(at))
 
 
 def contact_updated_headers(event: ContactUpdated) -> list[Header]:

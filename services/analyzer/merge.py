@@ -10,7 +10,18 @@ from typing import Any
 from services.analyzer.conversation import Conversation
 from services.analyzer.details import find_details
 from services.analyzer.names import best_name
-from shared.contacts import Activity, Analysis, AnalysisSource, Change, Contact, LeadStatus, Name, StageRef, Verdict
+from shared.contacts import (
+    Activity,
+    Analysis,
+    AnalysisSource,
+    Change,
+    Contact,
+    LeadStatus,
+    Name,
+    StageRef,
+    Verdict,
+    changed_fields,
+)
 from shared.conversations import StoredMessage
 from shared.events import Direction
 from shared.pipelines import Mode, Pipeline
@@ -27,8 +38,6 @@ NOTHING_LEFT = Verdict(
 )
 """The verdict where there are messages and none can be read: such a conversation keeps a contact (promise 5), and
 nothing of what was unsent stays on it (promise 9)."""
-
-_NOT_COMPARED = {"version", "created_at", "updated_at"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +62,7 @@ def next_contact(
     Without `old` its version is the one `after` those that a forgotten contact of this customer had.
     """
     new = _merged(old, conversation, messages, analysis, placement, now, after)
-    changed = _changed(old, new)
+    changed = changed_fields(old, new)
     if not changed:
         return None
     return Change(new, changed, _activity(old, new, analysis, now))
@@ -100,8 +109,13 @@ def _stage(old: Contact | None, analysis: Analysis, placement: Placement) -> Sta
     is_settled = old is not None and current is not None and old.analysis == analysis
     if placement.pipeline is None or is_settled:
         return current
-    stage = route(placement.pipeline, current, analysis, placement.mode)
+    stage = route(placement.pipeline, current, _counting(old, analysis), placement.mode)
     return StageRef(pipeline=placement.pipeline.name, name=stage.name, type=stage.type) if stage else current
+
+
+def _counting(old: Contact | None, analysis: Analysis) -> Analysis:
+    """With the status that counts: a person's, if there is one."""
+    return analysis.model_copy(update={"lead_status": old.lead_status}) if old and old.lead_status else analysis
 
 
 def _told(messages: Sequence[StoredMessage]) -> dict[str, Any]:
@@ -120,12 +134,6 @@ def _told(messages: Sequence[StoredMessage]) -> dict[str, Any]:
     }
 
 
-def _changed(old: Contact | None, new: Contact) -> tuple[str, ...]:
-    """Of the first version: every field that has a value."""
-    before = {name: getattr(old, name) if old else field.default for name, field in Contact.model_fields.items()}
-    return tuple(name for name in before if name not in _NOT_COMPARED and getattr(new, name) != before[name])
-
-
 def _activity(old: Contact | None, new: Contact, analysis: Analysis, now: datetime) -> Activity | None:
     before = old.stage if old else None
     if new.stage is None or new.stage == before:
@@ -139,7 +147,7 @@ def _activity(old: Contact | None, new: Contact, analysis: Analysis, now: dateti
         reasoning=analysis.reasoning,
         confidence=analysis.confidence,
         score=analysis.lead_score,
-        status=analysis.lead_status,
+        status=new.status,
         source=analysis.source,
         model=analysis.model,
         prompt_version=analysis.prompt_version,

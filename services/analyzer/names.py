@@ -32,12 +32,6 @@ def best_name(
     return best.model_copy(update={"username": username}) if username != best.username else best
 
 
-def split_name(full: str, source: NameSource, username: str | None = None) -> Name:
-    """First word → first name, the rest → last name."""
-    first, _, last = " ".join(full.split()).partition(" ")
-    return Name(first=first, last=last, username=username, source=source)
-
-
 def _of_messages(messages: Iterable[StoredMessage]) -> Iterator[Name]:
     """Newest first. Only Graph names the sender of a message."""
     dated = [(message.sent_at, message) for message in messages if message.sent_at and message.backfill]
@@ -55,7 +49,7 @@ def _of_participants(customer_id: str, participants: Sequence[Participant]) -> I
 
 def _named(name: str | None, username: str | None, source: NameSource) -> Iterator[Name]:
     if name and name.strip():
-        yield split_name(name, source, username)
+        yield Name.split(name, source, username)
     elif username:
         yield Name(first=username, username=username, source=NameSource.USERNAME)
 

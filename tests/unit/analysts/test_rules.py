@@ -9,7 +9,7 @@ import pytest
 
 from services.analyzer.analyst import Role
 from services.analyzer.details import find_details
-from services.analyzer.names import best_name, split_name
+from services.analyzer.names import best_name
 from services.analyzer.transcript import build_transcript, fingerprint
 from shared.contacts import Name, NameSource
 from shared.conversations import StoredMessage, fold_all
@@ -123,4 +123,4 @@ def test_on_instagram_the_username_stands_in_for_a_name() -> None:
 
 
 def test_a_name_of_one_word_has_no_last_name() -> None:
-    assert split_name("Cher", NameSource.PROFILE).last == ""
+    assert Name.split("Cher", NameSource.PROFILE).last == ""

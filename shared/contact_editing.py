@@ -1,0 +1,45 @@
+"""A person's edit into the store: over what is newest, whoever writes meanwhile, and on its way to be published."""
+
+from __future__ import annotations
+
+from shared.accounts import account_key
+from shared.clock import Clock
+from shared.contact_edits import Edit, Owned, edited
+from shared.contact_store import Contacts
+from shared.contacts import Contact
+from shared.due import make_due
+from shared.mongo import Database
+from shared.pipelines import Pipeline
+
+
+class NoContactError(LookupError):
+    """There is none of this id, or it was forgotten."""
+
+
+async def edit_contact(database: Database, contact_id: str, edit: Edit, clock: Clock) -> Contact:
+    """The contact as it is then. NoContactError; WrongEditError when it cannot be made.
+
+    Its conversation is made due, so that a worker publishes the version: at once, or when one runs again.
+    """
+    contacts = Contacts(database.contacts)
+    while True:
+        stored = await contacts.load(contact_id)
+        if stored is None or stored.contact is None:
+            raise NoContactError(contact_id)
+        change = edited(stored.contact, edit, await _pipeline_of(database, stored.contact), clock())
+        if change is None:
+            return stored.contact
+        if await contacts.write_edit(change):
+            if Owned.NAME in edit.given_back:
+                await database.profiles.delete_one({"_id": contact_id})  # so that the platform is asked anew
+            await make_due(database, [contact_id])
+            return change.contact
+
+
+async def _pipeline_of(database: Database, contact: Contact) -> Pipeline | None:
+    account = await database.accounts.find_one(
+        {"_id": account_key(contact.platform, contact.account_id)}, {"pipeline": True}
+    )
+    name = account.get("pipeline") if account else None
+    stored = await database.pipelines.find_one({"_id": name}) if name else None
+    return Pipeline.model_validate(stored) if stored else None
