@@ -7,7 +7,10 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from services.analyzer.commands import analyzer, contacts_app, pipelines_app
+from services.analyzer.analyse_command import analyse
+from services.analyzer.commands import analyzer
+from services.analyzer.contact_commands import contacts_app
+from services.analyzer.pipeline_commands import pipelines_app
 from services.backfill.account_commands import accounts_app
 from services.backfill.commands import backfill_app
 from services.backfill.reconcile_command import reconcile
@@ -36,6 +39,7 @@ app.add_typer(pipelines_app, name="pipelines")
 app.command()(demo)
 app.command()(receiver)
 app.command()(analyzer)
+app.command()(analyse)
 app.command()(simulator)
 app.command()(setup)
 app.command()(reconcile)

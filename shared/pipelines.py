@@ -97,6 +97,16 @@ def with_ranges(stages: Sequence[Stage]) -> tuple[Stage, ...]:
     return tuple(s if s.range_edited else s.model_copy(update={"range": made.get(s.name)}) for s in stages)
 
 
+def keep_edited(stages: Sequence[Stage], before: Pipeline | None) -> tuple[Stage, ...]:
+    """With the ranges that a person had set on stages of these names, where `stages` do not set others."""
+    old = {stage.name: stage for stage in before.stages if stage.range_edited} if before else {}
+    return tuple(s if s.range_edited or s.name not in old else _edited_as(s, old[s.name]) for s in stages)
+
+
+def _edited_as(stage: Stage, before: Stage) -> Stage:
+    return stage.model_copy(update={"range": before.range, "range_edited": True})
+
+
 def _split(kind: StageType, parts: int) -> list[ScoreRange]:
     low, high = _BANDS[kind]
     size = high - low + 1

@@ -1,0 +1,70 @@
+"""`leadstream contacts …`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from services.analyzer.contact_query import Wanted, find_contacts
+from services.analyzer.contact_views import contact_text, show_contacts
+from services.analyzer.options import AsJson, OfAccount
+from shared.commands import fail, with_database
+from shared.contacts import Activity, Contact, LeadStatus
+from shared.mongo import Database
+from shared.settings import MongoSettings
+
+contacts_app = typer.Typer(help="Look at contacts, edit, export and forget them.", no_args_is_help=True)
+
+
+ContactId = Annotated[str, typer.Argument(metavar="CONTACT_ID", help="As `contacts list` shows it.")]
+OfStatus = Annotated[
+    LeadStatus | None, typer.Option("--status", help="Of this status only, a person's or a machine's.")
+]
+OfStage = Annotated[str | None, typer.Option("--stage", help="In the stage of this name only.")]
+
+
+@contacts_app.command("list")
+def list_contacts(
+    account: OfAccount = None,
+    status: OfStatus = None,
+    stage: OfStage = None,
+    limit: Annotated[int, typer.Option(min=0, help="No more than these; 0 is all.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Contacts in the order of their ids."""
+    wanted = Wanted(account, status, stage)
+    with_database(MongoSettings(), lambda database: _print_contacts(database, wanted, limit, as_json=as_json))
+
+
+async def _print_contacts(database: Database, wanted: Wanted, limit: int, *, as_json: bool) -> None:
+    found = find_contacts(database, wanted, limit)
+    if as_json:
+        async for contact in found:
+            typer.echo(contact.model_dump_json(exclude_none=True))
+    else:
+        show_contacts(Console(highlight=False), [contact async for contact in found])
+
+
+@contacts_app.command("show")
+def show_contact(contact_id: ContactId, as_json: AsJson = False) -> None:
+    """One contact and how its stage changed. Status 1 where there is none."""
+    shown = with_database(MongoSettings(), lambda database: _find(database, contact_id))
+    if shown is None:
+        fail(f"no contact {contact_id}")
+    contact, activities = shown
+    if as_json:
+        for each in (contact, *activities):
+            typer.echo(each.model_dump_json(exclude_none=True))
+    else:
+        for line in contact_text(contact, activities):
+            typer.echo(line)
+
+
+async def _find(database: Database, contact_id: str) -> tuple[Contact, list[Activity]] | None:
+    stored = await database.contacts.find_one({"_id": contact_id, "forgotten_at": {"$exists": False}}, {"outbox": 0})
+    if stored is None:
+        return None
+    found = database.activities.find({"contact_id": contact_id}).sort("version", 1)
+    return Contact.model_validate(stored), [Activity.model_validate(each) async for each in found]
