@@ -178,7 +178,11 @@ def fold(state: StoredMessage | None, event: OfMessage | PostbackEvent) -> Store
 
 def fold_all(events: Iterable[Event]) -> dict[str, StoredMessage]:
     """The messages that `events` tell of, by id: the oracle for what must be stored."""
-    states: dict[str, StoredMessage] = {}
+    return fold_into({}, events)
+
+
+def fold_into(states: dict[str, StoredMessage], events: Iterable[Event]) -> dict[str, StoredMessage]:
+    """`states` by message id, changed to hold what `events` tell as well."""
     for event in events:
         if isinstance(event, OfMessage | PostbackEvent) and event.message_id:
             states[event.message_id] = fold(states.get(event.message_id), event)

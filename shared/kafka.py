@@ -84,6 +84,8 @@ class Topics:
 
 
 class Record(NamedTuple):
+    """An empty `value` is published as null: a tombstone, which says that nothing is left of the key."""
+
     topic: str
     key: bytes | None
     value: bytes
@@ -163,7 +165,7 @@ async def _publish_once(producer: AIOKafkaProducer, records: Sequence[Record]) -
 def _batches(producer: AIOKafkaProducer, records: list[Record]) -> Iterator[BatchBuilder]:
     batch = producer.create_batch()
     for record in records:
-        while batch.append(timestamp=None, key=record.key, value=record.value, headers=record.headers) is None:
+        while batch.append(timestamp=None, key=record.key, value=record.value or None, headers=record.headers) is None:
             yield batch
             batch = producer.create_batch()
     batch.close()

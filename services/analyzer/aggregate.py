@@ -2,40 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection as Some
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from itertools import groupby
 
 from services.analyzer.holding import hold
-from services.analyzer.marks import Timing, mark
-from shared.conversations import StoredMessage, document, fold, from_document, message_of
-from shared.events import Event, OfMessage, PostbackEvent
+from services.analyzer.inserting import insert_all
+from services.analyzer.marks import Timing, first_mark, mark
+from shared.conversations import StoredMessage, document, fold_all, fold_into, from_document, message_of
+from shared.events import ConversationCompletedEvent, ConversationListedEvent, Event
+from shared.forgotten import Forgotten
 from shared.mongo import ConnectionFailure, Database, Document, ReplaceOne, UpdateOne, server_time, write_all
 
 Known = dict[str, tuple[StoredMessage, int]]
 """Messages by id, each with the `rev` it was read at."""
 
+MARKED_KEYS = 20_000
+"""How many conversations are remembered to be in the store; 3 MB."""
+
 
 class Aggregate:
-    def __init__(self, database: Database, timing: Timing) -> None:
+    """`apply` is all that there is of it: for the intake, for tests and for benchmarks."""
+
+    def __init__(self, database: Database, timing: Timing, forgotten: Forgotten | None = None) -> None:
         self._database = database
         self._messages = database.messages
         self._conversations = database.conversations
         self._timing = timing
+        self._forgotten = forgotten or Forgotten(database)
+        self._marked: set[str] = set()
 
     async def apply(self, events: Sequence[Event]) -> None:
         """Returns when every message is written and every conversation is marked; holds while the database is away.
 
+        What is told of a customer who was forgotten since is passed over.
+
         UnstorableError when the batch has a value that MongoDB cannot hold; the rest of it may be written then.
         """
-        await hold(lambda: self._write_messages(events), ConnectionFailure)
-        await hold(lambda: self._mark(events), ConnectionFailure)
+        wanted = await hold(lambda: self._without_forgotten(events), ConnectionFailure)
+        await hold(lambda: self._write_messages(wanted), ConnectionFailure)
+        await hold(lambda: self._mark(wanted), ConnectionFailure)
+
+    async def _without_forgotten(self, events: Sequence[Event]) -> Sequence[Event]:
+        forgotten = await self._forgotten.of({str(event.conversation) for event in events})
+        if not forgotten:
+            return events
+        return [
+            event
+            for event in events
+            if (at := forgotten.get(str(event.conversation))) is None or _newest_fact(event) > at
+        ]
 
     async def _write_messages(self, events: Sequence[Event]) -> None:
-        """Compare-and-set on `rev`. Where another writer came between, all is read and folded again, which is
-        harmless because the fold is idempotent."""
-        while True:
-            known = await self._read({message for event in events if (message := message_of(event))})
-            writes = changes(known, events)
+        """Inserts all as if it were new, which most of it is and costs a fifth of an upsert. What turns out to be known
+        is read and compared: only then, and only that.
+
+        Compare-and-set on `rev`. Where another writer came between, all is read and folded again, which is harmless
+        because the fold is idempotent.
+        """
+        known = await insert_all(self._messages, [_new(state) for state in fold_all(events).values()])
+        again = [event for event in events if message_of(event) in known]
+        while again:
+            writes = changes(await self._read(known), again)
             if not writes or await write_all(self._messages, writes):
                 return
 
@@ -44,23 +73,35 @@ class Aggregate:
         return {stored["_id"]: (from_document(stored), stored["rev"]) async for stored in found}
 
     async def _mark(self, events: Sequence[Event]) -> None:
-        """One upsert a conversation; `history` on the same document is the backfill's and is left alone."""
+        """One write a conversation: an insert where this process has not seen it yet, else an upsert.
+
+        `history` on the same document is the backfill's and is left alone.
+        """
         now = await server_time(self._database)
         ordered = sorted(events, key=lambda event: event.conversation)  # stable: each keeps its order
+        groups = {str(key): list(group) for key, group in groupby(ordered, key=lambda event: event.conversation)}
+        new = [key for key in groups if key not in self._marked]
+        there = await insert_all(
+            self._conversations, [{"_id": key, **first_mark(groups[key], self._timing, now)} for key in new]
+        )
         marks = [
-            UpdateOne({"_id": str(key)}, mark(list(group), self._timing, now), upsert=True)
-            for key, group in groupby(ordered, key=lambda event: event.conversation)
+            UpdateOne({"_id": key}, mark(group, self._timing, now), upsert=True)
+            for key, group in groups.items()
+            if key in self._marked or key in there
         ]
         while marks and not await write_all(self._conversations, marks):
             """Two upserts of one new conversation met: one of them now finds it there."""
+        self._remember(groups)
+
+    def _remember(self, keys: Some[str]) -> None:
+        if len(self._marked) + len(keys) > MARKED_KEYS:
+            self._marked.clear()
+        self._marked.update(keys)
 
 
 def changes(known: Known, events: Iterable[Event]) -> list[ReplaceOne[Document]]:
     """What must be written so that the store holds what `events` tell as well. Pure."""
-    states = {message_id: state for message_id, (state, _) in known.items()}
-    for event in events:
-        if isinstance(event, OfMessage | PostbackEvent) and event.message_id:
-            states[event.message_id] = fold(states.get(event.message_id), event)
+    states = fold_into({message_id: state for message_id, (state, _) in known.items()}, events)
     return [
         _replace(state, known[message_id][1] if message_id in known else 0)
         for message_id, state in states.items()
@@ -68,5 +109,16 @@ def changes(known: Known, events: Iterable[Event]) -> list[ReplaceOne[Document]]
     ]
 
 
+def _new(state: StoredMessage) -> Document:
+    return {**document(state), "rev": 1}
+
+
 def _replace(state: StoredMessage, rev: int) -> ReplaceOne[Document]:
     return ReplaceOne({"_id": state.message_id, "rev": rev}, {**document(state), "rev": rev + 1}, upsert=rev == 0)
+
+
+def _newest_fact(event: Event) -> datetime:
+    """When the newest of what `event` tells was so. A listing is made whenever history is read."""
+    if isinstance(event, ConversationListedEvent | ConversationCompletedEvent):
+        return event.updated_time or event.occurred_at
+    return event.occurred_at

@@ -21,7 +21,8 @@ from shared.events import (
     compact,
 )
 
-Stages: TypeAlias = list[dict[str, Any]]
+Document: TypeAlias = dict[str, Any]
+Stages: TypeAlias = list[Document]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,34 @@ def mark(events: Sequence[Event], timing: Timing, now: datetime) -> Stages:
         *_hold(events, timing, now),
         timing.due(),
     ]
+
+
+def first_mark(events: Sequence[Event], timing: Timing, now: datetime) -> Document:
+    """What `mark` makes of a conversation that is not there yet (but `_id`): an insert costs a fifth of an upsert."""
+    fields: Document = {}
+    for event in events:
+        told_at, told = _told(event)
+        is_newer = told_at not in fields or (told and told[told_at] >= fields[told_at])
+        fields = {**fields, **told} if is_newer else {**told, **fields}
+    for event in events:
+        is_over = "completed_run" in fields and fields["completed_run"] == event.run_id
+        if isinstance(event, ConversationCompletedEvent):
+            fields["completed_run"] = event.run_id
+        if isinstance(event, ConversationCompletedEvent) or (isinstance(event, ConversationListedEvent) and is_over):
+            fields.pop("held_until", None)
+        elif isinstance(event, ConversationListedEvent):
+            fields["held_until"] = now + timedelta(milliseconds=timing.hold_ms)
+    return fields | {
+        "platform": events[0].platform.value,
+        "account_id": events[0].account_id,
+        "customer_id": events[0].customer_id,
+        "revision": 1,
+        "first_pending_at": now,
+        "last_event_at": now,
+        "due_at": max(
+            now + timedelta(milliseconds=min(timing.quiet_ms, timing.max_wait_ms)), fields.get("held_until", now)
+        ),
+    }
 
 
 def _told(event: Event) -> tuple[str, dict[str, Any]]:
