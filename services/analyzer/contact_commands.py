@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from services.analyzer.contact_changes import edit, reanalyse
+from services.analyzer.contact_export import Format, write_contacts
 from services.analyzer.contact_query import Wanted, find_contacts
 from services.analyzer.contact_views import contact_text, show_contacts
-from services.analyzer.options import AsJson, OfAccount
+from services.analyzer.forget_command import forget
+from services.analyzer.options import AsJson, ContactId, OfAccount
+from services.analyzer.tail_command import tail
 from shared.commands import fail, with_database
 from shared.contacts import Activity, Contact, LeadStatus
 from shared.mongo import Database
 from shared.settings import MongoSettings
 
 contacts_app = typer.Typer(help="Look at contacts, edit, export and forget them.", no_args_is_help=True)
+contacts_app.command()(edit)
+contacts_app.command()(reanalyse)
+contacts_app.command()(forget)
+contacts_app.command()(tail)
 
-
-ContactId = Annotated[str, typer.Argument(metavar="CONTACT_ID", help="As `contacts list` shows it.")]
 OfStatus = Annotated[
     LeadStatus | None, typer.Option("--status", help="Of this status only, a person's or a machine's.")
 ]
@@ -68,3 +77,26 @@ async def _find(database: Database, contact_id: str) -> tuple[Contact, list[Acti
         return None
     found = database.activities.find({"contact_id": contact_id}).sort("version", 1)
     return Contact.model_validate(stored), [Activity.model_validate(each) async for each in found]
+
+
+@contacts_app.command("export")
+def export(
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="Where to; else standard output.")] = None,
+    form: Annotated[Format, typer.Option("--format", help="For a spreadsheet, or whole as JSON lines.")] = Format.CSV,
+    account: OfAccount = None,
+    status: OfStatus = None,
+    stage: OfStage = None,
+) -> None:
+    """Write contacts to a file. In CSV, a cell that a spreadsheet would calculate begins with an apostrophe."""
+    wanted = Wanted(account, status, stage)
+
+    async def go(database: Database) -> int:
+        with file.open("w", encoding="utf-8", newline="") if file else nullcontext(sys.stdout) as sink:
+            return await write_contacts(find_contacts(database, wanted), form, sink)
+
+    try:
+        number = with_database(MongoSettings(), go)
+    except OSError as error:
+        fail(f"{file or 'standard output'} cannot be written: {error.strerror}")
+    if file:
+        typer.echo(f"{number} contacts in {file}")

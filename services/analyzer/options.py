@@ -17,6 +17,7 @@ def _account(text: str) -> str:
     return text
 
 
+ContactId = Annotated[str, typer.Argument(metavar="CONTACT_ID", help="As `contacts list` shows it.")]
 OfAccount = Annotated[
     str | None, typer.Option("--account", parser=_account, metavar="PLATFORM:ID", help="The account meant.")
 ]
