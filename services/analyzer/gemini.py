@@ -1,151 +1,97 @@
-"""Conversations read by Gemini. The only module that imports Google's client, past its makers' support (ADR 0001)."""
+"""How Gemini is called: the only module that imports Google's client, past its makers' support (ADR 0001)."""
 
 from __future__ import annotations
 
 import asyncio
-import random
-import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
-import structlog
 from google.ai import generativelanguage as glm
 from google.api_core import exceptions as google_errors
 from google.api_core.client_options import ClientOptions
+from google.auth.exceptions import GoogleAuthError
 from google.protobuf.json_format import ParseError
+from requests.adapters import HTTPAdapter
 
-from services.analyzer.analyst import Brief
-from services.analyzer.answer import Answer, UnusableAnswerError, read_answer
-from services.analyzer.prompt import MAX_TRANSCRIPT_CHARACTERS, SCHEMA, SYSTEM, user_prompt
-from shared.contacts import Verdict
-from shared.failures import TransientError
+from services.analyzer import gemini_analyst
+from services.analyzer.gemini_calls import Answer, CallError, Fault, Request
+from services.analyzer.gemini_schedule import Schedule
 
-COOL_DOWN_SECONDS = 60.0
-"""How long a key rests for a model after a 429 that does not say how long."""
-ABSENT_SECONDS = 3600.0
-"""How long a model that is not there is not asked for: models are withdrawn, and sometimes come back."""
-UNUSABLE_ANSWERS = 2
-"""So many of one model for one conversation are enough: at temperature 0 it will not say anything else."""
+MAX_CALLS = 512
+"""At once, in a process. A thread and a connection are made when a call finds none idle, so this costs nothing."""
 
-log = structlog.get_logger()
-
-Ask = Callable[[str, str, str, float], Answer]
-"""(key, model, prompt, timeout in seconds) → the answer. Blocking; google's errors pass through."""
+Got = TypeVar("Got")
 
 
-@dataclass(slots=True)
-class _Reading:
-    """One conversation being read: until when, and what was tried for it."""
+class Gemini:
+    """The API over REST: Google's client blocks, so each call has a thread of its own for as long as it takes.
 
-    brief: Brief
-    prompt: str
-    ends_at: float
-    tries: int = 0
-    unusable: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass(slots=True)
-class GeminiAnalyst:
-    """Tries the models in their order with every key that is not resting, until the deadline.
-
-    A key that is refused is not used again before the next start. Waiting here holds up no other conversation.
+    One client a key, which keeps its connections: the library's global configuration knows a single key.
     """
 
-    keys: Sequence[str] = field(repr=False)
-    models: Sequence[str]
-    endpoint: str
-    deadline_seconds: float
-    ask: Ask | None = None
-    monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    _resting: dict[tuple[str, str], float] = field(default_factory=dict, repr=False)
-    _refused: set[str] = field(default_factory=set, repr=False)
+    def __init__(self, endpoint: str = "") -> None:
+        self._endpoint = endpoint or None
+        self._clients: dict[str, Any] = {}
+        self._threads = ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="gemini")
 
-    async def analyse(self, brief: Brief) -> Verdict:
-        """TransientError when no verdict could be had before the deadline, or the transcript is longer than is read."""
-        reading = _Reading(brief, user_prompt(brief), self.monotonic() + self.deadline_seconds)
-        if len(reading.prompt) > MAX_TRANSCRIPT_CHARACTERS:
-            raise TransientError("the conversation is longer than the models read at once")
-        while True:
-            for key, model in self._usable(reading):
-                if self.monotonic() >= reading.ends_at:
-                    raise TransientError(f"no verdict from Gemini within {self.deadline_seconds:g} s")
-                verdict = await self._try(key, model, reading)
-                if verdict:
-                    return verdict
-                reading.tries += 1
-            pause = self._pause(reading)
-            if self.monotonic() + pause >= reading.ends_at:
-                raise TransientError(f"no verdict from Gemini after {reading.tries} tries")
-            await self.sleep(pause)
+    async def generate(self, key: str, model: str, request: Request, timeout_seconds: float) -> Answer:
+        """JSON mode with a response schema, temperature 0 (ai.google.dev/api/generate-content)."""
+        asked, client = _content(model, request), self._client(key)
+        response = await self._call(
+            lambda: client.generate_content(asked, timeout=timeout_seconds, retry=None), timeout_seconds
+        )
+        return _answer(response, model)
 
-    async def _try(self, key: str, model: str, reading: _Reading) -> Verdict | None:
-        """None when this key and model gave nothing; what follows from it for the next try is remembered."""
+    async def count_tokens(self, key: str, model: str, request: Request, timeout_seconds: float) -> int:
+        name, client = f"models/{model}", self._client(key)
+        asked = glm.CountTokensRequest(model=name, generate_content_request=_content(model, request))
+        response = await self._call(
+            lambda: client.count_tokens(asked, timeout=timeout_seconds, retry=None), timeout_seconds
+        )
+        return int(response.total_tokens)
+
+    def close(self) -> None:
+        """What still runs is not waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for client in self._clients.values():
+            client.transport.close()
+
+    def _client(self, key: str) -> Any:
+        if key not in self._clients:
+            options = ClientOptions(api_key=key, api_endpoint=self._endpoint)
+            client: Any = glm.GenerativeServiceClient(transport="rest", client_options=options)
+            for scheme in ("https://", "http://"):  # requests keeps 10 connections by itself
+                client.transport._session.mount(scheme, HTTPAdapter(pool_maxsize=MAX_CALLS))
+            self._clients[key] = client
+        return self._clients[key]
+
+    async def _call(self, call: Callable[[], Got], timeout_seconds: float) -> Got:
+        """The one place where Google's errors become ours. The client's own timeout is for the silence between two
+        bytes, hence one for the whole; a thread that was given up ends by that of the client."""
         try:
-            left = reading.ends_at - self.monotonic()
-            answer = await asyncio.to_thread(self.ask or self._ask, key, model, reading.prompt, left)
-            return read_answer(answer, reading.brief, reading.tries)
-        except google_errors.TooManyRequests as error:
-            self._resting[key, model] = self.monotonic() + (_retry_after(error) or COOL_DOWN_SECONDS)
-            reason = "exhausted"
-        except google_errors.NotFound:
-            self._resting |= {(each, model): self.monotonic() + ABSENT_SECONDS for each in self.keys}
-            reason = "no_such_model"
-        except google_errors.ClientError as error:
-            if not _is_about_the_key(error):
-                raise TransientError(f"Gemini does not take this conversation: {type(error).__name__}") from None
-            self._refused.add(key)
-            reason = "key_refused"
-        except UnusableAnswerError as error:
-            reading.unusable[model] += 1
-            reason = str(error)
-        except (google_errors.GoogleAPIError, OSError) as error:
-            reason = type(error).__name__
-        log.info("gemini_gave_nothing", model=model, key_number=list(self.keys).index(key), reason=reason)
-        return None
-
-    def _living(self, reading: _Reading) -> Iterator[tuple[str, str]]:
-        """Model by model, with every key. Looks anew at each step, as a try may end a key or a model."""
-        for model in self.models:
-            for key in self.keys:
-                if key not in self._refused and reading.unusable[model] < UNUSABLE_ANSWERS:
-                    yield key, model
-
-    def _usable(self, reading: _Reading) -> Iterator[tuple[str, str]]:
-        return (pair for pair in self._living(reading) if self._resting.get(pair, 0) <= self.monotonic())
-
-    def _pause(self, reading: _Reading) -> float:
-        """Until the first key is rested where all are; else a little, with jitter. For ever where none is left."""
-        rested = min((self._resting.get(pair, 0) for pair in self._living(reading)), default=float("inf"))
-        jitter = random.uniform(0.2, 1) * float(min(5.0, 0.5 * 2 ** min(reading.tries, 4)))  # noqa: S311
-        return max(rested - self.monotonic(), jitter)
-
-    def _ask(self, key: str, model: str, prompt: str, timeout_seconds: float) -> Answer:
-        """One call by REST, with this key alone: the library's global configuration is left untouched."""
-        options = ClientOptions(api_key=key, api_endpoint=self.endpoint or None)
-        with glm.GenerativeServiceClient(transport="rest", client_options=options) as client:
-            try:
-                response = client.generate_content(_request(model, prompt), timeout=timeout_seconds, retry=None)
-            except (ParseError, AttributeError):  # the latter is how the library meets an error that is no object
-                raise UnusableAnswerError("what came is not an answer of this API") from None
-        return _read(response, model)
+            async with asyncio.timeout(timeout_seconds):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        except google_errors.GoogleAPICallError as error:
+            raise _meaning(error) from None
+        except (ParseError, AttributeError):  # the latter is how the library meets an error that is no object
+            raise CallError(Fault.FAILED, "what came is not of this API") from None
+        except (google_errors.GoogleAPIError, GoogleAuthError, OSError) as error:  # with a TimeoutError
+            raise CallError(Fault.FAILED, type(error).__name__) from None
 
 
-def _request(model: str, prompt: str) -> Any:
-    """JSON mode with a response schema, temperature 0 (ai.google.dev/api/generate-content)."""
+def _content(model: str, request: Request) -> Any:
     return glm.GenerateContentRequest(
         model=f"models/{model}",
-        system_instruction=glm.Content(parts=[glm.Part(text=SYSTEM)]),
-        contents=[glm.Content(role="user", parts=[glm.Part(text=prompt)])],
+        system_instruction=glm.Content(parts=[glm.Part(text=request.system)]),
+        contents=[glm.Content(role="user", parts=[glm.Part(text=request.prompt)])],
         generation_config=glm.GenerationConfig(
-            temperature=0, response_mime_type="application/json", response_schema=glm.Schema(_schema(SCHEMA))
+            temperature=0, response_mime_type="application/json", response_schema=glm.Schema(_schema(request.schema))
         ),
     )
 
 
-def _schema(schema: dict[str, Any]) -> dict[str, Any]:
+def _schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The library's spelling of a schema."""
     made = {("type_" if key == "type" else key): value for key, value in schema.items()}
     if "properties" in made:
@@ -153,30 +99,47 @@ def _schema(schema: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _read(response: Any, model: str) -> Answer:
-    """UnusableAnswerError for a blocked or empty answer."""
-    if not response.candidates:
-        raise UnusableAnswerError("the answer was blocked or is empty")
-    text = "".join(part.text for part in response.candidates[0].content.parts)
+def _answer(response: Any, model: str) -> Answer:
+    """What is blocked has no candidate, or one without parts. What a model thought is paid for as well: it is in the
+    total only, as this client is older than thinking (ai.google.dev/api/generate-content#UsageMetadata)."""
+    text = "".join(part.text for candidate in response.candidates[:1] for part in candidate.content.parts)
     usage = response.usage_metadata
-    return Answer(text, model, usage.prompt_token_count or None, usage.candidates_token_count or None)
+    said = max(usage.candidates_token_count, usage.total_token_count - usage.prompt_token_count)
+    return Answer(text, model, usage.prompt_token_count or None, said if said > 0 else None)
 
 
-def _is_about_the_key(error: google_errors.GoogleAPICallError) -> bool:
-    """Also a 400 may be: `API_KEY_INVALID` (ai.google.dev/gemini-api/docs/troubleshooting)."""
+def _meaning(error: google_errors.GoogleAPICallError) -> CallError:
+    """Also a 400 may be about the key (ai.google.dev/gemini-api/docs/troubleshooting); 408, 409 and 499 pass."""
+    code, detail = int(error.code or 500), type(error).__name__
     reasons = {detail.get("reason") for detail in _details(error)}
-    return error.code in (401, 403) or "API_KEY_INVALID" in reasons or "API key not valid" in str(error.message)
+    if code in {401, 403} or "API_KEY_INVALID" in reasons or "API key not valid" in str(error.message):
+        fault = Fault.KEY_REFUSED
+    elif code in {404, 429}:
+        fault = Fault.NO_SUCH_MODEL if code == 404 else Fault.EXHAUSTED
+    else:
+        fault = Fault.REQUEST_REFUSED if 400 <= code < 500 and code not in {408, 409, 499} else Fault.FAILED
+    return CallError(fault, detail, next(_hints(error), None))
 
 
-def _retry_after(error: google_errors.GoogleAPICallError) -> float | None:
-    """Seconds that the server asks to wait (`RetryInfo` of google.rpc: `"retryDelay": "7s"`), if it does."""
-    for detail in _details(error):
-        number = str(detail.get("retryDelay", "")).removesuffix("s")
-        if number.replace(".", "", 1).isdecimal():
-            return float(number)
-    return None
+def _hints(error: google_errors.GoogleAPICallError) -> Iterator[float]:
+    """Seconds that the server asks to wait: `RetryInfo` of google.rpc (`"retryDelay": "7s"`), or a header."""
+    told = [str(detail.get("retryDelay", "")).removesuffix("s") for detail in _details(error)]
+    if error.response is not None:
+        told.append(error.response.headers.get("retry-after", ""))
+    yield from (float(number) for number in told if number.replace(".", "", 1).isdecimal())
 
 
 def _details(error: google_errors.GoogleAPICallError) -> list[dict[str, Any]]:
     """Over REST the library hands them on as the JSON that they came as."""
     return [detail for detail in error.details if isinstance(detail, dict)]
+
+
+def GeminiAnalyst(  # noqa: N802
+    keys: Sequence[str],
+    models: Sequence[str],
+    endpoint: str,
+    deadline_seconds: float,
+    requests_per_minute: int = 1000,
+) -> gemini_analyst.GeminiAnalyst:
+    schedule = Schedule(Gemini(endpoint), keys, models, requests_per_minute)
+    return gemini_analyst.GeminiAnalyst(schedule, deadline_seconds)

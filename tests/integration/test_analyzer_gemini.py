@@ -9,11 +9,11 @@ import pytest
 from shared.contacts import AnalysisSource
 from shared.mongo import Database
 from tests.conftest import Stack, Start
+from tests.support.fake_gemini import FakeGemini, exhausted, serving_gemini
 from tests.support.outcome import customers, settled, story
 from tests.support.processes import Leadstream
 from tests.support.topics import publish_events
 from tests.support.waiting import eventually
-from tests.unit.analysts.test_gemini import EXHAUSTED, GOOD, FakeGemini, serving_gemini
 
 
 @pytest.fixture
@@ -33,7 +33,6 @@ def keys(gemini: FakeGemini) -> dict[str, str]:
 async def test_with_keys_the_analysis_is_geminis_and_is_made_once(
     stack: Stack, database: Database, leadstream: Start, gemini: FakeGemini
 ) -> None:
-    gemini.says(GOOD)
     events = [event for who in customers(6) for event in story(who)]
     await publish_events(stack.kafka, stack.topics.message_events, events)
     process = leadstream("analyzer", **keys(gemini))
@@ -46,13 +45,13 @@ async def test_with_keys_the_analysis_is_geminis_and_is_made_once(
     assert process.terminate() == 0
     assert len(gemini.asked) == asked
     assert "key-one" not in process.output
-    assert not any("4111" in str(body) for _, _, body in gemini.asked), "what was unsent is not sent to anyone"
+    assert not any("4111" in asked.prompt for asked in gemini.asked), "what was unsent is not sent to anyone"
 
 
 async def test_when_gemini_gives_nothing_the_fallback_scores_and_says_so(
     stack: Stack, database: Database, leadstream: Start, gemini: FakeGemini
 ) -> None:
-    gemini.answers.append(EXHAUSTED)
+    gemini.says(exhausted())
     events = [event for who in customers(6) for event in story(who)]
     await publish_events(stack.kafka, stack.topics.message_events, events)
     leadstream("analyzer", **keys(gemini))

@@ -1,0 +1,53 @@
+"""The real analyst on the real client, with a clock that stands still unless it sleeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from services.analyzer.analyst import Brief, Line, Role, Transcript
+from services.analyzer.gemini import Gemini
+from services.analyzer.gemini_analyst import CONTEXT_TOKENS, GeminiAnalyst
+from services.analyzer.gemini_schedule import Schedule
+from shared.ids import Platform
+from shared.pipelines import TEMPLATES
+
+NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+
+
+@dataclass
+class Time:
+    """Seconds that pass by sleeping only."""
+
+    now: float = 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@dataclass
+class Asking:
+    """Makes analysts that share a client and a clock."""
+
+    gemini: Gemini
+    time: Time
+
+    def analyst(
+        self,
+        keys: tuple[str, ...] = ("k1",),
+        models: tuple[str, ...] = ("m1",),
+        *,
+        requests_per_minute: int = 1000,
+        deadline_seconds: float = 20,
+        context_tokens: int = CONTEXT_TOKENS,
+    ) -> GeminiAnalyst:
+        time = self.time
+        schedule = Schedule(self.gemini, keys, models, requests_per_minute, lambda: time.now, time.sleep)
+        return GeminiAnalyst(schedule, deadline_seconds, context_tokens)
+
+
+def brief(*said: str) -> Brief:
+    """The customer's lines, and then one of the business."""
+    lines = [Line(NOW, Role.CUSTOMER, text) for text in said or ("How much is it?",)]
+    answer = Line(NOW, Role.BUSINESS, "500", ("[image]",))
+    return Brief(Transcript(Platform.MESSENGER, (*lines, answer)), NOW, TEMPLATES[0].stages)

@@ -1,0 +1,257 @@
+"""Stands in for Gemini's endpoint: generateContent and countTokens over REST, as Google's client speaks it.
+
+What it answers is told beforehand, each answer once and the last for ever, so that it fails as the real one does when
+a test says so. `python -m tests.support.fake_gemini --port N --delay 1.5` serves good answers as a process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+GOOD: dict[str, Any] = {
+    "summary": "Asked for a price. Wants it on Friday. Ready to pay.", "lead_score": 75, "lead_status": "QUALIFIED",
+    "confidence": 88, "reasoning": "Asked how to pay.", "recommended_stage": "Qualified", "language": "EN",
+    "next_action": "Send the account number.",
+}  # fmt: skip
+DIGEST = {"digest": "Asked for a price."}
+INPUT_TOKENS, OUTPUT_TOKENS = 900, 120
+"""What every answer of a model cost."""
+MAX_BODY = 64 << 20
+ORDER = re.compile("<<<(.*?)>>>", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """`body` as JSON, or as it is where it is a text; `delay_seconds` goes by before it, and all of them if `hangs`."""
+
+    body: object
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delay_seconds: float = 0.0
+    hangs: bool = False
+
+    def response(self) -> web.Response:
+        if isinstance(self.body, str):
+            return web.Response(status=self.status, text=self.body, content_type="text/html", headers=self.headers)
+        return web.json_response(self.body, status=self.status, headers=self.headers)
+
+
+def said(text: str, finish_reason: str = "STOP") -> Reply:
+    """A model's answer with just this text."""
+    candidate = {"content": {"role": "model", "parts": [{"text": text}]}, "finishReason": finish_reason}
+    return Reply({"candidates": [candidate], **_usage(OUTPUT_TOKENS)})
+
+
+def good(**changed: object) -> Reply:
+    return said(json.dumps({**GOOD, **changed}))
+
+
+def digest(text: str = DIGEST["digest"]) -> Reply:
+    return said(json.dumps({"digest": text}))
+
+
+def truncated() -> Reply:
+    """What is left of an answer that met the limit of output tokens."""
+    return said(json.dumps(GOOD)[:40], "MAX_TOKENS")
+
+
+def in_prose() -> Reply:
+    return said(f"Sure! Here you are:\n```json\n{json.dumps(GOOD)}\n```\nHope it helps.")
+
+
+def blocked_prompt() -> Reply:
+    return Reply({"promptFeedback": {"blockReason": "SAFETY"}, **_usage(0)})
+
+
+def blocked_answer() -> Reply:
+    return Reply({"candidates": [{"finishReason": "SAFETY", "index": 0}], **_usage(0)})
+
+
+def empty() -> Reply:
+    return said("")
+
+
+def counted(tokens: int) -> Reply:
+    return Reply({"totalTokens": tokens})
+
+
+def refused(status: int, name: str, *details: dict[str, Any], message: str = "no") -> Reply:
+    """An error as Google writes it (google.rpc.Status in JSON)."""
+    return Reply({"error": {"code": status, "message": message, "status": name, "details": list(details)}}, status)
+
+
+def exhausted(retry_delay: str = "") -> Reply:
+    hint = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": retry_delay}
+    return refused(429, "RESOURCE_EXHAUSTED", *([hint] if retry_delay else []))
+
+
+def exhausted_by_header(seconds: int) -> Reply:
+    return replace(exhausted(), headers={"Retry-After": str(seconds)})
+
+
+def failed() -> Reply:
+    return refused(500, "INTERNAL")
+
+
+def hanging() -> Reply:
+    """Never answers."""
+    return Reply({}, hangs=True)
+
+
+def invalid_key() -> Reply:
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
+    return refused(400, "INVALID_ARGUMENT", info, message="API key not valid. Please pass a valid API key.")
+
+
+def forbidden_key() -> Reply:
+    return refused(403, "PERMISSION_DENIED")
+
+
+def absent_model() -> Reply:
+    return refused(404, "NOT_FOUND")
+
+
+def _usage(output: int) -> dict[str, Any]:
+    total = INPUT_TOKENS + output
+    return {
+        "usageMetadata": {"promptTokenCount": INPUT_TOKENS, "candidatesTokenCount": output, "totalTokenCount": total}
+    }
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request that came."""
+
+    key: str
+    model: str
+    method: str
+    body: dict[str, Any]
+    connection: object
+
+    @property
+    def content(self) -> dict[str, Any]:
+        return self.body["generateContentRequest"] if self.method == "countTokens" else self.body
+
+    @property
+    def prompt(self) -> str:
+        return str(self.content["contents"][0]["parts"][0]["text"])
+
+    @property
+    def wants_digest(self) -> bool:
+        return "digest" in self.content["generationConfig"]["responseSchema"]["properties"]
+
+
+@dataclass
+class FakeGemini:
+    """Without being told anything it gives good answers and counts a token for four bytes of the prompt.
+
+    `answers` are for generateContent and `counts` for countTokens, in turn, the last for ever. With `answers_together`
+    none is answered before so many are there. `asked` is what came; `remembers` is for a test that wants it.
+    """
+
+    url: str = ""
+    answers: list[Reply] = field(default_factory=list)
+    counts: list[Reply] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
+    delay_seconds: float = 0.0
+    answers_together: int = 1
+    obeys: bool = False
+    remembers: bool = True
+    _waiting: int = 0
+    _together: asyncio.Event = field(default_factory=asyncio.Event)
+    _closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def says(self, *replies: Reply) -> None:
+        """From now on, and nothing that it was told before."""
+        self.answers[:] = replies
+
+    @property
+    def models_asked(self) -> list[str]:
+        return [asked.model for asked in self.asked]
+
+    @property
+    def keys_asked(self) -> list[str]:
+        return [asked.key for asked in self.asked]
+
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=MAX_BODY)
+        app.router.add_post("/v1beta/models/{model}:{method}", self._handle)
+        return app
+
+    def close(self) -> None:
+        """Nothing hangs any longer."""
+        self._closed.set()
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        model, method = request.match_info["model"], request.match_info["method"]
+        key, body = request.headers["x-goog-api-key"], await request.json()
+        asked = Asked(key, model, method, body, request.transport)
+        if self.remembers:
+            self.asked.append(asked)
+        reply = self._reply(asked)
+        if reply.hangs:
+            await self._closed.wait()
+        await self._others()
+        await asyncio.sleep(self.delay_seconds + reply.delay_seconds)
+        return reply.response()
+
+    async def _others(self) -> None:
+        self._waiting += 1
+        if self._waiting >= self.answers_together:
+            self._together.set()
+        await self._together.wait()
+
+    def _reply(self, asked: Asked) -> Reply:
+        """One that `obeys` says what the transcript tells it to, between <<< and >>>."""
+        told = self.counts if asked.method == "countTokens" else self.answers
+        if told:
+            return told.pop(0) if len(told) > 1 else told[0]
+        if asked.method == "countTokens":
+            return counted(len(asked.prompt.encode()) // 4)
+        if self.obeys and (order := ORDER.search(asked.prompt)):
+            return said(json.loads(f'"{order[1]}"'))
+        return digest() if asked.wants_digest else good()
+
+
+@asynccontextmanager
+async def serving_gemini() -> AsyncIterator[FakeGemini]:
+    fake = FakeGemini()
+    async with TestServer(fake.app()) as server:
+        fake.url = str(server.make_url("")).rstrip("/")
+        try:
+            yield fake
+        finally:
+            fake.close()
+
+
+async def _serve(port: int, delay_seconds: float) -> None:
+    fake = FakeGemini(delay_seconds=delay_seconds, remembers=False)
+    runner = web.AppRunner(fake.app(), access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", port, backlog=1024)
+    await site.start()
+    print(json.dumps({"gemini_endpoint": f"http://127.0.0.1:{runner.addresses[0][1]}"}), flush=True)
+    await asyncio.Event().wait()
+
+
+def main() -> None:
+    """Prints one JSON line when it serves, with the URL for LEADSTREAM_GEMINI_ENDPOINT; port 0 takes a free one."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--delay", type=float, default=0.0, help="seconds a call")
+    arguments = parser.parse_args()
+    asyncio.run(_serve(arguments.port, arguments.delay))
+
+
+if __name__ == "__main__":
+    main()

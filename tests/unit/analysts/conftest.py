@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from services.analyzer.gemini import Gemini
+from tests.support.asking_gemini import Asking, Time
+from tests.support.fake_gemini import FakeGemini, serving_gemini
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeGemini]:
+    async with serving_gemini() as fake:
+        yield fake
+
+
+@pytest.fixture
+def asking(fake: FakeGemini) -> Iterator[Asking]:
+    gemini = Gemini(fake.url)
+    yield Asking(gemini, Time())
+    gemini.close()
