@@ -55,14 +55,16 @@ def _may_leave(here: Stage, verdict: Verdict) -> bool:
 
 
 def _is_backward(pipeline: Pipeline, here: Stage, there: Stage) -> bool:
-    """Only among open stages: leaving WON or LOST has its own rule."""
-    both_open = here.type in OPEN_TYPES and there.type in OPEN_TYPES
-    return both_open and pipeline.stages.index(there) < pipeline.stages.index(here)
+    """To an open stage that stands before this one. To be won or lost is never to go back."""
+    return there.type in OPEN_TYPES and pipeline.stages.index(there) < pipeline.stages.index(here)
 
 
 def _may_go_back(here: Stage, verdict: Verdict) -> bool:
+    """Never on a fallback. Out of WON and LOST confidence decides, not the score."""
+    if verdict.source is not AnalysisSource.AI:
+        return False
     low = here.range.low if here.range else 1
-    return verdict.source is AnalysisSource.AI and verdict.lead_score <= low - BACKWARD_MARGIN
+    return here.type not in OPEN_TYPES or verdict.lead_score <= low - BACKWARD_MARGIN
 
 
 def _distance(stage: Stage, score: int) -> int:

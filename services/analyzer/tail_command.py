@@ -14,6 +14,8 @@ from shared.contacts import load_contact_updated
 from shared.kafka import Topics, open_consumer
 from shared.settings import KafkaSettings
 
+POLL_MS = 500
+
 
 def tail(
     from_start: Annotated[bool, typer.Option("--from-start", help="First what is on the topic already.")] = False,
@@ -26,8 +28,10 @@ def tail(
 async def _follow(settings: KafkaSettings, *, from_start: bool, as_json: bool) -> None:
     topic, kafka = Topics(settings.topic_prefix).contact_updated, settings.kafka_bootstrap_servers
     async with open_consumer(kafka, topic, None, from_start=from_start) as consumer:
-        async for record in consumer:
-            typer.echo(_shown(record.key or b"", record.value, as_json=as_json))
+        while True:
+            polled = await consumer.getmany(timeout_ms=POLL_MS)
+            for record in [each for records in polled.values() for each in records]:
+                typer.echo(_shown(record.key or b"", record.value, as_json=as_json))
 
 
 def _shown(key: bytes, value: bytes | None, *, as_json: bool) -> str:
