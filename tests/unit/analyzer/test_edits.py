@@ -1,0 +1,162 @@
+"""What a person changes of a contact, and gives back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from services.analyzer.conversation import Conversation
+from services.analyzer.merge import Placement, next_contact
+from shared.contact_edits import Edit, Owned, WrongEditError, edited
+from shared.contacts import Analysis, AnalysisSource, Change, Contact, LeadStatus, Name, NameSource, StageRef
+from shared.conversations import StoredMessage, fold_all
+from shared.events import Source
+from shared.pipelines import Mode, StageType, template
+from tests.support.making import EPOCH, MARIA, at, said
+
+SALES = template("Sales")
+CONVERSATION = Conversation(str(MARIA), MARIA.platform, MARIA.account_id, MARIA.customer_id)
+
+
+def contact(status: LeadStatus = LeadStatus.QUALIFIED, score: int = 60) -> Contact:
+    change = next_contact(None, CONVERSATION, messages(), analysis(status, score), Placement(SALES), at(10))
+    assert change is not None
+    return change.contact
+
+
+def messages() -> list[StoredMessage]:
+    named = said("How much?", 1, source=Source.BACKFILL, sender_name="Maria Santos")
+    return list(fold_all([named]).values())
+
+
+def analysis(status: LeadStatus, score: int) -> Analysis:
+    return Analysis(
+        summary="s", lead_score=score, lead_status=status, confidence=80, reasoning="because",
+        source=AnalysisSource.AI, fingerprint=f"{status} {score}", messages_read=1, analysed_at=EPOCH,
+    )  # fmt: skip
+
+
+def edit(old: Contact, **what: object) -> Change:
+    change = edited(old, Edit(**what), SALES, at(60))  # type: ignore[arg-type]
+    assert change is not None
+    return change
+
+
+def analysed(old: Contact, status: LeadStatus, score: int) -> Contact:
+    """After another analysis, for an account whose contacts move."""
+    placement = Placement(SALES, Mode.UPDATE_EXISTING)
+    change = next_contact(old, CONVERSATION, messages(), analysis(status, score), placement, at(99))
+    assert change is not None
+    return change.contact
+
+
+def test_an_edit_is_the_next_version_and_names_what_it_changed() -> None:
+    old = contact()
+    change = edit(old, name="Mary Ann Cruz", notes="call after five")
+    assert change.contact.name == Name(first="Mary", last="Ann Cruz", source=NameSource.PERSON)
+    assert (change.contact.version, change.contact.updated_at) == (2, at(60))
+    assert change.contact.created_at == old.created_at
+    assert set(change.changed) == {"name", "notes", "edited"}
+    assert change.contact.edited == ("name", "notes")
+    assert change.activity is None
+
+
+def test_a_stage_that_a_person_sets_is_an_activity_said_to_be_theirs() -> None:
+    change = edit(contact(), stage="Negotiating")
+    assert change.contact.stage == StageRef(pipeline="Sales", name="Negotiating", type=StageType.IN_PROGRESS)
+    told = change.activity
+    assert told is not None
+    assert (told.from_stage, told.to_stage, told.source) == ("Proposal Sent", "Negotiating", "person")
+    assert (told.activity_id, told.version, told.at) == (f"{MARIA}#2", 2, at(60))
+    assert (told.score, told.status, told.confidence, told.model) == (60, LeadStatus.QUALIFIED, None, None)
+
+
+def test_the_stage_it_is_in_can_be_made_to_stay_and_is_no_activity() -> None:
+    change = edit(contact(), stage="Proposal Sent")
+    assert (change.changed, change.activity) == (("edited",), None)
+    assert analysed(change.contact, LeadStatus.WON, 95).stage == change.contact.stage
+
+
+def test_a_persons_status_counts_and_the_analysis_stays_the_machines() -> None:
+    change = edit(contact(), status=LeadStatus.NEGOTIATING)
+    assert change.contact.status is LeadStatus.NEGOTIATING
+    assert change.contact.analysis is not None
+    assert change.contact.analysis.lead_status is LeadStatus.QUALIFIED
+    assert set(change.changed) == {"lead_status", "edited"}
+    again = analysed(change.contact, LeadStatus.LOST, 5)
+    assert (again.status, again.analysis and again.analysis.lead_status) == (LeadStatus.NEGOTIATING, LeadStatus.LOST)
+    assert again.stage is not None
+    assert again.stage.type is not StageType.LOST
+
+
+def test_who_a_person_says_is_won_is_routed_so_by_the_next_analysis() -> None:
+    won = edit(contact(), status=LeadStatus.WON).contact
+    assert won.stage is not None
+    assert won.stage.name == "Proposal Sent"
+    moved = analysed(won, LeadStatus.QUALIFIED, 70)
+    assert moved.stage is not None
+    assert moved.stage.name == "Closed Won"
+
+
+def test_tags_come_and_go_each_once() -> None:
+    tagged = edit(contact(), tags_added=("vip", " big  order ", "vip")).contact
+    assert tagged.tags == ("vip", "big order")
+    untagged = edit(tagged, tags_added=("new",), tags_removed=("vip", "never there")).contact
+    assert untagged.tags == ("big order", "new")
+
+
+def test_what_is_so_already_is_no_version() -> None:
+    old = edit(contact(), notes="x", tags_added=("vip",), name="Mary").contact
+    for same in (Edit(), Edit(notes="x"), Edit(tags_added=("vip",)), Edit(tags_removed=("y",)), Edit(name=" Mary ")):
+        assert edited(old, same, SALES, at(99)) is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (Edit(stage="Nowhere"), "has no stage 'Nowhere'; it has: New Lead, Contacted"),
+        (Edit(name="  "), "needs a letter"),
+        (Edit(tags_added=(" ",)), "needs a letter"),
+        (Edit(status=LeadStatus.WON, given_back=frozenset({Owned.STATUS})), "either set lead_status or give it back"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_a_reason(wrong: Edit, why: str) -> None:
+    with pytest.raises(WrongEditError, match=why):
+        edited(contact(), wrong, SALES, at(60))
+
+
+def test_without_a_pipeline_there_is_no_stage_to_set() -> None:
+    with pytest.raises(WrongEditError, match="no pipeline"):
+        edited(contact(), Edit(stage="Contacted"), None, at(60))
+
+
+def test_a_name_that_is_given_back_gives_way_to_one_that_is_found() -> None:
+    mine = edit(contact(), name="Mary").contact
+    back = edit(mine, given_back=frozenset({Owned.NAME})).contact
+    assert (back.name.full, back.edited) == ("Mary", ())
+    assert analysed(back, LeadStatus.QUALIFIED, 61).name.full == "Maria Santos"
+
+
+def test_a_status_that_is_given_back_is_the_analysis_again() -> None:
+    mine = edit(contact(), status=LeadStatus.WON).contact
+    back = edit(mine, given_back=frozenset({Owned.STATUS})).contact
+    assert (back.status, back.lead_status, back.edited) == (LeadStatus.QUALIFIED, None, ())
+
+
+def test_a_stage_that_is_given_back_stays_until_an_analysis_moves_it() -> None:
+    mine = edit(contact(), stage="New Lead").contact
+    change = edit(mine, given_back=frozenset({Owned.STAGE}))
+    assert (change.contact.stage, change.activity) == (mine.stage, None)
+    assert change.contact.analysis is not None
+    again = next_contact(
+        change.contact, CONVERSATION, messages(), change.contact.analysis, Placement(SALES), EPOCH + timedelta(days=1)
+    )
+    assert again is None
+    moved = analysed(change.contact, LeadStatus.QUALIFIED, 75).stage
+    assert moved is not None
+    assert moved.name == "Negotiating"
+
+
+def test_what_no_person_has_set_can_be_given_back_for_nothing() -> None:
+    assert edited(contact(), Edit(given_back=frozenset(Owned)), SALES, at(60)) is None
