@@ -40,6 +40,8 @@ class Aggregate:
 
         UnstorableError when the batch has a value that MongoDB cannot hold; the rest of it may be written then.
         """
+        if not events:
+            return
         wanted = await hold(lambda: self._without_forgotten(events), ConnectionFailure)
         await hold(lambda: self._write_messages(wanted), ConnectionFailure)
         await hold(lambda: self._mark(wanted), ConnectionFailure)

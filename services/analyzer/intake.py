@@ -1,9 +1,15 @@
-"""From the topic to the store. Commit is the last step of a batch, and no model call ever comes before it."""
+"""From the topic to the store. Commit is the last step of a batch, and no model call ever comes before it.
+
+While a batch is written the next is polled and decoded: one batch, never more. When the store takes its time the
+partitions are paused; the group keeps this member all the while, for its heartbeats go on.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -15,9 +21,9 @@ from shared.deadletters import DeadLetter, dead_letter_headers, dump_dead_letter
 from shared.events import Event
 from shared.failures import Reason
 from shared.kafka import (
-    AIOKafkaConsumer,
     AIOKafkaProducer,
     CommitFailedError,
+    Consumer,
     IllegalStateError,
     KafkaError,
     Record,
@@ -26,12 +32,18 @@ from shared.kafka import (
     publish,
 )
 from shared.metrics import AnalyzerMetrics
-from shared.mongo import UnstorableError, is_storable
+from shared.mongo import UnstorableError
 
 POLL_MS = 200
-BATCH_RECORDS = 500
+BATCH_RECORDS = 1000
+PATIENCE_SECONDS = 1.0
+"""How long a batch may be in the writing before the partitions are paused; then how often the group is told."""
+REVOCATION_SECONDS = 2.0
+"""How long a rebalance waits for the batch that is being written, so that it need not be written again elsewhere."""
 
 log = structlog.get_logger()
+
+Pair = tuple[RawRecord, Event | DeadLetter]
 
 
 class Parking:
@@ -53,12 +65,24 @@ class Parking:
             log.warning("parked", reason=letter.reason, detail=letter.detail, letter_id=letter.letter_id)
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one poll gave, decoded, and where each partition goes on after it. It counts in its `term` only."""
+
+    term: int = 0
+    pairs: Sequence[Pair] = ()
+    offsets: dict[TopicPartition, int] = field(default_factory=dict)
+
+
 class Intake:
-    """`changed` is set after every batch, so that what is due at once need not wait for the next look at the queue."""
+    """`run` is the service; `take` is a batch without its commit, for tests and benchmarks.
+
+    `changed` is set after every batch, so that what is due at once need not wait for the next look at the queue.
+    """
 
     def __init__(
         self,
-        consumer: AIOKafkaConsumer,
+        consumer: Consumer,
         aggregate: Aggregate,
         parking: Parking,
         changed: asyncio.Event,
@@ -71,39 +95,103 @@ class Intake:
         self._changed = changed
         self._clock = clock
         self._metrics = metrics
+        self._settling: asyncio.Task[None] | None = None
+        self._committing: asyncio.Task[None] | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`. What was polled and not committed is delivered again, here or to another instance."""
+        """Until `stop`. What was polled and not committed is delivered again, here or to another instance.
+
+        OffsetsGoneError when what was to be read next was deleted.
+        """
+        self._consumer.before_revocation = self._give_up
+        batch = await self._poll()
         while not stop.is_set():
-            polled = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH_RECORDS)
-            if polled:
-                await self.take([record for batch in polled.values() for record in batch])
-                await self._commit({partition: batch[-1].offset + 1 for partition, batch in polled.items()})
+            batch = await self._settle_and_poll(batch) if batch.pairs else await self._poll()
 
     async def take(self, records: Sequence[RawRecord]) -> None:
         """Returns when all of it is in the store or on the DLQ."""
-        decoded = [decode(record, self._clock()) for record in records]
+        await self._put(self._decode(records))
+
+    async def _poll(self) -> Batch:
+        """The term is read with nothing awaited in between: what was polled is of the assignment that is now."""
+        polled = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH_RECORDS)
+        term = self._consumer.term
+        pairs = self._decode([record for records in polled.values() for record in records])
+        return Batch(term, pairs, {partition: records[-1].offset + 1 for partition, records in polled.items()})
+
+    def _decode(self, records: Sequence[RawRecord]) -> list[Pair]:
+        now = self._clock()
+        return [(record, decode(record, now)) for record in records]
+
+    async def _settle_and_poll(self, batch: Batch) -> Batch:
+        """Returns the next batch when this one is committed, or is another instance's."""
+        self._settling = asyncio.create_task(self._settle(batch))
         try:
-            await self._put(decoded)
+            ahead = await self._poll()
+            await self._keep_still_until(self._settling)
+            await self._settling
+        finally:
+            self._settling.cancel()
+            await asyncio.wait({self._settling})
+        return ahead
+
+    async def _keep_still_until(self, settling: asyncio.Task[None]) -> None:
+        await asyncio.wait({settling}, timeout=PATIENCE_SECONDS)
+        if settling.done():
+            return
+        while not settling.done():
+            await self._consumer.keep_still()
+            await asyncio.wait({settling}, timeout=PATIENCE_SECONDS)
+        self._consumer.go_on()
+
+    async def _settle(self, batch: Batch) -> None:
+        """A batch of an earlier term comes again to whoever has its partitions now."""
+        if batch.term == self._consumer.term:
+            await self._put(batch.pairs)
+            await self._commit(batch)
+
+    async def _give_up(self) -> None:
+        """Before the partitions go: the batch that is being written may be written and committed in good time, and is
+        not committed any more after that."""
+        if self._settling:
+            await asyncio.wait({self._settling}, timeout=REVOCATION_SECONDS)
+        if self._committing:
+            self._committing.cancel()
+
+    async def _put(self, pairs: Sequence[Pair]) -> None:
+        """What the database cannot hold is told from the rest by halving."""
+        events = [item for _, item in pairs if not isinstance(item, DeadLetter)]
+        try:
+            await self._aggregate.apply(events)
         except UnstorableError:
-            await self._put([self._storable(*pair) for pair in zip(records, decoded, strict=True)])
+            await self._put_halves(pairs)
+            return
         self._changed.set()
+        await self._parking.park([item for _, item in pairs if isinstance(item, DeadLetter)])
+        for kind, number in Counter(event.kind for event in events).items():
+            self._metrics.events.labels(kind).inc(number)
 
-    async def _put(self, decoded: Sequence[Event | DeadLetter]) -> None:
-        events = [item for item in decoded if not isinstance(item, DeadLetter)]
-        await self._aggregate.apply(events)
-        await self._parking.park([item for item in decoded if isinstance(item, DeadLetter)])
-        for event in events:
-            self._metrics.events.labels(event.kind).inc()
+    async def _put_halves(self, pairs: Sequence[Pair]) -> None:
+        if len(pairs) > 1:
+            middle = len(pairs) // 2
+            await self._put(pairs[:middle])
+            await self._put(pairs[middle:])
+            return
+        ((record, _),) = pairs
+        letter = dead_letter(record, Reason.NOT_AN_EVENT, "a value that the database cannot hold", self._clock())
+        await self._parking.park([letter])
 
-    def _storable(self, record: RawRecord, item: Event | DeadLetter) -> Event | DeadLetter:
-        if isinstance(item, DeadLetter) or is_storable(item.model_dump()):
-            return item
-        return dead_letter(record, Reason.NOT_AN_EVENT, "a value that the database cannot hold", self._clock())
-
-    async def _commit(self, offsets: dict[TopicPartition, int]) -> None:
+    async def _commit(self, batch: Batch) -> None:
         """A refused commit means that the partitions have gone to another instance, which reads them again."""
+        if batch.term != self._consumer.term:
+            log.info("commit_refused", error="the partitions were taken away")
+            return
+        self._committing = committing = asyncio.ensure_future(self._consumer.commit(batch.offsets))
         try:
-            await self._consumer.commit(offsets)
-        except (CommitFailedError, IllegalStateError) as error:
+            await asyncio.wait({committing})
+        finally:
+            committing.cancel()
+        try:
+            await committing
+        except (CommitFailedError, IllegalStateError, asyncio.CancelledError) as error:
             log.info("commit_refused", error=type(error).__name__)

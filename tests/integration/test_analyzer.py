@@ -19,11 +19,12 @@ from shared.conversations import fold_all
 from shared.deadletters import load_dead_letter
 from shared.events import Event
 from shared.ids import ConversationKey, Platform
-from shared.kafka import AIOKafkaConsumer, Record, open_consumer, open_producer, publish, read_all
+from shared.kafka import Record, open_consumer, open_producer, publish, read_all
 from shared.metrics import AnalyzerMetrics
 from shared.mongo import Database
 from tests.conftest import Stack, Start
 from tests.support.making import MARIA, completed, listed, said
+from tests.support.offsets import committed
 from tests.support.outcome import assert_versions_are_whole, customers, messages, published, settled, story
 from tests.support.topics import publish_events
 from tests.support.waiting import eventually
@@ -140,17 +141,12 @@ async def test_sigterm_drains(stack: Stack, database: Database, leadstream: Star
     assert_versions_are_whole(await published(stack), found)
 
 
-class DiesBeforeCommit:
-    """A consumer whose process ends between write and commit."""
+class DiedError(Exception):
+    """In the place of a kill between write and commit."""
 
-    def __init__(self, consumer: AIOKafkaConsumer) -> None:
-        self._consumer = consumer
 
-    async def getmany(self, **options: int) -> Any:
-        return await self._consumer.getmany(**options)
-
-    async def commit(self, _offsets: object) -> None:
-        raise KeyboardInterrupt
+async def die(_offsets: object) -> None:
+    raise DiedError
 
 
 class NoParking:
@@ -159,19 +155,19 @@ class NoParking:
 
 
 async def test_a_batch_that_was_written_and_not_committed_is_taken_again(
-    stack: Stack, database: Database, leadstream: Start
+    stack: Stack, database: Database, leadstream: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = story(MARIA)
     await publish_events(stack.kafka, stack.topics.message_events, events)
     group = f"{stack.topic_prefix}analyzer"
     async with open_consumer(stack.kafka, stack.topics.message_events, group) as consumer:
-        dying = cast("AIOKafkaConsumer", DiesBeforeCommit(consumer))
+        monkeypatch.setattr(consumer, "commit", die)
         aggregate, parking = Aggregate(database, Timing(0, 0, 0)), cast("Parking", NoParking())
-        intake = Intake(dying, aggregate, parking, asyncio.Event(), utc_now, AnalyzerMetrics())
-        with pytest.raises(KeyboardInterrupt):
+        intake = Intake(consumer, aggregate, parking, asyncio.Event(), utc_now, AnalyzerMetrics())
+        with pytest.raises(DiedError):
             await intake.run(asyncio.Event())
         assert await messages(database) == fold_all(events)
-        assert {await consumer.committed(each) for each in consumer.assignment()} == {None}
+        assert not await committed(stack.kafka, group)
     leadstream("analyzer")
 
     async def revision() -> int:

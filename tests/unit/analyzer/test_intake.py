@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ from services.analyzer.aggregate import Aggregate
 from services.analyzer.intake import Intake, Parking
 from shared.deadletters import DeadLetter
 from shared.events import Attachment, Event
-from shared.kafka import AIOKafkaConsumer, CommitFailedError, TopicPartition
+from shared.kafka import CommitFailedError, Consumer, TopicPartition
 from shared.metrics import AnalyzerMetrics
 from shared.mongo import UnstorableError, is_storable
 from tests.support.making import EPOCH, said
@@ -35,6 +35,8 @@ class FakeConsumer:
     stop: asyncio.Event
     steps: list[Any]
     refuses: bool = False
+    term: int = 1
+    before_revocation: Callable[[], Awaitable[None]] | None = None
 
     async def getmany(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Polled]]:
         if not self.batches:
@@ -79,7 +81,7 @@ class Rig:
     dlq_is_away: bool = False
 
     async def run(self) -> None:
-        consumer = cast("AIOKafkaConsumer", FakeConsumer(self.batches, self.stop, self.steps, self.refuses))
+        consumer = cast("Consumer", FakeConsumer(self.batches, self.stop, self.steps, self.refuses))
         aggregate = cast("Aggregate", FakeAggregate(self.steps))
         parking = cast("Parking", FakeParking(self.steps, self.dlq_is_away))
         await Intake(consumer, aggregate, parking, self.changed, lambda: EPOCH, AnalyzerMetrics()).run(self.stop)
@@ -115,8 +117,7 @@ async def test_a_value_that_the_database_cannot_hold_does_not_take_its_batch_alo
     records = [Polled(dump_event(huge), 0), Polled(GOOD, 1), Polled(dump_event(zero), 2)]
     rig = Rig([{PARTITION: records}])
     await rig.run()
-    assert rig.steps == [
-        ("write", [said("How much?", 0)]),
-        ("park", [dump_event(huge).decode(), dump_event(zero).decode()]),
-        ("commit", {PARTITION: 3}),
-    ]
+    assert ("write", [said("How much?", 0)]) in rig.steps
+    parked = [payload for step, payloads in rig.steps if step == "park" for payload in payloads]
+    assert parked == [dump_event(huge).decode(), dump_event(zero).decode()]
+    assert rig.steps[-1] == ("commit", {PARTITION: 3})

@@ -1,0 +1,69 @@
+"""`python -m tests.support.dying_intake STEP N`: the analyzer's intake alone, that kills itself at a step.
+
+It dies by SIGKILL at its N-th passing of STEP, and says so as its last words; with N 0 it lives. Its batches are small,
+so that a kill falls between two of them. LEADSTREAM_TEST_INSTANCE makes its membership in the group static. Nothing
+else is different from the intake in `leadstream analyzer`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+import structlog
+
+from services.analyzer import intake
+from services.analyzer.aggregate import Aggregate
+from services.analyzer.app import GROUP, timing_of
+from services.analyzer.intake import Intake, Parking
+from shared.clock import utc_now
+from shared.kafka import Consumer, Topics, open_consumer, open_producer
+from shared.metrics import AnalyzerMetrics
+from shared.mongo import open_database
+from shared.service import run_service, run_until
+from shared.settings import AnalyzerSettings
+from tests.support.dying_receiver import Step, arm, die_at
+
+STEPS = {
+    "polled": Step(Intake, "_settle"),
+    "messages_written": Step(Aggregate, "_write_messages", is_after=True),
+    "written": Step(Aggregate, "apply", is_after=True),
+    "parked": Step(Parking, "park", is_after=True),
+    "committing": Step(Consumer, "commit"),
+    "committed": Step(Consumer, "commit", is_after=True),
+}
+
+BATCH_RECORDS = 20
+DRAIN_SECONDS = 4
+
+log = structlog.get_logger()
+
+
+async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
+    topics, metrics, kafka = Topics(settings.topic_prefix), AnalyzerMetrics(), settings.kafka_bootstrap_servers
+    instance = os.environ.get("LEADSTREAM_TEST_INSTANCE")
+    async with (
+        open_database(settings.mongo_url.get_secret_value()) as database,
+        open_producer(kafka) as producer,
+        open_consumer(kafka, topics.message_events, f"{topics.prefix}{GROUP}", instance=instance) as consumer,
+    ):
+        aggregate, parking = Aggregate(database, timing_of(settings)), Parking(producer, topics, metrics)
+        log.info("intake_started")
+        await run_until(
+            stop, DRAIN_SECONDS, Intake(consumer, aggregate, parking, asyncio.Event(), utc_now, metrics).run(stop)
+        )
+    log.info("intake_stopped")
+
+
+def main() -> None:
+    name, passing = sys.argv[1:]
+    assert intake.BATCH_RECORDS > BATCH_RECORDS
+    intake.BATCH_RECORDS = BATCH_RECORDS
+    arm(STEPS[name], die_at(name, int(passing)))
+    settings = AnalyzerSettings()
+    run_service(settings, lambda stop: run(settings, stop))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""How far a group has come, asked of the broker."""
+
+from __future__ import annotations
+
+from aiokafka.admin import AIOKafkaAdminClient
+
+from shared.kafka import AIOKafkaConsumer, TopicPartition
+from tests.support.waiting import eventually
+
+Offsets = dict[TopicPartition, int]
+
+
+async def committed(bootstrap_servers: str, group: str) -> Offsets:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    await admin.start()
+    try:
+        found = await admin.list_consumer_group_offsets(group)
+    finally:
+        await admin.close()
+    return {partition: each.offset for partition, each in found.items()}
+
+
+async def ends(bootstrap_servers: str, topic: str) -> Offsets:
+    """Where each partition that has had records goes on."""
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap_servers)
+    await consumer.start()
+    try:
+        numbers = consumer.partitions_for_topic(topic) or ()
+        found: Offsets = await consumer.end_offsets([TopicPartition(topic, number) for number in numbers])
+    finally:
+        await consumer.stop()
+    return {partition: end for partition, end in found.items() if end}
+
+
+async def all_is_committed(bootstrap_servers: str, topic: str, group: str) -> None:
+    """Returns when the group need not read anything again that is on the topic now."""
+    expected = await ends(bootstrap_servers, topic)
+    await eventually(lambda: committed(bootstrap_servers, group), lambda found: found == expected)
