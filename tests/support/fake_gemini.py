@@ -23,7 +23,7 @@ GOOD: dict[str, Any] = {
     "confidence": 88, "reasoning": "Asked how to pay.", "recommended_stage": "Qualified", "language": "EN",
     "next_action": "Send the account number.",
 }  # fmt: skip
-DIGEST = {"digest": "Asked for a price."}
+DIGEST = "Asked for a price."
 INPUT_TOKENS, OUTPUT_TOKENS = 900, 120
 """What every answer of a model cost."""
 MAX_BODY = 64 << 20
@@ -56,7 +56,7 @@ def good(**changed: object) -> Reply:
     return said(json.dumps({**GOOD, **changed}))
 
 
-def digest(text: str = DIGEST["digest"]) -> Reply:
+def digest(text: str = DIGEST) -> Reply:
     return said(json.dumps({"digest": text}))
 
 
@@ -156,7 +156,8 @@ class FakeGemini:
     """Without being told anything it gives good answers and counts a token for four bytes of the prompt.
 
     `answers` are for generateContent and `counts` for countTokens, in turn, the last for ever. With `answers_together`
-    none is answered before so many are there. `asked` is what came; `remembers` is for a test that wants it.
+    none is answered before so many are there; with `obeys` a transcript has its way, with `echoes` a digest is
+    the part's first line. `asked` is what came; `remembers` is for a test that wants it.
     """
 
     url: str = ""
@@ -166,6 +167,7 @@ class FakeGemini:
     delay_seconds: float = 0.0
     answers_together: int = 1
     obeys: bool = False
+    echoes: bool = False
     remembers: bool = True
     _waiting: int = 0
     _together: asyncio.Event = field(default_factory=asyncio.Event)
@@ -220,7 +222,9 @@ class FakeGemini:
             return counted(len(asked.prompt.encode()) // 4)
         if self.obeys and (order := ORDER.search(asked.prompt)):
             return said(json.loads(f'"{order[1]}"'))
-        return digest() if asked.wants_digest else good()
+        if not asked.wants_digest:
+            return good()
+        return digest(asked.prompt.splitlines()[1] if self.echoes else DIGEST)
 
 
 @asynccontextmanager

@@ -1,0 +1,107 @@
+"""Conversations near and beyond what a model reads at once: all of it reaches a model, or the fallback has it."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.analyzer.analyst import Brief
+from services.analyzer.gemini_analyst import GeminiAnalyst
+from services.analyzer.prompt import rows_of
+from shared.failures import TransientError
+from tests.support.asking_gemini import Asking, brief
+from tests.support.fake_gemini import Asked, FakeGemini, Reply, counted, digest, failed, hanging, truncated
+
+CONTEXT = 4000
+
+
+def long_brief(lines: int = 1000) -> Brief:
+    return brief(*(f"line {number} of a long conversation" for number in range(lines)))
+
+
+def analyst(asking: Asking, deadline_seconds: float = 20) -> GeminiAnalyst:
+    return asking.analyst(context_tokens=CONTEXT, deadline_seconds=deadline_seconds)
+
+
+def generated(fake: FakeGemini) -> list[Asked]:
+    return [asked for asked in fake.asked if asked.method == "generateContent"]
+
+
+def rows(asked: Asked) -> list[str]:
+    return [line for line in asked.prompt.splitlines() if line.startswith("[")]
+
+
+async def test_where_the_characters_say_that_it_fits_nobody_is_asked_to_count(fake: FakeGemini, asking: Asking) -> None:
+    await analyst(asking).analyse(brief("short"))
+    assert [asked.method for asked in fake.asked] == ["generateContent"]
+
+
+async def test_where_the_count_says_that_it_fits_it_is_read_whole(fake: FakeGemini, asking: Asking) -> None:
+    fake.counts.append(counted(CONTEXT))
+    told = long_brief()
+    await analyst(asking).analyse(told)
+    assert [asked.method for asked in fake.asked] == ["countTokens", "generateContent"]
+    assert fake.asked[0].content["systemInstruction"] == fake.asked[1].content["systemInstruction"]
+    assert rows(fake.asked[1]) == rows_of(told.transcript)
+
+
+async def test_of_what_does_not_fit_the_oldest_part_is_summed_up_and_nothing_is_left_out(
+    fake: FakeGemini, asking: Asking
+) -> None:
+    told = long_brief()
+    verdict = await analyst(asking).analyse(told)
+    *digested, last = generated(fake)
+    assert all(asked.wants_digest for asked in digested)
+    assert not last.wants_digest
+    digests = [row for row in rows(last) if row.startswith('["digest"')]
+    newest = rows(last)[len(digests) :]
+    older = [row for asked in digested for row in rows(asked)]
+    assert sorted(older + newest) == sorted(rows_of(told.transcript))
+    assert newest == rows_of(told.transcript)[-len(newest) :]
+    assert len(digests) == len(digested)
+    assert len(last.prompt) > CONTEXT * 4 // 2, "most of what a model can read is read word for word"
+    calls = len(digested) + 1
+    assert (verdict.input_tokens, verdict.output_tokens) == (900 * calls, 120 * calls)
+
+
+async def test_digests_stand_in_the_order_of_what_they_sum_up(fake: FakeGemini, asking: Asking) -> None:
+    fake.echoes = True
+    told = long_brief()
+    await analyst(asking).analyse(told)
+    firsts = [row.split("line ")[1].split(" ")[0] for row in rows(generated(fake)[-1]) if row.startswith('["digest"')]
+    assert [int(first) for first in firsts] == sorted(int(first) for first in firsts)
+    assert len(firsts) > 1
+
+
+async def test_what_still_does_not_fit_is_summed_up_again(fake: FakeGemini, asking: Asking) -> None:
+    fake.counts += [counted(8 * CONTEXT), counted(2 * CONTEXT), counted(CONTEXT)]
+    await analyst(asking).analyse(long_brief())
+    again = [asked for asked in generated(fake) if asked.wants_digest and '["digest"' in asked.prompt]
+    assert again
+
+
+@pytest.mark.parametrize("reply", [failed(), truncated(), digest(""), digest("x" * 6_001)])
+async def test_a_part_that_cannot_be_summed_up_is_not_left_out(fake: FakeGemini, asking: Asking, reply: Reply) -> None:
+    fake.says(reply)
+    with pytest.raises(TransientError):
+        await analyst(asking).analyse(long_brief())
+    assert all(asked.wants_digest for asked in generated(fake))
+
+
+async def test_where_nobody_counts_nothing_is_sent(fake: FakeGemini, asking: Asking) -> None:
+    fake.counts.append(failed())
+    with pytest.raises(TransientError):
+        await analyst(asking).analyse(long_brief())
+    assert generated(fake) == []
+
+
+async def test_parts_that_are_not_summed_up_in_time_are_given_up(fake: FakeGemini, asking: Asking) -> None:
+    fake.says(hanging())
+    with pytest.raises(TransientError):
+        await analyst(asking, deadline_seconds=0.3).analyse(long_brief())
+
+
+async def test_a_million_characters_are_counted_and_read_whole(fake: FakeGemini, asking: Asking) -> None:
+    told = brief("word " * 220_000)
+    await asking.analyst().analyse(told)
+    assert [asked.method for asked in fake.asked] == ["countTokens", "generateContent"]
+    assert rows(fake.asked[1]) == rows_of(told.transcript)

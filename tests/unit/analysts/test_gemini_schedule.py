@@ -1,0 +1,139 @@
+"""Many conversations at once at an AI that limits, fails, hangs and comes back: the real client over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from services.analyzer.fallback import FallbackScorer
+from services.analyzer.gemini import Gemini
+from services.analyzer.gemini_analyst import GeminiAnalyst
+from services.analyzer.gemini_schedule import Schedule
+from services.analyzer.resilient import ResilientAnalyst
+from shared.contacts import AnalysisSource, Verdict
+from shared.failures import TransientError
+from tests.support.asking_gemini import Asking, brief
+from tests.support.fake_gemini import FakeGemini, exhausted, failed, good, hanging, in_prose
+from tests.support.waiting import eventually
+
+
+def by_the_clock(gemini: Gemini, deadline_seconds: float) -> GeminiAnalyst:
+    return GeminiAnalyst(Schedule(gemini, ("k1",), ("m1",), 1000), deadline_seconds)
+
+
+async def many(analyst: GeminiAnalyst, number: int) -> list[Verdict | BaseException]:
+    return await asyncio.gather(*(analyst.analyse(brief()) for _ in range(number)), return_exceptions=True)
+
+
+async def test_calls_run_side_by_side_and_not_as_many_as_a_pool_of_threads_has(
+    fake: FakeGemini, asking: Asking
+) -> None:
+    fake.answers_together = 96
+    verdicts = await many(asking.analyst(deadline_seconds=30), 96)
+    assert [verdict for verdict in verdicts if not isinstance(verdict, Verdict)] == []
+
+
+async def test_a_keys_connections_are_kept(fake: FakeGemini, asking: Asking) -> None:
+    fake.answers_together = 20
+    await many(asking.analyst(), 20)
+    await many(asking.analyst(), 20)
+    assert len({asked.connection for asked in fake.asked}) == 20
+
+
+async def test_what_is_beyond_the_limit_of_a_minute_goes_to_the_next_key_and_then_to_nobody(
+    fake: FakeGemini, asking: Asking
+) -> None:
+    analyst = asking.analyst(("k1", "k2"), requests_per_minute=2)
+    verdicts = await many(analyst, 5)
+    assert sorted(fake.keys_asked) == ["k1", "k1", "k2", "k2"]
+    assert [type(verdict) for verdict in verdicts].count(TransientError) == 1
+    assert asking.time.now == 0
+    asking.time.now = 60
+    assert (await analyst.analyse(brief())).lead_score == 75
+
+
+async def test_a_place_that_is_free_in_a_moment_is_waited_for(fake: FakeGemini, asking: Asking) -> None:
+    analyst = asking.analyst(requests_per_minute=1)
+    await analyst.analyse(brief())
+    asking.time.now = 58.5
+    await analyst.analyse(brief())
+    assert asking.time.now == 60
+
+
+async def test_while_the_ai_is_down_it_is_asked_by_one_conversation_at_a_time(fake: FakeGemini, asking: Asking) -> None:
+    fake.says(failed())
+    analyst = asking.analyst()
+    with pytest.raises(TransientError):
+        await analyst.analyse(brief())
+    tried = len(fake.asked)
+    await many(analyst, 10)
+    assert len(fake.asked) == tried, "it rests"
+    asking.time.now += 5
+    await many(analyst, 10)
+    assert len(fake.asked) == tried + 1
+    fake.says(good())
+    asking.time.now += 10
+    verdicts = await many(analyst, 10)
+    assert len(fake.asked) == tried + 2
+    assert [type(verdict) for verdict in verdicts].count(Verdict) == 1
+    assert [type(verdict) for verdict in await many(analyst, 10)].count(Verdict) == 10
+
+
+async def test_a_conversation_that_is_given_up_lets_another_see_whether_the_ai_is_back(
+    fake: FakeGemini, asking: Asking
+) -> None:
+    fake.says(exhausted(), hanging(), good())
+    analyst = asking.analyst()
+    with pytest.raises(TransientError):
+        await analyst.analyse(brief())
+    asking.time.now = 60
+    first = asyncio.create_task(analyst.analyse(brief()))
+    await eventually(lambda: asyncio.sleep(0, len(fake.asked)), lambda number: number == 2)
+    first.cancel()
+    await asyncio.wait([first])
+    assert (await analyst.analyse(brief())).lead_score == 75
+
+
+async def test_one_that_hangs_holds_up_no_other_and_ends_at_its_deadline(fake: FakeGemini, asking: Asking) -> None:
+    fake.says(hanging(), good())
+    analyst = by_the_clock(asking.gemini, 0.5)
+    slow = asyncio.create_task(analyst.analyse(brief()))
+    await eventually(lambda: asyncio.sleep(0, fake.asked), bool)
+    assert (await analyst.analyse(brief())).lead_score == 75
+    assert not slow.done()
+    with pytest.raises(TransientError):
+        await slow
+
+
+async def test_an_answer_that_trickles_in_is_not_waited_for_beyond_the_deadline() -> None:
+    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        with suppress(OSError):
+            while not given_up.is_set():
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        writer.close()
+
+    given_up = asyncio.Event()
+    async with await asyncio.start_server(trickle, "127.0.0.1", 0) as server:
+        gemini = Gemini(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        with pytest.raises(TransientError):
+            await by_the_clock(gemini, 0.3).analyse(brief())
+        given_up.set()
+        gemini.close()
+
+
+async def test_whatever_the_ai_does_there_is_a_verdict_and_it_says_whose(fake: FakeGemini, asking: Asking) -> None:
+    analyst = ResilientAnalyst(asking.analyst(("k1", "k2"), ("m1", "m2")), FallbackScorer())
+    fake.says(failed())
+    assert (await analyst.analyse(brief())).source is AnalysisSource.FALLBACK
+    assert await analyst.analyse_by_ai(brief()) is None
+    fake.says(in_prose())
+    asking.time.now += 3600
+    assert (await analyst.analyse(brief())).source is AnalysisSource.AI
+    again = await analyst.analyse_by_ai(brief())
+    assert again
+    assert again.source is AnalysisSource.AI
