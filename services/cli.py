@@ -10,12 +10,14 @@ from pydantic import ValidationError
 from services.analyzer.analyse_command import analyse
 from services.analyzer.commands import analyzer
 from services.analyzer.contact_commands import contacts_app
+from services.analyzer.dlq_commands import dlq_app
 from services.analyzer.pipeline_commands import pipelines_app
 from services.backfill.account_commands import accounts_app
 from services.backfill.commands import backfill_app
 from services.backfill.reconcile_command import reconcile
 from services.contracts import schema
 from services.demo.commands import demo
+from services.receiver.again import read_again
 from services.receiver.commands import receiver
 from services.setup import config, setup
 from services.simulator.commands import simulator
@@ -35,6 +37,7 @@ app = typer.Typer(
 app.add_typer(accounts_app, name="accounts")
 app.add_typer(backfill_app, name="backfill")
 app.add_typer(contacts_app, name="contacts")
+app.add_typer(dlq_app(read_again), name="dlq")
 app.add_typer(pipelines_app, name="pipelines")
 app.command()(demo)
 app.command()(receiver)

@@ -1,0 +1,140 @@
+"""The DLQ as a person sees it: what is parked there and was not replayed since.
+
+The last record of a letter's id counts. A letter that is replayed gets a tombstone behind it, and shows again only if
+it is parked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.analyzer.decode import decode
+from shared.deadletters import DeadLetter, load_dead_letter
+from shared.events import Event, cloud_event_headers, format_instant
+from shared.failures import Reason
+from shared.kafka import AIOKafkaProducer, Record, Topics, publish, stream_all
+from shared.mongo import is_storable
+
+TOGETHER = 100
+"""Letters whose events are published at once."""
+
+ReadWebhook = Callable[[bytes, datetime, Topics], list[Record]]
+"""What the receiver makes of a body that came then: events, and dead letters of what it does not understand."""
+
+Tell = Callable[[DeadLetter, bool], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A letter without its payload, of which it only has the size in bytes."""
+
+    letter_id: str
+    reason: Reason
+    detail: str
+    where: str
+    parked_at: datetime
+    size: int
+    key: str | None
+
+
+class Letters:
+    """What is parked, asked of the broker anew each time. Memory does not grow with what the letters hold."""
+
+    def __init__(self, bootstrap_servers: str, topics: Topics) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._topics = topics
+
+    async def parked(self, reason: Reason | None = None) -> dict[str, Summary]:
+        """By id, in the order in which they were parked last."""
+        found: dict[str, Summary] = {}
+        async for record in stream_all(self._bootstrap_servers, self._topics.dead_letters):
+            if not record.value:
+                found.pop((record.key or b"").decode(), None)
+            elif letter := _load(record):
+                found.pop(letter.letter_id, None)
+                found[letter.letter_id] = _summary(letter)
+        return {letter_id: each for letter_id, each in found.items() if reason in {None, each.reason}}
+
+    async def read(self, letter_ids: set[str]) -> AsyncIterator[DeadLetter]:
+        """Those letters, each once."""
+        remaining = set(letter_ids)
+        async for record in stream_all(self._bootstrap_servers, self._topics.dead_letters):
+            letter = _load(record)
+            if letter and letter.letter_id in remaining:
+                remaining.remove(letter.letter_id)
+                yield letter
+
+
+class Replay:
+    """Puts what letters hold on the way that it came by. At least once: events have their ids, whoever repeats them."""
+
+    def __init__(self, producer: AIOKafkaProducer, topics: Topics, read_webhook: ReadWebhook) -> None:
+        self._producer = producer
+        self._topics = topics
+        self._read_webhook = read_webhook
+
+    async def run(self, letters: AsyncIterator[DeadLetter], tell: Tell) -> None:
+        """`tell` hears of each letter whether it was replayed: what is still not understood stays where it is."""
+        group: list[tuple[DeadLetter, list[Record]]] = []
+        async for letter in letters:
+            records = self._records(letter)
+            if records is None:
+                tell(letter, False)
+                continue
+            group.append((letter, records))
+            if len(group) == TOGETHER:
+                await self._publish(group, tell)
+                group = []
+        await self._publish(group, tell)
+
+    async def _publish(self, group: list[tuple[DeadLetter, list[Record]]], tell: Tell) -> None:
+        """The tombstones only after the events are safe."""
+        await publish(self._producer, [record for _, records in group for record in records])
+        await publish(
+            self._producer,
+            [Record(self._topics.dead_letters, letter.letter_id.encode(), b"", []) for letter, _ in group],
+        )
+        for letter, _ in group:
+            tell(letter, True)
+
+    def _records(self, letter: DeadLetter) -> list[Record] | None:
+        if letter.where == "receiver":
+            records = self._read_webhook(letter.raw, letter.parked_at, self._topics)
+            is_parked_again = any(record.key == letter.letter_id.encode() for record in records)
+            return None if is_parked_again else records
+        event = _event(letter)
+        return [_event_record(event, letter, self._topics)] if event else None
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A letter's payload as the record that it was."""
+
+    value: bytes
+    key: bytes | None = None
+
+
+def _event(letter: DeadLetter) -> Event | None:
+    event = decode(Payload(letter.raw), letter.parked_at)
+    return None if isinstance(event, DeadLetter) or not is_storable(event.model_dump()) else event
+
+
+def _event_record(event: Event, letter: DeadLetter, topics: Topics) -> Record:
+    headers = cloud_event_headers(event.event_id, event.kind, event.source, format_instant(event.occurred_at))
+    return Record(topics.message_events, str(event.conversation).encode(), letter.raw, headers)
+
+
+def _load(record: Record) -> DeadLetter | None:
+    """None for a tombstone, and for what somebody else has put there."""
+    try:
+        return load_dead_letter(record.value)
+    except ValueError:
+        return None
+
+
+def _summary(letter: DeadLetter) -> Summary:
+    return Summary(
+        letter.letter_id, letter.reason, letter.detail, letter.where, letter.parked_at, len(letter.raw), letter.key
+    )
