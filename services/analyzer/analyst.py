@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
 from shared.contacts import Verdict
+from shared.failures import TransientError
 from shared.ids import Platform
 from shared.pipelines import Stage
 
@@ -42,6 +43,26 @@ class Brief:
     transcript: Transcript
     now: datetime
     stages: tuple[Stage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What all calls of one analysis took together: those that gave nothing, and tokens where they are known."""
+
+    retry_count: int = 0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+    def on(self, verdict: Verdict) -> Verdict:
+        return verdict.model_copy(update=asdict(self))
+
+
+class NoVerdictError(TransientError):
+    """The AI is not to be had for this conversation now; what was spent on it nevertheless."""
+
+    def __init__(self, reason: str, spent: Spent) -> None:
+        super().__init__(reason)
+        self.spent = spent
 
 
 class Analyst(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 
-from services.analyzer.analyst import Brief
+from services.analyzer.analyst import Brief, NoVerdictError
 from services.analyzer.answer import read_digest, read_verdict
 from services.analyzer.gemini_calls import Request
 from services.analyzer.gemini_schedule import Effort, Schedule
@@ -29,12 +29,14 @@ class GeminiAnalyst:
         self._context_tokens = context_tokens
 
     async def analyse(self, brief: Brief) -> Verdict:
-        """TransientError when no verdict could be had before the deadline. Waits for nothing but its own calls."""
+        """NoVerdictError when none could be had before the deadline. Waits for nothing but its own calls."""
         effort = self._schedule.begin(self._deadline_seconds)
-        request = await self._fitting(brief, effort)
-        verdict = await self._schedule.generate(request, effort, lambda answer: read_verdict(answer, brief))
-        cost = {"input_tokens": effort.input_tokens, "output_tokens": effort.output_tokens}
-        return verdict.model_copy(update={"retry_count": effort.retries, **cost})
+        try:
+            request = await self._fitting(brief, effort)
+            verdict = await self._schedule.generate(request, effort, lambda answer: read_verdict(answer, brief))
+        except TransientError as error:
+            raise NoVerdictError(str(error), effort.spent) from None
+        return effort.spent.on(verdict)
 
     async def _fitting(self, brief: Brief, effort: Effort) -> Request:
         """With digests for the oldest lines, and digests of digests, until it fits."""

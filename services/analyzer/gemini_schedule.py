@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import structlog
 
+from services.analyzer.analyst import Spent
 from services.analyzer.answer import UnusableAnswerError
 from services.analyzer.gemini_calls import Answer, CallError, Fault, Request, Transport
 from services.analyzer.gemini_limits import Gate
@@ -36,6 +37,10 @@ class Effort:
     retries: int = 0
     input_tokens: int | None = None
     output_tokens: int | None = None
+
+    @property
+    def spent(self) -> Spent:
+        return Spent(self.retries, self.input_tokens, self.output_tokens)
 
     def paid(self, answer: Answer) -> None:
         self.input_tokens = _sum(self.input_tokens, answer.input_tokens)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from services.analyzer.analyst import Analyst, Brief
+from services.analyzer.analyst import Analyst, Brief, NoVerdictError
 from shared.contacts import Verdict
 from shared.failures import TransientError
 
@@ -21,12 +21,22 @@ class ResilientAnalyst:
         self._fallback = fallback
 
     async def analyse(self, brief: Brief) -> Verdict:
-        return await self.analyse_by_ai(brief) or await self._fallback.analyse(brief)
+        """The fallback's verdict says how often the AI was asked for it in vain, and what that cost."""
+        try:
+            return await self._preferred.analyse(brief)
+        except TransientError as error:
+            _tell(error)
+            verdict = await self._fallback.analyse(brief)
+            return error.spent.on(verdict) if isinstance(error, NoVerdictError) else verdict
 
     async def analyse_by_ai(self, brief: Brief) -> Verdict | None:
         """None when the AI is not to be had now; never the fallback's verdict."""
         try:
             return await self._preferred.analyse(brief)
         except TransientError as error:
-            log.warning("ai_not_to_be_had", reason=str(error))
+            _tell(error)
             return None
+
+
+def _tell(error: TransientError) -> None:
+    log.warning("no_verdict_by_ai", reason=str(error))

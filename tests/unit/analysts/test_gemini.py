@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.analyzer.analyst import NoVerdictError, Spent
 from services.analyzer.gemini import Gemini
 from services.analyzer.prompt import PROMPT_VERSION
 from shared.contacts import AnalysisSource, LeadStatus
@@ -53,6 +54,13 @@ async def test_answers_that_could_not_be_used_are_paid_for_as_well(fake: FakeGem
     fake.says(truncated(), good())
     verdict = await asking.analyst().analyse(brief())
     assert (verdict.input_tokens, verdict.output_tokens, verdict.retry_count) == (1800, 240, 1)
+
+
+async def test_what_was_paid_for_no_verdict_is_told_as_well(fake: FakeGemini, asking: Asking) -> None:
+    fake.says(truncated())
+    with pytest.raises(NoVerdictError) as raised:
+        await asking.analyst(models=("m1", "m2")).analyse(brief())
+    assert raised.value.spent == Spent(4, 4 * 900, 4 * 120)
 
 
 async def test_what_a_model_thought_is_paid_for_as_well(fake: FakeGemini, asking: Asking) -> None:

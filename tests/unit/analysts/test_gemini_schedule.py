@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 
+from services.analyzer.analyst import NoVerdictError
 from services.analyzer.fallback import FallbackScorer
 from services.analyzer.gemini import Gemini
 from services.analyzer.gemini_analyst import GeminiAnalyst
@@ -48,7 +49,7 @@ async def test_what_is_beyond_the_limit_of_a_minute_goes_to_the_next_key_and_the
     analyst = asking.analyst(("k1", "k2"), requests_per_minute=2)
     verdicts = await many(analyst, 5)
     assert sorted(fake.keys_asked) == ["k1", "k1", "k2", "k2"]
-    assert [type(verdict) for verdict in verdicts].count(TransientError) == 1
+    assert [type(verdict) for verdict in verdicts].count(NoVerdictError) == 1
     assert asking.time.now == 0
     asking.time.now = 60
     assert (await analyst.analyse(brief())).lead_score == 75

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.analyzer.analyst import Brief, Line, Role, Transcript
+from services.analyzer.analyst import Brief, Line, NoVerdictError, Role, Spent, Transcript
 from services.analyzer.holding import hold
 from services.analyzer.resilient import ResilientAnalyst
 from shared.contacts import AnalysisSource, LeadStatus, Verdict
@@ -44,6 +44,14 @@ async def test_asked_for_the_ai_alone_it_never_gives_the_fallbacks(
     verdict = await analyst.analyse_by_ai(BRIEF)
     assert (verdict and verdict.source) is source
     assert analyst.has_ai
+
+
+async def test_the_fallbacks_verdict_says_what_was_spent_on_the_ai_in_vain() -> None:
+    error = NoVerdictError("rests", Spent(3, 1800, 240))
+    analyst = ResilientAnalyst(Fixed(AnalysisSource.AI, error), Fixed(AnalysisSource.FALLBACK))
+    verdict = await analyst.analyse(BRIEF)
+    assert (verdict.retry_count, verdict.input_tokens, verdict.output_tokens) == (3, 1800, 240)
+    assert verdict.source is AnalysisSource.FALLBACK
 
 
 async def test_what_is_no_passing_fault_is_not_hidden_by_the_fallback() -> None:
