@@ -12,7 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.events import Header, Instant, cloud_event_headers, format_instant
 from shared.ids import Platform
+from shared.indexes import Index
 from shared.pipelines import StageType
+
+INDEXES = (
+    Index("contacts", (("account_id", 1), ("name.source", 1), ("profile.outcome", 1))),
+    Index("activities", (("contact_id", 1), ("version", 1))),
+)
 
 
 class LeadStatus(StrEnum):
@@ -123,6 +129,7 @@ class Contact(Model):
     name: Name
     profile_pic: str | None = None
     locale: str | None = None
+    timezone: float | None = Field(default=None, description="hours from UTC, as the customer's profile says")
     analysis: Analysis | None = None
     lead_status: LeadStatus | None = Field(
         default=None, description="set by a person: it counts, whatever the analysis says"

@@ -110,7 +110,7 @@ class BackfillSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSetting
     metrics_port: int = Field(0, ge=0, le=65535, description=METRICS_PORT)
 
 
-class AnalyzerSettings(KafkaSettings, MongoSettings):
+class AnalyzerSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSettings):
     quiet_seconds: float = Field(20.0, ge=0, description="A conversation is analysed this long after its last event …")
     max_wait_seconds: float = Field(120.0, ge=0, description="… but at the latest this long after the first pending.")
     backfill_hold_seconds: float = Field(

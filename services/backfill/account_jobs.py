@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from aiohttp import ClientSession
 
-from services.backfill.budget import governor_for
 from services.backfill.checking import Checker, Health, ThrottledError, refusing
 from services.backfill.clients import WrongKeysError, graph_client, open_vault, token_of
 from services.backfill.importing import Found, find_accounts, withheld_permissions
 from shared.accounts import Account
+from shared.budget_store import governor_for
 from shared.clock import utc_now
 from shared.crypto import TokenVault
 from shared.graph_errors import ErrorKind, GraphError

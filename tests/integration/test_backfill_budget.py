@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from services.backfill.budget import governor_for
 from shared.accounts import Account
+from shared.budget_store import governor_for
 from shared.budgets import STOP_AT
 from shared.graph import GraphClient
 from shared.graph_errors import GraphError

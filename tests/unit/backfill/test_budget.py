@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from services.backfill.budget import SYNCHRONISED_SECONDS, ServerClock
+from shared.budget_store import SYNCHRONISED_SECONDS, ServerClock
 from shared.mongo import Database
 
 BEGAN = datetime(2026, 11, 24, 12, tzinfo=UTC)

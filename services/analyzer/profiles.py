@@ -1,0 +1,159 @@
+"""Names for live contacts that have none: asked of the platform, beside everything else and never in its way.
+
+Webhooks do not say who writes. Each such contact is asked about once, and what the platform answered is remembered on
+its document, a refusal as well. Who asks leaves the time first, so that of several instances one does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from urllib.parse import quote
+
+import structlog
+from aiohttp import ClientSession
+
+from services.analyzer.holding import hold
+from services.analyzer.profile import FIELDS, NAMELESS, read_profile, with_profile
+from shared.accounts import Account
+from shared.budget_store import governor_for
+from shared.clock import Clock, utc_now
+from shared.contact_store import Contacts
+from shared.crypto import TokenVault
+from shared.due import make_due
+from shared.graph import GraphClient, Json
+from shared.graph_errors import ErrorKind, GraphError
+from shared.mongo import ConnectionFailure, Database, Document, server_time
+from shared.settings import AnalyzerSettings
+
+LOOK_SECONDS = 2.0
+AT_ONCE = 200
+"""Contacts found by one look."""
+AGAIN_SECONDS = 600.0
+"""Who asked and left no outcome for so long has died, or got no answer; and how long an account is left alone whose
+calls are all refused."""
+CALL_SECONDS, DEADLINE_SECONDS = 10.0, 30.0
+OF_CONTACT = frozenset({ErrorKind.GONE, ErrorKind.BAD_REQUEST, ErrorKind.REDUCE_DATA})
+"""Refusals that say nothing of other contacts: the customer is gone, or shows nothing."""
+
+log = structlog.get_logger()
+
+ClientFor = Callable[[Account], GraphClient]
+"""ValueError when the account's token cannot be decrypted."""
+
+
+def compose_profiles(settings: AnalyzerSettings, database: Database) -> Profiles | None:
+    """None without encryption keys: then no token of an account can be read. ValueError for a key that is none."""
+    if not settings.encryption_keys:
+        return None
+    vault = TokenVault([key.get_secret_value() for key in settings.encryption_keys])
+    secret = next((secret.get_secret_value() for secret in settings.app_secrets), None)
+
+    def clients(session: ClientSession) -> ClientFor:
+        return lambda account: GraphClient(
+            session=session,
+            base_url=settings.graph_url,
+            version=settings.graph_version,
+            token=vault.decrypt(account.encrypted_token),
+            governor=governor_for(database, account, lambda _seconds: None),
+            app_secret=secret,
+            timeout_seconds=CALL_SECONDS,
+            deadline_seconds=DEADLINE_SECONDS,
+        )
+
+    return Profiles(database, clients, utc_now)
+
+
+@dataclass(slots=True)
+class Profiles:
+    """Accounts are served side by side, each contact by contact, so that one that is throttled holds up itself only."""
+
+    database: Database
+    clients: Callable[[ClientSession], ClientFor]
+    clock: Clock
+    look_seconds: float = LOOK_SECONDS
+    _busy: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _resting: dict[str, float] = field(default_factory=dict)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`, and then ends at once: what was being asked is asked again."""
+        async with ClientSession() as session, asyncio.TaskGroup() as group:
+            client_for = self.clients(session)
+            while not stop.is_set():
+                for account, contact_ids in await hold(self._nameless, ConnectionFailure):
+                    serving = group.create_task(self._serve(client_for, account, contact_ids))
+                    self._busy[account.key] = serving
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self.look_seconds):
+                        await stop.wait()
+            for serving in tuple(self._busy.values()):
+                serving.cancel()
+
+    async def _nameless(self) -> list[tuple[Account, list[str]]]:
+        """Of accounts that can be asked now: the contacts to ask about."""
+        known = [Account.model_validate(each) async for each in self.database.accounts.find({})]
+        accounts = {account.key: account for account in known if self._is_free(account.key)}
+        ids = sorted({account.account_id for account in accounts.values()})
+        query = {"account_id": {"$in": ids}, "name.source": {"$in": list(NAMELESS)}, **await self._unasked()}
+        of: dict[str, list[str]] = defaultdict(list)
+        async for found in self.database.contacts.find(query, {"platform": True, "account_id": True}).limit(AT_ONCE):
+            of[f"{found['platform']}:{found['account_id']}"].append(found["_id"])
+        return [(accounts[key], contact_ids) for key, contact_ids in of.items() if key in accounts]
+
+    def _is_free(self, key: str) -> bool:
+        now = asyncio.get_running_loop().time()
+        return key not in self._busy and self._resting.get(key, 0.0) <= now
+
+    async def _unasked(self) -> Document:
+        long_ago = await server_time(self.database) - timedelta(seconds=AGAIN_SECONDS)
+        return {"profile.outcome": None, "profile.asked_at": {"$not": {"$gt": long_ago}}}
+
+    async def _serve(self, client_for: ClientFor, account: Account, contact_ids: Iterable[str]) -> None:
+        """Until the platform refuses the account as such, which is then left alone for a while."""
+        try:
+            client = client_for(account)
+            for contact_id in contact_ids:
+                if refusal := await self._ask(client, account, contact_id):
+                    self._rest(account, str(refusal))
+                    return
+        except ValueError as error:
+            self._rest(account, str(error))
+        except ConnectionFailure as error:
+            log.warning("server_away", error=type(error).__name__)
+        finally:
+            del self._busy[account.key]
+
+    def _rest(self, account: Account, reason: str) -> None:
+        self._resting[account.key] = asyncio.get_running_loop().time() + AGAIN_SECONDS
+        log.warning("profiles_refused", account=account.key, reason=reason, again_seconds=AGAIN_SECONDS)
+
+    async def _ask(self, client: GraphClient, account: Account, contact_id: str) -> GraphError | None:
+        """The refusal, where it is of the whole account or nobody answered: then the contact is asked about again."""
+        unasked = {"_id": contact_id, **await self._unasked()}
+        claimed = await self.database.contacts.update_one(unasked, {"$currentDate": {"profile.asked_at": True}})
+        if not claimed.modified_count:
+            return None
+        customer_id = contact_id.rpartition(":")[2]
+        answer = await client.get(quote(customer_id, safe=""), {"fields": FIELDS[account.platform]})
+        if isinstance(answer, GraphError) and answer.kind not in OF_CONTACT:
+            return answer
+        outcome = str(answer.kind) if isinstance(answer, GraphError) else await self._apply(contact_id, answer)
+        await self.database.contacts.update_one(
+            {"_id": contact_id, "forgotten_at": None}, {"$set": {"profile.outcome": outcome}}
+        )
+        log.info("profile_asked", contact_id=contact_id, outcome=outcome)
+        return None
+
+    async def _apply(self, contact_id: str, answer: Json) -> str:
+        """Over what is newest, whoever writes meanwhile."""
+        contacts, profile = Contacts(self.database.contacts), read_profile(answer)
+        while (stored := await contacts.load(contact_id)) and stored.contact:
+            change = with_profile(stored.contact, profile, self.clock())
+            if change is None or await contacts.write_edit(change):
+                await make_due(self.database, [contact_id] if change else [])
+                return "named" if profile.name else "nameless"
+        return "forgotten"
