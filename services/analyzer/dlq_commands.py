@@ -109,11 +109,9 @@ def _letters() -> Letters:
 
 async def _find(letter_id: str) -> DeadLetter | None:
     letters = _letters()
-    if letter_id not in await letters.parked():
-        return None
-    async for letter in letters.read({letter_id}):
-        return letter
-    return None
+    wanted = {letter_id} & (await letters.parked()).keys()
+    found = [letter async for letter in letters.read(wanted)]
+    return found[0] if found else None
 
 
 def _line(summary: Summary) -> str:

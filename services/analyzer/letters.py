@@ -61,8 +61,7 @@ class Letters:
         """Those letters, each once."""
         remaining = set(letter_ids)
         async for record in stream_all(self._bootstrap_servers, self._topics.dead_letters):
-            letter = _load(record)
-            if letter and letter.letter_id in remaining:
+            if (letter := _load(record)) and letter.letter_id in remaining:
                 remaining.remove(letter.letter_id)
                 yield letter
 
