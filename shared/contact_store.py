@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.contacts import Change, Contact, ContactUpdated, dump_contact_updated
+from shared.contacts import SCORES_KEPT, Change, Contact, ContactUpdated, dump_contact_updated, score_of
 from shared.mongo import Collection, Document, DuplicateKeyError
 
 
@@ -51,7 +51,10 @@ class Contacts:
         """The entry to publish. None, and nothing is written, when another version or a later fence is there."""
         contact, entry = change.contact, _entry(change)
         if contact.version == 1:
-            document = {"_id": contact.contact_id, **contact.model_dump(), "fence": fence, "outbox": [_stored(entry)]}
+            document = {
+                "_id": contact.contact_id, **contact.model_dump(), "fence": fence, "outbox": [_stored(entry)],
+                "scores": _scores(change),
+            }  # fmt: skip
             return entry if await self._insert(document) else None
         writable = _writable(contact.contact_id, contact.version - 1, fence)
         return entry if await self._update(writable, change, entry, {"fence": fence}) else None
@@ -74,7 +77,10 @@ class Contacts:
         update = {
             "$set": {**change.contact.model_dump(), **fence},
             "$unset": {"forgotten_at": ""},
-            "$push": {"outbox": _stored(entry)},
+            "$push": {
+                "outbox": _stored(entry),
+                "scores": {"$each": _scores(change), "$slice": -SCORES_KEPT},
+            },
         }
         return bool((await self._collection.update_one(where, update)).matched_count)
 
@@ -101,3 +107,8 @@ def _entry(change: Change) -> Entry:
 
 def _stored(entry: Entry) -> Document:
     return {"version": entry.version, "value": entry.value, "activity": entry.activity}
+
+
+def _scores(change: Change) -> list[Document]:
+    score = score_of(change)
+    return [score.model_dump()] if score else []

@@ -189,6 +189,26 @@ class Change:
     activity: Activity | None
 
 
+SCORES_KEPT = 100
+
+
+class Score(Model):
+    """What one version's analysis said: the contact keeps the last hundred, for its score to be seen over time."""
+
+    version: int
+    score: int
+    source: AnalysisSource
+    at: Instant
+
+
+def score_of(change: Change) -> Score | None:
+    """Of a version that came by an analysis."""
+    contact, analysis = change.contact, change.contact.analysis
+    if analysis is None or "analysis" not in change.changed:
+        return None
+    return Score(version=contact.version, score=analysis.lead_score, source=analysis.source, at=analysis.analysed_at)
+
+
 _NOT_COMPARED = {"version", "created_at", "updated_at"}
 
 

@@ -129,4 +129,25 @@ class AnalyzerSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSetting
     _split_lists = field_validator("gemini_api_keys", "gemini_models", mode="before")(_split)
 
 
-ALL: tuple[type[Settings], ...] = (ReceiverSettings, BackfillSettings, AnalyzerSettings)
+class ConsoleSettings(KafkaSettings, MongoSettings, VaultSettings):
+    console_host: str = Field("127.0.0.1", description="Address the console listens on; another needs a password.")
+    console_port: int = Field(8081, ge=0, le=65535, description="Port the console listens on; 0 takes a free one.")
+    console_password: SecretStr = Field(
+        SecretStr(""), description="Of editors, or its hash as `leadstream console --hash` prints it; empty: no login."
+    )
+    console_viewer_password: SecretStr = Field(
+        SecretStr(""), description="Of those who may look and change nothing, or its hash; empty: there are none."
+    )
+    console_proxy_header: str = Field(
+        "", description="The header in which a proxy names who it has let in; empty: no proxy does."
+    )
+    console_proxy_from: Names = Field(
+        ("127.0.0.1", "::1"),
+        description="Addresses or networks of that proxy, comma-separated; others are not believed.",
+    )
+    console_proxy_editors: Names = Field((), description="Whom of those that it names may change things.")
+    console_receiver_url: str = Field("", description="Where the receiver's `/metrics` is, to show its spool.")
+    _split_names = field_validator("console_proxy_from", "console_proxy_editors", mode="before")(_split)
+
+
+ALL: tuple[type[Settings], ...] = (ReceiverSettings, BackfillSettings, AnalyzerSettings, ConsoleSettings)
