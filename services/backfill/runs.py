@@ -161,6 +161,11 @@ class RunStore:
             await self._runs.update_one(_as_seen(run), {"$set": end})
 
 
+def is_left(run: Run, now: datetime) -> bool:
+    """Whether it says RUNNING and nobody is at it: its process died, and none has taken it over yet."""
+    return run.state is RunState.RUNNING and _is_anyones(run, now)
+
+
 def _is_anyones(run: Run, now: datetime) -> bool:
     return run.state is RunState.QUEUED or run.heartbeat_at is None or now - run.heartbeat_at > LEASE
 
