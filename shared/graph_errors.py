@@ -46,6 +46,8 @@ FATAL = frozenset(
     }
 )
 """After these no other call for the same account can succeed."""
+WARNINGS = frozenset({ErrorKind.BLOCKED, ErrorKind.ABUSE})
+"""After these none may be tried until a person has looked into it: Facebook goes farther with who goes on."""
 
 
 @dataclass(frozen=True, slots=True)

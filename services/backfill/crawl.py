@@ -19,7 +19,7 @@ from services.backfill.values import Json, identity, is_settled
 from shared.accounts import Account
 from shared.clock import Clock
 from shared.graph import GraphClient
-from shared.graph_errors import FATAL, ErrorKind, GraphError
+from shared.graph_errors import FATAL, WARNINGS, ErrorKind, GraphError
 
 __all__ = ["AccountStoppedError", "Crawl", "PublishDrafts"]
 
@@ -34,7 +34,13 @@ Source: https://developers.facebook.com/docs/messenger-platform/conversations.""
 
 
 class AccountStoppedError(Exception):
-    """No further call for this account can succeed; the message says what the operator must do."""
+    """No further call for this account can succeed; the message says what the operator must do. `is_warned`: and none
+    may be made before they have looked into it.
+    """
+
+    def __init__(self, message: str, *, is_warned: bool = False) -> None:
+        super().__init__(message)
+        self.is_warned = is_warned
 
 
 @dataclass(slots=True)
@@ -201,7 +207,7 @@ class Crawl:
             self.tally.add(conversations_read=not task.is_again)
             return
         if refusal.kind in FATAL:
-            raise AccountStoppedError(str(refusal))
+            raise AccountStoppedError(str(refusal), is_warned=refusal.kind in WARNINGS)
         self._given_up.add(thread_id)
         self.tally.add(conversations_read=-task.is_again)
         if refusal.kind is ErrorKind.GONE and refusal.subcode != MESSAGE_DELETED:
@@ -211,7 +217,8 @@ class Crawl:
 
 
 def _not_listed(refusal: GraphError) -> AccountStoppedError:
-    return AccountStoppedError(f"the conversations could not be listed: {refusal}")
+    told = f"the conversations could not be listed: {refusal}"
+    return AccountStoppedError(told, is_warned=refusal.kind in WARNINGS)
 
 
 def _times(readings: Sequence[Reading]) -> list[datetime]:

@@ -98,7 +98,7 @@ class RunStore:
         """QUEUED again, to go on from its checkpoints. NotResumableError; ActiveRunError when another is active."""
         anew: dict[str, Any] = {
             "state": RunState.QUEUED, "active": True, "owner": None, "cancel_asked": False, "heartbeat_at": None,
-            "finished_at": None, "reason": None, "failures": [], "throttled_until": None,
+            "finished_at": None, "reason": None, "failures": [], "throttled_until": None, "is_warned": False,
         }  # fmt: skip
         try:
             ended = {"_id": run_id, "state": {"$in": list(RESUMABLE_STATES)}}

@@ -245,6 +245,29 @@ async def test_a_scheduled_run_is_due_by_the_servers_time_since_the_last_one_beg
     assert (runs_then[1].created_at - runs_then[0].created_at).total_seconds() >= 2
 
 
+@pytest.mark.parametrize("is_resumed", [False, True])
+async def test_no_scheduled_run_follows_a_warning_until_a_person_has_begun_one(
+    facebook: Facebook, database: Database, is_resumed: bool
+) -> None:
+    (account,) = await facebook.add_pages("1", every_seconds=1)
+    runs = RunStore(database)
+    schedule = Schedule(database, AccountStore(database), runs)
+
+    async def end(**how: Any) -> Run:
+        begun = await runs.begin(account)
+        await runs.save(begun.model_copy(update=how))
+        await asyncio.sleep(1)
+        await schedule.enqueue_due()
+        return begun
+
+    warned = await end(state=RunState.FAILED, is_warned=True)
+    assert [run.state for run in await facebook.runs()] == [RunState.FAILED]
+    if is_resumed:
+        await runs.resume(warned.run_id)
+    await end(state=RunState.COMPLETED)
+    assert RunState.QUEUED in {run.state for run in await facebook.runs()}
+
+
 async def test_a_worker_tells_how_it_is(facebook: Facebook, leadstream: Start) -> None:
     port = free_port()
     await facebook.add_pages("1", every_seconds=3600)

@@ -458,13 +458,17 @@ async def test_what_was_listed_before_the_listing_failed_is_read() -> None:
     assert stage.completed == {"t_0", "t_1", "t_2", "t_3"}
 
 
-@pytest.mark.parametrize("refusal", [error(190, 463), error(10), error(3), error(613, 2018338), error(368)])
+WARNINGS = [error(613, 2018338), error(368)]
+
+
+@pytest.mark.parametrize("refusal", [error(190, 463), error(10), error(3), *WARNINGS])
 async def test_a_token_that_dies_stops_the_account_at_once(refusal: Answer) -> None:
     world = World(conversations=50)
     world.answer = lambda _path, _start: refusal if world.message_calls > 4 else None
     async with staged(world) as stage:
-        with pytest.raises(AccountStoppedError):
+        with pytest.raises(AccountStoppedError) as stopped:
             await stage.read()
+    assert stopped.value.is_warned == (refusal in WARNINGS)
     assert world.message_calls <= 4 + 3, "one call in flight for each of three readers"
     assert stage.completed == set(stage.history.counts)
 
