@@ -12,6 +12,7 @@ from services.analyzer.commands import analyzer
 from services.analyzer.contact_commands import contacts_app
 from services.analyzer.dlq_commands import dlq_app
 from services.analyzer.pipeline_commands import pipelines_app
+from services.analyzer.trace_command import trace
 from services.backfill.account_commands import accounts_app
 from services.backfill.commands import backfill_app
 from services.backfill.reconcile_command import reconcile
@@ -43,6 +44,7 @@ app.command()(demo)
 app.command()(receiver)
 app.command()(analyzer)
 app.command()(analyse)
+app.command()(trace)
 app.command()(simulator)
 app.command()(setup)
 app.command()(reconcile)

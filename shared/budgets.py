@@ -13,8 +13,8 @@ SHORTEST_SPACING_SECONDS, LONGEST_SPACING_SECONDS = 0.1, 10.0
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 60.0, 3600.0
 PROBE_SECONDS = 60.0
 """Who probes and is not heard of for so long was killed: another may probe."""
-FARTHEST_SLOT_SECONDS = 60.0
-"""No slot is reserved so far ahead: the clock was set back."""
+MOST_WAITING = 400
+"""No slot is reserved farther ahead than so many calls need that wait for theirs: the clock was set back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,7 @@ def probing(budget: Budget, now: float) -> Budget:
 
 def reserving(budget: Budget, earliest: float, least_seconds: float) -> Budget:
     """With the next call's slot, `last_slot`: not before `earliest`, and as far behind the one before as is due."""
-    following = budget.last_slot + max(least_seconds, spacing_seconds(budget.usage))
-    is_plausible = following < earliest + FARTHEST_SLOT_SECONDS
+    apart = max(least_seconds, spacing_seconds(budget.usage))
+    following = budget.last_slot + apart
+    is_plausible = following < earliest + MOST_WAITING * apart
     return replace(budget, last_slot=max(earliest, following) if is_plausible else earliest + least_seconds)

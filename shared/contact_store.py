@@ -9,10 +9,11 @@ A forgotten contact leaves a stub without any content, so that its versions neve
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from shared.contacts import SCORES_KEPT, Change, Contact, ContactUpdated, dump_contact_updated, score_of
-from shared.mongo import Collection, Document, DuplicateKeyError
+from shared.mongo import DUPLICATE_KEY, BulkWriteError, Collection, Document, UpdateOne, WriteFailedError, write_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,74 +36,126 @@ class Stored:
     outbox: tuple[Entry, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Write:
+    """The version that comes after the one that was `before`; 0: there was none."""
+
+    change: Change
+    before: int
+    fence: int
+
+    @property
+    def contact_id(self) -> str:
+        return self.change.contact.contact_id
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """The fence alone, on a contact that stays as it is."""
+
+    contact_id: str
+    before: int
+    fence: int
+
+
 class Contacts:
+    """In groups, since a write of many documents costs a fraction of many writes."""
+
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
 
     async def load(self, contact_id: str) -> Stored | None:
-        found = await self._collection.find_one({"_id": contact_id})
-        if found is None:
-            return None
-        contact = None if "forgotten_at" in found else Contact.model_validate(found)
-        outbox = (Entry(each["version"], each["value"], each.get("activity")) for each in found.get("outbox", ()))
-        return Stored(contact, found["version"], found.get("fence", 0), tuple(outbox))
+        return (await self.load_all([contact_id])).get(contact_id)
 
-    async def write(self, change: Change, fence: int) -> Entry | None:
-        """The entry to publish. None, and nothing is written, when another version or a later fence is there."""
-        contact, entry = change.contact, _entry(change)
-        if contact.version == 1:
-            document = {
-                "_id": contact.contact_id, **contact.model_dump(), "fence": fence, "outbox": [_stored(entry)],
-                "scores": _scores(change),
-            }  # fmt: skip
-            return entry if await self._insert(document) else None
-        writable = _writable(contact.contact_id, contact.version - 1, fence)
-        return entry if await self._update(writable, change, entry, {"fence": fence}) else None
+    async def load_all(self, contact_ids: Iterable[str]) -> dict[str, Stored]:
+        ids = list(contact_ids)
+        found = self._collection.find({"_id": {"$in": ids}}, batch_size=len(ids) + 1)
+        return {each["_id"]: _load(each) async for each in found}
+
+    async def write_all(self, writes: Sequence[Write | Touch]) -> dict[str, Entry | None]:
+        """By contact those that are written, with the entry to publish. The others are as they were: another version or
+        a later fence is there."""
+        entries = {each.contact_id: entry_of(each.change) if isinstance(each, Write) else None for each in writes}
+        new = [each for each in writes if isinstance(each, Write) and not each.before]
+        old = [each for each in writes if each.before]
+        refused = await self._insert([_document(each, entries[each.contact_id]) for each in new])
+        if old and not await write_all(self._collection, [_update(each, entries[each.contact_id]) for each in old]):
+            stored = await self.load_all(each.contact_id for each in old)
+            for each in old:
+                if not _is_written(each, entries[each.contact_id], stored.get(each.contact_id)):
+                    refused.add(each.contact_id)
+        return {contact_id: entry for contact_id, entry in entries.items() if contact_id not in refused}
 
     async def write_edit(self, change: Change) -> Entry | None:
-        """A person's: as `write`, whoever has the conversation, and under no fence of its own."""
-        contact, entry = change.contact, _entry(change)
+        """A person's: None where another version is there; whoever has the conversation, and under no fence."""
+        contact, entry = change.contact, entry_of(change)
         unchanged = {"_id": contact.contact_id, "version": contact.version - 1}
-        return entry if await self._update(unchanged, change, entry, {}) else None
+        result = await self._collection.update_one(unchanged, _with_version(change, entry))
+        return entry if result.matched_count else None
 
-    async def touch(self, contact: Contact, fence: int) -> bool:
-        """Leaves `fence` on a contact that stays as it is; False as `write` gives None."""
-        unchanged = _writable(contact.contact_id, contact.version, fence)
-        return bool((await self._collection.update_one(unchanged, {"$set": {"fence": fence}})).matched_count)
+    async def published_all(self, entries: Sequence[tuple[str, Entry]]) -> None:
+        """Takes these out of their outboxes. An entry is known by its bytes, which no other version has."""
+        ids = [contact_id for contact_id, _ in entries]
+        values = [entry.value for _, entry in entries]
+        taken = {"$pull": {"outbox": {"value": {"$in": values}}}}
+        await self._collection.update_many({"_id": {"$in": ids}}, taken)
 
-    async def published(self, contact_id: str, version: int) -> None:
-        await self._collection.update_one({"_id": contact_id}, {"$pull": {"outbox": {"version": version}}})
-
-    async def _update(self, where: Document, change: Change, entry: Entry, fence: Document) -> bool:
-        update = {
-            "$set": {**change.contact.model_dump(), **fence},
-            "$unset": {"forgotten_at": ""},
-            "$push": {
-                "outbox": _stored(entry),
-                "scores": {"$each": _scores(change), "$slice": -SCORES_KEPT},
-            },
-        }
-        return bool((await self._collection.update_one(where, update)).matched_count)
-
-    async def _insert(self, document: Document) -> bool:
+    async def _insert(self, documents: Sequence[Document]) -> set[str]:
+        """The ids of those that are there already."""
+        if not documents:
+            return set()
         try:
-            await self._collection.insert_one(document)
-        except DuplicateKeyError:
-            return False
-        return True
+            await self._collection.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            refused = error.details["writeErrors"]
+            if any(each["code"] != DUPLICATE_KEY for each in refused):
+                codes = sorted({each["code"] for each in refused})
+                raise WriteFailedError(f"inserting contacts failed with codes {codes}") from None
+            return {documents[each["index"]]["_id"] for each in refused}
+        return set()
 
 
-def _writable(contact_id: str, version: int, fence: int) -> Document:
-    return {"_id": contact_id, "version": version, "fence": {"$lte": fence}}
-
-
-def _entry(change: Change) -> Entry:
+def entry_of(change: Change) -> Entry:
     contact = change.contact
     update = ContactUpdated(
         contact_id=contact.contact_id, version=contact.version, changed=change.changed, contact=contact
     )
     activity = change.activity.model_dump() if change.activity else None
     return Entry(contact.version, dump_contact_updated(update), activity)
+
+
+def _load(found: Document) -> Stored:
+    contact = None if "forgotten_at" in found else Contact.model_validate(found)
+    outbox = (Entry(each["version"], each["value"], each.get("activity")) for each in found.get("outbox", ()))
+    return Stored(contact, found["version"], found.get("fence", 0), tuple(outbox))
+
+
+def _document(write: Write, entry: Entry | None) -> Document:
+    fields = {**write.change.contact.model_dump(), "fence": write.fence, "scores": _scores(write.change)}
+    return {"_id": write.contact_id, **fields, "outbox": [_stored(entry)] if entry else []}
+
+
+def _update(write: Write | Touch, entry: Entry | None) -> UpdateOne:
+    writable = {"_id": write.contact_id, "version": write.before, "fence": {"$lte": write.fence}}
+    if isinstance(write, Touch) or entry is None:
+        return UpdateOne(writable, {"$set": {"fence": write.fence}})
+    update = _with_version(write.change, entry)
+    return UpdateOne(writable, {**update, "$set": {**update["$set"], "fence": write.fence}})
+
+
+def _with_version(change: Change, entry: Entry) -> Document:
+    pushed: Document = {"outbox": _stored(entry)}
+    if scores := _scores(change):
+        pushed["scores"] = {"$each": scores, "$slice": -SCORES_KEPT}
+    return {"$set": change.contact.model_dump(), "$unset": {"forgotten_at": ""}, "$push": pushed}
+
+
+def _is_written(write: Write | Touch, entry: Entry | None, found: Stored | None) -> bool:
+    if found is None:
+        return False
+    if entry is None:
+        return (found.version, found.fence) == (write.before, write.fence)
+    return any((each.version, each.value) == (entry.version, entry.value) for each in found.outbox)
 
 
 def _stored(entry: Entry) -> Document:

@@ -49,7 +49,8 @@ class GraphClient:
     """Reads for one account. A refusal is a value, a `GraphError`, never an exception.
 
     `calls` counts requests, `latency_seconds` is what the newest answer took. `governor` keeps the account's budget and
-    hears every answer. What is transient is tried again until `deadline_seconds` were spent on backing off.
+    hears every answer. What is transient is tried again until `deadline_seconds` were spent on it: on waiting for
+    answers and on backing off, but not on waiting for the governor.
     """
 
     session: ClientSession
@@ -104,19 +105,28 @@ class GraphClient:
     async def _call_patiently(
         self, method: str, path: str, parameters: Mapping[str, str], form: Mapping[str, str] | None
     ) -> Json | GraphError:
+        unanswered_seconds = 0.0
+
+        async def call() -> Json | GraphError:
+            nonlocal unanswered_seconds
+            answer, seconds = await self._call_once(method, path, parameters, form)
+            unanswered_seconds += seconds
+            return answer
+
         retrying = AsyncRetrying(
             sleep=self.sleep,
-            stop=lambda state: state.idle_for >= self.deadline_seconds,
+            stop=lambda state: state.idle_for + unanswered_seconds >= self.deadline_seconds,
             wait=self._pause_seconds,
             retry=retry_if_result(lambda answer: _kind(answer) is ErrorKind.TRANSIENT),
             retry_error_callback=lambda state: state.outcome and state.outcome.result(),
         )
-        answer: Json | GraphError = await retrying(self._call_once, method, path, parameters, form)
+        answer: Json | GraphError = await retrying(call)
         return answer
 
     async def _call_once(
         self, method: str, path: str, parameters: Mapping[str, str], form: Mapping[str, str] | None
-    ) -> Json | GraphError:
+    ) -> tuple[Json | GraphError, float]:
+        """And how many seconds it took."""
         proof = {"appsecret_proof": appsecret_proof(self.app_secret, self.token)} if self.app_secret else {}
         await self.governor.admitted()
         self.calls += 1
@@ -136,14 +146,14 @@ class GraphClient:
                 answer = _read(await response.read(), response.status, response.headers, may_be_list=form is not None)
         except (ClientError, TimeoutError) as error:
             answer = _unreadable(str(error) if isinstance(error, _UnansweredError) else type(error).__name__)
-        self.latency_seconds = time.monotonic() - began
+        self.latency_seconds = seconds = time.monotonic() - began
         await self.governor.heard(usage, answer if isinstance(answer, GraphError) else None)
-        return answer
+        return answer, seconds
 
     def _pause_seconds(self, state: RetryCallState) -> float:
         refusal = state.outcome.result() if state.outcome else None
         asked = refusal.retry_after_seconds if isinstance(refusal, GraphError) else None
-        return min(asked or float(BACK_OFF(state)), self.deadline_seconds)
+        return min((asked or 0.0) + float(BACK_OFF(state)), self.deadline_seconds)
 
 
 async def _sent_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
@@ -171,7 +181,8 @@ def read_page(body: Json) -> Page | GraphError:
     if isinstance(after, str) and after:
         return Page(items, {"after": after})
     opaque = dict(parse_qsl(str(following).partition("?")[2]))
-    return Page(items, {name: value for name, value in opaque.items() if name not in SECRET_PARAMETERS})
+    told = {name: value for name, value in opaque.items() if name not in SECRET_PARAMETERS}
+    return Page(items, told) if told else _unreadable("a page whose next one cannot be asked for")
 
 
 def _read(raw: bytes, status: int, headers: Mapping[str, str], *, may_be_list: bool) -> Json | GraphError:

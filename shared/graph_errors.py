@@ -46,6 +46,8 @@ FATAL = frozenset(
     }
 )
 """After these no other call for the same account can succeed."""
+WARNINGS = frozenset({ErrorKind.BLOCKED, ErrorKind.ABUSE})
+"""After these none may be tried until a person has looked into it: Facebook goes farther with who goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,9 @@ ADVICE = {
     ErrorKind.PERMISSION: "grant the app its permissions again",
     ErrorKind.CAPABILITY: "the app lacks this capability",
     ErrorKind.BLOCKED: "Facebook has blocked this for a while; wait before the next run",
+    ErrorKind.GONE: "it was deleted, or the token may not see it",
     ErrorKind.ABUSE: "Facebook warns of abuse; find its cause before the next run",
+    ErrorKind.BAD_REQUEST: "this version of the API does not know what was asked for; check LEADSTREAM_GRAPH_VERSION",
 }
 TOKEN_ADVICE = {
     458: "the app was removed; connect the account again",

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
@@ -41,6 +42,7 @@ __all__ = [
     "KafkaError",
     "MessageSizeTooLargeError",
     "OffsetsGoneError",
+    "Placed",
     "Polled",
     "Record",
     "TopicPartition",
@@ -54,6 +56,7 @@ __all__ = [
     "read_all",
     "require_topics",
     "stream_all",
+    "stream_since",
 ]
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
@@ -104,6 +107,15 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes
     headers: list[tuple[str, bytes]]
+
+
+class Placed(NamedTuple):
+    """Where a record is on its topic, and since when."""
+
+    partition: int
+    offset: int
+    at: datetime
+    record: Record
 
 
 def draft_record(topic: str, draft: Draft, *headers: Header) -> Record:
@@ -338,6 +350,38 @@ async def stream_all(bootstrap_servers: str, topic: str) -> AsyncIterator[Record
             for batch in (await consumer.getmany(timeout_ms=200)).values():
                 for each in batch:
                     yield Record(topic, each.key, each.value or b"", list(each.headers))
+
+
+async def stream_since(
+    bootstrap_servers: str, topic: str, since: datetime, key: bytes | None = None
+) -> AsyncIterator[Placed]:
+    """What has come onto `topic` from `since` on and is there when this is called; with `key`, only what has it.
+
+    Then only the partition of that key is read.
+    """
+    consumer = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=bootstrap_servers,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=MAX_RECORD_BYTES,
+    )
+    async with _started(consumer, bootstrap_servers):
+        every = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        wanted = every if key is None else [TopicPartition(topic, partition_of(key, len(every)))] if every else []
+        consumer.pause(*(partition for partition in every if partition not in wanted))
+        from_then = await consumer.offsets_for_times(dict.fromkeys(wanted, int(since.timestamp() * 1000)))
+        starts = {partition: found.offset for partition, found in from_then.items() if found}
+        for partition, offset in starts.items():
+            consumer.seek(partition, offset)
+        consumer.pause(*(partition for partition in wanted if partition not in starts))
+        ends = await consumer.end_offsets(list(starts))
+        while any([await consumer.position(partition) < ends[partition] for partition in starts]):
+            for partition, batch in (await consumer.getmany(timeout_ms=200)).items():
+                for each in batch:
+                    if partition in starts and key in (None, each.key):
+                        at = datetime.fromtimestamp(each.timestamp / 1000, UTC)
+                        record = Record(topic, each.key, each.value or b"", list(each.headers))
+                        yield Placed(partition.partition, each.offset, at, record)
 
 
 async def ensure_topics(settings: KafkaSettings) -> list[str]:

@@ -54,7 +54,8 @@ class AnalyzerMetrics(Metrics):
             f"{name}_analysis_seconds", "Time of one analysis.", registry=registry
         )  # fmt: skip
         self.published = Counter(f"{name}_published", "Versions acknowledged on contact-updated.", registry=registry)
-        self.in_work = Gauge(f"{name}_in_work", "Conversations being analysed now.", registry=registry)
+        self.outbox = Gauge(f"{name}_outbox", "Versions written and not acknowledged yet.", registry=registry)
+        self.in_work = Gauge(f"{name}_in_work", "Conversations that it has a lease of.", registry=registry)
 
 
 class ReceiverMetrics(Metrics):

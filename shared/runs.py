@@ -59,6 +59,7 @@ class Run(BaseModel):
     counters: RunCounters = RunCounters()
     failures: tuple[ConversationFailure, ...] = Field(default=(), description="the first hundred")
     reason: str | None = Field(default=None, description="why it is FAILED, PARTIAL or CANCELLED")
+    is_warned: bool = Field(default=False, description="no scheduled run follows before a person has begun one")
     throttled_until: Instant | None = None
     created_at: Instant
     started_at: Instant | None = None

@@ -117,7 +117,15 @@ class AnalyzerSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSetting
         600.0, ge=0, description="How long analysis waits for a backfill to complete a conversation it has listed."
     )
     lease_seconds: float = Field(8.0, gt=0, description="How long a worker has a claimed conversation to itself.")
-    analysis_parallelism: int = Field(8, ge=1, description="Conversations analysed at once by one process.")
+    analysis_parallelism: int = Field(8, ge=1, description="Conversations that one process analyses at once by the AI.")
+    ai_again_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="When the AI is asked again for what the fallback scored; then after 2, 4 … 16 times that.",
+    )
+    ai_again_per_minute: float = Field(
+        30.0, ge=0, description="How many such calls one process may make, when there is no other work; 0 for none."
+    )
     gemini_api_keys: Secrets = Field((), description="Gemini API keys, comma-separated; with none the fallback scores.")
     gemini_models: Names = Field(
         ("gemini-2.5-flash", "gemini-2.5-flash-lite"),

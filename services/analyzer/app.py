@@ -11,6 +11,7 @@ import structlog
 from services.analyzer.aggregate import Aggregate
 from services.analyzer.analyst import Analyst
 from services.analyzer.fallback import FallbackScorer
+from services.analyzer.history import Histories
 from services.analyzer.intake import Intake, Parking
 from services.analyzer.marks import Timing
 from services.analyzer.outbox import Outbox
@@ -40,14 +41,16 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
     timing, kafka = timing_of(settings), settings.kafka_bootstrap_servers
     async with open_database(settings.mongo_url.get_secret_value()) as database:
         owner = f"{socket.gethostname()}:{secrets.token_hex(4)}"
-        queue = Queue(database, owner, settings.lease_seconds, timing)
+        again_ms = round(settings.ai_again_seconds * 1000)
+        queue = Queue(database, owner, settings.lease_seconds, timing, again_ms)
         async with open_producer(kafka) as producer:
             await require_topics(producer, topics.message_events)
             async with open_consumer(kafka, topics.message_events, f"{topics.prefix}{GROUP}") as consumer:
                 parking = Parking(producer, topics, metrics)
                 intake = Intake(consumer, Aggregate(database, timing), parking, changed, utc_now, metrics)
                 worker = compose_worker(settings, database, producer, metrics)
-                pool = Pool(queue, worker.work, settings.analysis_parallelism, changed, metrics)
+                again = settings.ai_again_per_minute
+                pool = Pool(queue, worker, settings.analysis_parallelism, again, changed, metrics)
                 health = health_app(metrics, lambda: answers(database))
                 log.info("analyzer_started", owner=owner)
                 works = intake.run(stop), pool.run(stop), serve_health(health, settings.metrics_port, stop)
@@ -66,8 +69,8 @@ def compose_worker(
 ) -> Worker:
     contacts = Contacts(database.contacts)
     outbox = Outbox(producer, Topics(settings.topic_prefix), contacts, database.activities, metrics)
-    placements = Placements(database)
-    return Worker(database.messages, contacts, outbox, placements, compose_analyst(settings), utc_now, metrics)
+    analyst = compose_analyst(settings)
+    return Worker(Histories(database), contacts, outbox, Placements(database), analyst, utc_now, metrics)
 
 
 def compose_analyst(settings: AnalyzerSettings) -> Analyst:

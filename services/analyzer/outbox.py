@@ -1,19 +1,33 @@
 """Versions of contacts to `contact-updated`, each at least once and in their order.
 
-Only who holds a conversation's lease publishes its contact's outbox. A crash before an entry is pulled leaves the
+Only who holds a conversation's lease publishes its contact's outbox. A crash before an entry is taken out leaves the
 conversation due and its lease to run out, so the next holder finds the entry: nothing else has to sweep for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import structlog
 
 from services.analyzer.queue import Claim
+from shared.clock import utc_now
 from shared.contact_store import Contacts, Entry
 from shared.contacts import contact_updated_headers, load_contact_updated
-from shared.kafka import AIOKafkaProducer, Record, Topics, publish
+from shared.events import Header, cloud_event_headers, format_instant
+from shared.kafka import AIOKafkaProducer, KafkaError, Record, Topics, publish
 from shared.metrics import AnalyzerMetrics
-from shared.mongo import Collection
+from shared.mongo import Collection, ReplaceOne, write_all
+
+log = structlog.get_logger()
+
+
+class Due(NamedTuple):
+    """What is to be published of one contact, oldest first."""
+
+    claim: Claim
+    entries: Sequence[Entry]
 
 
 class Outbox:
@@ -32,19 +46,58 @@ class Outbox:
         self._metrics = metrics
 
     async def drain(self, claim: Claim, entries: Iterable[Entry]) -> None:
-        """Returns when all are acknowledged, their activities written, and they are out of the document.
+        """As `drain_all`, of one. LeaseLostError before anything is sent that another may have gone beyond."""
+        claim.require_held()
+        await self._publish([Due(claim, tuple(entries))])
 
-        LeaseLostError before anything is sent that another worker may have gone beyond.
+    async def drain_all(self, dues: Sequence[Due]) -> list[Claim]:
+        """Those of which all is acknowledged, its activities written, and is out of the documents.
+
+        Nothing is sent of a claim that is not held any more. What the broker can never take holds up only its own.
         """
-        for entry in entries:
-            claim.require_held()
-            await publish(self._producer, [self._record(claim.contact_id, entry)])
-            if entry.activity:
-                activity = {"_id": entry.activity["activity_id"], **entry.activity}
-                await self._activities.replace_one({"_id": activity["_id"]}, activity, upsert=True)
-            await self._contacts.published(claim.contact_id, entry.version)
-            self._metrics.published.inc()
+        held = [due for due in dues if due.claim.is_held]
+        depth = sum(len(due.entries) for due in held)
+        self._metrics.outbox.inc(depth)
+        try:
+            return await self._publish_all(held)
+        finally:
+            self._metrics.outbox.dec(depth)
+
+    async def _publish_all(self, dues: Sequence[Due]) -> list[Claim]:
+        try:
+            await self._publish(dues)
+            return [due.claim for due in dues]
+        except KafkaError as error:
+            if len(dues) == 1:
+                log.warning("not_published", contact_id=dues[0].claim.contact_id, error=type(error).__name__)
+                return []
+        return [claim for due in dues if due.claim.is_held for claim in await self._publish_all([due])]
+
+    async def _publish(self, dues: Sequence[Due]) -> None:
+        entries = [(due.claim.contact_id, entry) for due in dues for entry in due.entries]
+        if not entries:
+            return
+        await publish(self._producer, [self._record(*each) for each in entries])
+        activities = [entry.activity for _, entry in entries if entry.activity]
+        replaced = [ReplaceOne({"_id": id_}, {"_id": id_, **each}, upsert=True) for each, id_ in _with_ids(activities)]
+        while replaced and not await write_all(self._activities, replaced):
+            """Another has just written the same one."""
+        await self._contacts.published_all(entries)
+        self._metrics.published.inc(len(entries))
 
     def _record(self, contact_id: str, entry: Entry) -> Record:
-        headers = contact_updated_headers(load_contact_updated(entry.value))
+        headers = (
+            contact_updated_headers(load_contact_updated(entry.value)) if entry.value else _gone(contact_id, entry)
+        )
         return Record(self._topic, contact_id.encode(), entry.value, headers)
+
+
+def _with_ids(activities: Iterable[dict[str, object]]) -> list[tuple[dict[str, object], object]]:
+    return [(activity, activity["activity_id"]) for activity in activities]
+
+
+def _gone(contact_id: str, entry: Entry) -> list[Header]:
+    """Of a tombstone."""
+    return cloud_event_headers(
+        f"{contact_id}#{entry.version}", "contact-forgotten", "analyzer", format_instant(utc_now())
+    )

@@ -1,78 +1,155 @@
-"""Several conversations in work at once, so that a slow model holds up only its own."""
+"""Groups of conversations in work at once: as many together as wait, and none waits for a group to fill.
+
+What waits for the AI or for the broker holds up nothing else: who waits for the AI goes on alone, and what is written
+and waits to be published is in nobody's way until there are `HELD` of it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import structlog
 
 from services.analyzer.holding import hold
-from services.analyzer.queue import Claim, LeaseLostError, Queue
+from services.analyzer.queue import Claim, Queue
+from services.analyzer.worker import Look, Recorded, Worker
 from shared.kafka import KafkaError
 from shared.metrics import AnalyzerMetrics
 from shared.mongo import ConnectionFailure
 
 IDLE_SECONDS = 0.25
 """How often an idle pool looks for what has become due; what is due at once wakes it."""
-
-Work = Callable[[Claim], Awaitable[None]]
+GROUP = 25
+"""Conversations in a group. SecantusDB is fastest with about as many; a larger one holds more in memory."""
+GROUPS = 4
+"""Groups in analysis at once where there is no AI: the database works at some while others are scored."""
+HELD = 1_000
+"""Conversations that one process has at the most, however many of them wait to be published."""
 
 log = structlog.get_logger()
 
 
 class Pool:
+    """`again_per_minute` is how many of the fallback's analyses may be given to the AI again: one after the other, in
+    no more than half of `parallelism`, and none while there is fresh work."""
+
     def __init__(
-        self, queue: Queue, work: Work, parallelism: int, changed: asyncio.Event, metrics: AnalyzerMetrics
+        self,
+        queue: Queue,
+        worker: Worker,
+        parallelism: int,
+        again_per_minute: float,
+        changed: asyncio.Event,
+        metrics: AnalyzerMetrics,
     ) -> None:
         self._queue = queue
-        self._work = work
-        self._parallelism = parallelism
+        self._worker = worker
+        self._slots = parallelism if worker.has_ai else GROUP * GROUPS
+        self._again_seconds = 60 / again_per_minute if worker.has_ai and again_per_minute else None
+        self._next_again = 0.0
+        self._analysing: set[str] = set()
+        self._large = asyncio.Lock()
         self._changed = changed
         self._metrics = metrics
-        self._running: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; then finishes what is begun."""
-        async with asyncio.TaskGroup() as group:
-            while not stop.is_set():
-                self._changed.clear()
-                claims = await self._claim(self._parallelism - len(self._running))
-                for claim in claims:
-                    task = group.create_task(self._hold(claim))
-                    self._running.add(task)
-                    task.add_done_callback(self._done)
-                if not claims:
-                    await self._pause()
+        async with asyncio.TaskGroup() as keeping:
+            renewing = keeping.create_task(self._renew())
+            async with asyncio.TaskGroup() as group:
+                while not stop.is_set():
+                    self._changed.clear()
+                    claims = await hold(self._claim, ConnectionFailure)
+                    if claims:
+                        self._analysing.update(claim.contact_id for claim in claims)
+                        group.create_task(self._work(claims))
+                    else:
+                        await self._pause()
+            renewing.cancel()
 
-    async def _claim(self, free: int) -> list[Claim]:
-        return await hold(lambda: self._queue.claim(free), ConnectionFailure) if free else []
+    async def _claim(self) -> list[Claim]:
+        free = self._slots - len(self._analysing)
+        room = min(GROUP, free, HELD - self._queue.held)
+        claims = await self._queue.claim(room) if room > 0 else []
+        if not claims and 2 * free >= self._slots and self._may_ask_again():
+            claims = await self._queue.claim_again(1)
+        self._metrics.in_work.set(self._queue.held)
+        return claims
+
+    def _may_ask_again(self) -> bool:
+        now = time.monotonic()
+        if self._again_seconds is None or now < self._next_again:
+            return False
+        self._next_again = now + self._again_seconds
+        return True
 
     async def _pause(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(IDLE_SECONDS):
                 await self._changed.wait()
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+    async def _renew(self) -> None:
+        """A server that is away is asked again: a lease that cannot be renewed in time is lost."""
+        while True:
+            await asyncio.sleep(self._queue.lease_seconds / 6)
+            with suppress(ConnectionFailure):
+                await self._queue.renew()
+
+    async def _work(self, claims: Sequence[Claim]) -> None:
+        with self._attempt(claims):
+            looks = await self._worker.read(claims)
+            if looks is None:
+                await self._work_alone(claims)
+                return
+            parts = self._parts(looks)
+            looks.clear()
+            async with asyncio.TaskGroup() as group:
+                while parts:
+                    group.create_task(self._complete(parts.pop()))
+
+    def _parts(self, looks: Sequence[Look]) -> list[list[Look]]:
+        """What goes on together: each that has to wait for the AI goes alone."""
+        slow = [look for look in looks if self._worker.is_slow(look)]
+        return [[look for look in looks if look not in slow], *([look] for look in slow)]
+
+    async def _work_alone(self, claims: Sequence[Claim]) -> None:
+        """Of conversations that are too large to be read together one is in memory at a time."""
+        for claim in claims:
+            async with self._large:
+                await self._complete(await self._worker.read([claim], None) or [])
+
+    async def _complete(self, looks: list[Look]) -> None:
+        """What was read is let go of, and the analysis is others' turn, before it waits for the broker."""
+        claims = [look.claim for look in looks]
+        with self._attempt(claims):
+            recorded = await self._worker.record(looks)
+            looks.clear()
+            self._leave(claims)
+            told = await self._worker.tell(recorded)
+            await self._finish(told)
+
+    async def _finish(self, told: Sequence[Recorded]) -> None:
+        """What only the fallback has scored is given to the AI again later, if there is one."""
+        again = [each.claim for each in told if each.is_fallback and self._worker.has_ai]
+        await self._queue.finish_all([each.claim for each in told if each.claim not in again])
+        await self._queue.finish_all(again, is_again=True)
+
+    @contextmanager
+    def _attempt(self, claims: Sequence[Claim]) -> Iterator[None]:
+        """A server that is away ends an attempt. Its leases are then left to run out, as after a crash: that is the
+        pause before the next one, by whichever instance. What is cancelled keeps them, to be given back."""
+        try:
+            yield
+        except (ConnectionFailure, KafkaError) as error:
+            for claim in claims:
+                log.warning("attempt_failed", contact_id=claim.contact_id, error=type(error).__name__)
+        self._leave(claims)
+        self._queue.let_go(claims)
+
+    def _leave(self, claims: Sequence[Claim]) -> None:
+        """Their slots are others' from now on."""
+        self._analysing.difference_update(claim.contact_id for claim in claims)
         self._changed.set()
-
-    async def _hold(self, claim: Claim) -> None:
-        """Works under a lease that is renewed meanwhile.
-
-        A server that is away ends the attempt. The lease is then left to run out, as after a crash: that is the pause
-        before the next attempt, by whichever instance.
-        """
-        with self._metrics.in_work.track_inprogress():
-            try:
-                async with asyncio.TaskGroup() as group:
-                    renewing = group.create_task(self._queue.keep(claim))
-                    await self._work(claim)
-                    await self._queue.finish(claim)
-                    renewing.cancel()
-            except* LeaseLostError:
-                log.warning("lease_lost", contact_id=claim.contact_id, fence=claim.fence)
-            except* (ConnectionFailure, KafkaError) as errors:
-                name = type(errors.exceptions[0]).__name__
-                log.warning("attempt_failed", contact_id=claim.contact_id, error=name)

@@ -1,52 +1,80 @@
-"""One look at one conversation: read it whole, analyse what is new, write what changed, tell it."""
+"""A look at a group of conversations: read each whole, analyse what is new, write what changed, tell it.
+
+Groups go through the steps together because one query or write for many costs a fraction of many; only who has to wait
+for the AI goes on alone.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import structlog
 
-from services.analyzer.analyst import Analyst, Brief, Line, Transcript
+from services.analyzer.analyst import Analyst, Brief
+from services.analyzer.history import AT_ONCE, Histories, Reading
 from services.analyzer.merge import NOTHING_LEFT, Placement, next_contact
-from services.analyzer.outbox import Outbox
-from services.analyzer.placement import Placements
-from services.analyzer.queue import Claim, LeaseLostError
-from services.analyzer.transcript import build_transcript, fingerprint
+from services.analyzer.outbox import Due, Outbox
+from services.analyzer.placement import Placements, account_of
+from services.analyzer.queue import Claim
+from services.analyzer.resilient import ResilientAnalyst
 from shared.clock import Clock
-from shared.contact_store import Contacts, Stored
-from shared.contacts import Analysis, Contact
-from shared.conversations import StoredMessage, from_document
+from shared.contact_store import Contacts, Entry, Stored, Touch, Write
+from shared.contacts import Analysis, AnalysisSource, Change, Contact, Verdict
 from shared.events import compact
-from shared.ids import content_hash
 from shared.metrics import AnalyzerMetrics
-from shared.mongo import Collection
-
-NOTHING = content_hash([])
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A conversation as it is now."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """A conversation and its contact as they are now."""
 
-    messages: tuple[StoredMessage, ...]
-    transcript: Transcript | None
-
-    @property
-    def has_message(self) -> bool:
-        """Of a message that is known by a reaction or a deletion only, there is nothing to make a contact from."""
-        return any(message.sent_at for message in self.messages)
+    claim: Claim
+    stored: Stored | None
+    reading: Reading
+    placement: Placement
 
     @property
-    def fingerprint(self) -> str:
-        return fingerprint(self.transcript) if self.transcript else NOTHING
+    def old(self) -> Contact | None:
+        return self.stored.contact if self.stored else None
+
+    @property
+    def known(self) -> Analysis | None:
+        """The analysis of what is said, if it was made before."""
+        analysis = self.old.analysis if self.old else None
+        return analysis if analysis and analysis.fingerprint == self.reading.fingerprint else None
+
+    @property
+    def makes_contact(self) -> bool:
+        return self.old is not None or self.reading.has_message
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recorded:
+    """What came of a look: its contact, and what is to be published of it, oldest first."""
+
+    claim: Claim
+    messages: int
+    outcome: str
+    contact: Contact | None
+    entries: tuple[Entry, ...]
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether there was something to read, and no AI read it."""
+        analysis = self.contact.analysis if self.contact else None
+        return analysis is not None and analysis.source is AnalysisSource.FALLBACK and analysis.messages_read > 0
 
 
 class Worker:
+    """`has_ai`: an analysis may take long, and what the fallback said is to be said again by the AI."""
+
     def __init__(
         self,
-        messages: Collection,
+        histories: Histories,
         contacts: Contacts,
         outbox: Outbox,
         placements: Placements,
@@ -54,86 +82,129 @@ class Worker:
         clock: Clock,
         metrics: AnalyzerMetrics,
     ) -> None:
-        self._messages = messages
+        self._histories = histories
         self._contacts = contacts
         self._outbox = outbox
         self._placements = placements
         self._analyst = analyst
+        self._ai = analyst if isinstance(analyst, ResilientAnalyst) else None
         self._clock = clock
         self._metrics = metrics
 
-    async def work(self, claim: Claim) -> None:
-        """Returns when the contact says what the conversation says, and every version of it is published.
+    @property
+    def has_ai(self) -> bool:
+        return self._ai is not None
 
-        LeaseLostError when another worker has gone beyond this claim.
+    async def read(self, claims: Sequence[Claim], limit: int | None = AT_ONCE) -> list[Look] | None:
+        """What there is of each; None when they have more than `limit` messages between them.
+
+        Those that another worker has gone beyond are left out.
         """
-        stored = await self._load(claim)
-        reading = await self._read(claim)
-        old = stored.contact if stored else None
-        if old is None and not reading.has_message:
-            self._tell(claim, reading, "no_contact")
-            return
-        placement = await self._placements.of(claim.conversation)
-        known = old.analysis if old else None
-        if known is None or known.fingerprint != reading.fingerprint:
-            known = await self._analyse(reading, placement)
-        outcome, contact = await self._record(claim, stored, reading, known, placement)
-        self._tell(claim, reading, outcome, contact)
+        histories, stored, placements = await asyncio.gather(
+            self._histories.of([claim.conversation for claim in claims], limit),
+            self._contacts.load_all(claim.contact_id for claim in claims),
+            self._placements.of(claim.conversation for claim in claims),
+        )
+        if histories is None:
+            return None
+        looks = []
+        for claim in claims:
+            known = stored.get(claim.contact_id)
+            if known and known.fence > claim.fence:
+                lost(claim)
+            else:
+                placement = placements[account_of(claim.conversation)]
+                looks.append(Look(claim, known, histories[claim.contact_id], placement))
+        return looks
 
-    async def _load(self, claim: Claim) -> Stored | None:
-        """The contact, with nothing left in its outbox."""
-        stored = await self._contacts.load(claim.contact_id)
-        if stored and stored.fence > claim.fence:
-            raise LeaseLostError(claim.contact_id)
-        await self._outbox.drain(claim, stored.outbox if stored else ())
-        return stored
+    def is_slow(self, look: Look) -> bool:
+        """Whether it has to wait for the AI."""
+        return self._ai is not None and look.reading.transcript is not None and self._is_asked(look)
 
-    async def _read(self, claim: Claim) -> Reading:
-        found = self._messages.find({"conversation": claim.contact_id}).sort([("sent_at", 1), ("_id", 1)])
-        messages = tuple([from_document(stored) async for stored in found])
-        return Reading(messages, build_transcript(claim.conversation.platform, messages))
+    async def record(self, looks: Sequence[Look]) -> list[Recorded]:
+        """Those whose contact says what the conversation says. Where a person's edit comes between, it is merged again,
+        and the analysis is not made anew for it."""
+        recorded = [_without_contact(look) for look in looks if not look.makes_contact]
+        left = [(look, await self._analysis(look)) for look in looks if look.makes_contact]
+        while left := [(look, analysis) for look, analysis in left if _is_held(look.claim)]:
+            changes = [(look, self._change(look, analysis)) for look, analysis in left]
+            entries = await self._contacts.write_all([_write(look, change) for look, change in changes])
+            for look, change in changes:
+                if look.claim.contact_id in entries:
+                    recorded.append(_recorded(look, change, entries[look.claim.contact_id]))
+            left = await self._again([pair for pair in left if pair[0].claim.contact_id not in entries])
+        return recorded
 
-    async def _analyse(self, reading: Reading, placement: Placement) -> Analysis:
-        lines: tuple[Line, ...] = ()
-        verdict = NOTHING_LEFT
-        if reading.transcript:
-            lines = reading.transcript.lines
-            stages = placement.pipeline.stages if placement.pipeline else ()
+    async def tell(self, recorded: Sequence[Recorded]) -> list[Recorded]:
+        """Those of which all versions are published."""
+        published = await self._outbox.drain_all([Due(each.claim, each.entries) for each in recorded])
+        ids = {claim.contact_id for claim in published}
+        told = [each for each in recorded if each.claim.contact_id in ids]
+        for each in told:
+            self._log(each)
+        return told
+
+    def _is_asked(self, look: Look) -> bool:
+        """Whether there is something to ask an analyst for."""
+        return look.known is None or look.claim.reanalyse or self._is_asked_again(look)
+
+    def _is_asked_again(self, look: Look) -> bool:
+        return bool(look.claim.is_again and look.known and look.known.source is AnalysisSource.FALLBACK)
+
+    async def _analysis(self, look: Look) -> Analysis:
+        if look.known and not self._is_asked(look):
+            return look.known
+        verdict: Verdict | None = NOTHING_LEFT
+        transcript = look.reading.transcript
+        if transcript:
+            stages = look.placement.pipeline.stages if look.placement.pipeline else ()
             with self._metrics.analysis_seconds.time():
-                verdict = await self._analyst.analyse(Brief(reading.transcript, self._clock(), stages))
+                verdict = await self._ask(look, Brief(transcript, self._clock(), stages))
+        if verdict is None and look.known:
+            return look.known
+        verdict = verdict or NOTHING_LEFT
         self._metrics.analyses.labels(verdict.source).inc()
         return Analysis(
             **verdict.model_dump(),
-            fingerprint=reading.fingerprint,
-            messages_read=len(lines),
+            fingerprint=look.reading.fingerprint,
+            messages_read=len(transcript.lines) if transcript else 0,
             analysed_at=self._clock(),
         )
 
-    async def _record(
-        self, claim: Claim, stored: Stored | None, reading: Reading, analysis: Analysis, placement: Placement
-    ) -> tuple[str, Contact]:
-        """Where a person's edit came between, merges again: the analysis is not made anew for it."""
-        while True:
-            old, after = (stored.contact, stored.version) if stored else (None, 0)
-            now = self._clock()
-            change = next_contact(old, claim.conversation, reading.messages, analysis, placement, now, after)
-            if change is None and old is not None:
-                if await self._contacts.touch(old, claim.fence):
-                    return "unchanged", old
-            elif change and (entry := await self._contacts.write(change, claim.fence)):
-                await self._outbox.drain(claim, [entry])
-                return "updated" if old else "created", change.contact
-            stored = await self._load(claim)
+    async def _ask(self, look: Look, brief: Brief) -> Verdict | None:
+        """None when the AI alone was asked, and is not to be had."""
+        if self._ai and look.known and not look.claim.reanalyse:
+            return await self._ai.analyse_by_ai(brief)
+        return await self._analyst.analyse(brief)
 
-    def _tell(self, claim: Claim, reading: Reading, outcome: str, contact: Contact | None = None) -> None:
+    def _change(self, look: Look, analysis: Analysis) -> Change | None:
+        after, messages = look.stored.version if look.stored else 0, look.reading.messages
+        return next_contact(look.old, look.claim.conversation, messages, analysis, look.placement, self._clock(), after)
+
+    async def _again(self, left: Sequence[tuple[Look, Analysis]]) -> list[tuple[Look, Analysis]]:
+        """With the contacts as they are now. Who was forgotten meanwhile is not written from what was read before."""
+        if not left:
+            return []
+        stored = await self._contacts.load_all(look.claim.contact_id for look, _ in left)
+        again = []
+        for look, analysis in left:
+            new = replace(look, stored=stored.get(look.claim.contact_id))
+            if (new.stored and new.stored.fence > look.claim.fence) or (look.old and not new.old):
+                lost(look.claim)
+            else:
+                again.append((new, analysis))
+        return again
+
+    def _log(self, each: Recorded) -> None:
         """A line a conversation: ids and numbers, nothing that was said."""
-        self._metrics.conversations.labels(outcome).inc()
+        self._metrics.conversations.labels(each.outcome).inc()
+        contact = each.contact
         analysis = contact.analysis if contact else None
         log.info(
             "conversation_analysed",
-            contact_id=claim.contact_id,
-            messages=len(reading.messages),
-            contact=outcome,
+            contact_id=each.claim.contact_id,
+            messages=each.messages,
+            contact=each.outcome,
             **compact(
                 {
                     "version": contact.version if contact else None,
@@ -144,3 +215,35 @@ class Worker:
                 }
             ),
         )
+
+
+def lost(claim: Claim) -> None:
+    log.warning("lease_lost", contact_id=claim.contact_id, fence=claim.fence)
+
+
+def _is_held(claim: Claim) -> bool:
+    if not claim.is_held:
+        lost(claim)
+    return claim.is_held
+
+
+def _write(look: Look, change: Change | None) -> Write | Touch:
+    before = look.stored.version if look.stored else 0
+    if change is None:
+        return Touch(look.claim.contact_id, before, look.claim.fence)
+    return Write(change, before, look.claim.fence)
+
+
+def _without_contact(look: Look) -> Recorded:
+    return Recorded(look.claim, len(look.reading.messages), "no_contact", None, _waiting(look))
+
+
+def _recorded(look: Look, change: Change | None, entry: Entry | None) -> Recorded:
+    outcome = "unchanged" if change is None else "updated" if look.old else "created"
+    entries = (*_waiting(look), entry) if entry else _waiting(look)
+    return Recorded(look.claim, len(look.reading.messages), outcome, change.contact if change else look.old, entries)
+
+
+def _waiting(look: Look) -> tuple[Entry, ...]:
+    """What an earlier holder, or a person, has left to be published."""
+    return look.stored.outbox if look.stored else ()

@@ -15,6 +15,7 @@ class AccountInUseError(Exception):
 class AccountStore:
     def __init__(self, database: Database) -> None:
         self._accounts = database.accounts
+        self._crawls = database.crawls
         self._runs = database.sync_runs
 
     async def put(self, account: Account) -> None:
@@ -29,10 +30,15 @@ class AccountStore:
         return [Account.model_validate(stored) for stored in await self._accounts.find({}).sort("_id", 1).to_list(None)]
 
     async def remove(self, account: Account) -> None:
-        """With its token and its schedule; what was read of it stays. AccountInUseError while a run is active."""
+        """With its token and its schedule; what was read of it stays, and what Facebook makes its calls wait for.
+
+        Should it be added again, the whole of its listing is read, as the new token may see more of it.
+        AccountInUseError while a run is active.
+        """
         active = {"platform": account.platform, "account_id": account.account_id, "active": True}
         if run := await self._runs.find_one(active):
             raise AccountInUseError(f"run {run['_id']} of {account.key} is {run['state']}; cancel it first")
+        await self._crawls.delete_one({"_id": account.key})
         await self._accounts.delete_one({"_id": account.key})
 
     async def rotate(self, account: Account, vault: TokenVault) -> None:

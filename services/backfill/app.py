@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
-from aiohttp import ClientSession
+from aiohttp import ClientSession, TCPConnector
 from rich.console import Console
 
 from services.backfill.accounts import AccountStore
@@ -63,7 +63,7 @@ async def open_tools(settings: BackfillSettings) -> AsyncIterator[Tools]:
     async with (
         open_database(settings.mongo_url.get_secret_value()) as database,
         open_producer(settings.kafka_bootstrap_servers) as producer,
-        ClientSession() as session,
+        ClientSession(connector=TCPConnector(limit=0)) as session,  # runs say how many, and no call may be late
     ):
         await require_topics(producer, topic)
 
@@ -76,23 +76,30 @@ async def open_tools(settings: BackfillSettings) -> AsyncIterator[Tools]:
 
 
 async def run_accounts(tools: Tools, accounts: Sequence[Account], console: Console) -> list[Run | str]:
-    """For each account its run as it ended, or why there is none.
+    """For each account its run as it ended, or why there is none. No more at once than a worker does.
 
     SIGTERM and SIGINT cancel the runs; a second one ends the process as if nobody listened. WrongKeysError, before
     any run begins, when a token cannot be decrypted. An exception in one run is raised when the others have ended.
     """
     runners = [compose(tools, account) for account in accounts]
-    stop = _stop_on_signals()
+    stop, gate = _stop_on_signals(), asyncio.Semaphore(tools.settings.backfill_accounts)
     async with showing(console, [runner.crawl for runner in runners]):
-        ended = await asyncio.gather(*(_run_here(runner, stop) for runner in runners), return_exceptions=True)
+        ended = await asyncio.gather(*(_run_here(runner, gate, stop) for runner in runners), return_exceptions=True)
     return [_outcome(end) for end in ended]
 
 
-async def _run_here(runner: Runner, stop: asyncio.Event) -> Run:
-    return await runner.execute(await runner.store.begin(runner.crawl.account), stop)
+async def _run_here(runner: Runner, gate: asyncio.Semaphore, stop: asyncio.Event) -> Run | str:
+    account = runner.crawl.account
+    async with gate:
+        if stop.is_set():
+            return f"{account.platform} {account.account_id}: not begun, as the operator has interrupted this"
+        asked_at = runner.fence.now()
+        begun = await runner.store.begin(account)
+        runner.fence.extend(asked_at)
+        return await runner.execute(begun, stop)
 
 
-def _outcome(end: Run | BaseException) -> Run | str:
+def _outcome(end: Run | str | BaseException) -> Run | str:
     if isinstance(end, ActiveRunError):
         return str(end)
     if isinstance(end, BaseException):

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Annotated, NoReturn
 
 import typer
@@ -16,12 +17,13 @@ from services.backfill.accounts import AccountStore
 from services.backfill.app import open_tools, run_accounts, run_worker
 from services.backfill.clients import WrongKeysError, open_vault
 from services.backfill.display import runs_table, summary
-from services.backfill.runs import ActiveRunError, NotResumableError, RunStore
+from services.backfill.runs import ActiveRunError, NotResumableError, RunStore, is_left
 from shared.accounts import Account
 from shared.commands import fail, with_database
+from shared.failures import UnreachableError
 from shared.ids import Platform
 from shared.logging import configure_logging
-from shared.mongo import Database
+from shared.mongo import ConnectionFailure, Database, server_time
 from shared.runs import ACTIVE_STATES, Run, RunState
 from shared.service import run_service
 from shared.settings import BackfillSettings
@@ -77,15 +79,18 @@ def worker() -> None:
 def list_runs(limit: Annotated[int, typer.Option(min=1)] = 20, as_json: AsJson = False) -> None:
     """Show the newest runs."""
 
-    async def read(database: Database) -> tuple[list[Run], dict[str, str]]:
+    async def read(database: Database) -> tuple[list[Run], dict[str, str], datetime]:
         names = {account.key: account.name for account in await AccountStore(database).all()}
-        return await RunStore(database).newest(limit), names
+        return await RunStore(database).newest(limit), names, await server_time(database)
 
-    runs, names = with_database(BackfillSettings(), read)
+    runs, names, now = with_database(BackfillSettings(), read)
     if as_json:
         _print_json(runs)
-    else:
-        Console().print(runs_table(runs, names))
+        return
+    left = [each for each in runs if is_left(each, now)]
+    Console().print(runs_table(runs, names, left))
+    if left:
+        print("no process: it has died; a worker, or the next `backfill run`, goes on with the run")
 
 
 @backfill_app.command("show")
@@ -136,6 +141,8 @@ def _run_here(
         outcomes = uvloop.run(run_all())
     except WrongKeysError as error:
         fail(str(error))
+    except ConnectionFailure as error:
+        raise UnreachableError("MongoDB has gone away; the next `backfill run` goes on with what was begun") from error
     for outcome in outcomes:
         if console.is_terminal and isinstance(outcome, Run) and outcome.state is RunState.COMPLETED:
             continue  # the live table stands there and says as much

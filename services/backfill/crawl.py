@@ -15,11 +15,11 @@ from services.backfill.normalise import Reading
 from services.backfill.parallel import Gate, Parallelism
 from services.backfill.reading import ConversationReader, PublishDrafts
 from services.backfill.tally import Tally
-from services.backfill.values import Json, identity
+from services.backfill.values import Json, identity, is_settled
 from shared.accounts import Account
 from shared.clock import Clock
 from shared.graph import GraphClient
-from shared.graph_errors import FATAL, ErrorKind, GraphError
+from shared.graph_errors import FATAL, WARNINGS, ErrorKind, GraphError
 
 __all__ = ["AccountStoppedError", "Crawl", "PublishDrafts"]
 
@@ -34,7 +34,13 @@ Source: https://developers.facebook.com/docs/messenger-platform/conversations.""
 
 
 class AccountStoppedError(Exception):
-    """No further call for this account can succeed; the message says what the operator must do."""
+    """No further call for this account can succeed; the message says what the operator must do. `is_warned`: and none
+    may be made before they have looked into it.
+    """
+
+    def __init__(self, message: str, *, is_warned: bool = False) -> None:
+        super().__init__(message)
+        self.is_warned = is_warned
 
 
 @dataclass(slots=True)
@@ -158,19 +164,20 @@ class Crawl:
     async def _moved(self, readings: Sequence[Reading], *, is_first: bool) -> list[Task]:
         """What must be read; all are counted.
 
-        One that is listed a second time, because it moved or what is around it did, is counted once: by what it was
-        read for, and as unchanged besides when it was that before.
+        One that moved, and is listed again at the end for it, is counted once: by what it was read for, and as
+        unchanged besides when it was that before.
         """
         known = await self.history.known([reading.key for reading in readings])
         tasks = []
         for reading in readings:
-            if str(reading.key) in self._under_way or reading.listed.thread_id in self._given_up:
+            thread_id = reading.listed.thread_id
+            if thread_id in self._under_way or thread_id in self._given_up:
                 continue
             of_it = known.get(reading.key, Known())
             is_ours = of_it.history is not None and of_it.history.run_id == reading.run_id
-            if not _is_unchanged(reading, of_it.history):
+            if not self._is_unchanged(reading, of_it.history):
                 task = Task(reading, of_it, is_again=is_ours and not is_first)
-                self._under_way.add(str(reading.key))
+                self._under_way.add(thread_id)
                 self.tally.add(conversations_listed=not task.is_again)
                 tasks.append(task)
             elif is_first:
@@ -178,11 +185,20 @@ class Crawl:
                 self.tally.add(conversations_listed=1, **{told: 1})
         return tasks
 
+    def _is_unchanged(self, reading: Reading, history: History | None) -> bool:
+        """Where the platform tells no time, and in the second that it tells, what was read may have moved unseen: that
+        is read again once the second is over, by another run if this one ends before.
+        """
+        if history is None or history.updated_time != reading.listed.updated_time:
+            return False
+        is_over = is_settled(history.updated_time, self.clock())
+        return history.is_settled or (history.run_id == reading.run_id and not is_over)
+
     async def _read_all(self, queue: asyncio.Queue[Task | None], reader: ConversationReader) -> None:
         while (task := await queue.get()) is not None:
             refusal = await reader.read(task.reading, task.known)
             self._settle(task, refusal)
-            self._under_way.discard(str(task.reading.key))
+            self._under_way.discard(task.reading.listed.thread_id)
 
     def _settle(self, task: Task, refusal: GraphError | None) -> None:
         """AccountStoppedError when the refusal is one that every other call would get."""
@@ -191,7 +207,7 @@ class Crawl:
             self.tally.add(conversations_read=not task.is_again)
             return
         if refusal.kind in FATAL:
-            raise AccountStoppedError(str(refusal))
+            raise AccountStoppedError(str(refusal), is_warned=refusal.kind in WARNINGS)
         self._given_up.add(thread_id)
         self.tally.add(conversations_read=-task.is_again)
         if refusal.kind is ErrorKind.GONE and refusal.subcode != MESSAGE_DELETED:
@@ -201,14 +217,8 @@ class Crawl:
 
 
 def _not_listed(refusal: GraphError) -> AccountStoppedError:
-    return AccountStoppedError(f"the conversations could not be listed: {refusal}")
-
-
-def _is_unchanged(reading: Reading, history: History | None) -> bool:
-    """Where the platform tells no time, what another run has read may have moved."""
-    if history is None or history.updated_time != reading.listed.updated_time:
-        return False
-    return history.updated_time is not None or history.run_id == reading.run_id
+    told = f"the conversations could not be listed: {refusal}"
+    return AccountStoppedError(told, is_warned=refusal.kind in WARNINGS)
 
 
 def _times(readings: Sequence[Reading]) -> list[datetime]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -201,8 +201,8 @@ def title(account: Account) -> str:
     return f"{account.platform.capitalize()} {escape(account.name)}"
 
 
-def runs_table(runs: list[Run], names: Mapping[str, str]) -> Table:
-    """Fits into eighty columns: the account's name gives way, an id never does."""
+def runs_table(runs: list[Run], names: Mapping[str, str], left: Collection[Run] = ()) -> Table:
+    """Fits into eighty columns: the account's name gives way, an id never does. `left` are those that nobody is at."""
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     for column in ("run", "account", "state", "started"):
         table.add_column(column, no_wrap=column != "account")
@@ -212,7 +212,7 @@ def runs_table(runs: list[Run], names: Mapping[str, str]) -> Table:
         c = run.counters
         name = escape(_cut(names.get(account_key(run.platform, run.account_id), run.account_id), 24))
         started = f"{run.started_at:%Y-%m-%d %H:%M}" if run.started_at else "–"
-        state = f"[{COLOURS.get(run.state, 'default')}]{run.state}[/]"
+        state = "[red]no process[/]" if run in left else f"[{COLOURS.get(run.state, 'default')}]{run.state}[/]"
         counts = (c.conversations_read, c.conversations_unchanged, c.conversations_failed, c.messages_published)
         account = f"{run.platform.capitalize()} {name}"
         table.add_row(run.run_id[:8], account, state, started, *(f"{number:,}" for number in counts))

@@ -15,8 +15,7 @@ from shared.drafts import Draft
 class Fence:
     """Open for as long as nobody else can have taken the run: a lease from when the last heartbeat was on its way.
 
-    A process that stood still for longer (stopped, swapped out, its machine suspended) finds it shut before it has
-    asked anyone.
+    A process that stood still for longer (stopped, swapped out) finds it shut before it has asked anyone.
     """
 
     now: Callable[[], float] = time.monotonic

@@ -15,19 +15,23 @@ from shared.mongo import Database, DuplicateKeyError
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a reading has come: what was acknowledged, and where it goes on (nowhere: at the newest message)."""
+    """How far a reading has come: what was acknowledged, and where it goes on (nowhere: at the newest message).
+
+    `is_settled`: the second in which the conversation had last moved was over when its newest message was asked for.
+    """
 
     following: Mapping[str, str] = field(default_factory=dict)
     read: int = 0
     unavailable: int = 0
     newest: Newest | None = None
+    is_settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class History:
     """A conversation that was read in full: by which run, as it was when it had last moved at `updated_time`.
 
-    The counts are of all that was ever read of it.
+    The counts are of all that was ever read of it. Where it is not `is_settled` it may have moved since, unseen.
     """
 
     run_id: str
@@ -36,6 +40,7 @@ class History:
     messages: int = 0
     unavailable: int = 0
     newest: Newest | None = None
+    is_settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ class HistoryStore:
             "messages": progress.read,
             "unavailable": progress.unavailable,
             "newest": _stored(progress.newest),
+            "is_settled": progress.is_settled,
         }
         await self._upsert(key, {"$set": {"reading": told}})
 
@@ -91,6 +97,7 @@ class HistoryStore:
             "messages": history.messages,
             "unavailable": history.unavailable,
             "newest": _stored(history.newest),
+            "is_settled": history.is_settled,
         }
         fields = {f"history.{name}": value for name, value in told.items()}
         stamp = {"$currentDate": {"history.completed_at": True}}
@@ -126,12 +133,15 @@ def _known(stored: Mapping[str, Any]) -> Known:
 
 def _history(told: Mapping[str, Any]) -> History:
     return History(
-        told["run_id"], told["thread_id"], told["updated_time"], told["messages"], told["unavailable"], _newest(told)
-    )
+        told["run_id"], told["thread_id"], told["updated_time"], told["messages"], told["unavailable"], _newest(told),
+        told.get("is_settled", False),
+    )  # fmt: skip
 
 
 def _checkpoint(told: Mapping[str, Any]) -> Checkpoint:
-    progress = Progress(dict(told["following"]), told["messages"], told["unavailable"], _newest(told))
+    progress = Progress(
+        dict(told["following"]), told["messages"], told["unavailable"], _newest(told), told.get("is_settled", False)
+    )
     return Checkpoint(told["run_id"], told["thread_id"], told["updated_time"], progress)
 
 

@@ -16,6 +16,7 @@ from services.backfill.newest import newest_of, unknown
 from services.backfill.normalise import MESSAGE_FIELDS, Reading
 from services.backfill.parallel import Gate
 from services.backfill.tally import Tally
+from services.backfill.values import is_settled
 from shared.clock import Clock
 from shared.drafts import Draft
 from shared.graph import GraphClient, Page
@@ -82,6 +83,8 @@ class ConversationReader:
         edge = f"{quote(reading.listed.thread_id, safe='')}/messages"
         parameters = {"fields": MESSAGE_FIELDS, **progress.following}
         opening = [reading.listed_draft(self.clock())]
+        if not progress.following:
+            progress = replace(progress, is_settled=is_settled(reading.listed.updated_time, self.clock()))
         async with aclosing(self.client.pages(edge, self.page_size, parameters)) as pages:
             page = await self._next(pages)
             while not isinstance(page, GraphError):
@@ -113,6 +116,7 @@ class ConversationReader:
             progress.read + len(drafts),
             progress.unavailable + hidden,
             newest_of(page.items, progress.newest),
+            progress.is_settled,
         )
         return Taken(drafts, hidden, so_far, is_last=is_known or page.following is None)
 
@@ -187,6 +191,7 @@ def _history(reading: Reading, progress: Progress, before: History | None) -> Hi
         progress.read + (before.messages if before else 0),
         progress.unavailable + (before.unavailable if before else 0),
         progress.newest or (before.newest if before else None),
+        progress.is_settled,
     )
 
 

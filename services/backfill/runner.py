@@ -106,7 +106,7 @@ class Runner:
                 reason = _unread(self.crawl.tally.counters)
                 return await self._save(begun, RunState.PARTIAL if reason else RunState.COMPLETED, reason)
             case AccountStoppedError():
-                return await self._save(begun, RunState.FAILED, str(error))
+                return await self._save(begun, RunState.FAILED, str(error), is_warned=error.is_warned)
             case ConnectionFailure():
                 await self._give_back(begun)
             case ActiveRunError():
@@ -115,10 +115,11 @@ class Runner:
                 await self._save(begun, RunState.FAILED, "the process failed; its log says why")
         raise error
 
-    async def _save(self, begun: Run, state: RunState, reason: str | None) -> Run:
-        end = self._now(begun, state=state, reason=reason, finished_at=self.crawl.clock(), throttled_until=None)
-        await self.store.save(end)
-        return end
+    async def _save(self, begun: Run, state: RunState, reason: str | None, **more: Any) -> Run:
+        end = {"state": state, "reason": reason, "finished_at": self.crawl.clock(), "throttled_until": None, **more}
+        ended = self._now(begun, **end)
+        await self.store.save(ended)
+        return ended
 
     async def _give_back(self, begun: Run) -> Run:
         queued = self._now(begun, state=RunState.QUEUED)

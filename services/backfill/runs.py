@@ -98,7 +98,7 @@ class RunStore:
         """QUEUED again, to go on from its checkpoints. NotResumableError; ActiveRunError when another is active."""
         anew: dict[str, Any] = {
             "state": RunState.QUEUED, "active": True, "owner": None, "cancel_asked": False, "heartbeat_at": None,
-            "finished_at": None, "reason": None, "failures": [], "throttled_until": None,
+            "finished_at": None, "reason": None, "failures": [], "throttled_until": None, "is_warned": False,
         }  # fmt: skip
         try:
             ended = {"_id": run_id, "state": {"$in": list(RESUMABLE_STATES)}}
@@ -159,6 +159,11 @@ class RunStore:
         if run.state in ACTIVE_STATES and _is_anyones(run, now):
             end = {"state": RunState.CANCELLED, "active": False, "reason": CANCELLED_BY_A_PERSON, "finished_at": now}
             await self._runs.update_one(_as_seen(run), {"$set": end})
+
+
+def is_left(run: Run, now: datetime) -> bool:
+    """Whether it says RUNNING and nobody is at it: its process died, and none has taken it over yet."""
+    return run.state is RunState.RUNNING and _is_anyones(run, now)
 
 
 def _is_anyones(run: Run, now: datetime) -> bool:

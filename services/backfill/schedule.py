@@ -1,4 +1,7 @@
-"""Runs that come of themselves: one for each account with `every_seconds` whose last run began so long ago."""
+"""Runs that come of themselves: one for each account with `every_seconds` whose last run began so long ago.
+
+None behind one that Facebook has ended with a warning, until a person has had the account run, or that run resumed.
+"""
 
 from __future__ import annotations
 
@@ -50,4 +53,4 @@ def _is_due(account: Account, last: Run | None, now: datetime) -> bool:
     if last is None:
         return True
     every = timedelta(seconds=account.every_seconds or 0)
-    return last.state not in ACTIVE_STATES and now - last.created_at >= every
+    return not last.is_warned and last.state not in ACTIVE_STATES and now - last.created_at >= every

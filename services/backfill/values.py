@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
 Json = dict[str, Any]
+
+SETTLED_AFTER = timedelta(seconds=10)
+"""Graph tells times by the second, and its clock and ours are not the same."""
 
 
 def read_time(value: object) -> datetime | None:
@@ -22,6 +25,11 @@ def _read_time(value: str) -> datetime | None:
         return parsed.astimezone(UTC) if parsed.tzinfo else None
     except (ValueError, OverflowError):
         return None
+
+
+def is_settled(moved_at: datetime | None, now: datetime) -> bool:
+    """Whether whatever moves from `now` on is told of by a later time than `moved_at`."""
+    return moved_at is not None and now - moved_at >= SETTLED_AFTER
 
 
 def objects(value: object) -> list[Json]:

@@ -1,7 +1,8 @@
-"""`make bench`: figures against stated limits, measured side by side in one run: the receiver's and the backfill's.
+"""`make bench`: figures against stated limits, measured side by side in one run, of every service that has some.
 
     python -m tests.bench [receiver] [--requests N] [--seconds S] [--rounds N] [--profile [singles|batches]]
     python -m tests.bench [backfill] [--messages N] [--rounds N]
+    python -m tests.bench [analyzer] [--messages N] [--rounds N] [--only FIGURE] [--profile aggregate|backlog]
 
 Needs Java and Maven, and wrk for the receiver. Status: 0 all limits are kept, 1 one is missed or a figure could not be
 had, 2 wrong usage, 3 a tool is missing.
@@ -18,12 +19,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.bench.analyzer import FIGURES, measure_analyzer
+from tests.bench.analyzer_ground import Bench as AnalyzerBench
+from tests.bench.analyzer_profile import PROFILES, profile_analyzer
 from tests.bench.backfill import Bench, measure_backfill
 from tests.bench.ground import prepared
 from tests.bench.judging import Measured
 from tests.bench.profile import profile
 from tests.bench.receiver import measure
-from tests.bench.report import backfill_method, machine, method, table
+from tests.bench.report import analyzer_method, backfill_method, machine, method, table
 from tests.bench.wrk import BenchError
 from tests.support.servers import local_servers
 
@@ -33,7 +37,7 @@ TOOLS = {"wrk": "wrk", "java": "default-jre-headless", "mvn": "maven"}
 
 def main() -> int:
     options = _options()
-    needed = TOOLS if options.of != "backfill" else {tool: TOOLS[tool] for tool in ("java", "mvn")}
+    needed = TOOLS if options.of in {None, "receiver"} else {tool: TOOLS[tool] for tool in ("java", "mvn")}
     missing = [package for tool, package in needed.items() if shutil.which(tool) is None]
     if missing:
         print(f"bench: to measure, install {' '.join(missing)} (names of Debian's packages)", file=sys.stderr)
@@ -51,16 +55,23 @@ def main() -> int:
 def _run(options: argparse.Namespace) -> int:
     print(machine(), flush=True)
     if options.profile:
-        with _folder() as folder, prepared(folder, options.seconds, options.rounds) as ground:
-            print(profile(ground, options.profile))
+        print(_profile(options))
         return 0
     measured = Measured()
-    if options.of != "backfill":
-        measured += _receiver(options)
-    if options.of != "receiver":
-        measured += _backfill(options)
+    for of, measure_it in (("receiver", _receiver), ("backfill", _backfill), ("analyzer", _analyzer)):
+        if options.of in {None, of}:
+            measured += measure_it(options)
     print(table(measured))
     return 0 if measured.is_kept else 1
+
+
+def _profile(options: argparse.Namespace) -> str:
+    with _folder() as folder:
+        if options.profile in PROFILES:
+            with local_servers(folder / "servers") as servers:
+                return profile_analyzer(AnalyzerBench(servers, folder, 1, 0), options.profile)
+        with prepared(folder, options.seconds, options.rounds) as ground:
+            return profile(ground, options.profile)
 
 
 def _receiver(options: argparse.Namespace) -> Measured:
@@ -72,7 +83,14 @@ def _receiver(options: argparse.Namespace) -> Measured:
 def _backfill(options: argparse.Namespace) -> Measured:
     with _folder() as folder, local_servers(folder / "servers") as servers:
         print(backfill_method(options.rounds), flush=True)
-        return measure_backfill(Bench(servers, folder, options.rounds, options.messages), _say)
+        return measure_backfill(Bench(servers, folder, options.rounds, options.messages or 1_000_000), _say)
+
+
+def _analyzer(options: argparse.Namespace) -> Measured:
+    with _folder() as folder, local_servers(folder / "servers") as servers:
+        print(analyzer_method(options.rounds), flush=True)
+        bench = AnalyzerBench(servers, folder, options.rounds, options.messages or 60_000)
+        return measure_analyzer(bench, _say, options.only)
 
 
 @contextmanager
@@ -88,16 +106,26 @@ def _say(phase: str) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "of", nargs="?", choices=("receiver", "backfill"), help="what to measure; all there is without it"
+        "of", nargs="?", choices=("receiver", "backfill", "analyzer"), help="what to measure; all there is without it"
     )
     parser.add_argument("--requests", type=int, default=1_000_000, help="how many for the figure of memory")
-    parser.add_argument("--messages", type=int, default=1_000_000, help="how many for the backfill's memory")
+    parser.add_argument(
+        "--messages", type=int, help="how many for the others' memory (default: backfill 1,000,000, analyzer 60,000)"
+    )
+    parser.add_argument("--only", choices=tuple(FIGURES), help="one figure of the analyzer")
     parser.add_argument("--seconds", type=float, default=5, help="how long one round of a comparison is")
     parser.add_argument("--rounds", type=int, default=3, help="how many rounds are counted")
     parser.add_argument(
-        "--profile", nargs="?", choices=("singles", "batches"), const="singles", help="say where the time goes instead"
+        "--profile",
+        nargs="?",
+        choices=("singles", "batches", *PROFILES),
+        const="singles",
+        help="say where the time goes instead",
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.only and options.of != "analyzer":
+        parser.error("--only is for the analyzer's figures")
+    return options
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def graph_api(folder: Path, corpus: Corpus) -> Iterator[Handler]:
     port = free_port()
     command = ("-m", "tests.bench.pages", str(port), json.dumps(asdict(corpus)))
     folder.mkdir()
-    with running(command, {"LEADSTREAM_RECEIVER_PORT": str(port)}, folder) as handler:
+    with running(command, {}, folder, port) as handler:
         yield handler
 
 

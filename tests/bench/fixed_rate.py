@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import cast
 
 import uvloop
@@ -31,10 +32,14 @@ _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """From when each request was due to the end of its answer, in milliseconds. `failed` are answers other than 200."""
+    """From when each request was due to the end of its answer, in milliseconds. `failed` are answers other than 200.
+
+    `answered_at` is that end by the number of the request, on the clock of `time.perf_counter`.
+    """
 
     milliseconds: list[float]
     failed: int
+    answered_at: dict[int, float]
 
     def at(self, percent: float) -> float:
         return percentile(self.milliseconds, percent)
@@ -50,8 +55,9 @@ def load_at(port: int, requests: Requests, rate: float, seconds: float) -> Laten
         gc.enable()
 
 
-async def send_at(port: int, requests: Requests, rate: float, total: int) -> Latencies:
-    sender = Sender(_read(requests), total)
+async def send_at(port: int, requests: Requests, rate: float, total: int, *, start: int = 0) -> Latencies:
+    """From the request with the number `start` on."""
+    sender = Sender(enumerate(islice(_read(requests), start, None), start), total)
     loop = asyncio.get_running_loop()
     for _ in range(CONNECTIONS):
         await loop.create_connection(lambda: Connection(sender), "127.0.0.1", port)
@@ -68,13 +74,13 @@ async def send_at(port: int, requests: Requests, rate: float, total: int) -> Lat
     except TimeoutError:
         raise BenchError(f"{total - len(sender.milliseconds)} requests were not answered") from None
     sender.close()
-    return Latencies(sender.milliseconds, sender.failed)
+    return Latencies(sender.milliseconds, sender.failed, sender.answered_at)
 
 
 class Sender:
     """Hands requests to idle connections; those that find none wait in the order in which they were due."""
 
-    def __init__(self, requests: Iterator[bytes], total: int) -> None:
+    def __init__(self, requests: Iterator[tuple[int, bytes]], total: int) -> None:
         self._requests = requests
         self._total = total
         self._idle: deque[Connection] = deque()
@@ -82,23 +88,25 @@ class Sender:
         self._closing = False
         self.milliseconds: list[float] = []
         self.failed = 0
+        self.answered_at: dict[int, float] = {}
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def send(self, due_at: float) -> None:
         if self._idle:
-            self._idle.popleft().send(next(self._requests), due_at)
+            self._idle.popleft().send(*next(self._requests), due_at)
         else:
             self._late.append(due_at)
 
     def add(self, connection: Connection) -> None:
         """One that may send: a new one, or one that has its answer."""
         if self._late:
-            connection.send(next(self._requests), self._late.popleft())
+            connection.send(*next(self._requests), self._late.popleft())
         else:
             self._idle.append(connection)
 
-    def answered(self, connection: Connection, due_at: float, *, is_ok: bool) -> None:
-        self.milliseconds.append((time.perf_counter() - due_at) * 1000)
+    def answered(self, connection: Connection, number: int, due_at: float, *, is_ok: bool) -> None:
+        self.answered_at[number] = now = time.perf_counter()
+        self.milliseconds.append((now - due_at) * 1000)
         self.failed += not is_ok
         self.add(connection)
         if len(self.milliseconds) == self._total:
@@ -120,7 +128,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
         self._received = b""
-        self._due_at = 0.0
+        self._number, self._due_at = 0, 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -129,8 +137,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._sender.lost()
 
-    def send(self, request: bytes, due_at: float) -> None:
-        self._due_at = due_at
+    def send(self, number: int, request: bytes, due_at: float) -> None:
+        self._number, self._due_at = number, due_at
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
@@ -138,7 +146,7 @@ class Connection(asyncio.Protocol):
         if is_whole(self._received):
             is_ok = self._received.startswith(b"HTTP/1.1 200 ")
             self._received = b""
-            self._sender.answered(self, self._due_at, is_ok=is_ok)
+            self._sender.answered(self, self._number, self._due_at, is_ok=is_ok)
 
     def close(self) -> None:
         self._transport.close()

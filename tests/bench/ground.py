@@ -51,7 +51,7 @@ def handler(ground: Ground, name: str, command: tuple[str, ...] = RECEIVER) -> I
     """A process called `name`, with topics and a folder of its own."""
     own = ground.folder / name
     own.mkdir()
-    prefix = f"{name}."
+    prefix, port = f"{name}.", free_port()
     kafka = ground.servers.kafka
     asyncio.run(ensure_topics(KafkaSettings(kafka_bootstrap_servers=kafka, topic_prefix=prefix, topic_replication=1,
                                             topic_partitions=PARTITIONS)))  # fmt: skip
@@ -62,9 +62,9 @@ def handler(ground: Ground, name: str, command: tuple[str, ...] = RECEIVER) -> I
         "LEADSTREAM_VERIFY_TOKEN": "bench-token",
         "LEADSTREAM_SPOOL_DIR": str(own / "spool"),
         "LEADSTREAM_RECEIVER_HOST": "127.0.0.1",
-        "LEADSTREAM_RECEIVER_PORT": str(free_port()),
+        "LEADSTREAM_RECEIVER_PORT": str(port),
     }
-    with running(command, settings, own) as started:
+    with running(command, settings, own, port) as started:
         yield started
 
 

@@ -22,13 +22,22 @@ START_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A running server with a `/webhook`."""
+    """A running process, most often a server with a `/webhook`."""
 
     port: int
     pid: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def require_running(self) -> None:
+        """BenchError with the last thing it said when it has ended."""
+        if self.process.poll() is not None:
+            last = (self.log.read_text().strip().splitlines() or ["it said nothing"])[-1]
+            raise BenchError(f"{self.process.args!r} ended with {self.process.returncode}: {last}")
 
     def cpu_seconds(self) -> float:
-        """Of all its threads, user and system."""
+        """Of all its threads, user and system. BenchError when it has ended."""
+        self.require_running()
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -66,16 +75,21 @@ def get(port: int, path: str) -> str:
 
 
 @contextmanager
-def running(command: Sequence[str], settings: Mapping[str, str], folder: Path) -> Iterator[Handler]:
-    """`python COMMAND` once it answers, with these settings alone; it has ended when this returns."""
-    port = int(settings["LEADSTREAM_RECEIVER_PORT"])
+def running(command: Sequence[str], settings: Mapping[str, str], folder: Path, port: int) -> Iterator[Handler]:
+    """`python COMMAND` once it answers at `port`, with these settings alone; it has ended when this returns."""
+    with started(command, settings, folder, port) as handler:
+        _wait_until_it_answers(handler)
+        yield handler
+
+
+@contextmanager
+def started(command: Sequence[str], settings: Mapping[str, str], folder: Path, port: int = 0) -> Iterator[Handler]:
+    """As `running`, without waiting for it. What it says is in the file `log`."""
     env = {**with_settings(settings), "PYTHONPATH": str(ROOT)}
-    log = folder / "log"
-    with log.open("wb") as sink:
+    with (folder / "log").open("wb") as sink:
         process = subprocess.Popen([sys.executable, *command], env=env, cwd=folder, stdout=sink, stderr=sink)
     try:
-        _wait_until_it_answers(port, process, log)
-        yield Handler(port, process.pid)
+        yield Handler(port, process.pid, process, folder / "log")
     finally:
         process.terminate()
         try:
@@ -85,15 +99,15 @@ def running(command: Sequence[str], settings: Mapping[str, str], folder: Path) -
             process.wait()
 
 
-def _wait_until_it_answers(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_it_answers(handler: Handler) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
-            get(port, "/live")
+            get(handler.port, "/live")
         except OSError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                last = (log.read_text().strip().splitlines() or ["it said nothing"])[-1]
-                raise BenchError(f"{process.args!r} did not start: {last}") from None
+            handler.require_running()
+            if time.monotonic() > deadline:
+                raise BenchError(f"{handler.process.args!r} does not answer") from None
             time.sleep(0.05)
         else:
             return

@@ -8,6 +8,8 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from tests.bench.ground import Ground, handler, rate
 from tests.bench.wrk import CONNECTIONS, BenchError, load
@@ -25,15 +27,21 @@ def profile(ground: Ground, what: str) -> str:
         os.kill(receiver.pid, signal.SIGUSR2)
         done = load(receiver.port, requests, SECONDS, connections=connections)
         os.kill(receiver.pid, signal.SIGUSR2)
-        deadline = time.monotonic() + WRITE_SECONDS
-        while not written.exists():
-            if time.monotonic() > deadline:
-                raise BenchError("the profiler wrote nothing")
-            time.sleep(0.05)
-    found = json.loads(written.read_text())
+        found = read_samples(written)
     events = done.requests * requests.events
     title = f"\n{events:,} events, {done.requests_per_second * requests.events:.0f}/s while sampled, of {what}\n"
     return title + listing(found["samples"], found["cpu_seconds"] * 1e6 / events)
+
+
+def read_samples(written: Path) -> dict[str, Any]:
+    """BenchError when they are not written in time."""
+    deadline = time.monotonic() + WRITE_SECONDS
+    while not written.exists():
+        if time.monotonic() > deadline:
+            raise BenchError("the profiler wrote nothing")
+        time.sleep(0.05)
+    found: dict[str, Any] = json.loads(written.read_text())
+    return found
 
 
 def listing(samples: Mapping[str, int], microseconds: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from importlib.metadata import version
@@ -36,6 +37,21 @@ def backfill_method(rounds: int) -> str:
             "(SecantusDB, in Python: slower than the real one, and on the same cores).",
             f"Medians of {rounds} rounds. Pages of prepared bytes from a process of their own.",
             "The original's way is reckoned from a few conversations, with its sleeps and nothing else it did.",
+        ]
+    )
+
+
+def analyzer_method(rounds: int) -> str:
+    return "\n".join(
+        [
+            "The analyzer: processes on uvloop, against a real broker, and the tests' MongoDB (SecantusDB, in",
+            f"Python: slower than the real one, and on the same cores). By turns, medians of {rounds} rounds.",
+            "Decode: of one topic, nobody waits for a commit; FastStream and Faust in their leanest form.",
+            "Aggregate: up to the commit; the raw loop is told what to write, and writes it in equal batches.",
+            "Scorer: lines of the simulator's corpus, each with a number of its own; by processor time.",
+            "Latency: from the 200 of a webhook to the record's arrival at a consumer, both in one process.",
+            "Backlog: contacts on their topic; raw are bulk writes of the contacts, their activities, and what",
+            "changed of their conversations. Contacts a minute: the original's way is its waiting alone.",
         ]
     )
 
@@ -96,6 +112,8 @@ def _wrk() -> str:
 
 
 def _said(command: list[str], pattern: str, shown: Callable[[str], str]) -> str:
+    if shutil.which(command[0]) is None:
+        return f"no {command[0]}"
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = re.search(pattern, done.stdout + done.stderr)
     return shown(found[1] if found else "?")

@@ -6,19 +6,26 @@ The oracle is the fold of all that was published.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from shared.events import Event
+from shared.kafka import MAX_LETTER_BYTES
 from shared.mongo import Database
 from tests.conftest import Stack
 from tests.support.dying_intake import STEPS
 from tests.support.intakes import JUNK, Intakes, intakes
 from tests.support.making import completed, listed
 from tests.support.outcome import customers, story
+from tests.support.servers import run_script
 
 
 @pytest.fixture
@@ -46,3 +53,50 @@ async def test_kill_9_at_any_step_loses_nothing(step: str, group: Intakes, datab
     group.start(LEADSTREAM_TEST_INSTANCE="one")
     await group.all_is_committed()
     await group.assert_all_is_stored(database, events, JUNK)
+
+
+async def test_the_database_is_killed_in_the_middle_of_a_batch(
+    group: Intakes, stack: Stack, database: Database
+) -> None:
+    if stack.servers.folder is None:
+        pytest.skip("only the local servers can be taken away one by one")
+    events = told(20)
+    await group.tell(events[:100])
+    process = group.start()
+    await group.some_is_committed()
+    await group.tell(events[100:])
+    os.kill(int((stack.servers.folder / "mongo.pid").read_text().split()[0]), signal.SIGKILL)
+    await asyncio.to_thread(process.wait_for, "server_away")
+    away = await group.members()
+    await asyncio.to_thread(run_script, "up", "--only", "mongo", "--dir", str(stack.servers.folder))
+    await group.all_is_committed()
+    await group.assert_all_is_stored(database, events)
+    assert len(away) == 1
+    assert await group.members() == away, "it stayed in its group all the while"
+    assert await asyncio.to_thread(process.terminate) == 0
+
+
+async def test_a_dlq_that_takes_nothing_stops_the_commit(group: Intakes, stack: Stack, database: Database) -> None:
+    if stack.servers.kind == "embedded":
+        pytest.skip("the mock broker has no limits of topics")
+    events = told(4)
+    await limit_records(stack, "50")
+    await group.tell(events, JUNK)
+    process = group.start()
+    await asyncio.to_thread(process.wait_for, "MessageSizeTooLarge")
+    assert await group.is_behind()
+    await limit_records(stack, str(MAX_LETTER_BYTES))
+    await group.all_is_committed()
+    await group.assert_all_is_stored(database, events, JUNK)
+
+
+async def limit_records(stack: Stack, size: str) -> None:
+    """What the DLQ takes at most, in bytes."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=stack.kafka)
+    await admin.start()
+    try:
+        topic = ConfigResource(ConfigResourceType.TOPIC, stack.topics.dead_letters, {"max.message.bytes": size})
+        answer: Any = (await admin.alter_configs([topic]))[0]
+    finally:
+        await admin.close()
+    assert answer.resources[0][0] == 0, answer

@@ -167,6 +167,7 @@ async def test_an_account_is_removed_when_it_is_meant_and_idle_and_its_contacts_
 ) -> None:
     assert (await accounts("add", "messenger", "371", "--name", "x", stdin="EAAsecret")).status == 0
     await database.contacts.insert_one({"_id": "messenger:371:813"})
+    await database.crawls.insert_many([{"_id": "messenger:371"}, {"_id": "messenger:3712"}])
     assert (await accounts("remove", "messenger", "371")).status == 1, "nobody was there to ask"
     run = {"platform": "messenger", "account_id": "371", "active": True, "state": "RUNNING", "created_at": utc_now()}
     await database.sync_runs.insert_one({"_id": "run1", **run})
@@ -178,6 +179,7 @@ async def test_an_account_is_removed_when_it_is_meant_and_idle_and_its_contacts_
     assert (await accounts("remove", "messenger", "371", "--yes")).status == 0
     assert await stored(database) == {}
     assert await database.contacts.count_documents({}) == 1
+    assert [each["_id"] async for each in database.crawls.find({})] == ["messenger:3712"]
     assert (await accounts("remove", "messenger", "371", "--yes")).status == 1
 
 

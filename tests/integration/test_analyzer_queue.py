@@ -197,8 +197,9 @@ async def test_what_came_during_the_work_is_due_again_and_its_wait_starts_anew(d
 
 async def test_who_ends_gives_back_what_is_begun(database: Database) -> None:
     await apply(database, [said("Hi", 0)])
-    await claim(queue(database, "first"))
-    await queue(database, "first").release_all()
+    first = queue(database, "first")
+    await claim(first)
+    await first.release_all()
     assert await queue(database, "second").claim(5)
 
 

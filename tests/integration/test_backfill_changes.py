@@ -115,11 +115,13 @@ async def test_a_killed_run_goes_on_behind_what_was_acknowledged(facebook: Crawl
 async def test_a_history_is_remembered_as_it_is_told(database: Database) -> None:
     store = HistoryStore(database)
     newest = Newest(datetime(2026, 11, 24, 9, tzinfo=UTC), frozenset({"m_1", "m_2"}))
-    checkpoint = Checkpoint("run", "t_1", newest.at, Progress({"after": "x", "__paging.token": "$y"}, 4, 1, newest))
+    checkpoint = Checkpoint(
+        "run", "t_1", newest.at, Progress({"after": "x", "__paging.token": "$y"}, 4, 1, newest, True)
+    )
     other = KEY._replace(customer_id="10")
     await store.checkpoint(KEY, checkpoint)
     assert await store.known([KEY, other]) == {KEY: Known(None, checkpoint)}
-    history = History("run", "t_1", None, 7, 1, newest)
+    history = History("run", "t_1", None, 7, 1, newest, True)
     await store.remember(KEY, history)
     await store.remember(other, History("run", "t_2", newest.at))
     assert await store.known([KEY, other]) == {KEY: Known(history), other: Known(History("run", "t_2", newest.at))}

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from cryptography.fernet import Fernet
+from typer.testing import CliRunner
 
-from services.backfill.runs import RunStore
+from services.backfill import commands
+from services.backfill.runs import LEASE, RunStore
 from shared.accounts import Account
+from shared.failures import UnreachableError
 from shared.ids import Platform
-from shared.mongo import Database
+from shared.mongo import ConnectionFailure, Database, server_time
 from shared.runs import RunState
 from tests.conftest import Stack, Start
 
@@ -91,6 +96,32 @@ async def test_a_run_is_queued_once_seen_by_all_and_cancelled_at_once(leadstream
     assert seen["run_id"] == queued["run_id"]
     assert leadstream("backfill", "cancel", queued["run_id"][:9]).wait() == 0
     assert (await RunStore(database).get(queued["run_id"])).state is RunState.CANCELLED
+
+
+async def test_a_run_whose_process_has_died_is_not_listed_as_one_that_goes_on(
+    leadstream: Start, database: Database
+) -> None:
+    await add(database)
+    await RunStore(database).begin(PAGE)
+    alive = leadstream("backfill", "list")
+    assert alive.wait() == 0
+    assert "RUNNING" in alive.output
+    await database.sync_runs.update_many({}, {"$set": {"heartbeat_at": await server_time(database) - 2 * LEASE}})
+    dead = leadstream("backfill", "list")
+    assert dead.wait() == 0
+    assert "RUNNING" not in dead.output
+    assert "the next `backfill run`, goes on with the run" in dead.output
+
+
+def test_a_database_that_goes_away_during_a_run_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    @asynccontextmanager
+    async def away(_settings: object) -> AsyncIterator[None]:
+        raise ConnectionFailure
+        yield
+
+    monkeypatch.setattr(commands, "open_tools", away)
+    with pytest.raises(UnreachableError, match="MongoDB has gone away"):
+        CliRunner().invoke(commands.backfill_app, ["run"], catch_exceptions=False)
 
 
 async def test_resuming_says_why_it_cannot_be(leadstream: Start, database: Database) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
 
 from services.backfill.accounts import AccountStore
+from services.backfill.app import open_tools
 from services.backfill.runs import RunStore
 from services.backfill.schedule import Schedule
+from shared.clock import utc_now
 from shared.mongo import Database
 from shared.runs import ACTIVE_STATES, Run, RunState
+from shared.settings import BackfillSettings
 from tests.conftest import Stack, Start
 from tests.support.backfilling import Facebook, mids, repeated
 from tests.support.servers import free_port
@@ -112,9 +119,60 @@ async def test_a_cancellation_is_heard_during_a_long_call(facebook: Facebook, le
     await facebook.call("configure", {"latency_ms": 60_000})
     running = leadstream("backfill", "run", env=facebook.env)
     run = await eventually(facebook.runs, lambda runs: runs and runs[0].counters.calls)
-    assert leadstream("backfill", "cancel", run[0].run_id).wait() == 0
+    asked_at = utc_now()
+    await RunStore(facebook.database).cancel(run[0].run_id)
     assert running.wait(10) == 1
     assert "CANCELLED" in running.output
+    finished_at = (await facebook.run_of("1")).finished_at
+    assert finished_at is not None
+    assert finished_at - asked_at < timedelta(seconds=2)
+
+
+async def test_one_process_reads_no_more_accounts_at_once_than_it_may(facebook: Facebook, leadstream: Start) -> None:
+    await facebook.add_pages("1", "2", "3")
+    alone = facebook.env | {"LEADSTREAM_BACKFILL_ACCOUNTS": "1"}
+    running = leadstream("backfill", "run", env=alone)
+    assert running.wait() == 0, running.output
+    runs = sorted(await facebook.runs(), key=lambda run: run.created_at)
+    assert {run.account_id for run in runs} == {"1", "2", "3"}
+    for before, after in pairwise(runs):
+        assert before.finished_at is not None
+        assert before.finished_at <= after.created_at + timedelta(milliseconds=1)
+
+
+async def test_calls_of_many_accounts_do_not_wait_for_one_another(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that is admitted must follow at once: nothing else may make it wait."""
+    number, arrived, all_are_there = 8 * 20, 0, asyncio.Event()
+    for name, value in stack.env.items():
+        monkeypatch.setenv(name, value)
+
+    async def answer(_request: web.Request) -> web.Response:
+        nonlocal arrived
+        arrived += 1
+        if arrived == number:
+            all_are_there.set()
+        await all_are_there.wait()
+        return web.Response()
+
+    application = web.Application()
+    application.router.add_get("/", answer)
+    async with TestServer(application) as server, open_tools(BackfillSettings()) as tools, asyncio.timeout(10):
+        calls = [tools.session.get(server.make_url("/")) for _ in range(number)]
+        assert {each.status for each in await asyncio.gather(*calls)} == {200}
+
+
+async def test_accounts_that_wait_for_their_turn_are_not_begun_when_a_run_is_interrupted(
+    facebook: Facebook, leadstream: Start
+) -> None:
+    await facebook.add_pages("1", "2")
+    await facebook.call("configure", {"latency_ms": 60_000})
+    running = leadstream("backfill", "run", env=facebook.env | {"LEADSTREAM_BACKFILL_ACCOUNTS": "1"})
+    await eventually(facebook.runs, lambda runs: runs and runs[0].counters.calls)
+    assert running.terminate() == 1
+    assert "not begun, as the operator has interrupted this" in running.output
+    assert [run.state for run in await facebook.runs()] == [RunState.CANCELLED]
 
 
 async def test_a_partial_run_is_resumed_and_reads_only_what_had_failed(facebook: Facebook, leadstream: Start) -> None:
@@ -185,6 +243,29 @@ async def test_a_scheduled_run_is_due_by_the_servers_time_since_the_last_one_beg
 
     runs_then = await eventually(due, lambda found: len(found) == 2)
     assert (runs_then[1].created_at - runs_then[0].created_at).total_seconds() >= 2
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+async def test_no_scheduled_run_follows_a_warning_until_a_person_has_begun_one(
+    facebook: Facebook, database: Database, is_resumed: bool
+) -> None:
+    (account,) = await facebook.add_pages("1", every_seconds=1)
+    runs = RunStore(database)
+    schedule = Schedule(database, AccountStore(database), runs)
+
+    async def end(**how: Any) -> Run:
+        begun = await runs.begin(account)
+        await runs.save(begun.model_copy(update=how))
+        await asyncio.sleep(1)
+        await schedule.enqueue_due()
+        return begun
+
+    warned = await end(state=RunState.FAILED, is_warned=True)
+    assert [run.state for run in await facebook.runs()] == [RunState.FAILED]
+    if is_resumed:
+        await runs.resume(warned.run_id)
+    await end(state=RunState.COMPLETED)
+    assert RunState.QUEUED in {run.state for run in await facebook.runs()}
 
 
 async def test_a_worker_tells_how_it_is(facebook: Facebook, leadstream: Start) -> None:

@@ -14,9 +14,10 @@ from shared.kafka import Record, open_producer, publish, read_all
 from shared.mongo import Database
 from tests.conftest import Stack
 from tests.support.models import dump_event, event_headers
-from tests.support.offsets import all_is_committed
+from tests.support.offsets import all_is_committed, committed, ends, members
 from tests.support.outcome import messages
 from tests.support.programs import Program, ended
+from tests.support.waiting import eventually
 
 JUNK = (b"{", b'{"kind":"poke"}', b"\xff\xfe")
 
@@ -45,9 +46,23 @@ class Intakes:
         async with open_producer(self.stack.kafka) as producer:
             await publish(producer, records)
 
+    @property
+    def name(self) -> str:
+        return f"{self.stack.topic_prefix}analyzer"
+
     async def all_is_committed(self) -> None:
-        topics = self.stack.topics
-        await all_is_committed(self.stack.kafka, topics.message_events, f"{topics.prefix}analyzer")
+        await all_is_committed(self.stack.kafka, self.stack.topics.message_events, self.name)
+
+    async def some_is_committed(self) -> None:
+        await eventually(lambda: committed(self.stack.kafka, self.name), len)
+
+    async def is_behind(self) -> bool:
+        expected = await ends(self.stack.kafka, self.stack.topics.message_events)
+        return await committed(self.stack.kafka, self.name) != expected
+
+    async def members(self) -> set[str]:
+        """Of the group, as the broker knows it."""
+        return await members(self.stack.kafka, self.name)
 
     async def assert_all_is_stored(
         self, database: Database, events: Sequence[Event], junk: Sequence[bytes] = ()

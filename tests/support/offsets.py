@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from shared.kafka import AIOKafkaConsumer, TopicPartition
 from tests.support.waiting import eventually
@@ -15,9 +18,23 @@ async def committed(bootstrap_servers: str, group: str) -> Offsets:
     await admin.start()
     try:
         found = await admin.list_consumer_group_offsets(group)
+    except GroupCoordinatorNotAvailableError:  # no group was ever on this broker
+        return {}
     finally:
         await admin.close()
     return {partition: each.offset for partition, each in found.items()}
+
+
+async def members(bootstrap_servers: str, group: str) -> set[str]:
+    """Their ids; a member that was thrown out comes back with another."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    await admin.start()
+    try:
+        answer: Any = (await admin.describe_consumer_groups([group]))[0]
+    finally:
+        await admin.close()
+    ((_error, _group, _state, _type, _protocol, found, *_),) = answer.groups
+    return {member[0] for member in found}
 
 
 async def ends(bootstrap_servers: str, topic: str) -> Offsets:

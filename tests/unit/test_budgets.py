@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -91,6 +92,15 @@ def test_slots_are_as_far_apart_as_they_must_be_however_many_ask_at_once() -> No
 def test_slots_are_farther_apart_where_much_is_used() -> None:
     first = reserving(Budget(usage=0.85), 100, 0.5)
     assert reserving(first, 100, 0.5).last_slot == pytest.approx(101)
+
+
+def test_slots_stay_apart_when_a_hundred_runs_wait_for_one_budget_that_is_all_but_used() -> None:
+    budget, slots = Budget(usage=0.94), list[float]()
+    for _ in range(100):
+        budget = reserving(budget, 100, 0.0)
+        slots.append(budget.last_slot)
+    apart = [after - before for before, after in pairwise(slots)]
+    assert apart == pytest.approx([spacing_seconds(0.94)] * 99)
 
 
 def test_a_clock_that_was_set_back_does_not_make_all_wait_for_it() -> None:

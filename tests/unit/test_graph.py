@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from shared import graph as graph_module
 from shared.crypto import appsecret_proof
 from shared.graph import GraphClient, Page
 from shared.graph_errors import ErrorKind, GraphError
@@ -83,6 +84,14 @@ async def test_a_page_that_leads_to_itself_is_a_refusal_and_not_a_circle() -> No
     assert len(graph.requests) == 2
 
 
+async def test_a_page_that_does_not_say_where_the_next_one_is_does_not_lead_back_to_the_first() -> None:
+    lost = {**page("2"), "paging": {"next": "https://graph.facebook.com/"}}
+    async with answering(ok(page("1", after="c1")), ok(lost), *[error(10)] * 2) as (graph, client):
+        client.deadline_seconds = 0.0
+        assert isinstance(await ids_of(client), GraphError)
+    assert len(graph.requests) == 2
+
+
 @pytest.mark.parametrize(
     "body", [{}, {"data": None}, {"data": {"id": "1"}}, {"success": True}, {"data": [], "paging": "x"}]
 )
@@ -107,7 +116,7 @@ async def test_odd_paging_is_read_without_an_exception(paging: object, following
     async with answering(ok({"data": [None, {"id": "1"}], "paging": paging})) as (_, client):
         first = await anext(client.pages("1/e", 25, {"after": "x"}))
     if following == {}:
-        assert isinstance(first, GraphError), "the same request again"
+        assert isinstance(first, GraphError), "the first page again"
     else:
         assert first == Page([{}, {"id": "1"}], following)
 
@@ -171,7 +180,24 @@ async def test_nobody_there_is_a_value_as_well() -> None:
 async def test_backing_off_ends_at_the_deadline() -> None:
     async with answering(error(2)) as (graph, client):
         assert await kind_of(client) is ErrorKind.TRANSIENT
-    assert client.deadline_seconds <= sum(graph.naps) <= client.deadline_seconds + 30
+    assert client.deadline_seconds - 30 <= sum(graph.naps) <= client.deadline_seconds + 30
+
+
+async def test_answers_that_do_not_come_are_not_waited_for_beyond_the_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    never = asyncio.Event()
+    monkeypatch.setattr(graph_module, "BACK_OFF", lambda _state: 0.001)
+
+    async def respond(_request: web.Request) -> Answer:
+        await never.wait()
+        return ok({})
+
+    async with serving(respond) as (graph, client):
+        client.timeout_seconds, client.deadline_seconds = 0.05, 0.15
+        assert await kind_of(client) is ErrorKind.TRANSIENT
+        never.set()
+    assert len(graph.requests) <= 3
 
 
 @pytest.mark.parametrize("refusal", [error(190, 463), error(10), error(3), error(368), error(613, 2018338), error(100)])
@@ -229,4 +255,6 @@ async def test_a_wait_that_is_asked_for_is_kept_up_to_the_deadline() -> None:
         client,
     ):
         assert await kind_of(client) is None
-    assert graph.naps == [7, 300]
+    (first, second) = graph.naps
+    assert 7 < first <= 7.5, "not all who were refused together come back together"
+    assert second == 300

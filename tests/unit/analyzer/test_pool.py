@@ -1,118 +1,230 @@
-"""Several conversations at once, each under its own lease."""
+"""Groups of conversations at once: nobody waits for the AI, the broker or a lease of another."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import NoReturn, cast
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from services.analyzer import pool as pools
 from services.analyzer.conversation import Conversation
-from services.analyzer.pool import Pool
-from services.analyzer.queue import Claim, LeaseLostError, Queue
+from services.analyzer.history import Reading
+from services.analyzer.merge import Placement
+from services.analyzer.pool import GROUP, GROUPS, Pool
+from services.analyzer.queue import Claim, Queue
+from services.analyzer.worker import Look, Recorded, Worker
+from shared.contacts import AnalysisSource
 from shared.ids import Platform
 from shared.metrics import AnalyzerMetrics
 from shared.mongo import ConnectionFailure
 
+Step = Callable[[Claim], Awaitable[None]]
 
-def claim(name: str) -> Claim:
-    return Claim(Conversation(name, Platform.MESSENGER, "371", name), 1, 1, float("inf"))
+
+async def at_once(_claim: Claim) -> None:
+    pass
 
 
 class FakeQueue:
-    """Hands out `names`; a name in `lost` loses its lease when it is first renewed."""
+    """Hands out `names`, then `again`; done when each is finished or given up."""
 
-    def __init__(self, *names: str, lost: str = "") -> None:
+    lease_seconds = 0.06
+
+    def __init__(self, *names: str, again: Sequence[str] = ()) -> None:
         self.waiting = [claim(name) for name in names]
-        self.lost = lost
+        self.again = [claim(name, is_again=True) for name in again]
+        self.held_claims: list[Claim] = []
         self.finished: list[str] = []
+        self.for_ai: list[str] = []
+        self.renewed = asyncio.Event()
         self.stop = asyncio.Event()
-        self.left = len(names)
+        self.left = len(names) + len(again)
+
+    @property
+    def held(self) -> int:
+        return len(self.held_claims)
 
     async def claim(self, limit: int) -> list[Claim]:
         taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
+        self.held_claims += taken
         return taken
 
-    async def keep(self, held: Claim) -> NoReturn:
-        if held.contact_id == self.lost:
-            self.leave()
-            raise LeaseLostError(held.contact_id)
-        await asyncio.Event().wait()
-        raise AssertionError
+    async def claim_again(self, limit: int) -> list[Claim]:
+        taken, self.again = self.again[:limit], self.again[limit:]
+        self.held_claims += taken
+        return taken
 
-    async def finish(self, held: Claim) -> None:
-        self.finished.append(held.contact_id)
-        self.leave()
+    async def renew(self) -> None:
+        self.renewed.set()
 
-    def leave(self) -> None:
-        self.left -= 1
+    async def finish_all(self, claims: Sequence[Claim], *, is_again: bool = False) -> None:
+        self.finished += [each.contact_id for each in claims]
+        self.for_ai += [each.contact_id for each in claims if is_again]
+
+    def let_go(self, claims: Sequence[Claim]) -> None:
+        gone = [each for each in claims if each in self.held_claims]
+        self.held_claims = [each for each in self.held_claims if each not in gone]
+        self.left -= len(gone)
         if not self.left:
             self.stop.set()
 
 
-async def run(queue: FakeQueue, work: Callable[[Claim], Awaitable[None]], parallelism: int = 2) -> None:
-    pool = Pool(cast("Queue", queue), work, parallelism, asyncio.Event(), AnalyzerMetrics())
+@dataclass
+class FakeWorker:
+    """Those of a group that are `slow` go on alone. `too_large` cannot be read with others."""
+
+    analyse: Step = at_once
+    publish: Step = at_once
+    has_ai: bool = False
+    too_large: frozenset[str] = frozenset()
+    fallback: frozenset[str] = frozenset()
+    groups: list[list[str]] = field(default_factory=list)
+
+    async def read(self, claims: Sequence[Claim], limit: int | None = 1) -> list[Look] | None:
+        if limit and self.too_large & {each.contact_id for each in claims}:
+            return None
+        return [Look(each, None, Reading(each.conversation, ()), Placement()) for each in claims]
+
+    def is_slow(self, _look: Look) -> bool:
+        return self.has_ai
+
+    async def record(self, looks: Sequence[Look]) -> list[Recorded]:
+        self.groups.append([look.claim.contact_id for look in looks])
+        for look in looks:
+            await self.analyse(look.claim)
+        return [Recorded(look.claim, 1, "created", self.contact(look.claim), ()) for look in looks]
+
+    async def tell(self, recorded: Sequence[Recorded]) -> list[Recorded]:
+        for each in recorded:
+            await self.publish(each.claim)
+        return list(recorded)
+
+    def contact(self, of: Claim) -> Any:
+        source = AnalysisSource.FALLBACK if of.contact_id in self.fallback else AnalysisSource.AI
+        return SimpleNamespace(analysis=SimpleNamespace(source=source, messages_read=1))
+
+
+def claim(name: str, *, is_again: bool = False) -> Claim:
+    return Claim(Conversation(name, Platform.MESSENGER, "371", name), 1, 1, float("inf"), is_again=is_again)
+
+
+async def run(queue: FakeQueue, worker: FakeWorker, parallelism: int = 2, per_minute: float = 60_000) -> None:
+    changed = asyncio.Event()
+    pool = Pool(cast("Queue", queue), cast("Worker", worker), parallelism, per_minute, changed, AnalyzerMetrics())
     async with asyncio.timeout(10):
         await pool.run(queue.stop)
 
 
-async def test_a_slow_conversation_holds_up_only_its_own() -> None:
+async def test_what_waits_together_is_worked_on_together() -> None:
+    names = [f"{number:03}" for number in range(GROUP + 5)]
+    queue, worker = FakeQueue(*names), FakeWorker()
+    await run(queue, worker)
+    assert worker.groups == [names[:GROUP], names[GROUP:]]
+    assert sorted(queue.finished) == names
+
+
+async def test_who_waits_for_the_ai_holds_up_nobody() -> None:
     queue = FakeQueue("slow", "a", "b", "c")
 
-    async def work(held: Claim) -> None:
+    async def analyse(held: Claim) -> None:
         while held.contact_id == "slow" and len(queue.finished) < 3:
             await asyncio.sleep(0)
 
-    await run(queue, work)
-    assert queue.finished == ["a", "b", "c", "slow"]
+    await run(queue, FakeWorker(analyse, has_ai=True))
+    assert queue.finished[-1] == "slow"
+    assert sorted(queue.finished) == ["a", "b", "c", "slow"]
 
 
-async def test_no_more_are_in_work_than_allowed() -> None:
+async def test_the_ai_is_asked_for_no_more_at_once_than_allowed() -> None:
     queue, now, most = FakeQueue(*"abcdefgh"), 0, 0
 
-    async def work(_held: Claim) -> None:
+    async def analyse(_held: Claim) -> None:
         nonlocal now, most
         now, most = now + 1, max(most, now + 1)
         await asyncio.sleep(0.001)
         now -= 1
 
-    await run(queue, work, parallelism=3)
+    await run(queue, FakeWorker(analyse, has_ai=True), parallelism=3)
     assert most == 3
     assert sorted(queue.finished) == list("abcdefgh")
 
 
-async def test_work_ends_with_its_lease() -> None:
-    queue, cancelled = FakeQueue("a", "b", lost="a"), []
+async def test_a_broker_that_is_away_does_not_hold_up_analyses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for what one process has at the most."""
+    monkeypatch.setattr(pools, "HELD", 2 * GROUP * GROUPS)
+    names = [f"{number:03}" for number in range(3 * GROUP * GROUPS)]
+    queue, analysed = FakeQueue(*names), set[str]()
 
-    async def work(held: Claim) -> None:
-        if held.contact_id == "a":
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                cancelled.append(held.contact_id)
-                raise
+    async def analyse(held: Claim) -> None:
+        analysed.add(held.contact_id)
 
-    await run(queue, work)
-    assert (queue.finished, cancelled) == (["b"], ["a"])
+    async def publish(_held: Claim) -> None:
+        while len(analysed) < 2 * GROUP * GROUPS:
+            await asyncio.sleep(0)
+        assert len(queue.finished) or len(analysed) == 2 * GROUP * GROUPS
+
+    await run(queue, FakeWorker(analyse, publish))
+    assert sorted(queue.finished) == names
+
+
+async def test_conversations_too_large_to_be_read_together_are_read_one_by_one() -> None:
+    queue, worker = FakeQueue("a", "large", "b"), FakeWorker(too_large=frozenset({"large"}))
+    await run(queue, worker)
+    assert worker.groups == [["a"], ["large"], ["b"]]
+    assert queue.finished == ["a", "large", "b"]
+
+
+async def test_only_what_the_fallback_said_is_given_to_the_ai_again() -> None:
+    queue, worker = FakeQueue("a", "b"), FakeWorker(has_ai=True, fallback=frozenset({"b"}))
+    await run(queue, worker)
+    assert (sorted(queue.finished), queue.for_ai) == (["a", "b"], ["b"])
+
+
+async def test_without_an_ai_nothing_is_left_for_it() -> None:
+    queue, worker = FakeQueue("a", "b"), FakeWorker(fallback=frozenset({"b"}))
+    await run(queue, worker)
+    assert (queue.finished, queue.for_ai) == (["a", "b"], [])
+
+
+async def test_the_ai_is_asked_again_only_once_fresh_work_is_done() -> None:
+    queue, begun = FakeQueue(*"abcdef", again="xy"), list[str]()
+
+    async def analyse(held: Claim) -> None:
+        begun.append(held.contact_id)
+
+    await run(queue, FakeWorker(analyse, has_ai=True))
+    assert begun[-2:] == ["x", "y"]
+
+
+async def test_a_renewal_comes_while_work_takes_long() -> None:
+    queue = FakeQueue("a")
+
+    async def analyse(_held: Claim) -> None:
+        await queue.renewed.wait()
+
+    await run(queue, FakeWorker(analyse, has_ai=True))
+    assert queue.finished == ["a"]
 
 
 async def test_a_server_that_is_away_ends_an_attempt_and_not_the_pool() -> None:
     queue = FakeQueue("a", "b")
 
-    async def work(held: Claim) -> None:
+    async def analyse(held: Claim) -> None:
         if held.contact_id == "a":
-            queue.leave()
             raise ConnectionFailure("away")
 
-    await run(queue, work)
+    await run(queue, FakeWorker(analyse, has_ai=True))
     assert queue.finished == ["b"]
 
 
 async def test_what_nobody_foresaw_ends_the_process() -> None:
-    async def work(_held: Claim) -> None:
+    async def analyse(_held: Claim) -> None:
         raise KeyError("bug")
 
     with pytest.raises(ExceptionGroup) as raised:
-        await run(FakeQueue("a"), work)
+        await run(FakeQueue("a"), FakeWorker(analyse))
     assert raised.group_contains(KeyError)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from shared.events import ConversationCompletedEvent, ConversationListedEvent
 from shared.runs import RunCounters
 from tests.support.waiting import eventually
 from tests.unit.backfill.fake_graph import Answer, error, ok
-from tests.unit.backfill.staging import Stage, World, staged
+from tests.unit.backfill.staging import NOON, Stage, World, staged
 
 READ_IN_FULL = 3 + 5 * 3 + 1
 """Calls for five conversations of five messages, by two: three pages of each list, and the listing's first again."""
@@ -97,6 +98,59 @@ async def test_what_was_said_in_the_second_of_the_newest_that_was_known_is_read(
         world.say(0, "new.4", minutes=2)
         await stage.read("run2")
     assert stage.mids == ["new.4", "new.3"]
+
+
+@pytest.mark.parametrize("ends", [0, 60])
+async def test_what_is_said_in_the_very_second_in_which_it_is_read_is_read(ends: int) -> None:
+    """By the same run where that takes longer, else by the next: the listing looks as it did before."""
+    world, now = World(conversations=3), NOON
+
+    async def happen(drafts: Sequence[Draft]) -> None:
+        nonlocal now
+        await stage.publish(drafts)
+        if now == NOON and any(draft.value.get("mid") == "t_0.4" for draft in drafts):
+            world.say(0, "unseen", minutes=0)
+            now += timedelta(seconds=ends + 0.9)
+
+    def clock() -> datetime:
+        return now
+
+    async with staged(world) as stage:
+        tally = await stage.read(publish=happen, parallelism=1, clock=clock)
+        assert (tally.counters.conversations_listed, tally.counters.conversations_read) == (3, 3)
+        assert tally.counters.calls <= 2 + 3 * 3 + 2 + 2 + 1, "and it is not looked at again and again"
+        assert ("unseen" in stage.mids) == (ends > 0)
+        now = NOON + timedelta(minutes=5)
+        await stage.read("run2", clock=clock)
+        assert sorted(stage.mids) == sorted(world.all_ids)
+        assert (await stage.read("run3", clock=clock)).counters.calls == 1
+
+
+async def test_what_was_said_in_the_second_in_which_a_process_read_that_then_died_is_read() -> None:
+    world, now = World(conversations=1, messages=6), NOON
+    async with staged(world) as stage:
+        await die_at(stage, "t_0.4", clock=lambda: now)
+        world.say(0, "unseen", minutes=0)
+        now += timedelta(minutes=5)
+        await stage.read(clock=lambda: now)
+    assert sorted(stage.mids) == sorted(world.all_ids)
+
+
+async def test_two_threads_with_one_customer_that_are_listed_at_once_are_both_read() -> None:
+    world = World(conversations=4)
+    world.threads[3].number = 0
+
+    async def listed() -> int:
+        return world.listing_calls
+
+    async with staged(world) as stage:
+
+        async def wait(drafts: Sequence[Draft]) -> None:
+            await eventually(listed, lambda number: number >= 2)
+            await stage.publish(drafts)
+
+        await stage.read(publish=wait)
+    assert set(stage.mids) == world.all_ids
 
 
 async def test_a_conversation_that_never_completed_is_read_in_full() -> None:
@@ -404,13 +458,17 @@ async def test_what_was_listed_before_the_listing_failed_is_read() -> None:
     assert stage.completed == {"t_0", "t_1", "t_2", "t_3"}
 
 
-@pytest.mark.parametrize("refusal", [error(190, 463), error(10), error(3), error(613, 2018338), error(368)])
+WARNINGS = [error(613, 2018338), error(368)]
+
+
+@pytest.mark.parametrize("refusal", [error(190, 463), error(10), error(3), *WARNINGS])
 async def test_a_token_that_dies_stops_the_account_at_once(refusal: Answer) -> None:
     world = World(conversations=50)
     world.answer = lambda _path, _start: refusal if world.message_calls > 4 else None
     async with staged(world) as stage:
-        with pytest.raises(AccountStoppedError):
+        with pytest.raises(AccountStoppedError) as stopped:
             await stage.read()
+    assert stopped.value.is_warned == (refusal in WARNINGS)
     assert world.message_calls <= 4 + 3, "one call in flight for each of three readers"
     assert stage.completed == set(stage.history.counts)
 

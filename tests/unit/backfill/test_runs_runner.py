@@ -114,7 +114,13 @@ async def test_a_run_of_which_something_failed_is_partial_with_what_and_why() ->
 async def test_a_run_that_could_not_go_on_is_failed_with_what_to_do() -> None:
     runner, _ = runner_of(failing(AccountStoppedError("connect the account again")))
     end = await runner.execute(BEGUN, asyncio.Event())
-    assert (end.state, end.reason) == (RunState.FAILED, "connect the account again")
+    assert (end.state, end.reason, end.is_warned) == (RunState.FAILED, "connect the account again", False)
+
+
+async def test_a_run_that_was_ended_with_a_warning_says_so() -> None:
+    runner, store = runner_of(failing(AccountStoppedError("find its cause", is_warned=True)))
+    assert (await runner.execute(BEGUN, asyncio.Event())).is_warned
+    assert store.saved[-1].is_warned
 
 
 async def test_what_nobody_expected_leaves_it_failed_and_is_raised() -> None:

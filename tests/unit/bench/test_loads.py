@@ -127,6 +127,14 @@ async def test_what_a_pause_of_the_server_holds_up_is_late_from_when_it_was_due(
     assert sum(each > 100 for each in seen.milliseconds) > 200
 
 
+async def test_an_answer_is_noted_by_the_number_of_its_request(tmp_path: Path) -> None:
+    requests = write_requests(tmp_path / "requests", map(envelope, range(20)), "secret", 1)
+    async with _server_that_pauses(requests, pause_seconds=0) as port:
+        seen = await send_at(port, requests, 1000, 12, start=5)
+    assert set(seen.answered_at) == set(range(5, 17))
+    assert all(seen.answered_at[5] <= at for at in seen.answered_at.values())
+
+
 def test_a_profile_shares_the_time_of_one_event_out_over_packages_and_places() -> None:
     lines = listing({"a/x.py:rare": 1, "a/y.py:common": 2, "b/z.py:often": 5}, 80.0).splitlines()
     assert [line.split() for line in lines[1:] if line] == [

@@ -1,0 +1,88 @@
+"""What is due, as last seen: from it claims are chosen fairly, an account at a time in turns.
+
+A conversation that another worker has by now, or that is done, is chosen in vain and no harm: a claim compares and
+sets. To see all that is due takes the longer the more it is (SecantusDB: 20 ms a thousand), so that is done seldom
+then, and in between only what has become due since is looked for. Of each account only the longest due are remembered.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Container
+from datetime import datetime, timedelta
+
+from shared.conversations import LONG_AGO
+from shared.mongo import Collection
+
+WHOLE_SECONDS = 1.0
+"""How often all that is due is looked for, at the most: leases run out, and due times may lie in the past."""
+WHOLE_SHARE = 10
+"""All of it is looked for no more often than in a tenth of the time."""
+OVERLAP = timedelta(seconds=2)
+"""A due time is worked out somewhat before it can be seen."""
+OF_AN_ACCOUNT = 2_000
+
+
+class Backlog:
+    def __init__(self, conversations: Collection) -> None:
+        self._conversations = conversations
+        self._waiting: dict[str, deque[str]] = {}
+        self._known: set[str] = set()
+        self._turns: deque[str] = deque()
+        self._seen = LONG_AGO
+        self._next_whole = 0.0
+        self._has_more = False
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    async def look(self, now: datetime, held: Container[str]) -> None:
+        """Adds what is due by `now`, the server's time, and neither leased nor `held`."""
+        began = time.monotonic()
+        is_whole = began >= self._next_whole or (self._has_more and not self._known)
+        due = {"$gte": LONG_AGO if is_whole else self._seen - OVERLAP, "$lte": now}
+        found = self._conversations.find({"due_at": due}, {"lease.until": True}, batch_size=10_000).sort("due_at", 1)
+        if is_whole:
+            self._forget()
+        async for stored in found:
+            until = stored["lease"].get("until") if "lease" in stored else None
+            if (until is None or until <= now) and stored["_id"] not in held:
+                self._add(stored["_id"])
+        self._seen = now
+        if is_whole:
+            self._next_whole = began + max(WHOLE_SECONDS, WHOLE_SHARE * (time.monotonic() - began))
+
+    def take(self, limit: int) -> list[str]:
+        """Up to `limit`: one of each account in turns, of each the longest due first."""
+        taken: list[str] = []
+        while self._turns and len(taken) < limit:
+            account = self._turns.popleft()
+            taken.append(self._waiting[account].popleft())
+            if self._waiting[account]:
+                self._turns.append(account)
+            else:
+                del self._waiting[account]
+        self._known.difference_update(taken)
+        return taken
+
+    def _add(self, key: str) -> None:
+        if key in self._known:
+            return
+        account = key.rpartition(":")[0]
+        waiting = self._waiting.get(account)
+        if waiting is None:
+            waiting = self._waiting[account] = deque()
+            self._turns.append(account)
+        if len(waiting) >= OF_AN_ACCOUNT:
+            self._has_more = True
+            return
+        waiting.append(key)
+        self._known.add(key)
+
+    def _forget(self) -> None:
+        """But whose turn it is: an account that comes again keeps its place."""
+        self._waiting = {}
+        self._known = set()
+        self._turns = deque()
+        self._has_more = False

@@ -1,0 +1,193 @@
+"""What all measurements of the analyzer stand on: topics and a database, events on them, the process, its progress."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from aiokafka.admin import AIOKafkaAdminClient
+from pydantic import SecretStr
+
+from services.analyzer.app import GROUP
+from services.setup import SetupSettings, make_missing
+from shared.drafts import Draft
+from shared.kafka import AIOKafkaConsumer, TopicPartition, Topics, draft_record, open_producer, publish
+from shared.mongo import Database, open_database
+from tests.bench.ground import Rate
+from tests.bench.processes import Handler, started
+from tests.bench.wrk import BenchError
+from tests.support.servers import Servers
+
+PARTITIONS = 12
+ANALYZER = ("-m", "services.cli", "analyzer")
+PUBLISHED_AT_ONCE = 5_000
+POLL_SECONDS, STALL_SECONDS = 0.1, 60.0
+"""How often progress is looked at, and after how long without any there is no figure."""
+
+NEVER_DUE = {"quiet_seconds": "1000000", "max_wait_seconds": "1000000"}
+"""Settings of an analyzer that only aggregates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """`messages` is how many go through where memory is measured."""
+
+    servers: Servers
+    folder: Path
+    rounds: int
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Topics and a database called `name`, made anew."""
+
+    servers: Servers
+    folder: Path
+    name: str
+
+    @property
+    def topics(self) -> Topics:
+        return Topics(f"{self.name}.")
+
+    @property
+    def group(self) -> str:
+        return f"{self.topics.prefix}{GROUP}"
+
+    @property
+    def mongo_url(self) -> str:
+        return self.servers.mongo_url(self.name)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        return {
+            "LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": self.servers.kafka,
+            "LEADSTREAM_TOPIC_PREFIX": self.topics.prefix,
+            "LEADSTREAM_MONGO_URL": self.mongo_url,
+            "LEADSTREAM_LOG_LEVEL": "WARNING",
+        }
+
+    def database(self) -> AbstractAsyncContextManager[Database]:
+        return open_database(self.mongo_url)
+
+    async def publish(self, drafts: Iterable[Draft]) -> int:
+        """How many."""
+        remaining, count = iter(drafts), 0
+        async with open_producer(self.servers.kafka) as producer:
+            while chunk := list(islice(remaining, PUBLISHED_AT_ONCE)):
+                await publish(producer, [draft_record(self.topics.message_events, draft) for draft in chunk])
+                count += len(chunk)
+        return count
+
+    def drop(self) -> None:
+        """Gives the server its room back before the next round."""
+        asyncio.run(self._drop())
+
+    async def _drop(self) -> None:
+        async with self.database() as database:
+            await database.client.drop_database(database.name)
+
+
+def site(servers: Servers, folder: Path, name: str) -> Site:
+    made = Site(servers, folder / name, name)
+    made.folder.mkdir()
+    asyncio.run(make_missing(SetupSettings(
+        kafka_bootstrap_servers=servers.kafka, topic_prefix=made.topics.prefix, topic_partitions=PARTITIONS,
+        mongo_url=SecretStr(made.mongo_url),
+    )))  # fmt: skip
+    return made
+
+
+@contextmanager
+def analyzer(of: Site, command: Sequence[str] = ANALYZER, **settings: str) -> Iterator[Handler]:
+    """The process, not yet ready. `settings` are named without their prefix."""
+    named = {f"LEADSTREAM_{name.upper()}": value for name, value in settings.items()}
+    with started(command, of.settings | named, of.folder) as process:
+        yield process
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How much was done at a time of the monotonic clock, and the process's seconds of the processor until then."""
+
+    at: float
+    done: int
+    cpu: float = 0.0
+
+
+def rate_of(readings: Sequence[Reading]) -> Rate:
+    """From the first of `readings` at which anything was done to the first at which as much was done as at the last."""
+    last = readings[-1]
+    first = next((each for each in readings if each.done), last)
+    end = next(each for each in readings if each.done >= last.done)
+    done, seconds = end.done - first.done, end.at - first.at
+    if done <= 0 or seconds <= 0:
+        raise BenchError("it was done before it could be watched: take more")
+    return Rate(done / seconds, (end.cpu - first.cpu) * 1e6 / done)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Progress as Kafka tells it, so that watching costs the database nothing."""
+
+    of: Site
+    admin: AIOKafkaAdminClient
+    consumer: AIOKafkaConsumer
+
+    async def committed(self) -> int:
+        """Events that the analyzer need not read again."""
+        offsets = await self.admin.list_consumer_group_offsets(self.of.group)
+        return sum(max(0, each.offset) for each in offsets.values())
+
+    async def published(self) -> int:
+        """Versions on `contact-updated`."""
+        partitions = [TopicPartition(self.of.topics.contact_updated, number) for number in range(PARTITIONS)]
+        return sum((await self.consumer.end_offsets(partitions)).values())
+
+    async def until(self, read: Callable[[], Awaitable[int]], total: int, process: Handler) -> list[Reading]:
+        """Readings until `total` is done. BenchError when the process ends, or comes no further for a minute."""
+        readings: list[Reading] = []
+        moved_at = time.perf_counter()
+        while True:
+            done = await read()
+            now = time.perf_counter()
+            if not readings or done != readings[-1].done:
+                moved_at = now
+            readings.append(Reading(now, done, process.cpu_seconds()))
+            if done >= total:
+                return readings
+            if now - moved_at > STALL_SECONDS:
+                raise BenchError(f"{done:,} of {total:,} were done, and no more for {STALL_SECONDS:.0f} s")
+            await asyncio.sleep(POLL_SECONDS)
+
+
+@asynccontextmanager
+async def watching(of: Site) -> AsyncIterator[Watch]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=of.servers.kafka)
+    consumer = AIOKafkaConsumer(bootstrap_servers=of.servers.kafka)
+    await admin.start()
+    await consumer.start()
+    try:
+        yield Watch(of, admin, consumer)
+    finally:
+        await consumer.stop()
+        await admin.close()
+
+
+async def is_empty(database: Database) -> bool:
+    """Whether no conversation is on the queue."""
+    return await database.conversations.find_one({"due_at": {"$exists": True}}, {"_id": True}) is None
+
+
+async def until_empty(database: Database) -> None:
+    """BenchError when a conversation is still due a minute after the last of them was published."""
+    deadline = time.monotonic() + STALL_SECONDS
+    while not await is_empty(database):
+        if time.monotonic() > deadline:
+            raise BenchError(f"a conversation is still due {STALL_SECONDS:.0f} s after all were published")
+        await asyncio.sleep(0.5)

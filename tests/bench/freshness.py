@@ -1,0 +1,123 @@
+"""How old a contact is when others hear of it: from the 200 of a webhook to the record on `contact-updated`.
+
+The receiver and the analyzer as processes, one message a request, of customers of their own. The clock starts when the
+answer to the POST is read and stops when the record is with a consumer, both in this process: what the broker and the
+way of a record to its reader take is in it, what the POST took is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import Mapping
+
+import orjson
+import uvloop
+
+from shared.ids import ConversationKey, Platform
+from shared.kafka import Consumer, open_consumer
+from tests.bench.analyzer_ground import Bench, Site, analyzer, site
+from tests.bench.envelopes import CUSTOMERS, PAGE, Requests, envelope, write_requests
+from tests.bench.fixed_rate import send_at
+from tests.bench.ground import RECEIVER, SECRET
+from tests.bench.judging import Figure, Measured, Side, at_most, percentile
+from tests.bench.processes import Handler, running
+from tests.bench.wrk import BenchError
+from tests.support.servers import free_port
+
+PER_SECOND, SECONDS = 200, 5
+WARMING = 200
+"""Requests before, so that both processes have their partitions, connections and code at hand."""
+ARRIVE_SECONDS = 60
+
+
+def freshness(bench: Bench) -> Measured:
+    of = site(bench.servers, bench.folder, "freshness")
+    total = WARMING + bench.rounds * PER_SECOND * SECONDS
+    if total > CUSTOMERS:
+        raise BenchError(f"there are customers for {(CUSTOMERS - WARMING) // (PER_SECOND * SECONDS)} rounds")
+    requests = write_requests(of.folder / "requests", map(envelope, range(total)), SECRET, 1)
+    port = free_port()
+    settings = of.settings | {
+        "LEADSTREAM_APP_SECRETS": SECRET,
+        "LEADSTREAM_VERIFY_TOKEN": "bench-token",
+        "LEADSTREAM_SPOOL_DIR": str(of.folder / "spool"),
+        "LEADSTREAM_RECEIVER_HOST": "127.0.0.1",
+        "LEADSTREAM_RECEIVER_PORT": str(port),
+    }
+    (of.folder / "receiver").mkdir()
+    with (
+        running(RECEIVER, settings, of.folder / "receiver", port),
+        analyzer(of, quiet_seconds="0") as process,
+    ):
+        rounds = uvloop.run(_measured(of, port, requests, process, bench.rounds))
+    note = f"at {PER_SECOND} events/s, {PER_SECOND * SECONDS} a round"
+    p50, p99 = (
+        Side(f"200 to contact, p{each}, ms", tuple(percentile(of_round, each) for of_round in rounds), note)
+        for each in (50, 99)
+    )
+    figures = (
+        Figure("webhook's 200 to contact-updated, p50", p50.median, at_most(60), "ms"),
+        Figure("webhook's 200 to contact-updated, p99", p99.median, at_most(250), "ms"),
+    )
+    return Measured((p50, p99), figures)
+
+
+async def _measured(of: Site, port: int, requests: Requests, process: Handler, rounds: int) -> list[list[float]]:
+    """Milliseconds of each contact, by rounds."""
+    async with open_consumer(of.servers.kafka, of.topics.contact_updated, None) as consumer:
+        arrivals: dict[str, float] = {}
+        arriving = asyncio.create_task(_note_arrivals(consumer, arrivals))
+        try:
+            await _sent(port, requests, 0, WARMING, arrivals, process)
+            measured, count = [], PER_SECOND * SECONDS
+            for first in range(WARMING, WARMING + rounds * count, count):
+                answered = await _sent(port, requests, first, count, arrivals, process)
+                measured.append(milliseconds(answered, arrivals))
+        finally:
+            arriving.cancel()
+            await asyncio.wait({arriving})
+    return measured
+
+
+async def _note_arrivals(consumer: Consumer, arrivals: dict[str, float]) -> None:
+    """When the first version of each contact came."""
+    while True:
+        polled = await consumer.getmany(timeout_ms=1000)
+        now = time.perf_counter()
+        for batch in polled.values():
+            for record in batch:
+                arrivals.setdefault(orjson.loads(record.value or b"{}")["contact_id"], now)
+
+
+async def _sent(
+    port: int, requests: Requests, first: int, count: int, arrivals: dict[str, float], process: Handler
+) -> dict[str, float]:
+    """When each was answered, by contact, once all have arrived. BenchError when one was refused, or does not come."""
+    gc.collect()
+    gc.disable()  # a pause of this process is none of the measured ones'
+    try:
+        done = await send_at(port, requests, PER_SECOND, count, start=first)
+        if done.failed:
+            raise BenchError(f"{done.failed} requests were not answered 200")
+        answered = {contact_of(number): at for number, at in done.answered_at.items()}
+        deadline = time.monotonic() + ARRIVE_SECONDS
+        while missing := len(answered.keys() - arrivals.keys()):
+            process.require_running()
+            if time.monotonic() > deadline:
+                raise BenchError(f"{missing} of {count} contacts did not come within {ARRIVE_SECONDS} s")
+            await asyncio.sleep(0.05)
+    finally:
+        gc.enable()
+    return answered
+
+
+def contact_of(number: int) -> str:
+    """Of the request with that number."""
+    return str(ConversationKey(Platform.MESSENGER, PAGE, str(8130000000000001 + number % CUSTOMERS)))
+
+
+def milliseconds(answered: Mapping[str, float], arrivals: Mapping[str, float]) -> list[float]:
+    """Below zero where a contact was with its reader before the answer was: both are of one clock."""
+    return [(arrivals[contact] - at) * 1000 for contact, at in answered.items()]

@@ -1,0 +1,63 @@
+"""Contacts a minute with a Graph API and a model that take their time, against the original's way under the same."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from tests.bench.analyzer_ground import Bench, Site, analyzer, until_empty, watching
+from tests.bench.backfill_ground import Place, graph_api, place
+from tests.bench.judging import Figure, Measured, Side, at_least
+from tests.bench.original import seconds_for
+from tests.bench.pages import PAGE_ID, Corpus
+from tests.bench.processes import Handler, started
+from tests.bench.wrk import BenchError
+from tests.support.servers import free_port
+
+GRAPH_MS, MODEL_SECONDS = 500, 1.5
+CORPUS = Corpus(conversations=300, messages=30, latency_ms=GRAPH_MS)
+OF_ORIGINAL = 8
+"""Conversations that the original's way is measured on; the time of all is reckoned from them."""
+
+
+def pace(bench: Bench) -> Measured:
+    """A backfill and an analyzer with the settings they come with, but no quiet time. Once: it is waiting that takes
+    the time, and that is the same each time."""
+    with graph_api(bench.folder / "pace.graph", CORPUS) as graph:
+        of_run = place(bench.servers, graph, CORPUS, "pace")
+        of = Site(bench.servers, bench.folder / "pace", "pace")
+        of.folder.mkdir()
+        port = free_port()
+        gemini = ("-m", "tests.support.fake_gemini", "--port", str(port), "--delay", str(MODEL_SECONDS))
+        model = {"gemini_api_keys": "bench-key", "gemini_endpoint": f"http://127.0.0.1:{port}"}
+        (of.folder / "gemini").mkdir()
+        with (
+            started(gemini, {}, of.folder / "gemini"),
+            analyzer(of, quiet_seconds="0", **model) as process,
+        ):
+            seconds = asyncio.run(_seconds(of, of_run, process))
+        listing, contacts = asyncio.run(
+            seconds_for(f"http://127.0.0.1:{graph.port}", PAGE_ID, OF_ORIGINAL, model_seconds=MODEL_SECONDS)
+        )
+    original = listing + contacts / OF_ORIGINAL * CORPUS.conversations
+    ours, theirs = (CORPUS.conversations / each * 60 for each in (seconds, original))
+    sides = (
+        Side("contacts a minute", (ours,), f"{CORPUS.conversations} in {seconds:.0f} s"),
+        Side("the original's way", (theirs,), f"from {OF_ORIGINAL} conversations"),
+    )
+    return Measured(sides, (Figure("contacts a minute / the original's way", ours / theirs, at_least(20)),))
+
+
+async def _seconds(of: Site, run: Place, process: Handler) -> float:
+    """From the start of the command to the last contact on its topic. BenchError when one was not read by the AI: the
+    fallback's rate is another figure."""
+    async with of.database() as database, watching(of) as watch:
+        began = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.to_thread(run.crawl))
+            readings = await watch.until(watch.published, CORPUS.conversations, process)
+        await until_empty(database)
+        read = await database.contacts.count_documents({"analysis.source": "ai"})
+        if read != CORPUS.conversations:
+            raise BenchError(f"the AI has read {read} of {CORPUS.conversations} conversations")
+    return readings[-1].at - began

@@ -1,0 +1,80 @@
+"""The fallback scorer: messages a second of one core, and whether a long conversation costs more for each of its own.
+
+`python -m tests.bench.scoring ROUNDS` is the process that is measured; it prints microseconds a message as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from datetime import timedelta
+
+import orjson
+
+from services.analyzer.analyst import Analyst, Brief, Line, Role, Transcript
+from services.analyzer.fallback import FallbackScorer
+from shared.ids import Platform
+from tests.bench.analyzer_events import EPOCH, said
+from tests.bench.analyzer_ground import Bench
+from tests.bench.backfill_ground import said as said_by
+from tests.bench.judging import Figure, Measured, Side, at_least, at_most
+
+USUAL = 25
+LENGTHS = (100, 10_000, 100_000)
+MESSAGES = 100_000
+"""Measured at each length: the same lines, but for the number at their ends, in conversations of that length."""
+STRIDE = 4_200
+"""From the stories of one measurement to those of the next: so many that all begin with the same story."""
+
+
+def scoring(bench: Bench) -> Measured:
+    told = said_by("tests.bench.scoring", str(bench.rounds), settings={})
+    usual = Side("fallback, messages/s a core", tuple(1e6 / each for each in told[str(USUAL)]), "by processor time")
+    by_length = [Side(f"of {length:,}: µs each", tuple(told[str(length)])) for length in LENGTHS]
+    growth = max(each.median for each in by_length[1:]) / by_length[0].median
+    figures = (
+        Figure("fallback scorer, messages/s a core", usual.median, at_least(20_000)),
+        Figure("of 10,000 or 100,000 / of 100, µs a message", growth, at_most(1.5)),
+    )
+    return Measured((usual, *by_length), figures)
+
+
+def briefs(turn: int, length: int, messages: int = MESSAGES) -> list[Brief]:
+    """Conversations as the worker gives them. No two texts of any two turns are equal."""
+    lines = [_line(turn * STRIDE, place) for place in range(messages)]
+    return [_brief(tuple(lines[start : start + length])) for start in range(0, messages, length)]
+
+
+def _brief(lines: tuple[Line, ...]) -> Brief:
+    return Brief(Transcript(Platform.MESSENGER, lines), lines[-1].at + timedelta(hours=3))
+
+
+def _line(first: int, place: int) -> Line:
+    found = said(first + place // USUAL, place % USUAL)
+    role = Role.CUSTOMER if found.inbound else Role.BUSINESS
+    return Line(EPOCH + timedelta(minutes=place), role, found.text)
+
+
+async def microseconds(analyst: Analyst, conversations: list[Brief]) -> float:
+    """Of the processor, a message."""
+    began = time.process_time()
+    for each in conversations:
+        await analyst.analyse(each)
+    spent = time.process_time() - began
+    return spent * 1e6 / sum(len(each.transcript.lines) for each in conversations)
+
+
+async def measure(rounds: int) -> dict[str, list[float]]:
+    """By turns; a round before is not counted."""
+    analyst = FallbackScorer()
+    lengths = (USUAL, *LENGTHS)
+    told: dict[str, list[float]] = {str(length): [] for length in lengths}
+    for turn in range((rounds + 1) * len(lengths)):
+        length = lengths[turn % len(lengths)]
+        told[str(length)].append(await microseconds(analyst, briefs(turn, length)))
+    return {name: values[1:] for name, values in told.items()}
+
+
+if __name__ == "__main__":
+    print(orjson.dumps(asyncio.run(measure(int(sys.argv[1])))).decode())
