@@ -11,13 +11,13 @@ import typer
 from rich.console import Console
 
 from services.analyzer.contact_changes import edit, reanalyse
-from services.analyzer.contact_export import Format, write_contacts
 from services.analyzer.contact_query import Wanted, find_contacts
 from services.analyzer.contact_views import contact_text, show_contacts
 from services.analyzer.forget_command import forget
 from services.analyzer.options import AsJson, ContactId, OfAccount
 from services.analyzer.tail_command import tail
 from shared.commands import fail, with_database
+from shared.contact_export import Format, write_contacts
 from shared.contacts import Activity, Contact, LeadStatus
 from shared.mongo import Database
 from shared.settings import MongoSettings

@@ -11,12 +11,12 @@ import orjson
 import typer
 
 from services.analyzer.contact_views import printable
-from services.analyzer.letters import Letters, ReadWebhook, Replay, Summary
 from shared.commands import fail
 from shared.deadletters import DeadLetter, dump_dead_letter
 from shared.events import format_instant
 from shared.failures import Reason, UnreachableError
 from shared.kafka import Topics, open_producer
+from shared.letters import Letters, ReadWebhook, Replay, Summary
 from shared.settings import KafkaSettings
 
 PUBLISH_SECONDS = 60.0

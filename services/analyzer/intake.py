@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 import structlog
 
 from services.analyzer.aggregate import Aggregate
-from services.analyzer.decode import RawRecord, dead_letter, decode
 from services.analyzer.holding import hold
 from shared.clock import Clock
 from shared.deadletters import DeadLetter, dead_letter_headers, dump_dead_letter
+from shared.decode import RawRecord, dead_letter, decode
 from shared.events import Event
 from shared.failures import Reason
 from shared.kafka import (

@@ -13,7 +13,8 @@ from services.analyzer.contact_views import printable
 from services.analyzer.options import AsJson, OfAccount
 from shared.commands import fail, with_database
 from shared.mongo import Database
-from shared.pipelines import TEMPLATES, Pipeline, Stage, keep_edited, template, with_ranges
+from shared.pipeline_store import PipelineStore
+from shared.pipelines import TEMPLATES, Pipeline, Stage, template, with_ranges
 from shared.settings import MongoSettings
 
 pipelines_app = typer.Typer(help="Look at pipelines and bring them in.", no_args_is_help=True)
@@ -49,16 +50,13 @@ def import_pipeline(
 
 
 async def _pipelines(database: Database) -> list[Pipeline]:
-    return [Pipeline.model_validate(stored) async for stored in database.pipelines.find().sort("_id", 1)]
+    return await PipelineStore(database).all()
 
 
 async def _store(database: Database, pipeline: Pipeline, account: str | None) -> None:
     if account and not await database.accounts.find_one({"_id": account}, {"_id": True}):
         fail(f"no account {account}; `leadstream accounts list` shows all")
-    before = await database.pipelines.find_one({"_id": pipeline.name})
-    stages = keep_edited(pipeline.stages, Pipeline.model_validate(before) if before else None)
-    stored = pipeline.model_copy(update={"stages": with_ranges(stages)}).model_dump(mode="json")
-    await database.pipelines.replace_one({"_id": pipeline.name}, {"_id": pipeline.name, **stored}, upsert=True)
+    await PipelineStore(database).put(pipeline)
     if account:
         await database.accounts.update_one({"_id": account}, {"$set": {"pipeline": pipeline.name}})
 

@@ -15,9 +15,9 @@ from rich.console import Console
 
 from services.backfill import account_views as views
 from services.backfill.account_jobs import check_all, find_all
-from services.backfill.accounts import AccountInUseError, AccountStore
 from services.backfill.clients import WrongKeysError, answered, open_vault
 from services.backfill.importing import merged
+from shared.account_store import AccountInUseError, AccountStore
 from shared.accounts import Account, parse_every
 from shared.commands import fail, with_database
 from shared.graph_errors import GraphError

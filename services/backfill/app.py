@@ -13,7 +13,6 @@ import structlog
 from aiohttp import ClientSession, TCPConnector
 from rich.console import Console
 
-from services.backfill.accounts import AccountStore
 from services.backfill.budget import governor_for
 from services.backfill.clients import WrongKeysError, graph_client, open_vault, token_of
 from services.backfill.crawl import Crawl, PublishDrafts
@@ -21,10 +20,10 @@ from services.backfill.display import showing
 from services.backfill.fence import Fence
 from services.backfill.history import HistoryStore
 from services.backfill.runner import Runner
-from services.backfill.runs import ActiveRunError, RunStore
 from services.backfill.schedule import Schedule
 from services.backfill.tally import Tally
 from services.backfill.worker import CannotBeginError, Worker
+from shared.account_store import AccountStore
 from shared.accounts import Account
 from shared.clock import utc_now
 from shared.crypto import TokenVault
@@ -33,6 +32,7 @@ from shared.health import health_app, serve_health
 from shared.kafka import Topics, draft_record, open_producer, publish, require_topics
 from shared.metrics import BackfillMetrics
 from shared.mongo import Database, answers, open_database
+from shared.run_store import ActiveRunError, RunStore
 from shared.runs import Run
 from shared.service import collect_seldom
 from shared.settings import BackfillSettings

@@ -13,17 +13,17 @@ import typer
 import uvloop
 from rich.console import Console
 
-from services.backfill.accounts import AccountStore
 from services.backfill.app import open_tools, run_accounts, run_worker
 from services.backfill.clients import WrongKeysError, open_vault
 from services.backfill.display import runs_table, summary
-from services.backfill.runs import ActiveRunError, NotResumableError, RunStore, is_left
+from shared.account_store import AccountStore
 from shared.accounts import Account
 from shared.commands import fail, with_database
 from shared.failures import UnreachableError
 from shared.ids import Platform
 from shared.logging import configure_logging
 from shared.mongo import ConnectionFailure, Database, server_time
+from shared.run_store import ActiveRunError, NotResumableError, RunStore, is_left
 from shared.runs import ACTIVE_STATES, Run, RunState
 from shared.service import run_service
 from shared.settings import BackfillSettings

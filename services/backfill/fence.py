@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from services.backfill.crawl import PublishDrafts
-from services.backfill.runs import LEASE, ActiveRunError
 from shared.drafts import Draft
+from shared.run_store import LEASE, ActiveRunError
 
 
 @dataclass(slots=True)

@@ -17,10 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 from services.backfill.account_views import show
-from services.backfill.accounts import AccountStore
 from services.backfill.clients import WrongKeysError, graph_client, open_vault, token_of
 from services.backfill.pace import duration
 from services.backfill.reconcile import Compared, Reconciler, Uncompared
+from shared.account_store import AccountStore
 from shared.accounts import Account
 from shared.budget_store import governor_for
 from shared.crypto import TokenVault

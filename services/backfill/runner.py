@@ -10,8 +10,8 @@ import structlog
 
 from services.backfill.crawl import AccountStoppedError, Crawl
 from services.backfill.fence import Fence
-from services.backfill.runs import CANCELLED_BY_A_PERSON, LEASE, ActiveRunError, RunStore
 from shared.mongo import ConnectionFailure
+from shared.run_store import CANCELLED_BY_A_PERSON, LEASE, ActiveRunError, RunStore
 from shared.runs import Run, RunCounters, RunState
 
 HEARTBEAT_SECONDS = 1.0

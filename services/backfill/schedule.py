@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from services.backfill.accounts import AccountStore
-from services.backfill.runs import ActiveRunError, RunStore
+from shared.account_store import AccountStore
 from shared.accounts import Account
 from shared.mongo import Database, server_time
+from shared.run_store import ActiveRunError, RunStore
 from shared.runs import ACTIVE_STATES, Run
 
 log = structlog.get_logger()

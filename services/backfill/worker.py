@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import structlog
 
 from services.backfill.runner import Runner
-from services.backfill.runs import ActiveRunError, RunStore
 from services.backfill.schedule import Schedule
 from shared.clock import Clock
 from shared.metrics import BackfillMetrics
 from shared.mongo import ConnectionFailure
+from shared.run_store import ActiveRunError, RunStore
 from shared.runs import Run, RunState
 
 CLAIM_EVERY_SECONDS = 1.0

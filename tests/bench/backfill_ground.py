@@ -15,8 +15,8 @@ from typing import Any
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
-from services.backfill.accounts import AccountStore
 from services.setup import SetupSettings, make_missing
+from shared.account_store import AccountStore
 from shared.accounts import Account
 from shared.crypto import TokenVault
 from shared.ids import Platform

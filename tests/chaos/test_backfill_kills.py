@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from services.backfill.runs import RunStore
 from shared.events import ConversationCompletedEvent
 from shared.mongo import Database
+from shared.run_store import RunStore
 from shared.runs import ACTIVE_STATES, RunState
 from tests.conftest import Stack, Start
 from tests.support.backfilling import Facebook, mids, repeated

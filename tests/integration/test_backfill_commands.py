@@ -11,11 +11,11 @@ from cryptography.fernet import Fernet
 from typer.testing import CliRunner
 
 from services.backfill import commands
-from services.backfill.runs import LEASE, RunStore
 from shared.accounts import Account
 from shared.failures import UnreachableError
 from shared.ids import Platform
 from shared.mongo import ConnectionFailure, Database, server_time
+from shared.run_store import LEASE, RunStore
 from shared.runs import RunState
 from tests.conftest import Stack, Start
 

@@ -12,12 +12,12 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
-from services.backfill.accounts import AccountStore
 from services.backfill.app import open_tools
-from services.backfill.runs import RunStore
 from services.backfill.schedule import Schedule
+from shared.account_store import AccountStore
 from shared.clock import utc_now
 from shared.mongo import Database
+from shared.run_store import RunStore
 from shared.runs import ACTIVE_STATES, Run, RunState
 from shared.settings import BackfillSettings
 from tests.conftest import Stack, Start

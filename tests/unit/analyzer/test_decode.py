@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import orjson
 import pytest
 
-from services.analyzer.decode import decode
 from shared.deadletters import DeadLetter
+from shared.decode import decode
 from shared.failures import Reason
 from tests.support.making import EPOCH, said
 from tests.support.models import dump_event

@@ -12,13 +12,13 @@ import pytest
 from services.backfill.crawl import AccountStoppedError, Crawl
 from services.backfill.fence import Fence
 from services.backfill.runner import Runner
-from services.backfill.runs import CANCELLED_BY_A_PERSON, LEASE, ActiveRunError, RunStore
 from services.backfill.tally import Tally
 from shared.accounts import Account
 from shared.clock import utc_now
 from shared.drafts import Draft
 from shared.ids import Platform
 from shared.mongo import ConnectionFailure
+from shared.run_store import CANCELLED_BY_A_PERSON, LEASE, ActiveRunError, RunStore
 from shared.runs import Run, RunCounters, RunState
 
 PAGE = Account(platform=Platform.MESSENGER, account_id="371", page_id="371", name="The Page", encrypted_token="x")

@@ -11,13 +11,13 @@ import pytest
 
 from services.backfill import worker as module
 from services.backfill.runner import Runner
-from services.backfill.runs import ActiveRunError, RunStore
 from services.backfill.schedule import Schedule
 from services.backfill.worker import CannotBeginError, Worker
 from shared.clock import utc_now
 from shared.ids import Platform
 from shared.metrics import BackfillMetrics
 from shared.mongo import ConnectionFailure
+from shared.run_store import ActiveRunError, RunStore
 from shared.runs import Run, RunState
 
 Execute = Callable[[Run, asyncio.Event], Awaitable[Run]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from shared.accounts import Account, account_key
 from shared.crypto import TokenVault
 from shared.ids import Platform
@@ -28,6 +30,20 @@ class AccountStore:
 
     async def all(self) -> list[Account]:
         return [Account.model_validate(stored) for stored in await self._accounts.find({}).sort("_id", 1).to_list(None)]
+
+    async def choose(self, account: Account) -> None:
+        """Writes what a person chooses of it, and leaves its token to whoever renews that meanwhile."""
+        chosen = account.model_dump(mode="json", include={"name", "pipeline", "mode", "every_seconds"})
+        await self._accounts.update_one({"_id": account.key}, {"$set": chosen})
+
+    async def remember_health(self, account: Account, health: dict[str, Any]) -> None:
+        """What the platform was last heard to say of it. It goes when the account is put anew."""
+        await self._accounts.update_one({"_id": account.key}, {"$set": {"health": health}})
+
+    async def healths(self) -> dict[str, dict[str, Any]]:
+        """By account those that were remembered."""
+        found = self._accounts.find({"health": {"$exists": True}}, {"health": True})
+        return {each["_id"]: each["health"] async for each in found}
 
     async def remove(self, account: Account) -> None:
         """With its token and its schedule; what was read of it stays, and what Facebook makes its calls wait for.

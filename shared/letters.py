@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.analyzer.decode import decode
 from shared.deadletters import DeadLetter, load_dead_letter
+from shared.decode import decode
 from shared.events import Event, cloud_event_headers, format_instant
 from shared.failures import Reason
 from shared.kafka import AIOKafkaProducer, Record, Topics, publish, stream_all

@@ -1,0 +1,55 @@
+"""The edit form of a contact, as it was shown and as it was sent: only what differs was changed by a person. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from shared.contact_edits import Edit, Owned, WrongEditError
+from shared.contacts import LeadStatus
+
+MAX_NAME, MAX_TAGS, MAX_NOTES = 200, 1000, 10_000
+GIVEN_BACK = {"name": Owned.NAME, "stage": Owned.STAGE, "status": Owned.STATUS}
+
+
+def edit_of(form: Mapping[str, str]) -> Edit:
+    """`was_…` is what the page had shown, so that what another changed meanwhile is left alone. WrongEditError."""
+    if back := GIVEN_BACK.get(form.get("give_back", "")):
+        return Edit(given_back=frozenset({back}))
+    changed = {name: text for name in _LIMITS if (text := _changed(form, name)) is not None}
+    status = changed.get("status")
+    tags_before, tags_now = split_tags(form.get("was_tags", "")), split_tags(changed.get("tags", ""))
+    has_tags = "tags" in changed
+    return Edit(
+        name=changed.get("name"),
+        stage=changed.get("stage") or None,
+        status=_status(status) if status else None,
+        notes=changed.get("notes"),
+        tags_added=tuple(tag for tag in tags_now if tag not in tags_before) if has_tags else (),
+        tags_removed=tuple(tag for tag in tags_before if tag not in tags_now) if has_tags else (),
+        given_back=frozenset({Owned.STATUS}) if status == "" else frozenset(),
+    )
+
+
+def split_tags(text: str) -> tuple[str, ...]:
+    """Tags are parted by commas."""
+    tags = (" ".join(tag.split()) for tag in text.split(","))
+    return tuple(dict.fromkeys(tag for tag in tags if tag))
+
+
+_LIMITS = {"name": MAX_NAME, "stage": MAX_NAME, "status": MAX_NAME, "tags": MAX_TAGS, "notes": MAX_NOTES}
+
+
+def _changed(form: Mapping[str, str], name: str) -> str | None:
+    if name not in form:
+        return None
+    text = form[name].replace("\r\n", "\n").strip()
+    if len(text) > _LIMITS[name]:
+        raise WrongEditError(f"the {name} may have {_LIMITS[name]:,} characters, not {len(text):,}")
+    return text if text != form.get(f"was_{name}", "").replace("\r\n", "\n").strip() else None
+
+
+def _status(text: str) -> LeadStatus:
+    try:
+        return LeadStatus(text)
+    except ValueError:
+        raise WrongEditError(f"there is no status {text!r}") from None

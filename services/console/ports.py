@@ -1,0 +1,27 @@
+"""What other services do for the console: the composition root hands it in, as no service imports another."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from shared.accounts import Account
+from shared.ids import ConversationKey
+from shared.letters import ReadWebhook
+from shared.mongo import Database
+
+Forget = Callable[[Database, ConversationKey], Awaitable[int]]
+"""Erases a customer and returns the version of the tombstone. LookupError when nothing is known of them; RuntimeError
+when a worker has the conversation for too long."""
+
+Check = Callable[[Database, Account], Awaitable[dict[str, Any]]]
+"""What the platform says of an account: `is_well`, `problems`, `token`, `permissions_…` and `webhooks_…`, without its
+token. ValueError when the token cannot be decrypted, UnreachableError when the platform does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    forget: Forget
+    check: Check
+    read_webhook: ReadWebhook
