@@ -11,11 +11,15 @@ from services.analyzer.analyse_command import analyse
 from services.analyzer.commands import analyzer
 from services.analyzer.contact_commands import contacts_app
 from services.analyzer.dlq_commands import dlq_app
+from services.analyzer.forgetting import forget_customer
 from services.analyzer.pipeline_commands import pipelines_app
 from services.analyzer.trace_command import trace
 from services.backfill.account_commands import accounts_app
 from services.backfill.commands import backfill_app
+from services.backfill.health import check_account
 from services.backfill.reconcile_command import reconcile
+from services.console.commands import console_command
+from services.console.ports import Ports
 from services.contracts import schema
 from services.demo.commands import demo
 from services.receiver.again import read_again
@@ -43,6 +47,7 @@ app.add_typer(pipelines_app, name="pipelines")
 app.command()(demo)
 app.command()(receiver)
 app.command()(analyzer)
+app.command("console")(console_command(Ports(forget_customer, check_account, read_again)))
 app.command()(analyse)
 app.command()(trace)
 app.command()(simulator)

@@ -17,6 +17,7 @@ from shared.pipelines import StageType
 
 INDEXES = (
     Index("contacts", (("account_id", 1), ("name.source", 1), ("profile.outcome", 1))),
+    Index("contacts", (("updated_at", 1),)),
     Index("activities", (("contact_id", 1), ("version", 1))),
 )
 

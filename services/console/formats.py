@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime, timedelta
 
+from shared.accounts import format_every
 from shared.contacts import Band, LeadStatus, band
 from shared.pipelines import Mode
 from shared.runs import RunState
@@ -93,3 +94,13 @@ def utc_day(text: str) -> datetime | None:
         return datetime.fromisoformat(f"{text}T00:00:00+00:00") if len(text) == 10 else None
     except ValueError:
         return None
+
+
+def every(seconds: int | None) -> str:
+    """As `parse_every` reads it; empty for never."""
+    return format_every(seconds) if seconds else ""
+
+
+def pair(text: str) -> tuple[str, str]:
+    """An option whose value is its word."""
+    return text, text

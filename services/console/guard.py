@@ -6,18 +6,16 @@ A change needs an editor, a token of the session's own, and, where the browser s
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
 from urllib.parse import quote, urlsplit
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from services.console.entrance import LOCAL_NAMES, Entrance
 from services.console.rendering import Renderer
 from services.console.sessions import Access
 from shared.mongo import ConnectionFailure
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 ACCESS: web.RequestKey[Access] = web.RequestKey("access", Access)
 COOKIE = "leadstream_session"
@@ -50,7 +48,7 @@ class Guard:
         self._renderer = renderer
 
     @property
-    def middlewares(self) -> list[Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]]:
+    def middlewares(self) -> list[Middleware]:
         return [web.middleware(self._answer_errors), web.middleware(self._let_in), web.middleware(self._check_change)]
 
     async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
@@ -68,7 +66,10 @@ class Guard:
         except web.HTTPRedirection:
             raise
         except web.HTTPException as error:
-            return self._failure(request, error.status, error.text or error.reason)
+            failure = self._failure(request, error.status, error.text or error.reason)
+            if "Allow" in error.headers:
+                failure.headers["Allow"] = error.headers["Allow"]
+            return failure
         except ConnectionFailure as error:
             log.warning("database_unreachable", error=type(error).__name__)
             return self._failure(request, 503, "The database does not answer. It is tried again when you reload.")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from importlib import resources
 from typing import Any, NamedTuple
 
 from aiohttp import web
@@ -97,7 +95,6 @@ def environment(clock: Clock) -> Environment:
         "STATUS_WORDS": formats.STATUS_WORDS,
         "BAND_WORDS": formats.BAND_WORDS,
         "MODE_WORDS": formats.MODE_WORDS,
-        "asset_version": asset_version(),
     }
     return made
 
@@ -105,14 +102,9 @@ def environment(clock: Clock) -> Environment:
 _FILTERS: tuple[Callable[..., object], ...] = (
     formats.initials, formats.hue, formats.moment, formats.day, formats.iso, formats.duration, formats.number,
     formats.score_band, formats.score_word, formats.size,
+    formats.pair,
+    formats.every,
 )  # fmt: skip
-
-
-def asset_version() -> str:
-    """Changes with what it is of, so that a browser may keep an asset for long."""
-    folder = resources.files("services.console") / "static"
-    contents = b"".join(each.read_bytes() for each in sorted(folder.iterdir(), key=lambda each: each.name))
-    return hashlib.sha256(contents).hexdigest()[:12]
 
 
 def _theme(request: web.Request) -> str:

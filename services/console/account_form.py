@@ -1,0 +1,76 @@
+"""What a person types of an account. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+
+from shared.accounts import Account, parse_every
+from shared.ids import Platform, is_usable_id
+from shared.pipelines import Mode
+
+MAX_NAME = 200
+_TOKEN = re.compile(r"[!-~]{1,4096}")
+
+
+class WrongAccountError(ValueError):
+    """Says what is wrong, and never the token."""
+
+
+def new_account(form: Mapping[str, str], encrypt: Callable[[str], str]) -> Account:
+    platform, account_id = _platform(form.get("platform", "")), form.get("account_id", "").strip()
+    page_id = form.get("page_id", "").strip() or account_id
+    if platform is Platform.INSTAGRAM and page_id == account_id:
+        raise WrongAccountError("an Instagram account is read through its Page: give the Page's id")
+    for each in (account_id, page_id):
+        if not is_usable_id(each):
+            raise WrongAccountError(f"{each!r} is not an id")
+    token = form.get("token", "").strip()
+    if not _TOKEN.fullmatch(token):
+        raise WrongAccountError("the access token is missing, or is none")
+    return Account(
+        platform=platform, account_id=account_id, page_id=page_id, name=_name(form), encrypted_token=encrypt(token)
+    )
+
+
+def chosen(account: Account, form: Mapping[str, str], pipelines: Collection[str]) -> Account:
+    """`account` with what is chosen for it; its token stays."""
+    pipeline, every = form.get("pipeline", ""), form.get("every", "").strip()
+    if pipeline and pipeline not in pipelines:
+        raise WrongAccountError(f"there is no pipeline {pipeline!r}")
+    return account.model_copy(
+        update={
+            "name": _name(form),
+            "pipeline": pipeline or None,
+            "mode": _mode(form.get("mode", "")),
+            "every_seconds": _every(every),
+        }
+    )
+
+
+def _name(form: Mapping[str, str]) -> str:
+    name = " ".join(form.get("name", "").split())
+    if not name or len(name) > MAX_NAME:
+        raise WrongAccountError("it needs a name")
+    return name
+
+
+def _platform(text: str) -> Platform:
+    try:
+        return Platform(text)
+    except ValueError:
+        raise WrongAccountError("say whether it is Messenger or Instagram") from None
+
+
+def _mode(text: str) -> Mode:
+    try:
+        return Mode(text)
+    except ValueError:
+        raise WrongAccountError("say what an analysis may do to a stage") from None
+
+
+def _every(text: str) -> int | None:
+    try:
+        return parse_every(text) if text else None
+    except ValueError as error:
+        raise WrongAccountError(str(error)) from None

@@ -1,0 +1,190 @@
+"""What the API says, as its OpenAPI document describes it. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.console.board import Column
+from services.console.directory import NEVER, Row
+from services.console.transcript import Said
+from shared.accounts import Account
+from shared.contacts import Activity, AnalysisSource, Band, Contact, LeadStatus, Score, band
+from shared.events import Instant
+from shared.ids import Platform
+from shared.pipelines import Mode, Pipeline
+from shared.runs import Run
+
+Sort = Literal[
+    "name", "platform", "account", "score", "status", "stage", "inbound", "source",
+    "-name", "-platform", "-account", "-score", "-status", "-stage", "-inbound", "-source",
+]  # fmt: skip
+DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class ContactQuery(Model):
+    """All are optional; those that are given must all hold."""
+
+    q: str = Field(default="", max_length=200, description="words, all of which must be found")
+    account: str = Field(default="", max_length=200, description="`platform:account_id`")
+    platform: Platform | None = None
+    band: Band | None = None
+    status: LeadStatus | None = None
+    stage: str = Field(default="", max_length=200, description="`none` finds who has none")
+    tag: str = Field(default="", max_length=200)
+    source: AnalysisSource | None = None
+    since: str = Field(default="", pattern=rf"{DAY}|^$", description="day of the last message, UTC, included")
+    until: str = Field(default="", pattern=rf"{DAY}|^$", description="day of the last message, UTC, included")
+    sort: Sort = Field(default="-score", description="`-` before a column is descending")
+    page: int = Field(default=1, ge=1, le=1_000_000, description="one beyond the last is the last")
+
+
+class ContactRow(Model):
+    contact_id: str
+    version: int
+    platform: Platform
+    account_id: str
+    name: str
+    score: int | None = Field(description="1 to 100; null before the first analysis")
+    band: Band | None
+    status: LeadStatus | None
+    source: AnalysisSource | None
+    pipeline: str | None
+    stage: str | None
+    tags: tuple[str, ...]
+    last_inbound_at: Instant | None
+    last_message_at: Instant | None
+
+
+class ContactPage(Model):
+    contacts: list[ContactRow]
+    found: int = Field(description="how many match")
+    of: int = Field(description="how many there are")
+    page: int
+    pages: int
+
+
+class Message(Model):
+    message_id: str
+    at: Instant
+    role: Literal["customer", "business"]
+    text: str
+    marks: tuple[str, ...] = Field(description="what is not text")
+    reactions: tuple[str, ...]
+    is_unsent: bool
+    is_edited: bool
+
+
+class ContactWhole(Model):
+    contact: Contact
+    scores: tuple[Score, ...]
+    activities: tuple[Activity, ...]
+    messages: tuple[Message, ...]
+
+
+class EditRequest(Model):
+    """What is left out, or null, stays."""
+
+    name: str | None = Field(default=None, max_length=200)
+    stage: str | None = Field(default=None, max_length=200)
+    status: LeadStatus | None = None
+    notes: str | None = Field(default=None, max_length=10_000)
+    tags_added: tuple[str, ...] = ()
+    tags_removed: tuple[str, ...] = ()
+
+
+class BoardColumn(Model):
+    stage: str
+    count: int
+    points: int = Field(description="the sum of the scores")
+    contacts: list[ContactRow] = Field(description="the best fifty")
+
+
+class Board(Model):
+    pipeline: str
+    columns: list[BoardColumn]
+
+
+class AccountInfo(Model):
+    """Without its token."""
+
+    platform: Platform
+    account_id: str
+    page_id: str
+    name: str
+    pipeline: str | None
+    mode: Mode
+    every_seconds: int | None
+    contacts: int
+
+
+class AccountList(Model):
+    accounts: list[AccountInfo]
+
+
+class RunList(Model):
+    runs: list[Run]
+
+
+class RunRequest(Model):
+    account: str = Field(max_length=200, description="`platform:account_id`")
+
+
+class PipelineList(Model):
+    pipelines: list[Pipeline]
+
+
+class OverviewInfo(Model):
+    """Null is what could not be read."""
+
+    contacts: int
+    events_a_second: float | None
+    lag: int | None
+    conversations_due: int | None
+    analyses: dict[AnalysisSource, int]
+    dead_letters: int | None
+    spool: int | None
+
+
+class Problem(Model):
+    error: str
+
+
+def row_json(row: Row) -> ContactRow:
+    return ContactRow(
+        contact_id=row.contact_id,
+        version=row.version,
+        platform=Platform(row.platform),
+        account_id=row.account_id,
+        name=row.name,
+        score=row.score or None,
+        band=band(row.score) if row.score else None,
+        status=LeadStatus(row.status) if row.status else None,
+        source=AnalysisSource(row.source) if row.source else None,
+        pipeline=row.pipeline or None,
+        stage=row.stage or None,
+        tags=row.tags,
+        last_inbound_at=row.last_inbound_at if row.last_inbound_at != NEVER else None,
+        last_message_at=row.last_message_at if row.last_message_at != NEVER else None,
+    )
+
+
+def column_json(column: Column) -> BoardColumn:
+    contacts = [row_json(row) for row in column.rows]
+    return BoardColumn(stage=column.name, count=column.count, points=column.points, contacts=contacts)
+
+
+def message_json(said: Said) -> Message:
+    return Message(
+        message_id=said.message_id, at=said.at, role="customer" if said.is_customer else "business", text=said.text,
+        marks=said.marks, reactions=said.reactions, is_unsent=said.is_unsent, is_edited=said.is_edited,
+    )  # fmt: skip
+
+
+def account_json(account: Account, contacts: int) -> AccountInfo:
+    return AccountInfo(**account.model_dump(include=set(AccountInfo.model_fields) - {"contacts"}), contacts=contacts)

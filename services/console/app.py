@@ -1,0 +1,123 @@
+"""The console's composition root."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import structlog
+from aiohttp import web
+
+from services.console.api import Api
+from services.console.board_pages import BoardPages
+from services.console.broadcast import Broadcast
+from services.console.contact_actions import ContactActions
+from services.console.contact_pages import ContactPages
+from services.console.directory import Directory
+from services.console.entrance import Entrance
+from services.console.following import Following
+from services.console.guard import Guard
+from services.console.integration_pages import IntegrationPages
+from services.console.letter_pages import LetterPages
+from services.console.login import Login
+from services.console.overview_pages import OverviewPages
+from services.console.pipeline_pages import PipelinePages
+from services.console.ports import Ports
+from services.console.rendering import Renderer, environment
+from services.console.stream import Stream
+from services.console.vitals import Reader, Vitals
+from services.console.web import create_app
+from shared.clock import utc_now
+from shared.crypto import TokenVault
+from shared.failures import UnreachableError
+from shared.kafka import AIOKafkaProducer, Topics, open_consumer, open_gauge, open_producer
+from shared.letters import Letters
+from shared.mongo import Database, answers, open_database
+from shared.service import run_until
+from shared.settings import ConsoleSettings
+
+GROUP = "analyzer"
+"""Whose lag is shown."""
+DRAIN_SECONDS = 5
+
+log = structlog.get_logger()
+
+
+async def run(
+    settings: ConsoleSettings, entrance: Entrance, ports: Ports, say: Callable[[str], None], stop: asyncio.Event
+) -> None:
+    """Serves until `stop`; `say` is told the address. UnreachableError when a server is not there at the start."""
+    topics, kafka = Topics(settings.topic_prefix), settings.kafka_bootstrap_servers
+    async with (
+        open_database(settings.mongo_url.get_secret_value()) as database,
+        open_producer(kafka) as producer,
+        open_consumer(kafka, topics.contact_updated, None, from_start=False) as consumer,
+    ):
+        directory, broadcast, vitals = Directory(), Broadcast(), Vitals()
+        following = Following(database, directory, broadcast)
+        await following.load()
+        letters = Letters(kafka, topics)
+        reader = Reader(vitals, database, letters, settings.console_receiver_url, utc_now)
+        gauge = open_gauge(kafka, topics.message_events, f"{topics.prefix}{GROUP}")
+        routes = _routes(settings, entrance, ports, database, producer, directory, broadcast, vitals, letters)
+        guard = Guard(entrance, _renderer(entrance))
+        app = create_app(guard, routes, lambda: answers(database))
+        works = (
+            following.follow_topic(consumer, stop), following.follow_database(stop), following.follow_runs(stop),
+            reader.run(gauge, stop), _serve(app, settings, broadcast, say, stop),
+        )  # fmt: skip
+        await run_until(stop, DRAIN_SECONDS, *works)
+
+
+def _renderer(entrance: Entrance) -> Renderer:
+    return Renderer(entrance.signer, utc_now, environment(utc_now))
+
+
+def _routes(
+    settings: ConsoleSettings, entrance: Entrance, ports: Ports, database: Database, producer: AIOKafkaProducer,
+    directory: Directory, broadcast: Broadcast, vitals: Vitals, letters: Letters,
+) -> Sequence[web.RouteDef]:  # fmt: skip
+    renderer = _renderer(entrance)
+    actions = ContactActions(directory, database, renderer, utc_now, ports.forget)
+    vault, topics = _vault(settings), Topics(settings.topic_prefix)
+    pages = (
+        Login(entrance, renderer),
+        OverviewPages(directory, database, renderer, vitals),
+        actions,
+        ContactPages(directory, database, renderer),
+        BoardPages(directory, database, renderer),
+        IntegrationPages(directory, database, renderer, utc_now, ports.check, vault),
+        PipelinePages(directory, database, renderer),
+        LetterPages(letters, producer, topics, ports, renderer, vitals),
+        Stream(broadcast),
+        Api(directory, database, actions, vitals),
+    )
+    return [route for page in pages for route in page.routes()]
+
+
+def _vault(settings: ConsoleSettings) -> TokenVault | None:
+    keys = [key.get_secret_value() for key in settings.encryption_keys]
+    return TokenVault(keys) if keys else None
+
+
+async def _serve(
+    app: web.Application, settings: ConsoleSettings, broadcast: Broadcast, say: Callable[[str], None],
+    stop: asyncio.Event,
+) -> None:  # fmt: skip
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2, handler_cancellation=True)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.console_host, settings.console_port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise UnreachableError(
+                f"the console cannot listen on {settings.console_host}:{settings.console_port}: {error.strerror}"
+            ) from None
+        port = runner.addresses[0][1]
+        say(f"http://{settings.console_host}:{port}")
+        log.info("console_started", port=port)
+        await stop.wait()
+        broadcast.close()
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,188 @@
+"""Accounts: how they are, what is chosen for them, and their runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from services.console.account_form import WrongAccountError, chosen, new_account
+from services.console.contact_actions import form_of
+from services.console.directory import Directory
+from services.console.guard import ACCESS
+from services.console.ports import Check
+from services.console.progress import Progress, progress_of
+from services.console.rendering import Renderer
+from shared.account_store import AccountInUseError, AccountStore
+from shared.accounts import Account
+from shared.clock import Clock
+from shared.crypto import TokenVault
+from shared.events import format_instant
+from shared.failures import UnreachableError
+from shared.mongo import Database, server_time
+from shared.pipeline_store import PipelineStore
+from shared.run_store import ActiveRunError, NotResumableError, RunStore
+from shared.runs import RESUMABLE_STATES
+
+HISTORY = 25
+HERE = "/integrations"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    account: Account
+    contacts: int
+    health: dict[str, Any] | None
+    last: Progress | None
+
+
+class IntegrationPages:
+    def __init__(
+        self, directory: Directory, database: Database, renderer: Renderer, clock: Clock, check: Check,
+        vault: TokenVault | None,
+    ) -> None:  # fmt: skip
+        """Without a vault no account can be added: there is no key to encrypt its token with."""
+        self._directory = directory
+        self._database = database
+        self._renderer = renderer
+        self._clock = clock
+        self._check = check
+        self._vault = vault
+        self._accounts = AccountStore(database)
+        self._runs = RunStore(database)
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get(HERE, self.listed),
+            web.post(HERE, self.add),
+            web.post("/integrations/run-all", self.run_all),
+            web.post("/integrations/{key}/run", self.run),
+            web.post("/integrations/{key}/check", self.check),
+            web.post("/integrations/{key}/settings", self.settings),
+            web.post("/integrations/{key}/remove", self.remove),
+            web.get("/runs/{run_id}", self.one_run),
+            web.post("/runs/{run_id}/cancel", self.cancel),
+            web.post("/runs/{run_id}/resume", self.resume),
+        ]
+
+    async def listed(self, request: web.Request) -> web.Response:
+        accounts, now = await self._accounts.all(), await server_time(self._database)
+        healths, contacts = await self._accounts.healths(), self._directory.by_account()
+        views = []
+        for account in accounts:
+            last = await self._runs.newest_of(account)
+            progress = progress_of(last, now) if last else None
+            views.append(AccountView(account, contacts[account.key], healths.get(account.key), progress))
+        return self._renderer.page(
+            request, "integrations.html", request[ACCESS],
+            views=views,
+            names={account.key: account.name for account in accounts},
+            pipelines=[each.name for each in await PipelineStore(self._database).all()],
+            history=[progress_of(run, now) for run in await self._runs.newest(HISTORY)],
+            can_add=self._vault is not None,
+        )  # fmt: skip
+
+    async def add(self, request: web.Request) -> web.Response:
+        """The token is encrypted before anything else is done with it, and never shown again."""
+        if self._vault is None:
+            raise self._back("Set LEADSTREAM_ENCRYPTION_KEYS first: tokens are stored encrypted.", is_problem=True)
+        try:
+            account = new_account(await form_of(request), self._vault.encrypt)
+        except WrongAccountError as error:
+            raise self._back(f"Not added: {error}.", is_problem=True) from None
+        if known := await self._accounts.get(account.platform, account.account_id):
+            renewed = {"encrypted_token": account.encrypted_token, "page_id": account.page_id, "name": account.name}
+            account = known.model_copy(update=renewed)
+        await self._accounts.put(account)
+        raise self._back(f"{account.name} is {'renewed' if known else 'added'}. Check it, then run a sync.")
+
+    async def run(self, request: web.Request) -> web.Response:
+        account = await self._account(request)
+        try:
+            await self._runs.enqueue(account)
+        except ActiveRunError:
+            raise self._back(f"A run of {account.name} is under way already.", is_problem=True) from None
+        raise self._back(f"A run of {account.name} is queued.")
+
+    async def run_all(self, _request: web.Request) -> web.Response:
+        begun = 0
+        for account in await self._accounts.all():
+            try:
+                await self._runs.enqueue(account)
+                begun += 1
+            except ActiveRunError:
+                continue
+        raise self._back(f"{begun} {'run is' if begun == 1 else 'runs are'} queued.")
+
+    async def check(self, request: web.Request) -> web.Response:
+        account = await self._account(request)
+        try:
+            health = await self._check(self._database, account)
+        except (UnreachableError, ValueError) as error:
+            raise self._back(f"{account.name} could not be checked: {error}.", is_problem=True) from None
+        checked = {**health, "checked_at": format_instant(self._clock())}
+        await self._accounts.remember_health(account, checked)
+        problems = health["problems"]
+        raise self._back(f"{account.name} is {'not ' if problems else ''}well.", is_problem=bool(problems))
+
+    async def settings(self, request: web.Request) -> web.Response:
+        account = await self._account(request)
+        names = [each.name for each in await PipelineStore(self._database).all()]
+        try:
+            await self._accounts.choose(chosen(account, await form_of(request), names))
+        except WrongAccountError as error:
+            raise self._back(f"Not saved: {error}.", is_problem=True) from None
+        raise self._back("Saved.")
+
+    async def remove(self, request: web.Request) -> web.Response:
+        account, form = await self._account(request), await form_of(request)
+        if form.get("sure") != "yes":
+            raise self._back("Nothing was removed: tick that you are sure.", is_problem=True)
+        try:
+            await self._accounts.remove(account)
+        except AccountInUseError:
+            raise self._back("A run of it is under way: cancel that first.", is_problem=True) from None
+        raise self._back(f"{account.name} is removed with its token. Its contacts stay.")
+
+    async def one_run(self, request: web.Request) -> web.Response:
+        try:
+            run = await self._runs.get(request.match_info["run_id"])
+        except KeyError:
+            raise web.HTTPNotFound(text="There is no such run.") from None
+        account = await self._accounts.get(run.platform, run.account_id)
+        return self._renderer.page(
+            request, "run.html", request[ACCESS],
+            progress=progress_of(run, await server_time(self._database)),
+            run=run,
+            name=account.name if account else run.account_id,
+            may_resume=run.state in RESUMABLE_STATES,
+        )  # fmt: skip
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        run_id = request.match_info["run_id"]
+        try:
+            await self._runs.cancel(run_id)
+        except KeyError:
+            raise web.HTTPNotFound(text="There is no such run.") from None
+        raise self._renderer.redirect(f"/runs/{run_id}", "Cancelling: it ends when its process hears of it.")
+
+    async def resume(self, request: web.Request) -> web.Response:
+        run_id = request.match_info["run_id"]
+        try:
+            await self._runs.resume(run_id)
+        except KeyError:
+            raise web.HTTPNotFound(text="There is no such run.") from None
+        except (ActiveRunError, NotResumableError) as error:
+            raise self._renderer.redirect(f"/runs/{run_id}", f"Not resumed: {error}.", is_problem=True) from None
+        raise self._renderer.redirect(f"/runs/{run_id}", "It goes on from where it was.")
+
+    async def _account(self, request: web.Request) -> Account:
+        key = request.match_info["key"]
+        account = next((each for each in await self._accounts.all() if each.key == key), None)
+        if account is None:
+            raise web.HTTPNotFound(text="There is no such account any more.")
+        return account
+
+    def _back(self, message: str, *, is_problem: bool = False) -> web.HTTPSeeOther:
+        return self._renderer.redirect(HERE, message, is_problem=is_problem)

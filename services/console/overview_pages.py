@@ -1,0 +1,58 @@
+"""The first page: how the whole does."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from aiohttp import web
+
+from services.console.directory import Directory
+from services.console.guard import ACCESS
+from services.console.progress import progress_of
+from services.console.rendering import Renderer
+from services.console.vitals import Vitals, sparkline
+from shared.account_store import AccountStore
+from shared.contacts import AnalysisSource, Band, band
+from shared.mongo import Database, server_time
+from shared.run_store import RunStore
+from shared.runs import RunState
+
+RUNS, ERRORS = 20, 8
+
+
+class OverviewPages:
+    def __init__(self, directory: Directory, database: Database, renderer: Renderer, vitals: Vitals) -> None:
+        self._directory = directory
+        self._database = database
+        self._renderer = renderer
+        self._vitals = vitals
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.get("/", self.overview)]
+
+    async def overview(self, request: web.Request) -> web.Response:
+        now = await server_time(self._database)
+        runs = [progress_of(run, now) for run in await RunStore(self._database).newest(RUNS)]
+        accounts = await AccountStore(self._database).all()
+        sources, vitals, rates = self._directory.by_source(), self._vitals, self._vitals.rates()
+        failed = [each for each in runs if each.run.state in {RunState.FAILED, RunState.PARTIAL}]
+        letters = sorted(vitals.letters or (), key=lambda letter: letter.parked_at, reverse=True)
+        return self._renderer.page(
+            request, "overview.html", request[ACCESS],
+            vitals=vitals,
+            rate=rates[-1] if rates else None,
+            spark=sparkline(rates),
+            contacts=len(self._directory),
+            bands=self._bands(),
+            sources=sources,
+            fallback_share=100 * sources[AnalysisSource.FALLBACK] / sources.total() if sources else 0.0,
+            names={account.key: account.name for account in accounts},
+            has_accounts=bool(accounts),
+            active=[each for each in runs if each.is_active],
+            failed=failed[:ERRORS],
+            letters=letters[:ERRORS],
+        )  # fmt: skip
+
+    def _bands(self) -> dict[Band, int]:
+        counts = Counter(band(row.score) for row in self._directory.rows() if row.score)
+        return {each: counts[each] for each in reversed(Band)}

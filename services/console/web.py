@@ -1,0 +1,45 @@
+"""The console's application: every page behind the guard. Dependencies are arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from importlib import resources
+from pathlib import Path
+
+from aiohttp import web
+
+from services.console.guard import Guard
+from shared.health import Probe
+
+MOST_BYTES = 512 * 1024
+"""Of a form; a ticked page and its notes are a tenth of that."""
+
+
+def create_app(guard: Guard, routes: Iterable[web.AbstractRouteDef], is_ready: Probe) -> web.Application:
+    app = web.Application(middlewares=guard.middlewares, client_max_size=MOST_BYTES)
+    app.on_response_prepare.append(guard.add_headers)
+    app.add_routes(routes)
+    app.add_routes([web.get("/live", _live), web.get("/ready", _ready(is_ready)), web.get("/static/{name}", _asset)])
+    return app
+
+
+async def _live(_request: web.Request) -> web.Response:
+    return web.Response(text="live")
+
+
+def _ready(is_ready: Probe) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def ready(_request: web.Request) -> web.Response:
+        return web.Response(text="ready") if await is_ready() else web.Response(status=503, text="not ready")
+
+    return ready
+
+
+ASSETS = Path(str(resources.files("services.console"))) / "static"
+
+
+async def _asset(request: web.Request) -> web.StreamResponse:
+    """By name alone, never by a path. A browser keeps it, and asks whether it is still so."""
+    path = ASSETS / request.match_info["name"]
+    if path.parent != ASSETS or not path.is_file():
+        raise web.HTTPNotFound
+    return web.FileResponse(path, headers={"Cache-Control": "no-cache"})
