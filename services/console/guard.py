@@ -49,7 +49,7 @@ class Guard:
 
     @property
     def middlewares(self) -> list[Middleware]:
-        return [web.middleware(self._answer_errors), web.middleware(self._let_in), web.middleware(self._check_change)]
+        return [self._answer_errors, self._let_in, self._check_change]
 
     async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         """Of every response, when it is about to be sent."""
@@ -59,6 +59,7 @@ class Guard:
         if not request.path.startswith("/static/"):
             response.headers.setdefault("Cache-Control", "no-store")
 
+    @web.middleware
     async def _answer_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """The one place where an error becomes a page, or a body of the API."""
         try:
@@ -82,6 +83,7 @@ class Guard:
             return web.json_response({"error": message}, status=status)
         return self._renderer.failure(request, status, message, request.get(ACCESS))
 
+    @web.middleware
     async def _let_in(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._entrance.is_open and _host_name(request) not in LOCAL_NAMES:
             raise web.HTTPForbidden(text="Without a password this console answers to localhost only.")
@@ -105,6 +107,7 @@ class Guard:
             raise web.HTTPUnauthorized(text="Sign in first.")
         raise web.HTTPSeeOther(f"/login?next={quote(request.path_qs, safe='')}")
 
+    @web.middleware
     async def _check_change(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.method in SAFE:
             return await handler(request)

@@ -33,6 +33,7 @@ PATIENCE_SECONDS = 60
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 """SIGHUP is the terminal that was closed: what the demo started would outlive it."""
 PIPELINE = "Sales"
+SERVICES = (("receiver", "receiver"), ("analyzer", "analyzer"), ("worker", "backfill", "worker"), ("console", "console"))
 Value = TypeVar("Value")
 
 
@@ -94,15 +95,15 @@ async def _stage(console: Console, folder: Path) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as stack:
         with console.status("starting a broker and a database …"):
             kafka, mongo = await stack.enter_async_context(embedded_servers(folder))
-            env = _environment(kafka, mongo, free_port(), folder)
+            env = _environment(kafka, mongo, free_port(), free_port(), folder)
             log = await stack.enter_async_context(running("simulator", "simulator", env=env, folder=folder))
             simulator = json.loads(await _first_line(log))
             env["LEADSTREAM_GRAPH_URL"] = simulator["graph_url"]
             env["LEADSTREAM_APP_SECRETS"] = simulator["app_secret"]
             env["LEADSTREAM_VERIFY_TOKEN"] = simulator["verify_token"]
             await run_to_end("setup", env=env)
-            for service in ("receiver", "analyzer"):
-                await stack.enter_async_context(running(service, service, env=env, folder=folder))
+            for name, *command in SERVICES:
+                await stack.enter_async_context(running(name, *command, env=env, folder=folder))
             database = await stack.enter_async_context(open_database(mongo))
             session = await stack.enter_async_context(ClientSession())
             facts = Facts(database, kafka, Topics().contact_updated)
@@ -112,7 +113,7 @@ async def _stage(console: Console, folder: Path) -> AsyncIterator[Stage]:
         yield stage
 
 
-def _environment(kafka: str, mongo: str, receiver_port: int, folder: Path) -> dict[str, str]:
+def _environment(kafka: str, mongo: str, receiver_port: int, console_port: int, folder: Path) -> dict[str, str]:
     return {
         **os.environ,
         "LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": kafka,
@@ -121,6 +122,9 @@ def _environment(kafka: str, mongo: str, receiver_port: int, folder: Path) -> di
         "LEADSTREAM_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
         "LEADSTREAM_RECEIVER_HOST": "127.0.0.1",
         "LEADSTREAM_RECEIVER_PORT": str(receiver_port),
+        "LEADSTREAM_CONSOLE_HOST": "127.0.0.1",
+        "LEADSTREAM_CONSOLE_PORT": str(console_port),
+        "LEADSTREAM_CONSOLE_RECEIVER_URL": f"http://127.0.0.1:{receiver_port}",
         "LEADSTREAM_SPOOL_DIR": str(folder / "spool"),
         "LEADSTREAM_QUIET_SECONDS": "0.3",
         "LEADSTREAM_MAX_WAIT_SECONDS": "2",
@@ -146,6 +150,7 @@ async def _subscribe(stage: Stage) -> None:
 
 
 async def _history(console: Console, stage: Stage) -> list[Check]:
+    console.print(f"[bold]Watch it[/]  http://127.0.0.1:{stage.env['LEADSTREAM_CONSOLE_PORT']}\n")
     console.print(f"[bold]History[/]  analysed by {stage.analyst}")
     for account in stage.simulator["accounts"]:
         arguments = ["--name", account["name"], "--page", account["page_id"]]
@@ -211,6 +216,7 @@ async def _until_interrupted(console: Console, stage: Stage) -> None:
     console.print(
         f"\nStill running: webhooks go to {webhook}, the simulated Graph API is {stage.simulator['graph_url']}."
     )
+    console.print(f"The console is at http://127.0.0.1:{stage.env['LEADSTREAM_CONSOLE_PORT']}.")
     console.print("Ctrl-C ends everything and leaves nothing behind.")
     await stop.wait()
 

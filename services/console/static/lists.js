@@ -2,6 +2,7 @@
 const PAUSE_MS = 350;
 
 export function enableLists() {
+  foldFilters();
   const filters = document.querySelector("[data-filters]");
   if (filters) applyAtOnce(filters);
   document.addEventListener("change", ({ target }) => {
@@ -16,11 +17,18 @@ export function enableLists() {
   showBulk();
 }
 
+// On a phone the list comes first, unless a filter is set that one should see.
+function foldFilters() {
+  const more = document.querySelector("[data-fold]");
+  if (more && matchMedia("(max-width: 820px)").matches && !more.querySelector(".set")) more.open = false;
+}
+
 function applyAtOnce(form) {
   let timer;
   form.addEventListener("change", (event) => { if (!event.target.matches("[type=search]")) submit(form); });
   form.addEventListener("submit", (event) => { event.preventDefault(); submit(form); });
   const search = form.querySelector("[data-search]");
+  if (!search) return;
   const before = search.value;
   search.addEventListener("input", () => {
     clearTimeout(timer);
