@@ -31,12 +31,13 @@ class PipelinePages:
 
     async def listed(self, request: web.Request) -> web.Response:
         pipelines = await self._pipelines.all()
-        have = {each.name for each in pipelines}
+        accounts = await self._accounts.all()
+        have, used = {each.name for each in pipelines}, {account.pipeline for account in accounts}
         return self._renderer.page(
             request, "pipelines.html", request[ACCESS],
-            pipelines=pipelines,
+            pipelines=sorted(pipelines, key=lambda each: each.name not in used),
             missing=[each.name for each in TEMPLATES if each.name not in have],
-            accounts=await self._accounts.all(),
+            accounts=accounts,
             contacts=Counter((row.pipeline, row.stage) for row in self._directory.rows()),
         )  # fmt: skip
 
