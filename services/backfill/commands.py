@@ -94,7 +94,9 @@ def list_runs(limit: Annotated[int, typer.Option(min=1)] = 20, as_json: AsJson =
 
 
 @backfill_app.command("show")
-def show(run_id: RunId) -> None:
+def show(
+    run_id: RunId, _as_json: Annotated[bool, typer.Option("--json", help="As it is in any case.")] = False
+) -> None:
     """Show one run as JSON, with the conversations that failed and why."""
     found = with_database(BackfillSettings(), lambda database: _the_run(RunStore(database), run_id))
     print(found.model_dump_json(indent=2))

@@ -94,6 +94,8 @@ async def test_a_run_is_queued_once_seen_by_all_and_cancelled_at_once(leadstream
     assert "another run of messenger:371 is active" in again.output
     (seen,) = json.loads(listed.output)
     assert seen["run_id"] == queued["run_id"]
+    shown = leadstream("backfill", "show", queued["run_id"], "--json")
+    assert (shown.wait(), json.loads(shown.output)["run_id"]) == (0, queued["run_id"])
     assert leadstream("backfill", "cancel", queued["run_id"][:9]).wait() == 0
     assert (await RunStore(database).get(queued["run_id"])).state is RunState.CANCELLED
 
