@@ -94,6 +94,9 @@ class Told(StrEnum):
     EDIT = "edit"
 
 
+MOST_EXACT_FIRST = tuple(Told)
+
+
 class Reaction(Model):
     at: Instant
     action: str
@@ -120,7 +123,7 @@ class StoredMessage(Model):
 
     @property
     def sent_at(self) -> datetime | None:
-        return next((self.times[told] for told in Told if told in self.times), None)
+        return next((self.times[told] for told in MOST_EXACT_FIRST if told in self.times), None)
 
     @property
     def text(self) -> str | None:
