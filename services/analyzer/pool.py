@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 
 import structlog
 
+from services.analyzer.again import Again
 from services.analyzer.holding import hold
 from services.analyzer.queue import Claim, Queue
 from services.analyzer.worker import Look, Recorded, Worker
@@ -39,6 +40,7 @@ class Pool:
     def __init__(
         self,
         queue: Queue,
+        again: Again,
         worker: Worker,
         parallelism: int,
         again_per_minute: float,
@@ -46,6 +48,7 @@ class Pool:
         metrics: AnalyzerMetrics,
     ) -> None:
         self._queue = queue
+        self._again = again
         self._worker = worker
         self._slots = parallelism if worker.has_ai else GROUP * GROUPS
         self._again_seconds = 60 / again_per_minute if worker.has_ai and again_per_minute else None
@@ -75,8 +78,14 @@ class Pool:
         room = min(GROUP, free, HELD - self._queue.held)
         claims = await self._queue.claim(room) if room > 0 else []
         if not claims and 2 * free >= self._slots and self._may_ask_again():
-            claims = await self._queue.claim_again(1)
+            claims = await self._claim_again()
         self._metrics.in_work.set(self._queue.held)
+        return claims
+
+    async def _claim_again(self) -> list[Claim]:
+        claims = await self._queue.claim_these(await self._again.due(1))
+        for claim in claims:
+            claim.is_again = True
         return claims
 
     def _may_ask_again(self) -> bool:
@@ -132,10 +141,14 @@ class Pool:
             await self._finish(told)
 
     async def _finish(self, told: Sequence[Recorded]) -> None:
-        """What only the fallback has scored is given to the AI again later, if there is one."""
-        again = [each.claim for each in told if each.is_fallback and self._worker.has_ai]
-        await self._queue.finish_all([each.claim for each in told if each.claim not in again])
-        await self._queue.finish_all(again, is_again=True)
+        """What only the fallback has scored is left for the AI first, if there is one."""
+        if self._worker.has_ai:
+            of_fallback = [each for each in told if each.is_fallback]
+            for in_vain in (True, False):
+                keys = [each.claim.contact_id for each in of_fallback if each.claim.is_again == in_vain]
+                await self._again.put(keys, in_vain=in_vain)
+            await self._again.drop([each.claim.contact_id for each in told if not each.is_fallback])
+        await self._queue.finish_all([each.claim for each in told])
 
     @contextmanager
     def _attempt(self, claims: Sequence[Claim]) -> Iterator[None]:
