@@ -26,6 +26,7 @@ from shared.kafka import (
     Consumer,
     IllegalStateError,
     KafkaError,
+    OffsetsGoneError,
     Record,
     TopicPartition,
     Topics,
@@ -104,9 +105,13 @@ class Intake:
         OffsetsGoneError when what was to be read next was deleted.
         """
         self._consumer.before_revocation = self._give_up
-        batch = await self._poll()
-        while not stop.is_set():
-            batch = await self._settle_and_poll(batch) if batch.pairs else await self._poll()
+        batch = Batch()
+        try:
+            while not stop.is_set():
+                batch = await self._settle_and_poll(batch) if batch.pairs else await self._poll()
+        except OffsetsGoneError as error:
+            log.error("offsets_gone", advice=str(error))
+            raise
 
     async def take(self, records: Sequence[RawRecord]) -> None:
         """Returns when all of it is in the store or on the DLQ."""
