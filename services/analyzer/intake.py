@@ -110,7 +110,7 @@ class Intake:
             while not stop.is_set():
                 batch = await self._settle_and_poll(batch) if batch.pairs else await self._poll()
         except OffsetsGoneError as error:
-            log.error("offsets_gone", advice=str(error))
+            log.critical("offsets_gone", advice=str(error))
             raise
 
     async def take(self, records: Sequence[RawRecord]) -> None:
