@@ -115,8 +115,8 @@ def _judge(reading: Reading, score: int, brief: Brief) -> tuple[LeadStatus, int,
     """What closes a conversation decides, the first that applies; else the points do."""
     closing = (
         (_refuses(reading), LeadStatus.LOST, LOST_SCORE, "The customer refuses"),
-        (_complains(reading), LeadStatus.CONTACTED, COMPLAINT_SCORE, "The customer complains"),
         (_is_about_other(reading, score), LeadStatus.NEW, OTHER_SCORE, "It is not about buying"),
+        (_complains(reading), LeadStatus.CONTACTED, COMPLAINT_SCORE, "The customer complains"),
         (_has_agreed(reading), LeadStatus.WON, WON_SCORE, "The customer has agreed"),
         (_is_silent(brief), LeadStatus.UNRESPONSIVE, SILENT_SCORE, "The customer does not answer"),
         (CORE.isdisjoint(reading.last), LeadStatus.NEW, SILENT_SCORE, "No interest in buying shows"),
@@ -132,7 +132,7 @@ def _judge(reading: Reading, score: int, brief: Brief) -> tuple[LeadStatus, int,
 
 def _refuses(reading: Reading) -> bool:
     """And has not asked to buy something since, or instead."""
-    refused = reading.last_of("refuse")
+    refused = reading.last_of("refuse", "parted")
     return refused >= 0 and refused >= reading.last_of(*INTEREST) and refused > reading.last_of("inquiry")
 
 
@@ -146,7 +146,7 @@ def _has_agreed(reading: Reading) -> bool:
         return True
     agreed = [reading.last_of("commit")]
     if not reading.has("viewing", "soon"):
-        if reading.has("order", "agreed", "accept", "yes", "need"):
+        if reading.has("order", "agreed", "accept", "yes", "need", "quoted"):
             agreed.append(reading.last_of("given", "answered"))
         if reading.has("date", "visit", "order", "agreed", "given", "answered"):
             agreed.append(reading.last_of("acknowledged"))
@@ -154,11 +154,13 @@ def _has_agreed(reading: Reading) -> bool:
 
 
 def _complains(reading: Reading) -> bool:
-    """Of what was bought, and has not bought again since. One gripe is none from who asks for something to buy."""
+    """Of what was bought, and has not bought again since. A gripe is none from who asks for something to buy."""
+    bought = reading.last_of("commit", "paid")
     gripes = reading.phrases.get("gripe", 0)
-    if gripes >= 2 or (gripes and not reading.has(*INTEREST, "delivery", "terms", "quoted")):
-        return reading.last_of("complaint", "gripe") >= reading.last_of("commit", "paid")
-    return reading.has("complaint") and reading.last_of("complaint") >= reading.last_of("commit", "paid")
+    wants = reading.last_of("price", "availability", "order") if gripes >= 2 else reading.last_of(*INTEREST, "quoted")
+    return (reading.has("complaint") and reading.last_of("complaint") >= bought) or (
+        gripes > 0 and reading.last_of("gripe") > max(bought, wants)
+    )
 
 
 def _is_about_other(reading: Reading, score: int) -> bool:

@@ -7,6 +7,7 @@ agrees.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ NOD_MARKS = frozenset({"[sticker]", "[heart]"})
 LINES_THAT_TELL_A_LANGUAGE = 500
 ANSWER_REACH = 3
 """How many lines of the customer may answer what the business asked."""
+_STREET = re.compile(r"\b\d{1,5}[A-Za-z]?,? (?:[NSEW] )?[A-Z][a-z]+ [A-Z][a-z]+")
+"""A number before a name of two words: "18 Beech Grove"."""
 NODS = frozenset({"yes", "thanks", "accept"})
 NOD_PLACES = 3
 """A line agrees whose first words do."""
@@ -88,9 +91,20 @@ class _Reader:
         said = self.lexicon.context(words, self.languages)
         if self.substantial and any(map(_is_amount, words.words)):
             said.add("quote")
-        if "apology" in said and self.last.get("paid", -1) == self.place:
-            self.last["complaint"] = self.place
+        self._take_back(said)
         self.asked |= dict.fromkeys(said, ANSWER_REACH)
+
+    def _take_back(self, said: set[str]) -> None:
+        """What a business says sorry for, or goodbye to, was no wish to buy. It can only lower the score."""
+        if self.place < 0 or self.last.get("asks", -1) == self.place:
+            return
+        if "apology" in said:
+            if self.last.get("paid", -1) == self.place:
+                self.last["complaint"] = self.place
+            self.last["gripe"] = self.place
+            self.phrases.setdefault("gripe", set()).add("(the business says sorry)")
+        if "parting" in said and self.last.get("commit", -1) < self.place:
+            self.last["parted"] = self.place
 
     def read(self, place: int, line: Line) -> None:
         """A line of the customer."""
@@ -103,8 +117,12 @@ class _Reader:
         signals, nods = self._signals(words, question)
         if any(word[0].isdigit() for word in words.words if word):
             signals.add("figure")
+        if "figure" in signals and _STREET.search(line.text):
+            signals.add("address")
         if self.heard and not question and ({"figure", "address"} <= signals or has_phone(line.text)):
             signals.add("given")
+        if question:
+            signals.add("asks")
         if question and not signals.isdisjoint(("price", "availability", "delivery", "terms")):
             signals.add("inquiry")
         if not PROOF_MARKS.isdisjoint(line.marks):
@@ -148,7 +166,7 @@ class _Reader:
             signals.add("paid")
         if held_back:
             return
-        if "address" in asked and spoken >= 2 and (spoken > 2 or "yes" not in signals):
+        if "address" in asked and (spoken > 2 or (spoken and signals <= {"figure", "time", "quoted"})):
             signals.add("answered")
         if "order" in asked and nods:
             signals.add("agreed")
