@@ -116,6 +116,10 @@ class AnalyzerSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSetting
     backfill_hold_seconds: float = Field(
         600.0, ge=0, description="How long analysis waits for a backfill to complete a conversation it has listed."
     )
+    analyzer_instance: str = Field(
+        "",
+        description="This process's name, kept over restarts and no other's: it gets its partitions again at once.",
+    )
     lease_seconds: float = Field(8.0, gt=0, description="How long a worker has a claimed conversation to itself.")
     analysis_parallelism: int = Field(8, ge=1, description="Conversations that one process analyses at once by the AI.")
     ai_again_seconds: float = Field(

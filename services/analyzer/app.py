@@ -47,7 +47,8 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
         again = Again(database, round(settings.ai_again_seconds * 1000))
         async with open_producer(kafka) as producer:
             await require_topics(producer, topics.message_events)
-            async with open_consumer(kafka, topics.message_events, f"{topics.prefix}{GROUP}") as consumer:
+            group, instance = f"{topics.prefix}{GROUP}", settings.analyzer_instance or None
+            async with open_consumer(kafka, topics.message_events, group, instance=instance) as consumer:
                 parking = Parking(producer, topics, metrics)
                 intake = Intake(consumer, Aggregate(database, timing), parking, changed, utc_now, metrics)
                 worker = compose_worker(settings, database, producer, metrics)

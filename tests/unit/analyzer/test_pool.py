@@ -52,6 +52,8 @@ class FakeQueue:
 
     async def claim(self, limit: int) -> list[Claim]:
         taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
+        for each in taken:
+            each.group = taken[0].contact_id
         self.held_claims += taken
         return taken
 
