@@ -76,10 +76,7 @@ class Batch:
 
 
 class Intake:
-    """`run` is the service; `take` is a batch without its commit, for tests and benchmarks.
-
-    `changed` is set after every batch, so that what is due at once need not wait for the next look at the queue.
-    """
+    """`changed` is set after every batch, so that what is due at once need not wait for the next look at the queue."""
 
     def __init__(
         self,
@@ -112,10 +109,6 @@ class Intake:
         except OffsetsGoneError as error:
             log.critical("offsets_gone", advice=str(error))
             raise
-
-    async def take(self, records: Sequence[RawRecord]) -> None:
-        """Returns when all of it is in the store or on the DLQ."""
-        await self._put(self._decode(records))
 
     async def _poll(self) -> Batch:
         """The term is read with nothing awaited in between: what was polled is of the assignment that is now."""
