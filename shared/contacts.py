@@ -237,11 +237,6 @@ def load_contact_updated(value: bytes) -> ContactUpdated:
     return ContactUpdated.model_validate(orjson.loads(value))
 
 
-def forgotten_headers(contact_id: str, version: int, at: datetime) -> list[Header]:
-    """Of the tombstone of a customer who was forgotten, which is a version like any other, but without a value."""
-    return cloud_event_headers(f"{contact_id}#{version}", "contact-forgotten", "analyzer", format_instant(at))
-
-
 def contact_updated_headers(event: ContactUpdated) -> list[Header]:
     """`ce_id` is `contact_id#version`."""
     updated_at = format_instant(event.contact.updated_at)

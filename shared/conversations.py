@@ -39,7 +39,7 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 INDEXES = (
     Index("messages", (("conversation", 1), ("sent_at", 1), ("_id", 1))),
     Index("conversations", (("due_at", 1), ("_id", 1)), where={"due_at": {"$gte": LONG_AGO}}),
-    Index("conversations", (("again_at", 1), ("_id", 1)), where={"again_at": {"$gte": LONG_AGO}}),
+    Index("again", (("at", 1),)),
     Index("conversations", (("platform", 1), ("account_id", 1), ("thread_id", 1))),
 )
 
@@ -94,6 +94,9 @@ class Told(StrEnum):
     EDIT = "edit"
 
 
+MOST_EXACT_FIRST = tuple(Told)
+
+
 class Reaction(Model):
     at: Instant
     action: str
@@ -120,7 +123,7 @@ class StoredMessage(Model):
 
     @property
     def sent_at(self) -> datetime | None:
-        return next((self.times[told] for told in Told if told in self.times), None)
+        return next((self.times[told] for told in MOST_EXACT_FIRST if told in self.times), None)
 
     @property
     def text(self) -> str | None:
@@ -160,7 +163,8 @@ def fold(state: StoredMessage | None, event: OfMessage | PostbackEvent) -> Store
     """`state` with what `event` adds; `event` must have a message id. Equal states compare equal."""
     if event.message_id is None or event.mid is None:
         raise ValueError(f"{event.event_id} is not about a message")
-    state = state or _unknown(event)
+    known = vars(state) if state else _identity(event)
+    state = state or NOTHING
     update: dict[str, Any] = {"mid": max(state.mid, event.mid, key=lambda mid: (len(mid), mid))}
     match event:
         case MessageEvent():
@@ -177,7 +181,9 @@ def fold(state: StoredMessage | None, event: OfMessage | PostbackEvent) -> Store
             update["reactions"] = {**state.reactions, event.direction: kept}
         case DeletionEvent():
             update["deleted_at"] = min(filter(None, (state.deleted_at, event.occurred_at)))
-    return _without_deleted_content(state.model_copy(update=update))
+    if state.deleted_at or "deleted_at" in update:
+        update |= GONE
+    return StoredMessage(**{**known, **update})
 
 
 def fold_all(events: Iterable[Event]) -> dict[str, StoredMessage]:
@@ -193,15 +199,14 @@ def fold_into(states: dict[str, StoredMessage], events: Iterable[Event]) -> dict
     return states
 
 
-def _unknown(event: OfMessage | PostbackEvent) -> StoredMessage:
-    return StoredMessage(
-        message_id=event.message_id or "",
-        conversation=str(event.conversation),
-        platform=event.platform,
-        account_id=event.account_id,
-        customer_id=event.customer_id,
-        mid=event.mid or "",
-    )
+def _identity(event: OfMessage | PostbackEvent) -> dict[str, Any]:
+    return {
+        "message_id": event.message_id,
+        "conversation": str(event.conversation),
+        "platform": event.platform,
+        "account_id": event.account_id,
+        "customer_id": event.customer_id,
+    }
 
 
 def _sent(state: StoredMessage, event: OfMessage | PostbackEvent, told: Told) -> dict[str, Any]:
@@ -212,13 +217,24 @@ def _sent(state: StoredMessage, event: OfMessage | PostbackEvent, told: Told) ->
 
 
 def _report(state: StoredMessage, event: MessageEvent) -> Report:
+    content = Content(
+        text=event.text,
+        attachments=event.attachments,
+        reply_to=event.reply_to,
+        quick_reply=event.quick_reply,
+        sticker_id=event.sticker_id,
+        referral=event.referral,
+        is_unsupported=event.is_unsupported,
+    )
     new = Report(
         received_at=event.received_at,
-        content=Content.model_validate(event.model_dump(include=set(Content.model_fields))),
+        content=content,
         sender_name=event.sender_name,
         sender_username=event.sender_username,
     )
-    return _greatest(state.webhook if event.source is Source.WEBHOOK else state.backfill, new, _report_rank)
+    known = state.webhook if event.source is Source.WEBHOOK else state.backfill
+    is_tie = known and _report_rank(known) == _report_rank(new)
+    return _greatest(known, new, _canonical if is_tie else _report_rank)
 
 
 Part = TypeVar("Part", bound=BaseModel)
@@ -232,9 +248,9 @@ def _canonical(part: BaseModel) -> bytes:
     return orjson.dumps(part.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
 
 
-def _report_rank(report: Report) -> tuple[bool, datetime, bytes]:
+def _report_rank(report: Report) -> tuple[bool, datetime]:
     """A later report wins, but one without content never replaces one with it (promise 4)."""
-    return (not report.content.is_empty, report.received_at, _canonical(report))
+    return (not report.content.is_empty, report.received_at)
 
 
 def _edit_rank(edit: Edit) -> tuple[bool, int, datetime, str]:
@@ -245,9 +261,9 @@ def _reaction_rank(reaction: Reaction) -> tuple[datetime, str, str]:
     return (reaction.at, reaction.action, reaction.emoji or "")
 
 
-def _without_deleted_content(state: StoredMessage) -> StoredMessage:
-    """Once unsent, time and side stay (they order the transcript), and all that was said goes."""
-    if state.deleted_at is None:
-        return state
-    gone: dict[str, Any] = {"webhook": None, "backfill": None, "postback": None, "edit": None, "reactions": {}}
-    return state.model_copy(update=gone)
+GONE: dict[str, Any] = {"webhook": None, "backfill": None, "postback": None, "edit": None, "reactions": {}}
+"""Once unsent, time and side stay (they order the transcript), and all that was said goes."""
+NOTHING = StoredMessage(
+    message_id="", conversation="", platform=Platform.MESSENGER, account_id="", customer_id="", mid=""
+)
+"""What is known of a message of which nothing was told."""

@@ -1,4 +1,8 @@
-"""What could not be understood, whole, with its reason, as published on `message-events.dlq`. Pure."""
+"""What could not be understood, whole, with its reason, as published on `message-events.dlq`. Pure.
+
+A record's key is its letter's id. A record of that key without a value says that the letter was replayed; it counts
+again where it is parked again after that.
+"""
 
 from __future__ import annotations
 

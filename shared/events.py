@@ -22,6 +22,8 @@ Header = tuple[str, bytes]
 
 
 def _to_utc_ms(value: datetime) -> datetime:
+    if value.tzinfo is UTC and not value.microsecond % 1000:  # as it is where it was read once already
+        return value
     if value.tzinfo is None:
         raise ValueError("a time needs an offset")
     utc = value.astimezone(UTC)

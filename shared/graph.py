@@ -30,6 +30,8 @@ from shared.graph_usage import Usage, read_usage, retry_after_seconds
 Json = dict[str, Any]
 SECRET_PARAMETERS = frozenset({"access_token", "appsecret_proof"})
 BACK_OFF = wait_random_exponential(multiplier=0.5, max=30)
+PAGES_UNTIL_MORE = 8
+"""After how many pages that were not too much data twice as many items are asked for: a refusal costs a call too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +90,20 @@ class GraphClient:
     ) -> AsyncGenerator[Page | GraphError, None]:
         """Page after page until there is no `next`; an empty page is not the end. Ends behind a refusal.
 
-        A page that is too much data is asked for again with half the limit, down to one item.
+        A page that is too much data is asked for again with half the limit, down to one item; behind it the limit
+        grows again, for one heavy item must not make a long list one of small pages.
         """
         following: dict[str, str] | None = {}
+        most, since_less = limit, 0
         while following is not None:
             answer = await self.get(path, {**parameters, **following, "limit": str(limit)})
             if isinstance(answer, GraphError) and answer.kind is ErrorKind.REDUCE_DATA and limit > 1:
-                limit //= 2
+                limit, since_less = limit // 2, 0
                 continue
             page = answer if isinstance(answer, GraphError) else read_page(answer)
+            since_less += 1
+            if since_less % PAGES_UNTIL_MORE == 0:
+                limit = min(most, 2 * limit)
             if isinstance(page, Page) and page.following == following:
                 page = _unreadable("the next page is this one again")
             yield page

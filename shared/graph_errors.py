@@ -27,11 +27,13 @@ class ErrorKind(StrEnum):
 
 
 class Scope(StrEnum):
-    """Whose budget is spent when a call is throttled, and hence whose calls must all wait."""
+    """Whose budget is spent when a call is throttled, and hence whose calls must all wait.
+
+    A Page's own limit is told to ACCOUNT as well: its Instagram account learns of it by one refused call of its own.
+    """
 
     APP = "app"
     USER = "user"
-    PAGE = "page"
     ACCOUNT = "account"
 
 
@@ -81,8 +83,8 @@ _BY_SUBCODE = {
 _THROTTLED = {
     **dict.fromkeys((4, 341), Scope.APP),
     17: Scope.USER,
-    **dict.fromkeys((32, 80000, 80001, 80003, 80004, 80005, 80006, 80008, 80009, 80014), Scope.PAGE),
-    **dict.fromkeys((613, 80002), Scope.ACCOUNT),
+    **dict.fromkeys((32, 613), Scope.ACCOUNT),
+    **dict.fromkeys((80000, 80001, 80002, 80003, 80004, 80005, 80006, 80008, 80009, 80014), Scope.ACCOUNT),
 }
 _BY_CODE = {
     **dict.fromkeys(range(200, 300), ErrorKind.PERMISSION),

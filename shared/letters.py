@@ -47,15 +47,15 @@ class Letters:
         self._topics = topics
 
     async def parked(self, reason: Reason | None = None) -> dict[str, Summary]:
-        """By id, in the order in which they were parked last."""
+        """By id, the oldest first."""
         found: dict[str, Summary] = {}
         async for record in stream_all(self._bootstrap_servers, self._topics.dead_letters):
             if not record.value:
                 found.pop((record.key or b"").decode(), None)
             elif letter := _load(record):
-                found.pop(letter.letter_id, None)
                 found[letter.letter_id] = _summary(letter)
-        return {letter_id: each for letter_id, each in found.items() if reason in {None, each.reason}}
+        oldest_first = sorted(found.values(), key=lambda each: each.parked_at)
+        return {each.letter_id: each for each in oldest_first if reason in {None, each.reason}}
 
     async def read(self, letter_ids: set[str]) -> AsyncIterator[DeadLetter]:
         """Those letters, each once."""

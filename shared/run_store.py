@@ -46,7 +46,10 @@ class RunStore:
         return await self._insert(account, run_id or uuid.uuid4().hex, await server_time(self._database), {})
 
     async def begin(self, account: Account) -> Run:
-        """A new run, or the one that is queued or that a dead process left. ActiveRunError when another is at it."""
+        """A new run, or the one that is queued or that a dead process left. ActiveRunError when another is at it.
+
+        One that was left and is to be cancelled is CANCELLED, and a new one begins.
+        """
         now = await server_time(self._database)
         held = {"state": RunState.RUNNING, "owner": _new_owner(), "started_at": now, "heartbeat_at": now}
         try:
@@ -56,9 +59,13 @@ class RunStore:
             stored = await self._runs.find_one(of_account)
             if stored is None:
                 raise
-            if taken := await self._take(Run.model_validate(stored), now):
-                return taken
-            raise ActiveRunError(f"run {stored['_id']} is backfilling {account.key}") from None
+        run = Run.model_validate(stored)
+        if run.cancel_asked:
+            await self._end_what_nobody_is_at(run.run_id)
+            return await self._insert(account, uuid.uuid4().hex, now, held)
+        if taken := await self._take(run, now):
+            return taken
+        raise ActiveRunError(f"run {run.run_id} is backfilling {account.key}")
 
     async def claim(self) -> Run | None:
         """The oldest run that is queued or that a dead process left, now RUNNING and the caller's; None for none."""

@@ -102,7 +102,7 @@ class ReceiverSettings(KafkaSettings):
 
 
 class BackfillSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSettings):
-    backfill_accounts: int = Field(8, ge=1, le=256, description="Accounts read at once by one `backfill worker`.")
+    backfill_accounts: int = Field(8, ge=1, le=256, description="Accounts read at once by one process.")
     backfill_parallelism: int = Field(8, ge=1, le=64, description="Conversations read at once per account.")
     backfill_page_size: int = Field(100, ge=1, le=500, description="Items asked for per page, on both edges.")
     graph_timeout_seconds: float = Field(30.0, gt=0, description="How long one Graph call may take.")
@@ -115,6 +115,10 @@ class AnalyzerSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSetting
     max_wait_seconds: float = Field(120.0, ge=0, description="… but at the latest this long after the first pending.")
     backfill_hold_seconds: float = Field(
         600.0, ge=0, description="How long analysis waits for a backfill to complete a conversation it has listed."
+    )
+    analyzer_instance: str = Field(
+        "",
+        description="This process's name, kept over restarts and no other's: it gets its partitions again at once.",
     )
     lease_seconds: float = Field(8.0, gt=0, description="How long a worker has a claimed conversation to itself.")
     analysis_parallelism: int = Field(8, ge=1, description="Conversations that one process analyses at once by the AI.")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection as Some
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import groupby
 
 from services.analyzer.holding import hold
 from services.analyzer.inserting import insert_all
-from services.analyzer.marks import Timing, first_mark, mark
+from services.analyzer.marks import Timing, due_anew, first_mark, mark, tells_of_whole
 from shared.conversations import StoredMessage, document, fold_all, fold_into, from_document, message_of
 from shared.events import ConversationCompletedEvent, ConversationListedEvent, Event
 from shared.forgotten import Forgotten
@@ -75,25 +75,36 @@ class Aggregate:
         return {stored["_id"]: (from_document(stored), stored["rev"]) async for stored in found}
 
     async def _mark(self, events: Sequence[Event]) -> None:
-        """One write a conversation: an insert where this process has not seen it yet, else an upsert.
+        """One update for all that are known to be there and are only due anew; else a write for each conversation: an
+        insert where this process has not seen it yet.
 
         `history` on the same document is the backfill's and is left alone.
         """
         now = await server_time(self._database)
-        ordered = sorted(events, key=lambda event: event.conversation)  # stable: each keeps its order
-        groups = {str(key): list(group) for key, group in groupby(ordered, key=lambda event: event.conversation)}
-        new = [key for key in groups if key not in self._marked]
+        groups: dict[str, list[Event]] = defaultdict(list)
+        for event in events:
+            groups[str(event.conversation)].append(event)
+        rest = set(groups) - await self._mark_anew(groups, now)
+        new = [key for key in rest if key not in self._marked]
         there = await insert_all(
             self._conversations, [{"_id": key, **first_mark(groups[key], self._timing, now)} for key in new]
         )
         marks = [
-            UpdateOne({"_id": key}, mark(group, self._timing, now), upsert=True)
-            for key, group in groups.items()
+            UpdateOne({"_id": key}, mark(groups[key], self._timing, now), upsert=True)
+            for key in rest
             if key in self._marked or key in there
         ]
         while marks and not await write_all(self._conversations, marks):
             """Two upserts of one new conversation met: one of them now finds it there."""
         self._remember(groups)
+
+    async def _mark_anew(self, groups: Mapping[str, Sequence[Event]], now: datetime) -> set[str]:
+        """Returns which are marked by it. None where one of them was not there any more: who was forgotten, say."""
+        anew = {key for key, group in groups.items() if key in self._marked and not any(map(tells_of_whole, group))}
+        if not anew:
+            return anew
+        result = await self._conversations.update_many({"_id": {"$in": list(anew)}}, due_anew(self._timing, now))
+        return anew if result.matched_count == len(anew) else set()
 
     def _remember(self, keys: Some[str]) -> None:
         if len(self._marked) + len(keys) > MARKED_KEYS:

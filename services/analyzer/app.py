@@ -8,6 +8,7 @@ import socket
 
 import structlog
 
+from services.analyzer.again import Again
 from services.analyzer.aggregate import Aggregate
 from services.analyzer.analyst import Analyst
 from services.analyzer.fallback import FallbackScorer
@@ -17,6 +18,7 @@ from services.analyzer.marks import Timing
 from services.analyzer.outbox import Outbox
 from services.analyzer.placement import Placements
 from services.analyzer.pool import Pool
+from services.analyzer.profiles import compose_profiles
 from services.analyzer.queue import Queue
 from services.analyzer.resilient import ResilientAnalyst
 from services.analyzer.worker import Worker
@@ -41,19 +43,22 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
     timing, kafka = timing_of(settings), settings.kafka_bootstrap_servers
     async with open_database(settings.mongo_url.get_secret_value()) as database:
         owner = f"{socket.gethostname()}:{secrets.token_hex(4)}"
-        again_ms = round(settings.ai_again_seconds * 1000)
-        queue = Queue(database, owner, settings.lease_seconds, timing, again_ms)
+        queue = Queue(database, owner, settings.lease_seconds, timing)
+        again = Again(database, round(settings.ai_again_seconds * 1000))
         async with open_producer(kafka) as producer:
             await require_topics(producer, topics.message_events)
-            async with open_consumer(kafka, topics.message_events, f"{topics.prefix}{GROUP}") as consumer:
+            group, instance = f"{topics.prefix}{GROUP}", settings.analyzer_instance or None
+            async with open_consumer(kafka, topics.message_events, group, instance=instance) as consumer:
                 parking = Parking(producer, topics, metrics)
                 intake = Intake(consumer, Aggregate(database, timing), parking, changed, utc_now, metrics)
                 worker = compose_worker(settings, database, producer, metrics)
-                again = settings.ai_again_per_minute
-                pool = Pool(queue, worker, settings.analysis_parallelism, again, changed, metrics)
+                per_minute = settings.ai_again_per_minute
+                pool = Pool(queue, again, worker, settings.analysis_parallelism, per_minute, changed, metrics)
                 health = health_app(metrics, lambda: answers(database))
                 log.info("analyzer_started", owner=owner)
-                works = intake.run(stop), pool.run(stop), serve_health(health, settings.metrics_port, stop)
+                works = [intake.run(stop), pool.run(stop), serve_health(health, settings.metrics_port, stop)]
+                if profiles := compose_profiles(settings, database):
+                    works.append(profiles.run(stop))
                 drained = await run_until(stop, DRAIN_SECONDS, *works)
         await _release(queue)  # only now: nothing of this process is on its way to the topic any more
         log.info("analyzer_stopped", drained=drained)

@@ -11,47 +11,65 @@ import time
 from collections import deque
 from collections.abc import Container
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from shared.conversations import LONG_AGO
-from shared.mongo import Collection
+from shared.mongo import Database, server_time
 
 WHOLE_SECONDS = 1.0
 """How often all that is due is looked for, at the most: leases run out, and due times may lie in the past."""
 WHOLE_SHARE = 10
 """All of it is looked for no more often than in a tenth of the time."""
+FRESH_SECONDS = 0.1
+"""While there is enough to do, somebody else's turn may come so much later."""
 OVERLAP = timedelta(seconds=2)
 """A due time is worked out somewhat before it can be seen."""
 OF_AN_ACCOUNT = 2_000
 
 
+class Seen(NamedTuple):
+    """The server's time, and this process's monotonic time of just before."""
+
+    now: datetime
+    at: float
+
+
+async def look_at_clock(database: Database) -> Seen:
+    at = time.monotonic()
+    return Seen(await server_time(database), at)
+
+
 class Backlog:
-    def __init__(self, conversations: Collection) -> None:
-        self._conversations = conversations
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._conversations = database.conversations
         self._waiting: dict[str, deque[str]] = {}
         self._known: set[str] = set()
         self._turns: deque[str] = deque()
-        self._seen = LONG_AGO
+        self._seen = Seen(LONG_AGO, 0.0)
         self._next_whole = 0.0
         self._has_more = False
 
-    def __len__(self) -> int:
-        return len(self._known)
-
-    async def look(self, now: datetime, held: Container[str]) -> None:
-        """Adds what is due by `now`, the server's time, and neither leased nor `held`."""
+    async def look(self, limit: int, held: Container[str]) -> Seen:
+        """Adds what is due and neither leased nor `held`, unless there are `limit` and it was just looked for. Returns
+        when that was: all that is here was due then."""
         began = time.monotonic()
+        if len(self._known) >= limit and began < self._seen.at + FRESH_SECONDS:
+            return self._seen
+        seen = await look_at_clock(self._database)
         is_whole = began >= self._next_whole or (self._has_more and not self._known)
-        due = {"$gte": LONG_AGO if is_whole else self._seen - OVERLAP, "$lte": now}
+        due = {"$gte": LONG_AGO if is_whole else self._seen.now - OVERLAP, "$lte": seen.now}
         found = self._conversations.find({"due_at": due}, {"lease.until": True}, batch_size=10_000).sort("due_at", 1)
         if is_whole:
             self._forget()
         async for stored in found:
             until = stored["lease"].get("until") if "lease" in stored else None
-            if (until is None or until <= now) and stored["_id"] not in held:
+            if (until is None or until <= seen.now) and stored["_id"] not in held:
                 self._add(stored["_id"])
-        self._seen = now
+        self._seen = seen
         if is_whole:
             self._next_whole = began + max(WHOLE_SECONDS, WHOLE_SHARE * (time.monotonic() - began))
+        return seen
 
     def take(self, limit: int) -> list[str]:
         """Up to `limit`: one of each account in turns, of each the longest due first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from phonenumbers import Leniency, PhoneNumberFormat, PhoneNumberMatcher, format_number
@@ -13,6 +13,8 @@ DEFAULT_REGION = "PH"
 _EMAIL = re.compile(
     r"(?<![\w.+-])[\w+-]+(?:\.[\w+-]+){0,8}@(?:[a-z0-9-]{1,63}\.){1,6}[a-z]{2,24}(?![\w-])", re.IGNORECASE
 )
+_DIGITS = re.compile(r"[+(]?(?:\d[ ().\-/]{0,3}){6}\d")
+"""Seven digits with nothing between them but what stands in phone numbers: a sieve that lets every number through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +29,22 @@ def find_details(texts: Iterable[str], region: str = DEFAULT_REGION) -> Details:
     emails: dict[str, None] = {}
     phones: dict[str, None] = {}
     for text in texts:
-        if "@" in text:
-            emails.update(dict.fromkeys(match.group().lower() for match in _EMAIL.finditer(text)))
-        if sum(map(str.isdigit, text)) >= 7:
-            numbers = PhoneNumberMatcher(text, region, leniency=Leniency.VALID)
-            phones.update(dict.fromkeys(format_number(match.number, PhoneNumberFormat.E164) for match in numbers))
+        emails.update(dict.fromkeys(_emails(text)))
+        phones.update(dict.fromkeys(_phones(text, region)))
     return Details(tuple(emails), tuple(phones))
+
+
+def has_phone(text: str) -> bool:
+    """Whether there seems to be a phone number: quicker than to find it, and may be wrong."""
+    return _DIGITS.search(text) is not None
+
+
+def _emails(text: str) -> Iterator[str]:
+    if "@" in text:
+        yield from (match.group().lower() for match in _EMAIL.finditer(text))
+
+
+def _phones(text: str, region: str) -> Iterator[str]:
+    if _DIGITS.search(text):
+        for match in PhoneNumberMatcher(text, region, leniency=Leniency.VALID):
+            yield format_number(match.number, PhoneNumberFormat.E164)

@@ -1,8 +1,8 @@
 """The deterministic scorer that stands in where there is no AI. Pure; the clock comes with the brief.
 
 It reads the customer's words only, adds up what they signal, and says in `reasoning` what each point was for. What
-closes a conversation (a refusal, a payment, a complaint, a pitch) decides by itself. It never says more than 80: a
-keyword is not a signature.
+closes a conversation (a refusal, a payment, a complaint, a pitch) decides by itself. Points alone never give more than
+80: a keyword is not a signature.
 """
 
 from __future__ import annotations
@@ -16,36 +16,50 @@ from services.analyzer.reading import Reading, read
 from services.analyzer.wording import next_action, summarise
 from shared.contacts import AnalysisSource, LeadStatus, Verdict
 
-RULES_VERSION = "fallback-rules-2"
+RULES_VERSION = "fallback-rules-3"
 LOWEST, HIGHEST = 1, 80
 POINTS = {
     "price": 2,
     "availability": 2,
-    "delivery": 2,
+    "delivery": 1,
     "terms": 2,
     "details": 1,
     "need": 2,
-    "budget": 2,
+    "budget": 3,
     "urgency": 1,
     "date": 2,
-    "visit": 3,
-    "negotiate": 4,
-    "order": 5,
-    "commit": 7,
-    "paid": 9,
+    "visit": 2,
+    "viewing": 3,
+    "negotiate": 3,
+    "order": 3,
+    "accept": 2,
+    "yes": 1,
+    "soon": 3,
+    "commit": 4,
+    "paid": 6,
+    "given": 2,
+    "answered": 1,
+    "agreed": 2,
+    "acknowledged": 1,
+    "picture": 1,
 }
-CURVE = ((0, 12), (2, 36), (4, 44), (9, 56), (10, 64), (12, 68), (16, 74), (24, 80))
-"""From points to the score, straight between: the first points tell a lead from chatter, many make it hot."""
-PUT_OFF_SCORE = 54
+CURVE = ((0, 12), (1, 22), (2, 38), (8, 48), (10, 55), (11, 66), (14, 72), (24, 78), (30, 80))
+"""From points to the score, straight between: few are chatter, some an interest, many make it hot; steep between."""
+PUT_OFF_SCORE = 47
 """The most for a customer who puts it off or finds it dear: an interest, but not now."""
+WON_SCORE = 92
 LOST_SCORE, COMPLAINT_SCORE, OTHER_SCORE, SILENT_SCORE = 8, 14, 8, 20
-INTEREST = ("price", "availability", "delivery", "terms", "details", "visit", "negotiate", "order", "commit", "paid")
+INTEREST = ("price", "availability", "need", "viewing", "negotiate", "order", "commit", "paid")
 """Who speaks of these after a refusal has turned down something else, or has come back."""
+CORE = frozenset(INTEREST) | {"delivery", "terms", "budget", "soon", "visit", "quoted"}
+"""Without any of these there is no lead to speak of."""
 QUIET_AFTER = timedelta(days=3)
 COLD_AFTER = timedelta(days=30)
 
 
 class FallbackScorer:
+    has_ai = False
+
     def __init__(self, lexicon: Lexicon | None = None) -> None:
         self._lexicon = lexicon or load_lexicon()
 
@@ -58,15 +72,15 @@ class FallbackScorer:
         points = _points(reading, brief)
         status, score, why = _judge(reading, _on_curve(sum(points.values())), brief)
         reasons = ", ".join(f"{name} {value:+d}" for name, value in points.items()) or "no sign of a purchase"
-        signals = frozenset(reading.last)
+        signals = frozenset(reading.last) - {"complaint"} | ({"complaint"} if _complains(reading) else set())
         return Verdict(
             summary=summarise(brief.transcript, signals, status, score),
             lead_score=score,
             lead_status=status,
-            confidence=min(60, 30 + 3 * len(reading.lines)),
+            confidence=min(60, 30 + 3 * reading.number),
             reasoning=f"Points: {reasons}; {sum(points.values())} in all. {why}: {status.value}, score {score}.",
             recommended_stage=None,
-            language=self._lexicon.language([line.text for line in reading.lines]),
+            language=reading.language,
             next_action=next_action(status, signals),
             source=AnalysisSource.FALLBACK,
             model=RULES_VERSION,
@@ -76,12 +90,12 @@ class FallbackScorer:
 def _points(reading: Reading, brief: Brief) -> dict[str, int]:
     """What each thing that was seen is worth, by name."""
     points = {name: value for name, value in POINTS.items() if reading.has(name)}
-    number = len(reading.lines)
     extras = {
-        "not needed": -2 if reading.need_negated and not reading.has("need") else 0,
-        "contact details": 2 if reading.contact_given else 0,
-        "figures": 1 if any(letter.isdigit() for line in reading.lines for letter in line.text) else 0,
-        "messages": 2 if number >= 8 else 1 if number >= 4 else 0,
+        "not needed": -2 if "need" in reading.negated else 0,
+        "quoted": 2 if reading.has("quoted") and not reading.has("price") else 0,
+        "figures": min(3, reading.figures),
+        "questions": 1 if reading.questions >= 2 else 0,
+        "messages": 2 if reading.number >= 8 else 1 if reading.number >= 4 else 0,
         "over 30 days ago": -2 if brief.now - brief.transcript.lines[-1].at > COLD_AFTER else 0,
     }
     return points | {name: value for name, value in extras.items() if value}
@@ -98,31 +112,70 @@ def _on_curve(points: int) -> int:
 
 
 def _judge(reading: Reading, score: int, brief: Brief) -> tuple[LeadStatus, int, str]:
-    """What closes a conversation decides by what came last; else the points do."""
-    deal, refused = reading.last_of("commit", "paid"), reading.last_of("refuse")
-    if refused >= 0 and refused >= reading.last_of(*INTEREST):
-        return LeadStatus.LOST, min(score, LOST_SCORE), "The customer refuses"
-    if reading.has("complaint") and reading.last_of("complaint") >= deal:
-        return LeadStatus.CONTACTED, min(score, COMPLAINT_SCORE), "The customer complains"
-    if reading.has("other") and not reading.has("paid"):
-        return LeadStatus.NEW, min(score, OTHER_SCORE), "It is not about buying"
-    if _is_agreed(reading):
-        return LeadStatus.WON, HIGHEST, "The customer has agreed"
-    if _is_silent(brief):
-        return LeadStatus.UNRESPONSIVE, min(score, SILENT_SCORE), "The customer does not answer"
-    if reading.last_of("later", "expensive") > reading.last_of("visit", "negotiate", "order", "commit"):
-        score, why = min(score, PUT_OFF_SCORE), "The customer puts it off"
-    else:
-        why = "Open"
-    return _open_status(reading, score, brief), score, why
+    """What closes a conversation decides, the first that applies; else the points do."""
+    closing = (
+        (_refuses(reading), LeadStatus.LOST, LOST_SCORE, "The customer refuses"),
+        (_is_about_other(reading, score), LeadStatus.NEW, OTHER_SCORE, "It is not about buying"),
+        (_complains(reading), LeadStatus.CONTACTED, COMPLAINT_SCORE, "The customer complains"),
+        (_has_agreed(reading), LeadStatus.WON, WON_SCORE, "The customer has agreed"),
+        (_is_silent(brief), LeadStatus.UNRESPONSIVE, SILENT_SCORE, "The customer does not answer"),
+        (CORE.isdisjoint(reading.last), LeadStatus.NEW, SILENT_SCORE, "No interest in buying shows"),
+    )
+    for applies, status, most, why in closing:
+        if applies:
+            return status, most if status is LeadStatus.WON else min(score, most), why
+    if _is_put_off(reading):
+        score = min(score, PUT_OFF_SCORE)
+        return _open_status(reading, score, brief), score, "The customer puts it off"
+    return _open_status(reading, score, brief), score, "Open"
 
 
-def _is_agreed(reading: Reading) -> bool:
-    """Paid or promised and not put off since, or ordered with a proof or an address to send it to."""
-    deal, order = reading.last_of("commit", "paid"), reading.last_of("order")
-    if reading.last_of("later") > max(deal, order):
+def _refuses(reading: Reading) -> bool:
+    """And has not asked to buy something since, or instead."""
+    refused = reading.last_of("refuse", "parted")
+    return refused >= 0 and refused >= reading.last_of(*INTEREST) and refused > reading.last_of("inquiry")
+
+
+def _has_agreed(reading: Reading) -> bool:
+    """Paid; or promised and not put off since; or said where to when it was ordered; or nodded to a confirmation.
+
+    Where there is something to look at first, the last two only agree on a visit.
+    """
+    paid = reading.last_of("paid")
+    if paid >= 0 and reading.last_of("soon") != paid:
+        return True
+    agreed = [reading.last_of("commit")]
+    if not reading.has("viewing", "soon"):
+        if reading.has("order", "agreed", "accept", "yes", "need", "quoted"):
+            agreed.append(reading.last_of("given", "answered"))
+        if reading.has("date", "visit", "order", "agreed", "given", "answered"):
+            agreed.append(reading.last_of("acknowledged"))
+    return max(agreed) > reading.last_of("later", "soon", "expensive")
+
+
+def _complains(reading: Reading) -> bool:
+    """Of what was bought, and has not bought again since. A gripe is none from who asks for something to buy."""
+    bought = reading.last_of("commit", "paid")
+    gripes = reading.phrases.get("gripe", 0)
+    wants = reading.last_of("price", "availability", "order") if gripes >= 2 else reading.last_of(*INTEREST, "quoted")
+    return (reading.has("complaint") and reading.last_of("complaint") >= bought) or (
+        gripes > 0 and reading.last_of("gripe") > max(bought, wants)
+    )
+
+
+def _is_about_other(reading: Reading, score: int) -> bool:
+    if reading.has("paid"):
         return False
-    return deal >= 0 or (order >= 0 and (reading.contact_given or reading.proof_at >= order))
+    if reading.has("injection") and score <= 60:
+        return True
+    return reading.has("other") or reading.phrases.get("pitch", 0) >= 2
+
+
+def _is_put_off(reading: Reading) -> bool:
+    put_off = reading.last_of("later", "expensive")
+    if put_off < 0 or put_off <= reading.last_of("soon", "viewing", "negotiate", "agreed"):
+        return False
+    return put_off >= reading.last_of("visit", "order", "commit")
 
 
 def _is_silent(brief: Brief) -> bool:
@@ -137,7 +190,7 @@ def _open_status(reading: Reading, score: int, brief: Brief) -> LeadStatus:
         return LeadStatus.NEW
     if score <= 60:
         return LeadStatus.CONTACTED
-    if reading.has("order", "negotiate"):
+    if reading.has("negotiate"):
         return LeadStatus.NEGOTIATING
     offered = any(line.role is Role.BUSINESS and "[file]" in line.marks for line in brief.transcript.lines)
     return LeadStatus.PROPOSAL_SENT if offered else LeadStatus.QUALIFIED

@@ -47,7 +47,6 @@ class Forgetting:
     database: Database
     queue: Queue
     outbox: Outbox
-    lease_seconds: float
     on_wait: Callable[[], None] = lambda: None
 
     async def forget(self, key: ConversationKey) -> Erased:
@@ -116,9 +115,9 @@ class Forgetting:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _try(self, key: ConversationKey, stored: Document) -> Claim | None:
-        held_until = time.monotonic() + self.lease_seconds
+        held_until = time.monotonic() + self.queue.lease_seconds
         fence, revision = stored.get("fence", 0) + 1, stored.get("revision", 0)
-        until = {"$add": ["$$NOW", round(self.lease_seconds * 1000)]}
+        until = {"$add": ["$$NOW", round(self.queue.lease_seconds * 1000)]}
         lease = {"owner": "forgetting", "since": "$$NOW", "until": until}
         seen = {name: stored.get(name) for name in ("_id", "fence", "revision")}
         seen["lease.until"] = stored.get("lease", {}).get("until")

@@ -59,7 +59,7 @@ async def _forget(settings: AnalyzerSettings, key: ConversationKey) -> Erased:
         queue = Queue(database, OWNER, settings.lease_seconds, timing_of(settings))
         outbox = Outbox(producer, topics, Contacts(database.contacts), database.activities, AnalyzerMetrics())
         waiting = lambda: typer.echo("a worker has the conversation: waiting for it", err=True)  # noqa: E731
-        return await Forgetting(database, queue, outbox, settings.lease_seconds, waiting).forget(key)
+        return await Forgetting(database, queue, outbox, waiting).forget(key)
 
 
 def report(erased: Erased, topics: Topics) -> list[str]:
@@ -68,6 +68,6 @@ def report(erased: Erased, topics: Topics) -> list[str]:
         f"erased: {erased.messages} messages, {erased.activities} activities, the contact",
         f"told on {topics.contact_updated}: a tombstone, version {erased.version}",
         f"kept: that this conversation was forgotten at {erased.at:%Y-%m-%dT%H:%M:%SZ}",
-        f"not erased: what lies on {topics.message_events} and {topics.dead_letters} until their retention ends, "
-        f"and older versions on {topics.contact_updated} until it is compacted",
+        f"not erased: what lies on {topics.message_events} until its retention ends, older versions on "
+        f"{topics.contact_updated} until it is compacted, and what was parked on {topics.dead_letters}, which stays",
     ]

@@ -30,7 +30,7 @@ async def forget_customer(database: Database, key: ConversationKey) -> int:
         outbox = Outbox(producer, topics, Contacts(database.contacts), database.activities, AnalyzerMetrics())
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                return (await Forgetting(database, queue, outbox, settings.lease_seconds).forget(key)).version
+                return (await Forgetting(database, queue, outbox).forget(key)).version
         except TimeoutError:
             raise RuntimeError("A worker is still at this conversation: try again in a moment.") from None
         except ExceptionGroup as errors:

@@ -2,6 +2,9 @@
 
 Closed, it lets through what the limit allows. Open, nothing, for a timed rest. After the rest it lets one call through
 to see whether the other side is back: an answer closes it, a failure opens it for twice as long.
+
+It says when, and waits for nothing: with that the schedule takes another key, or lets the fallback have its turn. Each
+process has its own; of what another one uses up, the server's 429 tells.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from shared.kafka import (
     Consumer,
     IllegalStateError,
     KafkaError,
+    OffsetsGoneError,
     Record,
     TopicPartition,
     Topics,
@@ -75,10 +76,7 @@ class Batch:
 
 
 class Intake:
-    """`run` is the service; `take` is a batch without its commit, for tests and benchmarks.
-
-    `changed` is set after every batch, so that what is due at once need not wait for the next look at the queue.
-    """
+    """`changed` is set after every batch, so that what is due at once need not wait for the next look at the queue."""
 
     def __init__(
         self,
@@ -104,13 +102,13 @@ class Intake:
         OffsetsGoneError when what was to be read next was deleted.
         """
         self._consumer.before_revocation = self._give_up
-        batch = await self._poll()
-        while not stop.is_set():
-            batch = await self._settle_and_poll(batch) if batch.pairs else await self._poll()
-
-    async def take(self, records: Sequence[RawRecord]) -> None:
-        """Returns when all of it is in the store or on the DLQ."""
-        await self._put(self._decode(records))
+        batch = Batch()
+        try:
+            while not stop.is_set():
+                batch = await self._settle_and_poll(batch) if batch.pairs else await self._poll()
+        except OffsetsGoneError as error:
+            log.critical("offsets_gone", advice=str(error))
+            raise
 
     async def _poll(self) -> Batch:
         """The term is read with nothing awaited in between: what was polled is of the assignment that is now."""

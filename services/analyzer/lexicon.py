@@ -1,107 +1,212 @@
-"""Signals in what people write, by whole words, in every language at once: people switch between them.
+"""Signals in what people write, by whole words, in the languages that a conversation is in: people switch between them.
 
-A phrase is a run of words; the longest one that fits wins. A word of negation up to three words before a phrase, in the
-same clause, turns it round: "no, a refund please" is not a refusal of the refund.
+A phrase is a run of words; the longest one that fits wins. `~` in it stands for up to two words, a full stop behind it
+for the end of a clause. A word of negation up to three words before a phrase, in the same clause, turns it round: "no,
+a refund please" is not a refusal of the refund.
 """
 
 from __future__ import annotations
 
-import re
 import tomllib
-import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
-_TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[.,!?;:…\n،؟؛]")
-_PAUSES = frozenset(".,!?;:…\n،؟؛")
-_NEGATION_REACH = 3
-_MAX_CHARACTERS_OF_A_TEXT = 20_000
-"""Ten times what a message of either platform can hold."""
+from services.analyzer.wordsplit import BREAK, Words, split
+
+NEGATION_REACH = 3
+GAP = "~"
+GAP_REACH = 2
+EVERY_LANGUAGE = -1
+SPOKEN_SHARE = 0.2
+"""A language is spoken when this many of its small words occur for each one of the language most spoken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A signal in a text, with the words that gave it. `negated` when a negation stands before it."""
+    """A signal in a text, with the words that gave it and where they begin. `negated`: a negation stands before it."""
 
     signal: str
     phrase: str
+    place: int
     negated: bool
 
 
 @dataclass(frozen=True, slots=True)
+class Phrase:
+    """`rest` follows the first word. `text` is how it stands in the file of its language, of which this is the bit."""
+
+    rest: tuple[str, ...]
+    signal: str
+    text: str
+    language: int
+
+
+Phrases = Mapping[str, tuple[Phrase, ...]]
+"""By their first word, longest first."""
+
+
+@dataclass(frozen=True, slots=True)
 class Lexicon:
-    """`phrases` by their first word, longest first; `words` tell a language."""
+    """`customer` tells what a customer signals, `business` what a customer's answer refers to.
 
-    phrases: Mapping[str, tuple[tuple[tuple[str, ...], str], ...]]
+    `small` has the words that tell a language, with their languages; `bits` a bit for each language.
+    """
+
+    customer: Phrases
+    business: Phrases
     negators: frozenset[str]
-    words: Mapping[str, frozenset[str]]
+    fillers: frozenset[str]
+    small: Mapping[str, tuple[str, ...]]
+    bits: Mapping[str, int]
 
-    def hits(self, text: str) -> Iterator[Hit]:
-        words, pauses = _split(text)
-        place, negated_until = 0, -1
-        while place < len(words):
-            if place in pauses:
+    def split(self, text: str) -> Words:
+        return split(text, self.fillers)
+
+    def hits(self, words: Words, languages: int = EVERY_LANGUAGE) -> list[Hit]:
+        """What a customer signals, in the order of the words."""
+        found: list[Hit] = []
+        each, pauses, phrases, negators = words.words, words.pauses, self.customer, self.negators
+        place, end, negated_until = 0, len(each), -1
+        while place < end:
+            word = each[place]
+            if word == BREAK or place in pauses:
                 negated_until = -1
-            found = self._phrase_at(words, place)
-            if found:
-                phrase, signal = found
-                yield Hit(signal, " ".join(phrase), negated=place <= negated_until)
-                place += len(phrase)
-                continue
-            if words[place] in self.negators:
-                negated_until = place + _NEGATION_REACH
+            fitting = phrases.get(word)
+            if fitting:
+                phrase, after = _longest(fitting, words, place + 1, languages)
+                if phrase:
+                    found.append(Hit(phrase.signal, phrase.text, place, negated=place <= negated_until))
+                    place = after
+                    continue
+            if word in negators:
+                negated_until = place + NEGATION_REACH
             place += 1
+        return found
 
-    def language(self, texts: list[str]) -> str | None:
-        """The language whose small words occur most, `taglish` where English and Tagalog do; None without any."""
-        words = Counter(word for text in texts for word in tokenise(text))
-        counts = {code: sum(words[word] for word in small) for code, small in self.words.items()}
-        best = max(counts, key=lambda code: (counts[code], code))
-        if counts[best] == 0:
-            return None
-        english, tagalog = counts.get("en", 0), counts.get("tl", 0)
-        return "taglish" if best in ("en", "tl") and min(english, tagalog) * 5 >= max(english, tagalog) else best
+    def context(self, words: Words, languages: int = EVERY_LANGUAGE) -> set[str]:
+        """What a business asks for or confirms."""
+        phrases = self.business
+        found = set()
+        for place, word in enumerate(words.words):
+            fitting = phrases.get(word)
+            phrase = _longest(fitting, words, place + 1, languages)[0] if fitting else None
+            if phrase:
+                found.add(phrase.signal)
+        return found
 
-    def _phrase_at(self, words: list[str], place: int) -> tuple[tuple[str, ...], str] | None:
-        for phrase, signal in self.phrases.get(words[place], ()):
-            if tuple(words[place : place + len(phrase)]) == phrase:
-                return phrase, signal
+    def languages(self, words: Iterable[str]) -> Counter[str]:
+        """How many words tell each language."""
+        counts: Counter[str] = Counter()
+        small = self.small
+        for word in words:
+            for code in small.get(word, ()):
+                counts[code] += 1
+        return counts
+
+    def spoken(self, counts: Counter[str]) -> int:
+        """The bits of the languages that are spoken; all of them where no word tells one. Signs are always."""
+        least = max(counts.values(), default=0) * SPOKEN_SHARE
+        bits = sum(self.bits[code] for code, count in counts.items() if count >= least)
+        return bits | self.bits["signs"] if bits else EVERY_LANGUAGE
+
+
+def main_language(counts: Counter[str]) -> str | None:
+    """The one that most words tell, `taglish` where English and Tagalog are mixed; None where no word tells one."""
+    if not counts:
         return None
+    best = max(counts, key=lambda code: (counts[code], code))
+    english, tagalog = counts["en"], counts["tl"]
+    return "taglish" if best in ("en", "tl") and min(english, tagalog) * 5 >= max(english, tagalog) else best
 
 
-def tokenise(text: str) -> list[str]:
-    """Words in lower case without accents and marks; of a text of any length the first twenty thousand characters."""
-    return _split(text)[0]
+def _longest(phrases: tuple[Phrase, ...], words: Words, place: int, languages: int) -> tuple[Phrase | None, int]:
+    """The first of these languages that goes on with the words from `place`, and where it ends."""
+    for phrase in phrases:
+        if phrase.language & languages:
+            end = _end(phrase.rest, words, place) if phrase.rest else place
+            if end >= 0:
+                return phrase, end
+    return None, place
 
 
-def _split(text: str) -> tuple[list[str], set[int]]:
-    """Words, and the places of those that begin a clause."""
-    plain = unicodedata.normalize("NFKD", text[:_MAX_CHARACTERS_OF_A_TEXT].casefold())
-    plain = "".join(letter for letter in plain if not unicodedata.combining(letter)).replace("’", "'")
-    words: list[str] = []
-    pauses: set[int] = set()
-    for token in _TOKEN.findall(plain):
-        if token in _PAUSES:
-            pauses.add(len(words))
-        else:
-            words.append(token)
-    return words, pauses
+def _end(rest: tuple[str, ...], words: Words, place: int) -> int:
+    """-1 where it does not fit. Each gap is tried with the fewest words first."""
+    each = words.words
+    for number, word in enumerate(rest):
+        if word == GAP:
+            return _end_after_gap(rest[number + 1 :], words, place)
+        if word == BREAK:
+            return place if place >= len(each) or each[place] == BREAK or place in words.pauses else -1
+        if place >= len(each) or each[place] != word:
+            return -1
+        place += 1
+    return place
+
+
+def _end_after_gap(rest: tuple[str, ...], words: Words, place: int) -> int:
+    each = words.words
+    for skipped in range(GAP_REACH + 1):
+        end = _end(rest, words, place + skipped)
+        if end >= 0:
+            return end
+        if place + skipped >= len(each) or each[place + skipped] == BREAK:
+            return -1
+    return -1
 
 
 def load_lexicon() -> Lexicon:
     """From the language files beside this module."""
-    by_first: dict[str, list[tuple[tuple[str, ...], str]]] = {}
-    negators: set[str] = set()
-    words: dict[str, frozenset[str]] = {}
+    languages = read_languages()
+    bits = {code: 1 << number for number, code in enumerate(languages)}
+    fillers = frozenset(word for language in languages.values() for word in _words(language, "fillers"))
+    small: dict[str, tuple[str, ...]] = {}
+    for code, language in languages.items():
+        for word in dict.fromkeys(_words(language, "words")):
+            small[word] = (*small.get(word, ()), code)
+    return Lexicon(
+        customer=_phrases(languages, bits, "signals", fillers),
+        business=_phrases(languages, bits, "business", fillers),
+        negators=frozenset(word for language in languages.values() for word in _words(language, "negators")),
+        fillers=fillers,
+        small=small,
+        bits=bits,
+    )
+
+
+def read_languages() -> dict[str, dict[str, Any]]:
     folder = files("services.analyzer").joinpath("languages")
-    for entry in sorted(folder.iterdir(), key=lambda each: each.name):
-        language = tomllib.loads(entry.read_text(encoding="utf-8"))
-        words[entry.name.removesuffix(".toml")] = frozenset(tokenise(language["words"]))
-        negators.update(word for negator in language["negators"] for word in tokenise(negator))
-        for signal, phrases in language["signals"].items():
-            for phrase in map(tuple, map(tokenise, phrases)):
-                by_first.setdefault(phrase[0], []).append((phrase, signal))
-    ordered = {first: tuple(sorted(group, key=lambda pair: (-len(pair[0]), pair))) for first, group in by_first.items()}
-    return Lexicon(ordered, frozenset(negators), words)
+    entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
+    return {entry.name.removesuffix(".toml"): tomllib.loads(entry.read_text(encoding="utf-8")) for entry in entries}
+
+
+def phrases_of(block: str) -> list[str]:
+    """Commas stand between the phrases of a block."""
+    return [phrase for phrase in map(str.strip, block.replace("\n", " ").split(",")) if phrase]
+
+
+def phrase_words(text: str, fillers: frozenset[str]) -> list[str]:
+    parts = [split(part, fillers).words for part in text.split(GAP)]
+    return [word for number, part in enumerate(parts) for word in ([GAP] if number else []) + part]
+
+
+def _words(language: Mapping[str, Any], key: str) -> list[str]:
+    return split(language.get(key, "").replace("\n", " ")).words
+
+
+def _phrases(
+    languages: Mapping[str, Mapping[str, Any]], bits: Mapping[str, int], table: str, fillers: frozenset[str]
+) -> Phrases:
+    by_first: dict[str, list[Phrase]] = {}
+    for code, language in languages.items():
+        for signal, block in language.get(table, {}).items():
+            for text in phrases_of(block):
+                first, *rest = phrase_words(text, fillers)
+                by_first.setdefault(first, []).append(Phrase(tuple(rest), signal, text, bits[code]))
+    return {first: tuple(sorted(group, key=_longest_first)) for first, group in by_first.items()}
+
+
+def _longest_first(phrase: Phrase) -> tuple[int, str, int]:
+    return -sum(word != GAP for word in phrase.rest), phrase.text, phrase.language

@@ -51,14 +51,28 @@ def mark(events: Sequence[Event], timing: Timing, now: datetime) -> Stages:
                 "platform": {"$literal": first.platform.value},
                 "account_id": {"$literal": first.account_id},
                 "customer_id": {"$literal": first.customer_id},
-                "revision": {"$add": [{"$ifNull": ["$revision", 0]}, 1]},
-                "first_pending_at": {"$ifNull": ["$first_pending_at", now]},
-                "last_event_at": now,
             }
         },
         *_hold(events, timing, now),
-        timing.due(),
+        *due_anew(timing, now),
     ]
+
+
+def due_anew(timing: Timing, now: datetime) -> Stages:
+    """The mark of a conversation that is there, by events none of which tell of it as a whole: the same for all."""
+    pending = {
+        "revision": {"$add": [{"$ifNull": ["$revision", 0]}, 1]},
+        "first_pending_at": {"$ifNull": ["$first_pending_at", now]},
+        "last_event_at": now,
+    }
+    return [{"$set": pending}, timing.due()]
+
+
+def tells_of_whole(event: Event) -> bool:
+    """Whether it says more of its conversation than that something is new there."""
+    return isinstance(event, ConversationListedEvent | ConversationCompletedEvent | ReferralEvent) or (
+        isinstance(event, PostbackEvent) and event.referral is not None
+    )
 
 
 def first_mark(events: Sequence[Event], timing: Timing, now: datetime) -> Document:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 
 import structlog
 
+from services.analyzer.again import Again
 from services.analyzer.holding import hold
 from services.analyzer.queue import Claim, Queue
 from services.analyzer.worker import Look, Recorded, Worker
@@ -39,6 +40,7 @@ class Pool:
     def __init__(
         self,
         queue: Queue,
+        again: Again,
         worker: Worker,
         parallelism: int,
         again_per_minute: float,
@@ -46,11 +48,12 @@ class Pool:
         metrics: AnalyzerMetrics,
     ) -> None:
         self._queue = queue
+        self._again = again
         self._worker = worker
-        self._slots = parallelism if worker.has_ai else GROUP * GROUPS
+        self._parallelism = parallelism
         self._again_seconds = 60 / again_per_minute if worker.has_ai and again_per_minute else None
         self._next_again = 0.0
-        self._analysing: set[str] = set()
+        self._analysing: dict[str, str] = {}
         self._large = asyncio.Lock()
         self._changed = changed
         self._metrics = metrics
@@ -64,19 +67,30 @@ class Pool:
                     self._changed.clear()
                     claims = await hold(self._claim, ConnectionFailure)
                     if claims:
-                        self._analysing.update(claim.contact_id for claim in claims)
+                        self._analysing.update((claim.contact_id, claim.group) for claim in claims)
                         group.create_task(self._work(claims))
                     else:
                         await self._pause()
             renewing.cancel()
 
     async def _claim(self) -> list[Claim]:
-        free = self._slots - len(self._analysing)
-        room = min(GROUP, free, HELD - self._queue.held)
+        room = min(GROUP, self._free(), HELD - self._queue.held)
         claims = await self._queue.claim(room) if room > 0 else []
-        if not claims and 2 * free >= self._slots and self._may_ask_again():
-            claims = await self._queue.claim_again(1)
+        if not claims and 2 * len(self._analysing) <= self._parallelism and self._may_ask_again():
+            claims = await self._claim_again()
         self._metrics.in_work.set(self._queue.held)
+        return claims
+
+    def _free(self) -> int:
+        """How many more may be in analysis. Without an AI so many groups: they grow when the database is slow."""
+        if self._worker.has_ai:
+            return self._parallelism - len(self._analysing)
+        return GROUP if len(set(self._analysing.values())) < GROUPS else 0
+
+    async def _claim_again(self) -> list[Claim]:
+        claims = await self._queue.claim_these(await self._again.due(1))
+        for claim in claims:
+            claim.is_again = True
         return claims
 
     def _may_ask_again(self) -> bool:
@@ -132,10 +146,14 @@ class Pool:
             await self._finish(told)
 
     async def _finish(self, told: Sequence[Recorded]) -> None:
-        """What only the fallback has scored is given to the AI again later, if there is one."""
-        again = [each.claim for each in told if each.is_fallback and self._worker.has_ai]
-        await self._queue.finish_all([each.claim for each in told if each.claim not in again])
-        await self._queue.finish_all(again, is_again=True)
+        """What only the fallback has scored is left for the AI first, if there is one."""
+        if self._worker.has_ai:
+            of_fallback = [each for each in told if each.is_fallback]
+            for in_vain in (True, False):
+                keys = [each.claim.contact_id for each in of_fallback if each.claim.is_again == in_vain]
+                await self._again.put(keys, in_vain=in_vain)
+            await self._again.drop([each.claim.contact_id for each in told if not each.is_fallback])
+        await self._queue.finish_all([each.claim for each in told])
 
     @contextmanager
     def _attempt(self, claims: Sequence[Claim]) -> Iterator[None]:
@@ -151,5 +169,6 @@ class Pool:
 
     def _leave(self, claims: Sequence[Claim]) -> None:
         """Their slots are others' from now on."""
-        self._analysing.difference_update(claim.contact_id for claim in claims)
+        for claim in claims:
+            self._analysing.pop(claim.contact_id, None)
         self._changed.set()

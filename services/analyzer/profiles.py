@@ -37,8 +37,11 @@ AGAIN_SECONDS = 600.0
 """Who asked and left no outcome for so long has died, or got no answer; and how long an account is left alone whose
 calls are all refused."""
 CALL_SECONDS, DEADLINE_SECONDS = 10.0, 30.0
-OF_CONTACT = frozenset({ErrorKind.GONE, ErrorKind.BAD_REQUEST, ErrorKind.REDUCE_DATA})
-"""Refusals that say nothing of other contacts: the customer is gone, or shows nothing."""
+NO_PROFILE = frozenset({2018001, 2018218})
+"""Subcodes of 100: no such user, and one who has no profile here, as whoever was written to by their phone number.
+
+Sources: https://developers.facebook.com/docs/messenger-platform/error-codes,
+https://github.com/chatwoot/chatwoot/pull/6632."""
 
 log = structlog.get_logger()
 
@@ -95,7 +98,10 @@ class Profiles:
 
     async def _nameless(self) -> list[tuple[Account, list[str]]]:
         """Of accounts that can be asked now: the contacts to ask about."""
-        known = [Account.model_validate(each) async for each in self.database.accounts.find({})]
+        known = [
+            Account.model_validate(each)
+            async for each in self.database.accounts.find({"encrypted_token": {"$exists": True}})
+        ]
         accounts = {account.key: account for account in known if self._is_free(account.key)}
         ids = sorted({account.account_id for account in accounts.values()})
         query = {"account_id": {"$in": ids}, "name.source": {"$in": list(NAMELESS)}, **await self._unasked()}
@@ -139,9 +145,9 @@ class Profiles:
             return None
         customer_id = contact_id.rpartition(":")[2]
         answer = await client.get(quote(customer_id, safe=""), {"fields": FIELDS[account.platform]})
-        if isinstance(answer, GraphError) and answer.kind not in OF_CONTACT:
+        if isinstance(answer, GraphError) and not _is_of_contact(answer):
             return answer
-        outcome = str(answer.kind) if isinstance(answer, GraphError) else await self._apply(contact_id, answer)
+        outcome = "refused" if isinstance(answer, GraphError) else await self._apply(contact_id, answer)
         await self.database.contacts.update_one(
             {"_id": contact_id, "forgotten_at": None}, {"$set": {"profile.outcome": outcome}}
         )
@@ -157,3 +163,8 @@ class Profiles:
                 await make_due(self.database, [contact_id] if change else [])
                 return "named" if profile.name else "nameless"
         return "forgotten"
+
+
+def _is_of_contact(refusal: GraphError) -> bool:
+    """Whether it says nothing of other contacts: this customer is gone, or shows nothing."""
+    return refusal.kind is ErrorKind.GONE or refusal.subcode in NO_PROFILE

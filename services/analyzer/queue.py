@@ -13,20 +13,23 @@ import asyncio
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, NoReturn
+from datetime import timedelta
+from typing import Any, NoReturn, TypeVar
 
 import structlog
 
-from services.analyzer.backlog import Backlog
+from services.analyzer.backlog import Backlog, Seen, look_at_clock
 from services.analyzer.conversation import Conversation
 from services.analyzer.marks import Timing
 from shared.conversations import LONG_AGO
 from shared.events import Participant
 from shared.ids import Platform
-from shared.mongo import ConnectionFailure, Database, Document, server_time
+from shared.mongo import ConnectionFailure, Database, Document
+
+DONE = {"$unset": {"due_at": "", "first_pending_at": "", "reanalyse_at": "", "lease": ""}}
+Key = TypeVar("Key", str, int)
 
 log = structlog.get_logger()
 
@@ -40,8 +43,7 @@ class Claim:
     """A conversation to work on. `revision` is what is going to be analysed: more may come meanwhile.
 
     `held_until` is by this process's monotonic clock and never later than the lease on the server. `group` is of those
-    claimed together. `reanalyse`: whatever it said before. `tries`: how often the AI was asked in vain to make a
-    fallback's analysis again; `is_again`: that is what it was claimed for.
+    claimed together. `reanalyse`: whatever was found before. `is_again`: the AI is to score what the fallback scored.
     """
 
     conversation: Conversation
@@ -50,7 +52,6 @@ class Claim:
     held_until: float = field(compare=False)
     group: str = ""
     reanalyse: bool = False
-    tries: int = 0
     is_again: bool = False
 
     @property
@@ -68,21 +69,13 @@ class Claim:
 
 
 class Queue:
-    """`again_ms` is how long a fallback's analysis waits to be made again; each further time twice as long, up to
-    `LONGEST` times that."""
-
-    LONGEST = 16
-
-    def __init__(
-        self, database: Database, owner: str, lease_seconds: float, timing: Timing, again_ms: int = 60_000
-    ) -> None:
+    def __init__(self, database: Database, owner: str, lease_seconds: float, timing: Timing) -> None:
         self._database = database
         self._conversations = database.conversations
         self._owner = owner
         self.lease_seconds = lease_seconds
         self._timing = timing
-        self._again_ms = again_ms
-        self._backlog = Backlog(database.conversations)
+        self._backlog = Backlog(database)
         self._held: dict[str, Claim] = {}
 
     @property
@@ -93,46 +86,27 @@ class Queue:
     async def claim(self, limit: int) -> list[Claim]:
         """Up to `limit` due conversations, of each account in turns the longest due. None only says that none could
         be had now."""
-        now = await server_time(self._database)
-        await self._backlog.look(now, self._held)
+        seen = await self._backlog.look(limit, self._held)
         claims: list[Claim] = []
         while len(claims) < limit and (keys := self._backlog.take(limit - len(claims))):
-            claims += await self._take(keys, "due_at", now)
+            is_due = {"due_at": {"$gte": LONG_AGO, "$lte": seen.now}}
+            claims += await self._take(keys, seen, is_due, {})
         return claims
 
-    async def claim_again(self, limit: int) -> list[Claim]:
-        """As `claim`, of those that wait for the AI to analyse them again. They are due as any other from then on, so
-        that what a crash leaves does not wait for the AI."""
-        now = await server_time(self._database)
-        waiting = {"again_at": {"$gte": LONG_AGO, "$lte": now}}
-        found = await self._conversations.find(waiting, {"_id": True}).sort("again_at", 1).limit(limit).to_list(None)
-        claims = await self._take([each["_id"] for each in found if each["_id"] not in self._held], "again_at", now)
-        for claim in claims:
-            claim.is_again = True
-        return claims
+    async def claim_these(self, keys: Sequence[str]) -> list[Claim]:
+        """Those of `keys` that nobody has, due or not. They are due then, so that a crash does not leave them lying."""
+        seen = await look_at_clock(self._database)
+        return await self._take([key for key in keys if key not in self._held], seen, {}, {"due_at": seen.now})
 
-    async def _take(self, keys: Sequence[str], why: str, now: datetime) -> list[Claim]:
+    async def _take(self, keys: Sequence[str], seen: Seen, where: Document, more: Document) -> list[Claim]:
+        """Times are those of when the server's clock was last read: a lease ends too early rather than too late."""
         if not keys:
             return []
-        group, held_until = secrets.token_hex(8), time.monotonic() + self.lease_seconds
-        lease = {
-            "owner": {"$literal": self._owner},
-            "group": group,
-            "revision": "$revision",
-            "since": "$$NOW",
-            "until": self._until(),
-        }
-        taken = {
-            "fence": {"$add": [{"$ifNull": ["$fence", 0]}, 1]},
-            "lease": lease,
-            "due_at": {"$ifNull": ["$due_at", "$$NOW"]},
-        }
-        free = {
-            "_id": {"$in": list(keys)},
-            "lease.until": {"$not": {"$gt": now}},
-            why: {"$gte": LONG_AGO, "$lte": now},
-        }
-        result = await self._conversations.update_many(free, [{"$set": taken}])
+        group, held_until = secrets.token_hex(8), seen.at + self.lease_seconds
+        until = seen.now + timedelta(seconds=self.lease_seconds)
+        lease = {"owner": self._owner, "group": group, "since": seen.now, "until": until}
+        free = {"_id": {"$in": list(keys)}, "lease.until": {"$not": {"$gt": seen.now}}, **where}
+        result = await self._conversations.update_many(free, {"$inc": {"fence": 1}, "$set": {"lease": lease, **more}})
         if not result.matched_count:
             return []
         mine = self._conversations.find({"_id": {"$in": list(keys)}, "lease.group": group}, batch_size=len(keys) + 1)
@@ -146,7 +120,8 @@ class Queue:
         A claim whose lease is another's, or that cannot be renewed in time, is not held any more.
         """
         before = time.monotonic() + self.lease_seconds * 2 / 3
-        for group, claims in _by_group(claim for claim in self._held.values() if claim.held_until < before).items():
+        old = [claim for claim in self._held.values() if claim.held_until < before]
+        for group, claims in _by(lambda claim: claim.group, old).items():
             held_until = time.monotonic() + self.lease_seconds
             mine = self._mine(group, claims)
             result = await self._conversations.update_many(mine, [{"$set": {"lease.until": self._until()}}])
@@ -174,18 +149,19 @@ class Queue:
 
     async def finish(self, claim: Claim) -> None:
         """Takes one conversation off the queue, or, where more has come meanwhile, leaves it due anew."""
-        done = self._done({"$eq": ["$revision", claim.revision]}, None)
-        await self._conversations.update_one(_fenced(claim), done)
+        result = await self._conversations.update_one({**_fenced(claim), "revision": claim.revision}, DONE)
+        if not result.matched_count:
+            await self._conversations.update_one(_fenced(claim), self._due_anew())
 
-    async def finish_all(self, claims: Sequence[Claim], *, is_again: bool = False) -> None:
-        """As `finish`. With `is_again`, to be claimed again later for the AI."""
-        by_tries: dict[int | None, list[Claim]] = defaultdict(list)
-        for claim in claims:
-            by_tries[claim.tries + claim.is_again if is_again else None].append(claim)
-        for tries, of_tries in by_tries.items():
-            for group, of_group in _by_group(of_tries).items():
-                done = self._done({"$eq": ["$revision", "$lease.revision"]}, tries)
-                await self._conversations.update_many(self._mine(group, of_group), done)
+    async def finish_all(self, claims: Sequence[Claim]) -> None:
+        """As `finish`. Most of what waits together is of one revision."""
+        for group, of_group in _by(lambda claim: claim.group, claims).items():
+            done = 0
+            for revision, alike in _by(lambda claim: claim.revision, of_group).items():
+                unchanged = {**self._mine(group, alike), "revision": revision}
+                done += (await self._conversations.update_many(unchanged, DONE)).matched_count
+            if done < len(of_group):
+                await self._conversations.update_many(self._mine(group, of_group), self._due_anew())
 
     def let_go(self, claims: Iterable[Claim]) -> None:
         """Of no more concern to this process: done, or left to run out."""
@@ -195,27 +171,18 @@ class Queue:
 
     async def release_all(self) -> None:
         """Leaves what this process has to anyone at once. For its end: nothing of it may run any more."""
-        for group, claims in _by_group(self._held.values()).items():
+        for group, claims in _by(lambda claim: claim.group, self._held.values()).items():
             await self._conversations.update_many(self._mine(group, claims), {"$unset": {"lease": ""}})
 
-    def _done(self, is_all: dict[str, Any], tries: int | None) -> list[dict[str, Any]]:
-        """`is_all` says whether nothing has come since the claim. What is asked again since then stays asked."""
-        gone = "$$REMOVE"
+    def _due_anew(self) -> list[dict[str, Any]]:
+        """What was asked since the claim stays asked."""
         is_answered = {"$lte": ["$reanalyse_at", "$lease.since"]}
-        again: dict[str, Any] = {"again_at": gone, "again_tries": gone}
-        if tries is not None:
-            wait = self._again_ms * min(2**tries, self.LONGEST)
-            again = {"again_at": {"$add": ["$$NOW", wait]}, "again_tries": tries}
         return [
-            {"$set": {"first_pending_at": {"$cond": [is_all, gone, "$lease.since"]}}},
+            {"$set": {"first_pending_at": "$lease.since"}},
             self._timing.due(),
-            {"$set": {
-                "due_at": {"$cond": [is_all, gone, "$due_at"]},
-                "reanalyse_at": {"$cond": [is_answered, gone, "$reanalyse_at"]},
-                **again,
-            }},
+            {"$set": {"reanalyse_at": {"$cond": [is_answered, "$$REMOVE", "$reanalyse_at"]}}},
             {"$unset": ["lease"]},
-        ]  # fmt: skip
+        ]
 
     @staticmethod
     def _mine(group: str, claims: Iterable[Claim]) -> dict[str, Any]:
@@ -229,10 +196,10 @@ def _fenced(claim: Claim) -> dict[str, Any]:
     return {"_id": claim.contact_id, "fence": claim.fence}
 
 
-def _by_group(claims: Iterable[Claim]) -> dict[str, list[Claim]]:
-    groups: dict[str, list[Claim]] = defaultdict(list)
+def _by(key: Callable[[Claim], Key], claims: Iterable[Claim]) -> dict[Key, list[Claim]]:
+    groups: dict[Key, list[Claim]] = defaultdict(list)
     for claim in claims:
-        groups[claim.group].append(claim)
+        groups[key(claim)].append(claim)
     return groups
 
 
@@ -250,5 +217,4 @@ def _claim(stored: Document, held_until: float) -> Claim:
         held_until=held_until,
         group=stored["lease"]["group"],
         reanalyse="reanalyse_at" in stored,
-        tries=stored.get("again_tries", 0),
     )

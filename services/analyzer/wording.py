@@ -16,6 +16,7 @@ TOPICS = {
     "budget": "the budget",
     "urgency": "how soon it is needed",
     "visit": "a visit or an appointment",
+    "viewing": "a viewing or a trial",
     "negotiate": "a better price",
     "complaint": "a complaint",
     "other": "something that is not a purchase",

@@ -6,16 +6,15 @@ import getpass
 import json
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from services.backfill import account_views as views
 from services.backfill.account_jobs import check_all, find_all
-from services.backfill.clients import WrongKeysError, answered, open_vault
+from services.backfill.clients import answered, open_vault
 from services.backfill.importing import merged
 from shared.account_store import AccountInUseError, AccountStore
 from shared.accounts import Account, parse_every
@@ -28,7 +27,6 @@ from shared.settings import BackfillSettings
 
 accounts_app = typer.Typer(help="The Pages and Instagram accounts whose conversations are read.", no_args_is_help=True)
 
-Result = TypeVar("Result")
 Id = Annotated[str, typer.Argument(metavar="ID", help="Page id, or Instagram professional account id.")]
 TokenFile = Annotated[Path | None, typer.Option(help="File with the access token; else it is standard input.")]
 AsJson = Annotated[bool, typer.Option("--json")]
@@ -62,7 +60,7 @@ def add(
         if not is_usable_id(each):
             raise typer.BadParameter(f"{each!r} is not an id")
     settings = BackfillSettings()
-    encrypted = _or_wrong_usage(open_vault, settings).encrypt(_read_token(token_file))
+    encrypted = open_vault(settings).encrypt(_read_token(token_file))
     account = Account(
         platform=platform, account_id=account_id, page_id=page or account_id, name=name, encrypted_token=encrypted,
         pipeline=pipeline, mode=mode, every_seconds=every,
@@ -84,7 +82,7 @@ def import_accounts(token_file: TokenFile = None, yes: Yes = False) -> None:
     For accounts that are there, the token is renewed, and nothing else is changed.
     """
     settings, console = BackfillSettings(), Console(highlight=False)
-    vault, token = _or_wrong_usage(open_vault, settings), _read_token(token_file)
+    vault, token = open_vault(settings), _read_token(token_file)
 
     async def look(database: Database) -> list[Account]:
         return await AccountStore(database).all()
@@ -134,7 +132,7 @@ def check(
         accounts = await _named(AccountStore(database), platform, account_id)
         return await check_all(settings, database, accounts, subscribe=subscribe)
 
-    healths = _or_wrong_usage(lambda: with_database(settings, go))
+    healths = with_database(settings, go)
     if as_json:
         print(json.dumps([views.health_json(health) for health in healths]))
     else:
@@ -166,7 +164,7 @@ def remove(platform: Platform, account_id: Id, yes: Yes = False) -> None:
 def rotate() -> None:
     """Encrypt all tokens with the first of LEADSTREAM_ENCRYPTION_KEYS, so that the others can be dropped."""
     settings = BackfillSettings()
-    vault = _or_wrong_usage(open_vault, settings)
+    vault = open_vault(settings)
 
     async def go(database: Database) -> list[str]:
         store, lost = AccountStore(database), []
@@ -207,10 +205,3 @@ def _read_token(file: Path | None) -> str:
 
 def _agreed(question: str) -> bool:
     return sys.stdin.isatty() and typer.confirm(question)
-
-
-def _or_wrong_usage(work: Callable[..., Result], *arguments: object) -> Result:
-    try:
-        return work(*arguments)
-    except WrongKeysError as error:
-        raise typer.BadParameter(str(error)) from None

@@ -13,7 +13,6 @@ import structlog
 from aiohttp import ClientSession, TCPConnector
 from rich.console import Console
 
-from services.backfill.budget import governor_for
 from services.backfill.clients import WrongKeysError, graph_client, open_vault, token_of
 from services.backfill.crawl import Crawl, PublishDrafts
 from services.backfill.display import showing
@@ -25,6 +24,7 @@ from services.backfill.tally import Tally
 from services.backfill.worker import CannotBeginError, Worker
 from shared.account_store import AccountStore
 from shared.accounts import Account
+from shared.budget_store import governor_for
 from shared.clock import utc_now
 from shared.crypto import TokenVault
 from shared.drafts import Draft

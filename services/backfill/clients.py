@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typer
 from aiohttp import ClientSession
 
 from shared.accounts import Account
@@ -13,15 +14,20 @@ from shared.graph_errors import ErrorKind, GraphError
 from shared.settings import BackfillSettings, VaultSettings
 
 
-class WrongKeysError(Exception):
-    """LEADSTREAM_ENCRYPTION_KEYS is empty, malformed, or lacks the key of a stored token."""
+class WrongKeysError(typer.BadParameter):
+    """LEADSTREAM_ENCRYPTION_KEYS is empty, malformed, or lacks the key of a stored token: wrong usage of any command.
+
+    Says which setting it is, and nothing of a key.
+    """
 
 
 def open_vault(settings: VaultSettings) -> TokenVault:
+    keys = [key.get_secret_value() for key in settings.encryption_keys]
     try:
-        return TokenVault([key.get_secret_value() for key in settings.encryption_keys])
+        return TokenVault(keys)
     except ValueError as error:
-        raise WrongKeysError(str(error)) from None
+        odd = "LEADSTREAM_ENCRYPTION_KEYS has a key that is none; `leadstream config --new-key` prints a new one"
+        raise WrongKeysError(odd if keys else str(error)) from None
 
 
 def token_of(vault: TokenVault, account: Account) -> str:

@@ -14,7 +14,7 @@ import uvloop
 from rich.console import Console
 
 from services.backfill.app import open_tools, run_accounts, run_worker
-from services.backfill.clients import WrongKeysError, open_vault
+from services.backfill.clients import open_vault, token_of
 from services.backfill.display import runs_table, summary
 from shared.account_store import AccountStore
 from shared.accounts import Account
@@ -67,12 +67,8 @@ def run(
 def worker() -> None:
     """Do the runs that are queued, scheduled or left by a process that died. Any number of workers may run."""
     settings = BackfillSettings()
-    try:
-        open_vault(settings)
-        status = run_service(settings, lambda stop: run_worker(settings, stop))
-    except WrongKeysError as error:
-        fail(str(error))
-    raise typer.Exit(status)
+    open_vault(settings)
+    raise typer.Exit(run_service(settings, lambda stop: run_worker(settings, stop)))
 
 
 @backfill_app.command("list")
@@ -94,7 +90,9 @@ def list_runs(limit: Annotated[int, typer.Option(min=1)] = 20, as_json: AsJson =
 
 
 @backfill_app.command("show")
-def show(run_id: RunId) -> None:
+def show(
+    run_id: RunId, _as_json: Annotated[bool, typer.Option("--json", help="As it is in any case.")] = False
+) -> None:
     """Show one run as JSON, with the conversations that failed and why."""
     found = with_database(BackfillSettings(), lambda database: _the_run(RunStore(database), run_id))
     print(found.model_dump_json(indent=2))
@@ -116,10 +114,14 @@ def resume(run_id: RunId, as_json: AsJson = False, queue: ForWorkers = False) ->
     settings = BackfillSettings()
 
     async def queued(database: Database) -> list[Run | str]:
-        return [(await _resume(database, run_id))[0]]
+        run, _ = await _resumable(database, run_id)
+        return [await _resume(database, run)]
 
     async def its_own(database: Database) -> list[Account]:
-        return [(await _resume(database, run_id))[1]]
+        run, account = await _resumable(database, run_id)
+        token_of(open_vault(settings), account)  # else it would be left to workers that nobody may have started
+        await _resume(database, run)
+        return [account]
 
     if queue:
         _show_queued(with_database(settings, queued), as_json)
@@ -139,8 +141,6 @@ def _run_here(
 
     try:
         outcomes = uvloop.run(run_all())
-    except WrongKeysError as error:
-        fail(str(error))
     except ConnectionFailure as error:
         raise UnreachableError("MongoDB has gone away; the next `backfill run` goes on with what was begun") from error
     for outcome in outcomes:
@@ -195,14 +195,17 @@ async def _cancel(runs: RunStore, prefix: str) -> Run:
     return run
 
 
-async def _resume(database: Database, prefix: str) -> tuple[Run, Account]:
-    runs = RunStore(database)
-    run = await _the_run(runs, prefix)
+async def _resumable(database: Database, prefix: str) -> tuple[Run, Account]:
+    run = await _the_run(RunStore(database), prefix)
     account = await AccountStore(database).get(run.platform, run.account_id)
     if account is None:
         fail("its account was removed; `leadstream accounts add` adds it again")
+    return run, account
+
+
+async def _resume(database: Database, run: Run) -> Run:
     try:
-        return await runs.resume(run.run_id), account
+        return await RunStore(database).resume(run.run_id)
     except (NotResumableError, ActiveRunError) as error:
         fail(str(error))
 

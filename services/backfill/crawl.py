@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from services.backfill.history import History, HistoryStore, Known
 from services.backfill.lister import Lister, Parked
@@ -15,7 +15,7 @@ from services.backfill.normalise import Reading
 from services.backfill.parallel import Gate, Parallelism
 from services.backfill.reading import ConversationReader, PublishDrafts
 from services.backfill.tally import Tally
-from services.backfill.values import Json, identity, is_settled
+from services.backfill.values import Json, identity, is_settled, read_time
 from shared.accounts import Account
 from shared.clock import Clock
 from shared.graph import GraphClient
@@ -27,6 +27,11 @@ ROUNDS = 5
 """How often the listing is read again at the end, for what moved meanwhile. On an account that never rests, what moves
 behind the last of them is the next run's, and the webhooks'."""
 
+MOST_COUNTED = 10_000
+"""How many conversations a walk knows to be counted already. Pages shift by what is said while they are asked for, so
+one that is listed twice is so soon, and memory need not grow with the account."""
+READ, UNCHANGED = "conversations_read", "conversations_unchanged"
+LONG_AGO, NEVER = datetime(1970, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 MESSAGE_DELETED = 2534025
 """Said of a message, after which its conversation is still there.
@@ -55,11 +60,11 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`is_again`: it is counted as read already, and has moved since."""
+    """`counted` is the counter that has it already, of what was read before it moved."""
 
     reading: Reading
     known: Known
-    is_again: bool
+    counted: str | None
 
 
 @dataclass(slots=True)
@@ -76,13 +81,15 @@ class Crawl:
     tally: Tally
     _under_way: set[str] = field(default_factory=set, init=False)
     _given_up: set[str] = field(default_factory=set, init=False)
+    _unread_from: datetime = field(default=NEVER, init=False)
+    _counted: dict[str, str] = field(default_factory=dict, init=False)
 
     async def read(self, run_id: str) -> None:
         """Reads everything that has moved since it was last read. AccountStoppedError when no further call can succeed.
 
         A conversation that cannot be read is counted with its reason, and the others are read. With the id of a run
-        that a dead process left, goes on behind what that had acknowledged. Only when nothing was given up may the
-        next run stop short of the end of the listing: what is gone may have been hidden from the token alone.
+        that a dead process left, goes on behind what that had acknowledged. The next run may stop where all was read,
+        which is behind what was given up: what is gone may have been hidden from the token alone.
         """
         until = await self.history.complete_until(self.account)
         gate = Gate(Parallelism(self.parallelism))
@@ -91,8 +98,9 @@ class Crawl:
             walk = await self._walk(run_id, walk.newest, gate, is_first=False)
             if not walk.to_read:
                 break
-        if walk.newest and not self._given_up:
-            await self.history.complete(self.account, run_id, walk.newest)
+        if walk.newest or self._given_up:
+            read_until = min(walk.newest or NEVER, self._unread_from - timedelta(seconds=1))
+            await self.history.complete(self.account, run_id, read_until)
 
     async def _walk(self, run_id: str, until: datetime | None, gate: Gate, *, is_first: bool) -> Walk:
         """Down the listing to a page of which nothing has moved after `until` nor since it was read.
@@ -128,7 +136,7 @@ class Crawl:
                     walk.refusal = page
                     break
                 if isinstance(page, Parked):
-                    self._fail(page.thread_id, str(page.refusal))
+                    self._fail(page.thread_id, page.updated_time, str(page.refusal))
                     continue
                 walk.pages += 1
                 readings = self._readings(page, run_id)
@@ -151,22 +159,22 @@ class Crawl:
             if isinstance(listed, Listed):
                 readings.append(Reading(self.account, listed, run_id))
             else:
-                self._fail(identity(item.get("id")) or "unknown", listed)
+                self._fail(identity(item.get("id")) or "unknown", read_time(item.get("updated_time")), listed)
         return readings
 
-    def _fail(self, thread_id: str, reason: str) -> None:
+    def _fail(self, thread_id: str, moved_at: datetime | None, reason: str) -> None:
         """Of one that is not among what was listed to be read. Once, however often it is listed."""
         if thread_id not in self._given_up:
-            self._given_up.add(thread_id)
             self.tally.add(conversations_listed=1)
             self.tally.fail(thread_id, reason)
+        self._give_up(thread_id, moved_at)
+
+    def _give_up(self, thread_id: str, moved_at: datetime | None) -> None:
+        self._given_up.add(thread_id)
+        self._unread_from = min(self._unread_from, moved_at or LONG_AGO)
 
     async def _moved(self, readings: Sequence[Reading], *, is_first: bool) -> list[Task]:
-        """What must be read; all are counted.
-
-        One that moved, and is listed again at the end for it, is counted once: by what it was read for, and as
-        unchanged besides when it was that before.
-        """
+        """What must be read; all are counted, each once, however often it is listed."""
         known = await self.history.known([reading.key for reading in readings])
         tasks = []
         for reading in readings:
@@ -175,15 +183,21 @@ class Crawl:
                 continue
             of_it = known.get(reading.key, Known())
             is_ours = of_it.history is not None and of_it.history.run_id == reading.run_id
+            counted = self._counted.get(thread_id) or (READ if is_ours and not is_first else None)
             if not self._is_unchanged(reading, of_it.history):
-                task = Task(reading, of_it, is_again=is_ours and not is_first)
                 self._under_way.add(thread_id)
-                self.tally.add(conversations_listed=not task.is_again)
-                tasks.append(task)
-            elif is_first:
-                told = "conversations_read" if is_ours else "conversations_unchanged"
-                self.tally.add(conversations_listed=1, **{told: 1})
+                self.tally.add(conversations_listed=counted is None)
+                tasks.append(Task(reading, of_it, counted))
+            elif is_first and counted is None:
+                self.tally.add(conversations_listed=1)
+                self._count(thread_id, READ if is_ours else UNCHANGED)
         return tasks
+
+    def _count(self, thread_id: str, told: str) -> None:
+        self.tally.add(**{told: 1})
+        self._counted[thread_id] = told
+        if len(self._counted) > MOST_COUNTED:
+            del self._counted[next(iter(self._counted))]
 
     def _is_unchanged(self, reading: Reading, history: History | None) -> bool:
         """Where the platform tells no time, and in the second that it tells, what was read may have moved unseen: that
@@ -203,13 +217,14 @@ class Crawl:
     def _settle(self, task: Task, refusal: GraphError | None) -> None:
         """AccountStoppedError when the refusal is one that every other call would get."""
         thread_id = task.reading.listed.thread_id
-        if refusal is None:
-            self.tally.add(conversations_read=not task.is_again)
-            return
-        if refusal.kind in FATAL:
+        if refusal and refusal.kind in FATAL:
             raise AccountStoppedError(str(refusal), is_warned=refusal.kind in WARNINGS)
-        self._given_up.add(thread_id)
-        self.tally.add(conversations_read=-task.is_again)
+        if task.counted:
+            self.tally.add(**{task.counted: -1})
+        if refusal is None:
+            self._count(thread_id, READ)
+            return
+        self._give_up(thread_id, task.reading.listed.updated_time)
         if refusal.kind is ErrorKind.GONE and refusal.subcode != MESSAGE_DELETED:
             self.tally.add(conversations_gone=1)
         else:

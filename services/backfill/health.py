@@ -18,5 +18,5 @@ async def check_account(database: Database, account: Account) -> dict[str, Any]:
     try:
         (health,) = await check_all(BackfillSettings(), database, [account], subscribe=False)
     except WrongKeysError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(error.message) from None
     return health_json(health)

@@ -20,6 +20,7 @@ class Parked:
     """A conversation that cannot even be listed: the platform says of it alone that it is too much data."""
 
     thread_id: str
+    updated_time: datetime | None
     refusal: GraphError
 
 
@@ -93,8 +94,9 @@ class Lister:
         if isinstance(page, GraphError):
             return page, None
         self._place.pass_by(page.items)
-        thread_id = identity(page.items[0].get("id")) if page.items else None
-        return Parked(thread_id or "unknown", refusal), page.following
+        item = page.items[0] if page.items else {}
+        parked = Parked(identity(item.get("id")) or "unknown", read_time(item.get("updated_time")), refusal)
+        return parked, page.following
 
     def _new(self, items: list[Json]) -> list[Json]:
         new = [item for item in items if not (self._is_anew and self._place.is_behind(item))]

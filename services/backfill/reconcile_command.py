@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.backfill.account_views import show
-from services.backfill.clients import WrongKeysError, graph_client, open_vault, token_of
+from services.backfill.clients import graph_client, open_vault, token_of
 from services.backfill.pace import duration
 from services.backfill.reconcile import Compared, Reconciler, Uncompared
 from shared.account_store import AccountStore
@@ -72,11 +72,7 @@ def reconcile(
     if (platform is None) != (account_id is None):
         raise typer.BadParameter("name both PLATFORM and ID, or neither")
     with Console(stderr=True, highlight=False).status("comparing") as status:
-        try:
-            reports = asyncio.run(_reconcile(BackfillSettings(), platform, account_id, by_ids, status))
-        except WrongKeysError as error:
-            print(f"leadstream: {error}", file=sys.stderr)
-            raise typer.Exit(1) from None
+        reports = asyncio.run(_reconcile(BackfillSettings(), platform, account_id, by_ids, status))
     if as_json:
         print(json.dumps([report_json(report) for report in reports]))
     else:

@@ -33,7 +33,12 @@ PATIENCE_SECONDS = 60
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 """SIGHUP is the terminal that was closed: what the demo started would outlive it."""
 PIPELINE = "Sales"
-SERVICES = (("receiver", "receiver"), ("analyzer", "analyzer"), ("worker", "backfill", "worker"), ("console", "console"))
+SERVICES = (
+    ("receiver", "receiver"),
+    ("analyzer", "analyzer"),
+    ("worker", "backfill", "worker"),
+    ("console", "console"),
+)
 Value = TypeVar("Value")
 
 

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 from pydantic import SecretStr
 
 from services.analyzer.app import GROUP
@@ -141,7 +142,10 @@ class Watch:
 
     async def committed(self) -> int:
         """Events that the analyzer need not read again."""
-        offsets = await self.admin.list_consumer_group_offsets(self.of.group)
+        try:
+            offsets = await self.admin.list_consumer_group_offsets(self.of.group)
+        except GroupCoordinatorNotAvailableError:  # no group was ever on this broker
+            return 0
         return sum(max(0, each.offset) for each in offsets.values())
 
     async def published(self) -> int:

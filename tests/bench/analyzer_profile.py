@@ -6,13 +6,13 @@ import asyncio
 import os
 import signal
 
-from tests.bench import aggregating
 from tests.bench.analyzer_events import Traffic
 from tests.bench.analyzer_ground import NEVER_DUE, Bench, Site, analyzer, site, watching
 from tests.bench.backlog import prepare
 from tests.bench.processes import Handler
 from tests.bench.profile import listing, read_samples
 
+EVENTS = Traffic(conversations=4_000, messages=8)
 CONTACTS = Traffic(conversations=3_000, messages=4)
 PROFILES = ("aggregate", "backlog")
 
@@ -21,7 +21,7 @@ def profile_analyzer(bench: Bench, what: str) -> str:
     """From the first that is done to the last."""
     of = site(bench.servers, bench.folder, "profile")
     if what == "aggregate":
-        total, settings = asyncio.run(of.publish(aggregating.TRAFFIC.drafts())), NEVER_DUE
+        total, settings = asyncio.run(of.publish(EVENTS.drafts())), NEVER_DUE
     else:
         asyncio.run(prepare(of, CONTACTS))
         total, settings = CONTACTS.conversations, {"quiet_seconds": "0"}

@@ -8,6 +8,7 @@ what becomes of the events, and which it has seen, and need not find out.
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -20,6 +21,7 @@ from shared.kafka import Topics, open_consumer
 from shared.mongo import Collection, Document, ReplaceOne, UpdateOne, open_database
 from shared.settings import AnalyzerSettings
 
+NEVER = timedelta(days=10)
 Write = InsertOne[Document] | ReplaceOne[Document] | UpdateOne
 
 
@@ -57,20 +59,15 @@ def _messages(events: list[dict[str, Any]], documents: dict[str, Document], seen
 
 
 def _conversations(events: list[dict[str, Any]], documents: dict[str, Document], seen: set[str]) -> list[Write]:
-    """The count makes each a write: setting what is there already would be none."""
+    """Of one that is there, what an event moves."""
     ids = {f"{event['platform']}:{event['account_id']}:{event['customer_id']}" for event in events}
+    now = datetime.now(UTC)
+    moved = {"$set": {"last_event_at": now, "due_at": now + NEVER}, "$inc": {"revision": 1}}
     writes: list[Write] = [
-        UpdateOne({"_id": each}, {"$set": _without_count(documents[each]), "$inc": {"revision": 1}})
-        if each in seen
-        else InsertOne(documents[each])
-        for each in ids
+        UpdateOne({"_id": each}, moved) if each in seen else InsertOne(documents[each]) for each in ids
     ]
     seen |= ids
     return writes
-
-
-def _without_count(document: Document) -> Document:
-    return {name: value for name, value in document.items() if name not in {"_id", "revision"}}
 
 
 if __name__ == "__main__":

@@ -67,8 +67,8 @@ def staged(env: Mapping[str, str], folder: Path) -> Iterator[Staged]:
         start("console", LEADSTREAM_CONSOLE_PORT=str(console)).wait_for("console is at")
         passwords = {"LEADSTREAM_CONSOLE_PASSWORD": EDITOR, "LEADSTREAM_CONSOLE_VIEWER_PASSWORD": VIEWER}
         start("console", LEADSTREAM_CONSOLE_PORT=str(guarded), **passwords).wait_for("console is at")
-        urls = (f"http://127.0.0.1:{port}" for port in (console, guarded, receiver))
-        yield Staged(*urls, simulator, start)
+        host = "http://127.0.0.1"
+        yield Staged(f"{host}:{console}", f"{host}:{guarded}", f"{host}:{receiver}", simulator, start)
     finally:
         for process in running:
             if process.process.poll() is None:

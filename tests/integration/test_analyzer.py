@@ -167,7 +167,7 @@ async def test_a_batch_that_was_written_and_not_committed_is_taken_again(
         with pytest.raises(DiedError):
             await intake.run(asyncio.Event())
         assert await messages(database) == fold_all(events)
-        assert not await committed(stack.kafka, group)
+        assert not await committed(stack.kafka, stack.topics.message_events, group)
     leadstream("analyzer")
 
     async def revision() -> int:

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shared.contacts import AnalysisSource
+from shared.events import Event
 from shared.mongo import Database
 from tests.conftest import Stack, Start
 from tests.support.fake_gemini import FakeGemini, exhausted, serving_gemini
+from tests.support.making import said
 from tests.support.outcome import customers, settled, story
 from tests.support.processes import Leadstream
 from tests.support.topics import publish_events
@@ -46,6 +48,17 @@ async def test_with_keys_the_analysis_is_geminis_and_is_made_once(
     assert len(gemini.asked) == asked
     assert "key-one" not in process.output
     assert not any("4111" in asked.prompt for asked in gemini.asked), "what was unsent is not sent to anyone"
+
+
+async def test_as_many_conversations_are_with_gemini_at_once_as_is_set(
+    stack: Stack, database: Database, leadstream: Start, gemini: FakeGemini
+) -> None:
+    gemini.answers_together = 64
+    events: list[Event] = [said("How much?", 1, mid=f"m_{who.customer_id}", who=who) for who in customers(64)]
+    await publish_events(stack.kafka, stack.topics.message_events, events)
+    leadstream("analyzer", LEADSTREAM_ANALYSIS_PARALLELISM="64", **keys(gemini))
+    contacts = await settled(database, events)
+    assert {contact.analysis and contact.analysis.source for contact in contacts.values()} == {AnalysisSource.AI}
 
 
 async def test_when_gemini_gives_nothing_the_fallback_scores_and_says_so(

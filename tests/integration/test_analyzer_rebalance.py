@@ -21,7 +21,7 @@ from shared.mongo import Database
 from tests.conftest import Stack
 from tests.support.intakes import Intakes, intakes
 from tests.support.making import said
-from tests.support.offsets import all_is_committed, committed, ends
+from tests.support.offsets import Offsets, all_is_committed, committed, ends
 from tests.support.outcome import customers, story
 from tests.support.topics import publish_events
 from tests.support.waiting import eventually
@@ -64,6 +64,10 @@ def group_name(stack: Stack) -> str:
     return f"{stack.topic_prefix}analyzer"
 
 
+async def done(stack: Stack) -> Offsets:
+    return await committed(stack.kafka, stack.topics.message_events, group_name(stack))
+
+
 def one_each(number: int) -> list[Event]:
     """One message of each of several customers, so that every partition has some."""
     return [said("How much?", 0, mid=f"m_{n}", who=who) for n, who in enumerate(customers(number))]
@@ -89,7 +93,7 @@ async def test_members_come_and_go_under_load(group: Intakes, database: Database
     parts = [events[start : start + 120] for start in range(0, len(events), 120)]
     first = group.start()
     await group.tell(parts[0])
-    await eventually(lambda: committed(stack.kafka, group_name(stack)), len)
+    await eventually(lambda: done(stack), len)
     second = group.start()
     await group.tell(parts[1])
     await asyncio.to_thread(second.wait_for, "intake_started")
@@ -121,7 +125,7 @@ async def test_a_batch_that_is_written_in_good_time_is_committed_before_its_part
             assert not joining.done(), "the group waits for what is being written"
             gate.open.set()
         assert joining.result() == {}, "what was committed is nobody's to read again"
-    assert await committed(stack.kafka, group_name(stack)) == await ends(stack.kafka, stack.topics.message_events)
+    assert await done(stack) == await ends(stack.kafka, stack.topics.message_events)
 
 
 async def joined(stack: Stack) -> dict[TopicPartition, list[object]]:
@@ -142,7 +146,7 @@ async def test_what_is_written_after_its_partition_has_gone_is_not_committed(sta
             gate.open.set()
             expected = await ends(stack.kafka, stack.topics.message_events)
             mine = {partition: end for partition, end in expected.items() if partition != theirs}
-            assert await eventually(lambda: committed(stack.kafka, group_name(stack)), lambda found: found == mine)
+            assert await eventually(lambda: done(stack), lambda found: found == mine)
 
 
 async def test_a_static_member_that_is_soon_back_takes_nothing_from_the_others(stack: Stack) -> None:
@@ -165,11 +169,11 @@ async def test_unread_records_that_were_deleted_stop_the_intake(stack: Stack) ->
     await publish_events(stack.kafka, topic, one_each(20))
     await delete_all(stack.kafka, topic)
     await publish_events(stack.kafka, topic, one_each(20))
-    before = await committed(stack.kafka, group_name(stack))
+    before = await done(stack)
     async with member(stack) as consumer, asyncio.timeout(30):
         with pytest.raises(OffsetsGoneError, match="--reset-offsets --to-earliest"):
             await intake(consumer, gate).run(asyncio.Event())
-    assert await committed(stack.kafka, group_name(stack)) == before, "nothing was skipped"
+    assert await done(stack) == before, "nothing was skipped"
 
 
 async def delete_all(bootstrap_servers: str, topic: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +12,9 @@ from cryptography.fernet import Fernet
 from typer.testing import CliRunner
 
 from services.backfill import commands
+from services.cli import app
 from shared.accounts import Account
+from shared.crypto import TokenVault
 from shared.failures import UnreachableError
 from shared.ids import Platform
 from shared.mongo import ConnectionFailure, Database, server_time
@@ -31,11 +34,42 @@ async def test_a_token_is_encrypted_and_without_its_key_no_run_begins(leadstream
     (stored,) = [each async for each in database.accounts.find({})]
     assert (stored["_id"], stored["page_id"], stored["mode"]) == ("messenger:371", "371", "SKIP_EXISTING")
     assert "EAAsecret" not in str(stored)
-    process = leadstream("backfill", "run", env={"LEADSTREAM_ENCRYPTION_KEYS": Fernet.generate_key().decode()})
-    assert process.wait() == 1
+    another = {"LEADSTREAM_ENCRYPTION_KEYS": Fernet.generate_key().decode()}
+    process = leadstream("backfill", "run", env=another)
+    assert process.wait() == 2
     assert "a token was encrypted with a key" in process.output
     assert "Traceback" not in process.output
     assert await database.sync_runs.count_documents({}) == 0
+
+
+async def test_a_run_that_cannot_be_gone_on_with_for_want_of_a_key_is_left_as_it_was(
+    leadstream: Start, database: Database
+) -> None:
+    vault = TokenVault([Fernet.generate_key().decode()])
+    await add(database, PAGE.model_copy(update={"encrypted_token": vault.encrypt("EAAsecret")}))
+    failed = await RunStore(database).begin(PAGE)
+    await RunStore(database).save(failed.model_copy(update={"state": RunState.FAILED}))
+    process = leadstream("backfill", "resume", failed.run_id)
+    assert process.wait() == 2
+    assert "LEADSTREAM_ENCRYPTION_KEYS" in process.output
+    assert (await RunStore(database).get(failed.run_id)).state is RunState.FAILED
+
+
+@pytest.mark.parametrize("keys", ["", "nonsense"])
+@pytest.mark.parametrize(
+    "command",
+    [("backfill", "run"), ("backfill", "worker"), ("reconcile",), ("accounts", "check"), ("accounts", "rotate")],
+)
+async def test_wrong_keys_are_wrong_usage_of_every_command(
+    stack: Stack, database: Database, keys: str, command: tuple[str, ...]
+) -> None:
+    """In this process, which has the libraries loaded."""
+    await add(database)
+    runner = CliRunner(env={**stack.env, "LEADSTREAM_ENCRYPTION_KEYS": keys})
+    result = await asyncio.to_thread(runner.invoke, app, command)
+    assert result.exit_code == 2, result.output
+    assert "LEADSTREAM_ENCRYPTION_KEYS" in result.output
+    assert "nonsense" not in result.output
 
 
 @pytest.mark.parametrize(
@@ -59,12 +93,6 @@ def test_a_server_that_does_not_answer_is_told_by_its_own_status(leadstream: Sta
     nobody = {"LEADSTREAM_MONGO_URL": "mongodb://127.0.0.1:1/x?directConnection=true"}
     assert leadstream("accounts", "list", env=nobody).wait() == 3
     assert leadstream("backfill", "run", env={"LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}).wait() == 3
-
-
-def test_a_worker_without_keys_says_so_and_ends(leadstream: Start) -> None:
-    worker = leadstream("backfill", "worker", env={"LEADSTREAM_ENCRYPTION_KEYS": ""})
-    assert worker.wait() == 1
-    assert "Traceback" not in worker.output
 
 
 def test_a_topic_that_is_not_there_is_not_waited_for(leadstream: Start, stack: Stack) -> None:
@@ -94,6 +122,8 @@ async def test_a_run_is_queued_once_seen_by_all_and_cancelled_at_once(leadstream
     assert "another run of messenger:371 is active" in again.output
     (seen,) = json.loads(listed.output)
     assert seen["run_id"] == queued["run_id"]
+    shown = leadstream("backfill", "show", queued["run_id"], "--json")
+    assert (shown.wait(), json.loads(shown.output)["run_id"]) == (0, queued["run_id"])
     assert leadstream("backfill", "cancel", queued["run_id"][:9]).wait() == 0
     assert (await RunStore(database).get(queued["run_id"])).state is RunState.CANCELLED
 
@@ -124,8 +154,9 @@ def test_a_database_that_goes_away_during_a_run_is_told_as_such(monkeypatch: pyt
         CliRunner().invoke(commands.backfill_app, ["run"], catch_exceptions=False)
 
 
-async def test_resuming_says_why_it_cannot_be(leadstream: Start, database: Database) -> None:
-    await add(database)
+async def test_resuming_says_why_it_cannot_be(leadstream: Start, stack: Stack, database: Database) -> None:
+    token = TokenVault([stack.env["LEADSTREAM_ENCRYPTION_KEYS"]]).encrypt("EAAsecret")
+    await add(database, PAGE.model_copy(update={"encrypted_token": token}))
     runs = RunStore(database)
     failed = await runs.begin(PAGE)
     await runs.save(failed.model_copy(update={"state": RunState.FAILED}))

@@ -162,6 +162,20 @@ async def test_what_is_to_be_cancelled_is_not_begun_anew_when_its_process_has_di
     assert (await store.get(run.run_id)).state is RunState.CANCELLED
 
 
+async def test_a_new_run_begins_behind_one_that_is_to_be_cancelled_and_whose_process_has_died(
+    database: Database,
+) -> None:
+    store = RunStore(database)
+    dead = await store.begin(PAGE)
+    await database.sync_runs.update_one({}, {"$set": {"cancel_asked": True}})
+    with pytest.raises(ActiveRunError):
+        await store.begin(PAGE)
+    await die(database)
+    begun = await store.begin(PAGE)
+    assert (begun.state, begun.cancel_asked, begun.run_id != dead.run_id) == (RunState.RUNNING, False, True)
+    assert (await store.get(dead.run_id)).state is RunState.CANCELLED
+
+
 async def test_a_run_that_is_given_back_while_its_cancellation_is_asked_for_is_cancelled(database: Database) -> None:
     store = RunStore(database)
     run = await store.begin(PAGE)

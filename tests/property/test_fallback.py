@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import Counter
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.analyzer.analyst import Brief, Line, Role, Transcript
 from services.analyzer.fallback import FallbackScorer
-from services.analyzer.lexicon import load_lexicon
+from services.analyzer.lexicon import Lexicon, load_lexicon, phrases_of, read_languages
+from services.analyzer.wordsplit import MAX_CHARACTERS, Words
 from shared.contacts import LeadStatus
 from shared.ids import Platform
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
-SCORER = FallbackScorer()
-PHRASES = sorted({" ".join(phrase) for group in load_lexicon().phrases.values() for phrase, _ in group})
+SCORER, ANOTHER = FallbackScorer(), FallbackScorer()
+LEXICON = load_lexicon()
+LANGUAGES = read_languages()
+PHRASES = sorted(
+    {
+        phrase.replace("~", "of the").rstrip(".")
+        for language in LANGUAGES.values()
+        for table in ("signals", "business")
+        for block in language.get(table, {}).values()
+        for phrase in phrases_of(block)
+    }
+)
 
 texts = st.one_of(
     st.text(max_size=60), st.lists(st.sampled_from([*PHRASES, "not", "no.", "500"]), max_size=6).map(" ".join)
@@ -31,10 +44,18 @@ briefs = st.builds(
 )
 
 
+GREETING = Brief(Transcript(Platform.MESSENGER, (Line(NOW, Role.CUSTOMER, "hi"),)), NOW)
+
+
+def with_line(brief: Brief, line: Line) -> Brief:
+    return replace(brief, transcript=replace(brief.transcript, lines=(*brief.transcript.lines, line)))
+
+
 @given(briefs)
-def test_the_score_is_1_to_80_and_goes_with_the_status(brief: Brief) -> None:
+def test_the_score_is_1_to_80_unless_it_is_won(brief: Brief) -> None:
     verdict = SCORER.score(brief)
-    assert 1 <= verdict.lead_score <= 80
+    won = verdict.lead_status is LeadStatus.WON
+    assert (85 if won else 1) <= verdict.lead_score <= (100 if won else 80)
     assert verdict.confidence < 70, "never enough to take a contact out of WON or LOST"
     if verdict.lead_status is LeadStatus.LOST:
         assert verdict.lead_score <= 20
@@ -42,12 +63,65 @@ def test_the_score_is_1_to_80_and_goes_with_the_status(brief: Brief) -> None:
     assert verdict.reasoning
 
 
+@given(briefs, texts, marks)
+def test_a_line_of_the_business_never_raises_the_score(brief: Brief, said: str, marked: tuple[str, ...]) -> None:
+    told = with_line(brief, Line(NOW, Role.BUSINESS, said, marked))
+    assert SCORER.score(told).lead_score <= SCORER.score(brief).lead_score
+
+
 @given(briefs, texts)
-def test_what_the_business_says_changes_nothing_of_the_score(brief: Brief, said: str) -> None:
-    told = tuple(replace(line, text=said) if line.role is Role.BUSINESS else line for line in brief.transcript.lines)
-    assert SCORER.score(replace(brief, transcript=replace(brief.transcript, lines=told))) == SCORER.score(brief)
+def test_to_a_customer_who_only_greets_the_business_may_say_anything(brief: Brief, said: str) -> None:
+    lines = tuple(
+        replace(line, text=said, marks=()) if line.role is Role.BUSINESS else Line(NOW, Role.CUSTOMER, "hi")
+        for line in brief.transcript.lines
+    )
+    quiet = tuple(replace(line, text="hello") if line.role is Role.BUSINESS else line for line in lines)
+    told, untold = (replace(brief, transcript=replace(brief.transcript, lines=each)) for each in (lines, quiet))
+    assert SCORER.score(told) == SCORER.score(untold)
+
+
+@given(briefs)
+def test_a_refusal_at_the_end_never_raises_the_score(brief: Brief) -> None:
+    refused = SCORER.score(with_line(brief, Line(NOW, Role.CUSTOMER, "👎")))
+    assert refused.lead_score <= SCORER.score(brief).lead_score
+    assert refused.lead_status is LeadStatus.LOST
+
+
+@pytest.mark.parametrize("signal", ["price", "need", "order", "commit", "paid", "visit", "negotiate", "budget"])
+def test_a_phrase_behind_a_negation_never_counts(signal: str) -> None:
+    english = LEXICON.bits["en"]
+    for phrase in phrases_of(LANGUAGES["en"]["signals"][signal]):
+        hits = LEXICON.hits(LEXICON.split(f"zz not {phrase.replace('~', '').rstrip('.')}"), english)
+        assert not [hit for hit in hits if hit.phrase == phrase and not hit.negated], phrase
+
+
+@dataclass(frozen=True)
+class CountingLexicon(Lexicon):
+    read: Counter[str] = field(default_factory=Counter)
+
+    def split(self, text: str) -> Words:
+        self.read["texts"] += 1
+        words = super().split(text)
+        self.read["words"] += len(words.words)
+        return words
+
+
+@pytest.mark.parametrize("number", [10, 1_000, 5_000])
+def test_each_text_is_taken_apart_once_however_many_there_are(number: int) -> None:
+    counting = CountingLexicon(*(getattr(LEXICON, each.name) for each in fields(Lexicon)))
+    lines = tuple(Line(NOW, role, "how much is it") for _ in range(number // 2) for role in Role)
+    FallbackScorer(counting).score(Brief(Transcript(Platform.MESSENGER, lines), NOW))
+    assert counting.read == {"texts": number, "words": 4 * number}
+
+
+@settings(max_examples=10)
+@given(st.text(max_size=40), st.integers(1, 3))
+def test_what_stands_behind_the_limit_of_a_text_is_not_read(text: str, times: int) -> None:
+    wall = ("ab " * MAX_CHARACTERS)[:MAX_CHARACTERS]
+    one, more = (with_line(GREETING, Line(NOW, Role.CUSTOMER, wall + end)) for end in ("", f" {text}" * times))
+    assert SCORER.score(one).lead_status is SCORER.score(more).lead_status
 
 
 @given(briefs)
 def test_the_same_brief_always_gives_the_same_verdict(brief: Brief) -> None:
-    assert SCORER.score(brief) == FallbackScorer().score(brief)
+    assert SCORER.score(brief) == ANOTHER.score(brief)

@@ -209,9 +209,11 @@ class FakeGemini:
 
     async def _others(self) -> None:
         self._waiting += 1
+        together = self._together
         if self._waiting >= self.answers_together:
-            self._together.set()
-        await self._together.wait()
+            self._waiting, self._together = 0, asyncio.Event()
+            together.set()
+        await together.wait()
 
     def _reply(self, asked: Asked) -> Reply:
         """One that `obeys` says what the transcript tells it to, between <<< and >>>."""

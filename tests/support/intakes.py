@@ -54,11 +54,11 @@ class Intakes:
         await all_is_committed(self.stack.kafka, self.stack.topics.message_events, self.name)
 
     async def some_is_committed(self) -> None:
-        await eventually(lambda: committed(self.stack.kafka, self.name), len)
+        await eventually(lambda: committed(self.stack.kafka, self.stack.topics.message_events, self.name), len)
 
     async def is_behind(self) -> bool:
         expected = await ends(self.stack.kafka, self.stack.topics.message_events)
-        return await committed(self.stack.kafka, self.name) != expected
+        return await committed(self.stack.kafka, self.stack.topics.message_events, self.name) != expected
 
     async def members(self) -> set[str]:
         """Of the group, as the broker knows it."""

@@ -13,16 +13,18 @@ from tests.support.waiting import eventually
 Offsets = dict[TopicPartition, int]
 
 
-async def committed(bootstrap_servers: str, group: str) -> Offsets:
+async def committed(bootstrap_servers: str, topic: str, group: str) -> Offsets:
+    """Of the partitions that have records."""
+    partitions = list(await ends(bootstrap_servers, topic))
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     await admin.start()
     try:
-        found = await admin.list_consumer_group_offsets(group)
+        found = await admin.list_consumer_group_offsets(group, partitions=partitions)
     except GroupCoordinatorNotAvailableError:  # no group was ever on this broker
         return {}
     finally:
         await admin.close()
-    return {partition: each.offset for partition, each in found.items()}
+    return {partition: each.offset for partition, each in found.items() if each.offset >= 0}
 
 
 async def members(bootstrap_servers: str, group: str) -> set[str]:
@@ -52,4 +54,4 @@ async def ends(bootstrap_servers: str, topic: str) -> Offsets:
 async def all_is_committed(bootstrap_servers: str, topic: str, group: str) -> None:
     """Returns when the group need not read anything again that is on the topic now."""
     expected = await ends(bootstrap_servers, topic)
-    await eventually(lambda: committed(bootstrap_servers, group), lambda found: found == expected)
+    await eventually(lambda: committed(bootstrap_servers, topic, group), lambda found: found == expected)

@@ -171,10 +171,9 @@ async def test_an_app_that_is_throttled_stops_all_accounts(world: World, scope: 
     assert world.waits == [300]
 
 
-@pytest.mark.parametrize("scope", [Scope.PAGE, Scope.ACCOUNT])
-async def test_an_account_that_is_throttled_stops_alone(world: World, scope: Scope) -> None:
+async def test_an_account_that_is_throttled_stops_alone(world: World) -> None:
     one, other = world.governor(), world.governor(account=CountingStore(world.time))
-    await world.call(one, error=throttled(scope, 300))
+    await world.call(one, error=throttled(Scope.ACCOUNT, 300))
     await world.run((other, 1))
     await world.run((one, 1))
     assert world.gaps == [0, pytest.approx(300)]

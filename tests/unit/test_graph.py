@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from aiohttp import web
 
 from shared import graph as graph_module
 from shared.crypto import appsecret_proof
-from shared.graph import GraphClient, Page
+from shared.graph import PAGES_UNTIL_MORE, GraphClient, Page
 from shared.graph_errors import ErrorKind, GraphError
 from shared.graph_usage import Usage
 from tests.unit.backfill.fake_graph import TOKEN, Answer, answering, error, ok, serving
@@ -129,6 +130,16 @@ async def test_too_much_data_halves_the_page_down_to_one_item() -> None:
     async with answering(reduce) as (graph, client):
         assert isinstance(await ids_of(client, limit=5), GraphError)
     assert [query["limit"] for query in graph.queries] == ["5", "2", "1"]
+
+
+async def test_behind_too_much_data_the_page_grows_again_and_is_halved_anew_where_it_is_too_much() -> None:
+    reduce, more = error(1, 99), [ok(page("1", after=f"c{number}")) for number in range(3 * PAGES_UNTIL_MORE)]
+    answers = [reduce, reduce, *more[:-1], reduce, more[-1], ok(page("2"))]
+    async with answering(*answers) as (graph, client):
+        assert await ids_of(client) == ["1"] * len(more) + ["2"]
+    asked = [(limit, len(list(same))) for limit, same in groupby(query["limit"] for query in graph.queries)]
+    at_each = PAGES_UNTIL_MORE
+    assert asked == [("100", 1), ("50", 1), ("25", at_each), ("50", at_each), ("100", at_each), ("50", 2)]
 
 
 TRANSIENT: dict[str, Answer] = {

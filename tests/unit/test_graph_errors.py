@@ -71,7 +71,7 @@ PAGE_CODES = (32, 80000, 80001, 80003, 80004, 80005, 80006, 80008, 80009, 80014)
         (4, Scope.APP),
         (341, Scope.APP),
         (17, Scope.USER),
-        *[(code, Scope.PAGE) for code in PAGE_CODES],
+        *[(code, Scope.ACCOUNT) for code in PAGE_CODES],
         (80002, Scope.ACCOUNT),
         (613, Scope.ACCOUNT),
     ],

@@ -136,13 +136,27 @@ async def test_a_short_rest_is_waited_for(fake: FakeGemini, asking: Asking) -> N
     assert asking.time.now == 1.5
 
 
-async def test_a_refused_key_is_asked_for_no_model(fake: FakeGemini, asking: Asking) -> None:
-    fake.says(invalid_key(), good())
-    verdict = await asking.analyst(("bad", "k2"), ("m1", "m2")).analyse(brief())
-    assert (verdict.model, fake.keys_asked) == ("m1", ["bad", "k2"])
-    fake.says(exhausted())
+async def test_a_rest_beyond_the_deadline_is_not_waited_for(fake: FakeGemini, asking: Asking) -> None:
+    fake.says(exhausted("1.5s"), good())
     with pytest.raises(TransientError):
-        await asking.analyst(("bad", "k2"), ("m1", "m2")).analyse(brief())
+        await asking.analyst(deadline_seconds=1).analyse(brief())
+    assert asking.time.now == 0
+
+
+async def test_between_a_failure_and_the_next_try_is_a_pause(fake: FakeGemini, asking: Asking) -> None:
+    fake.says(failed(), good())
+    await asking.analyst().analyse(brief())
+    assert 0.2 <= asking.time.now <= 1
+
+
+async def test_a_refused_key_is_asked_for_no_other_model(fake: FakeGemini, asking: Asking) -> None:
+    fake.says(invalid_key(), good())
+    with pytest.raises(TransientError):
+        await asking.analyst(("bad",), ("m1", "m2")).analyse(brief())
+    assert fake.models_asked == ["m1"]
+    fake.says(invalid_key(), good())
+    assert (await asking.analyst(("bad", "k2"), ("m1", "m2")).analyse(brief())).model == "m1"
+    assert fake.keys_asked == ["bad", "bad", "k2"]
 
 
 async def test_a_model_that_is_not_there_is_passed_over_for_an_hour(fake: FakeGemini, asking: Asking) -> None:
@@ -260,6 +274,11 @@ async def test_a_stage_that_was_not_offered_is_none(
 ) -> None:
     fake.says(make())
     assert (await asking.analyst().analyse(brief())).recommended_stage is None
+
+
+async def test_raw_control_characters_in_the_json_do_no_harm(fake: FakeGemini, asking: Asking) -> None:
+    fake.says(said('{"summary": "one\ntwo", "lead_status": "NEW", "lead_score": 5}'))
+    assert (await asking.analyst().analyse(brief())).summary == "one two"
 
 
 async def test_half_a_character_harms_neither_the_question_nor_the_answer(fake: FakeGemini, asking: Asking) -> None:

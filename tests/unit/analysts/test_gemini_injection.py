@@ -43,6 +43,7 @@ def assert_within_bounds(verdict: Verdict) -> None:
     assert 0 <= verdict.confidence <= 100
     open_stages = {"New Lead", "Contacted", "Qualified", "Proposal Sent", "Negotiating"}
     assert verdict.recommended_stage is None or verdict.recommended_stage in open_stages
+    assert verdict.language is None or len(verdict.language) <= 12
     texts = [verdict.summary, verdict.reasoning, verdict.next_action or "", verdict.language or ""]
     assert all(len(text) <= 4_000 and not UNWANTED.search(text) for text in texts)
     assert Verdict.model_validate(orjson.loads(orjson.dumps(verdict.model_dump(mode="json")))) == verdict

@@ -110,6 +110,8 @@ def test_an_answer_to_a_call_from_before_the_rest_does_not_end_the_rest() -> Non
     gate.failed(1, Fault.EXHAUSTED, 30)
     gate.answered(2)
     assert gate.opens_in(2) == 29
+    gate.enter(31)
+    assert gate.opens_in(31) == math.inf, "one call goes first"
 
 
 def test_of_several_hints_the_longest_counts() -> None:

@@ -110,19 +110,21 @@ async def test_one_that_hangs_holds_up_no_other_and_ends_at_its_deadline(fake: F
 
 async def test_an_answer_that_trickles_in_is_not_waited_for_beyond_the_deadline() -> None:
     async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n")
         with suppress(OSError):
             while not given_up.is_set():
                 writer.write(b" ")
                 await writer.drain()
+                sent.append(1)
                 await asyncio.sleep(0.05)
         writer.close()
 
-    given_up = asyncio.Event()
+    given_up, sent = asyncio.Event(), list[int]()
     async with await asyncio.start_server(trickle, "127.0.0.1", 0) as server:
         gemini = Gemini(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         with pytest.raises(TransientError):
             await by_the_clock(gemini, 0.3).analyse(brief())
+        assert 0 < len(sent) < 60, "nobody waited for the end"
         given_up.set()
         gemini.close()
 

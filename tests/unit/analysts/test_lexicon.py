@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
-import tomllib
-from importlib.resources import files
-
 import pytest
 
 from services.analyzer.fallback import POINTS
-from services.analyzer.lexicon import load_lexicon, tokenise
+from services.analyzer.lexicon import load_lexicon, main_language, phrase_words, phrases_of, read_languages
+from services.analyzer.wordsplit import MAX_CHARACTERS, split
 
-LANGUAGES = {
-    entry.name.removesuffix(".toml"): tomllib.loads(entry.read_text(encoding="utf-8"))
-    for entry in files("services.analyzer").joinpath("languages").iterdir()
-}
+LANGUAGES = read_languages()
 LEXICON = load_lexicon()
-DECIDING = {"refuse", "complaint", "other", "later", "expensive", "thanks"}
+DECIDING = {"refuse", "complaint", "gripe", "other", "pitch", "injection", "later", "expensive", "thanks", "address"}
+ASKED = {"proof", "address", "order", "confirmed", "viewing", "apology", "parting"}
+SPOKEN = sorted(LANGUAGES.keys() - {"signs"})
 
 
 def test_the_languages_that_customers_write_in_are_there() -> None:
-    assert LANGUAGES.keys() >= {"en", "tl", "es", "pt", "fr", "ar", "id"}
+    assert LANGUAGES.keys() >= {
+        "en",
+        "tl",
+        "es",
+        "pt",
+        "fr",
+        "ar",
+        "id",
+        "de",
+        "hi",
+        "vi",
+        "th",
+        "zh",
+        "it",
+        "ru",
+        "tr",
+    }
 
 
-@pytest.mark.parametrize("code", LANGUAGES)
+@pytest.mark.parametrize("code", SPOKEN)
 def test_a_language_has_every_signal_that_decides(code: str) -> None:
     signals = LANGUAGES[code]["signals"]
-    assert signals.keys() >= {
+    wanted = {
+        "yes",
         "price",
         "availability",
+        "need",
         "order",
         "commit",
         "paid",
@@ -36,16 +51,26 @@ def test_a_language_has_every_signal_that_decides(code: str) -> None:
         "other",
         "later",
     }
+    assert signals.keys() >= wanted
     assert signals.keys() <= POINTS.keys() | DECIDING
-    assert all(phrases and all(map(tokenise, phrases)) for phrases in signals.values())
+    assert LANGUAGES[code]["business"].keys() <= ASKED
+    assert LANGUAGES[code]["words"].split(), "else nobody knows when it is spoken"
 
 
-def test_no_phrase_signals_two_things_in_two_languages() -> None:
+@pytest.mark.parametrize("code", LANGUAGES)
+@pytest.mark.parametrize("table", ["signals", "business"])
+def test_every_phrase_has_words_and_begins_with_one(code: str, table: str) -> None:
+    for block in LANGUAGES[code].get(table, {}).values():
+        for phrase in phrases_of(block):
+            assert phrase_words(phrase, LEXICON.fillers)[0].strip("~"), phrase
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_no_phrase_signals_two_things_in_one_language(code: str) -> None:
     seen: dict[tuple[str, ...], str] = {}
-    for language in LANGUAGES.values():
-        for signal, phrases in language["signals"].items():
-            for phrase in phrases:
-                assert seen.setdefault(tuple(tokenise(phrase)), signal) == signal, phrase
+    for signal, block in LANGUAGES[code]["signals"].items():
+        for phrase in phrases_of(block):
+            assert seen.setdefault(tuple(phrase_words(phrase, LEXICON.fillers)), signal) == signal, phrase
 
 
 @pytest.mark.parametrize(
@@ -63,7 +88,50 @@ def test_no_phrase_signals_two_things_in_two_languages() -> None:
 def test_phrases_are_found_whole_the_longest_first_and_negation_reaches_three_words(
     text: str, hits: list[tuple[str, bool]]
 ) -> None:
-    assert [(hit.signal, hit.negated) for hit in LEXICON.hits(text)] == hits
+    found = LEXICON.hits(LEXICON.split(text), LEXICON.bits["en"] | LEXICON.bits["es"])
+    assert [(hit.signal, hit.negated) for hit in found] == hits
+
+
+@pytest.mark.parametrize(
+    ("text", "refuses"),
+    [
+        ("we booked a place elsewhere", True),
+        ("we booked it. Cheaper elsewhere", False),
+        ("hindi na po", True),
+        ("hindi na po, salamat", True),
+        ("hindi na po kami makatulog", False),
+    ],
+)
+def test_a_gap_ends_with_the_sentence_and_a_full_stop_asks_for_the_end_of_a_clause(text: str, refuses: bool) -> None:
+    assert any(hit.signal == "refuse" for hit in LEXICON.hits(LEXICON.split(text))) == refuses
+
+
+def test_a_word_of_one_language_means_nothing_where_only_another_is_spoken() -> None:
+    text = "I found mine in the attic, it is not for sale"
+    spoken = LEXICON.spoken(LEXICON.languages(split(text).words))
+    assert "mine" not in [hit.phrase for hit in LEXICON.hits(LEXICON.split(text), spoken)]
+    assert "mine" in [hit.phrase for hit in LEXICON.hits(LEXICON.split("mine po"), LEXICON.bits["tl"])]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Don’t", "dont"),
+        ("CAFÉ", "cafe"),
+        ("yesss", "yes"),
+        ("paano po mag order", "paano mag order"),
+        ("الأسعار", "الاسعار"),
+        ("متوفرة", "متوفره"),
+        ("đặt cọc", "dat coc"),
+        ("👍🏽", "👍"),
+    ],
+)
+def test_words_are_alike_however_they_are_typed(one: str, other: str) -> None:
+    assert LEXICON.split(one) == LEXICON.split(other)
+
+
+def test_a_text_of_any_length_is_read_up_to_a_limit() -> None:
+    assert len(split("a " * MAX_CHARACTERS).words) == MAX_CHARACTERS // 2
 
 
 @pytest.mark.parametrize(
@@ -77,8 +145,12 @@ def test_phrases_are_found_whole_the_longest_first_and_negation_reaches_three_wo
         ("est-ce que vous avez des places pour le matin", "fr"),
         ("yang ini masih ada kak, bisa kirim ke bandung", "id"),
         ("هل هذا متوفر في المحل", "ar"),
+        ("haben Sie noch einen Termin für uns", "de"),
+        ("shop ơi cái này bao nhiêu", "vi"),
+        ("ราคาเท่าไหร่คะ", "th"),
+        ("सर यह कितने का है", "hi"),
         ("👍", None),
     ],
 )
 def test_the_language_is_told_by_its_small_words(text: str, language: str | None) -> None:
-    assert LEXICON.language([text]) == language
+    assert main_language(LEXICON.languages(split(text).words)) == language

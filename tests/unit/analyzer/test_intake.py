@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from services.analyzer import intake
 from services.analyzer.aggregate import Aggregate
 from services.analyzer.intake import Intake, Parking
 from shared.deadletters import DeadLetter
@@ -37,8 +38,16 @@ class FakeConsumer:
     refuses: bool = False
     term: int = 1
     before_revocation: Callable[[], Awaitable[None]] | None = None
+    polls: int = 0
+
+    async def keep_still(self) -> None:
+        self.steps.append("still")
+
+    def go_on(self) -> None:
+        self.steps.append("on")
 
     async def getmany(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Polled]]:
+        self.polls += 1
         if not self.batches:
             self.stop.set()
             return {}
@@ -50,11 +59,17 @@ class FakeConsumer:
             raise CommitFailedError
 
 
+async def at_once() -> None:
+    pass
+
+
 @dataclass
 class FakeAggregate:
     steps: list[Any]
+    during: Callable[[], Awaitable[None]]
 
     async def apply(self, events: Sequence[Event]) -> None:
+        await self.during()
         if not all(is_storable(event.model_dump()) for event in events):
             raise UnstorableError
         self.steps.append(("write", list(events)))
@@ -79,10 +94,14 @@ class Rig:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     refuses: bool = False
     dlq_is_away: bool = False
+    during: Callable[[], Awaitable[None]] = at_once
+
+    def __post_init__(self) -> None:
+        self.consumer = FakeConsumer(self.batches, self.stop, self.steps, self.refuses)
 
     async def run(self) -> None:
-        consumer = cast("Consumer", FakeConsumer(self.batches, self.stop, self.steps, self.refuses))
-        aggregate = cast("Aggregate", FakeAggregate(self.steps))
+        consumer = cast("Consumer", self.consumer)
+        aggregate = cast("Aggregate", FakeAggregate(self.steps, self.during))
         parking = cast("Parking", FakeParking(self.steps, self.dlq_is_away))
         await Intake(consumer, aggregate, parking, self.changed, lambda: EPOCH, AnalyzerMetrics()).run(self.stop)
 
@@ -121,3 +140,47 @@ async def test_a_value_that_the_database_cannot_hold_does_not_take_its_batch_alo
     parked = [payload for step, payloads in rig.steps if step == "park" for payload in payloads]
     assert parked == [dump_event(huge).decode(), dump_event(zero).decode()]
     assert rig.steps[-1] == ("commit", {PARTITION: 3})
+
+
+async def test_while_a_write_takes_long_the_group_is_told_and_one_batch_is_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(intake, "PATIENCE_SECONDS", 0)
+    polled_before: list[int] = []
+
+    async def until_told_thrice() -> None:
+        while not polled_before and rig.steps.count("still") < 3:
+            await asyncio.sleep(0)
+        polled_before.append(rig.consumer.polls)
+
+    rig = Rig([{PARTITION: [Polled(GOOD, offset)]} for offset in range(3)], during=until_told_thrice)
+    await rig.run()
+    assert polled_before[0] == 2, "the batch that is written, and the next"
+    assert rig.steps.index("on") > rig.steps.index("still")
+    assert ("commit", {PARTITION: 3}) in rig.steps
+
+
+async def test_what_was_polled_before_partitions_were_taken_away_is_neither_committed_nor_written_after_it() -> None:
+    async def take_away() -> None:
+        while rig.consumer.polls < 2:
+            await asyncio.sleep(0)
+        rig.consumer.term = 2
+
+    rig = Rig([{PARTITION: [Polled(GOOD, 0)]}, {PARTITION: [Polled(GOOD, 1)]}], during=take_away)
+    await rig.run()
+    assert [step for step, _ in rig.steps if step != "park"] == ["write"]
+
+
+async def test_partitions_go_as_soon_as_what_is_written_is_committed() -> None:
+    order: list[str] = []
+
+    async def lose_them_meanwhile() -> None:
+        assert rig.consumer.before_revocation is not None
+        going = asyncio.ensure_future(rig.consumer.before_revocation())
+        going.add_done_callback(lambda _: order.extend(str(step[0]) for step in rig.steps))
+        await asyncio.sleep(0)
+
+    rig = Rig([{PARTITION: [Polled(GOOD, 0)]}], during=lose_them_meanwhile)
+    await rig.run()
+    await asyncio.sleep(0)
+    assert order == ["write", "park", "commit"]

@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from services.analyzer import pool as pools
+from services.analyzer.again import Again
 from services.analyzer.conversation import Conversation
 from services.analyzer.history import Reading
 from services.analyzer.merge import Placement
@@ -30,16 +31,17 @@ async def at_once(_claim: Claim) -> None:
 
 
 class FakeQueue:
-    """Hands out `names`, then `again`; done when each is finished or given up."""
+    """Hands out `names`, then `again`, whose list it is as well; done when each is finished or given up."""
 
     lease_seconds = 0.06
 
     def __init__(self, *names: str, again: Sequence[str] = ()) -> None:
         self.waiting = [claim(name) for name in names]
-        self.again = [claim(name, is_again=True) for name in again]
+        self.again = list(again)
         self.held_claims: list[Claim] = []
         self.finished: list[str] = []
-        self.for_ai: list[str] = []
+        self.for_ai: list[tuple[str, bool]] = []
+        self.dropped: list[str] = []
         self.renewed = asyncio.Event()
         self.stop = asyncio.Event()
         self.left = len(names) + len(again)
@@ -50,20 +52,31 @@ class FakeQueue:
 
     async def claim(self, limit: int) -> list[Claim]:
         taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
+        for each in taken:
+            each.group = taken[0].contact_id
         self.held_claims += taken
         return taken
 
-    async def claim_again(self, limit: int) -> list[Claim]:
-        taken, self.again = self.again[:limit], self.again[limit:]
+    async def due(self, limit: int) -> list[str]:
+        return self.again[:limit]
+
+    async def claim_these(self, keys: Sequence[str]) -> list[Claim]:
+        self.again = [name for name in self.again if name not in keys]
+        taken = [claim(name) for name in keys]
         self.held_claims += taken
         return taken
 
     async def renew(self) -> None:
         self.renewed.set()
 
-    async def finish_all(self, claims: Sequence[Claim], *, is_again: bool = False) -> None:
+    async def finish_all(self, claims: Sequence[Claim]) -> None:
         self.finished += [each.contact_id for each in claims]
-        self.for_ai += [each.contact_id for each in claims if is_again]
+
+    async def put(self, keys: Sequence[str], *, in_vain: bool) -> None:
+        self.for_ai += [(key, in_vain) for key in keys]
+
+    async def drop(self, keys: Sequence[str]) -> None:
+        self.dropped += keys
 
     def let_go(self, claims: Sequence[Claim]) -> None:
         gone = [each for each in claims if each in self.held_claims]
@@ -108,13 +121,14 @@ class FakeWorker:
         return SimpleNamespace(analysis=SimpleNamespace(source=source, messages_read=1))
 
 
-def claim(name: str, *, is_again: bool = False) -> Claim:
-    return Claim(Conversation(name, Platform.MESSENGER, "371", name), 1, 1, float("inf"), is_again=is_again)
+def claim(name: str) -> Claim:
+    return Claim(Conversation(name, Platform.MESSENGER, "371", name), 1, 1, float("inf"))
 
 
 async def run(queue: FakeQueue, worker: FakeWorker, parallelism: int = 2, per_minute: float = 60_000) -> None:
     changed = asyncio.Event()
-    pool = Pool(cast("Queue", queue), cast("Worker", worker), parallelism, per_minute, changed, AnalyzerMetrics())
+    again, metrics = cast("Again", queue), AnalyzerMetrics()
+    pool = Pool(cast("Queue", queue), again, cast("Worker", worker), parallelism, per_minute, changed, metrics)
     async with asyncio.timeout(10):
         await pool.run(queue.stop)
 
@@ -179,9 +193,10 @@ async def test_conversations_too_large_to_be_read_together_are_read_one_by_one()
 
 
 async def test_only_what_the_fallback_said_is_given_to_the_ai_again() -> None:
-    queue, worker = FakeQueue("a", "b"), FakeWorker(has_ai=True, fallback=frozenset({"b"}))
-    await run(queue, worker)
-    assert (sorted(queue.finished), queue.for_ai) == (["a", "b"], ["b"])
+    queue = FakeQueue("a", "b", again=["c"])
+    await run(queue, FakeWorker(has_ai=True, fallback=frozenset({"b", "c"})))
+    assert sorted(queue.finished) == ["a", "b", "c"]
+    assert (queue.for_ai, queue.dropped) == ([("b", False), ("c", True)], ["a"])
 
 
 async def test_without_an_ai_nothing_is_left_for_it() -> None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from services.backfill.crawl import ROUNDS, AccountStoppedError
 from services.backfill.tally import Tally
@@ -368,7 +369,9 @@ async def test_a_conversation_that_is_gone_is_skipped_and_fails_nothing() -> Non
 
     async with staged(World(answer=gone)) as stage:
         tally = await stage.read()
-        assert stage.history.until is None, "what is gone may come back, unmoved, with the right to see it"
+        gone_at = stage.world.thread(2).place[0]
+        assert stage.history.until is not None
+        assert stage.history.until < gone_at, "it may come back, unmoved, with the right to see it"
     assert (tally.counters.conversations_gone, tally.counters.conversations_failed) == (1, 0)
     assert (tally.counters.conversations_read, tally.counters.conversations_listed) == (4, 5)
     assert stage.completed == set(stage.history.counts) == {"t_0", "t_1", "t_3", "t_4"}
@@ -392,12 +395,38 @@ async def test_a_conversation_that_cannot_be_read_is_recorded_and_the_others_are
     async with staged(World(answer=fail)) as stage:
         stage.client.deadline_seconds = 0.0
         tally = await stage.read()
-        assert stage.history.until is None, "what was not read in full is looked for again"
+        assert stage.history.until is not None
+        assert stage.history.until < stage.world.thread(0).place[0], "what was not read in full is looked for again"
     (failure,) = tally.failures
     assert failure.thread_id == "t_0"
     assert failure.reason.startswith(reason)
     assert (tally.counters.conversations_read, tally.counters.conversations_failed) == (4, 1)
     assert stage.completed == set(stage.history.counts) == {"t_1", "t_2", "t_3", "t_4"}
+
+
+async def test_behind_what_was_given_up_the_next_run_lists_no_farther_and_reads_what_can_be_read_again() -> None:
+    """Down to the page behind the oldest of it, of which nothing else need be asked for."""
+    world = World(conversations=20)
+    lost = {"t_1": error(100, 33), "t_4": error(1, 99)}
+    world.answer = lambda path, _start: lost.get(path.split("/")[-2]) if path.endswith("/messages") else None
+    async with staged(world) as stage:
+        assert (await stage.read()).counters.conversations_read == 18
+        again = (await stage.read("run2")).counters
+        assert (again.conversations_gone, again.conversations_failed, again.conversations_listed) == (1, 1, 8)
+        lost.clear()
+        assert (await stage.read("run3")).counters.conversations_read == 2
+        assert set(stage.mids) == world.all_ids
+        assert (await stage.read("run4")).counters.calls == 1
+
+
+async def test_one_that_was_given_up_and_whose_time_nobody_tells_has_all_listed_again() -> None:
+    world = World()
+    async with staged(world) as stage:
+        await stage.read()
+        world.answer = lambda path, _start: ok({"data": [{"id": "t_9"}]}) if path.endswith("/conversations") else None
+        assert (await stage.read("run2")).counters.conversations_failed == 1
+        world.answer = lambda _path, _start: None
+        assert (await stage.read("run3")).counters.conversations_listed == 5
 
 
 async def test_a_conversation_without_a_customer_is_a_failure_and_not_left_out() -> None:
@@ -509,6 +538,40 @@ async def test_a_conversation_that_is_listed_again_while_it_is_read_is_read_and_
         tally = await stage.read(publish=wait)
     assert sorted(stage.mids) == sorted(world.all_ids)
     assert (tally.counters.conversations_listed, tally.counters.conversations_read) == (5, 5)
+
+
+@pytest.mark.parametrize("has_moved", [False, True])
+@pytest.mark.parametrize("is_known", [False, True])
+async def test_a_conversation_that_is_listed_again_after_it_was_read_is_counted_once(
+    is_known: bool, has_moved: bool
+) -> None:
+    """As pages shift when somebody writes while they are asked for: read or not, moved or not."""
+    world, again = World(size=1), list[str]()
+
+    async def read() -> set[str]:
+        return {each.thread_id for each in stage.history.histories.values()}
+
+    async def respond(request: web.Request) -> Answer:
+        after = request.query.get("after", "")
+        if request.path.endswith("/conversations") and after.endswith(" t_1") and again == ["due"]:
+            await eventually(read, lambda thread_ids: "t_0" in thread_ids)
+            again.append("listed")
+            if has_moved:
+                world.say(0, "new")
+            return ok({"data": [world.thread(0).node()], "paging": {"cursors": {"after": f"{after} "}, "next": "x"}})
+        return await World.respond(world, request)
+
+    world.respond = respond  # type: ignore[method-assign]
+    async with staged(world) as stage:
+        if is_known:
+            await stage.read("run0")
+            stage.history.until = None
+        again.append("due")
+        counters = (await stage.read()).counters
+    assert again == ["due", "listed"]
+    assert counters.conversations_listed == counters.conversations_read + counters.conversations_unchanged == 5
+    assert counters.conversations_read == (has_moved if is_known else 5)
+    assert set(stage.mids) == world.all_ids
 
 
 async def test_a_listing_that_is_not_in_order_is_read_whole() -> None:

@@ -1,0 +1,135 @@
+"""`leadstream analyse`: as an owner runs it on a file, by either analyst."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.fake_gemini import exhausted, good, serving_gemini
+from tests.support.processes import with_settings
+from tests.unit.analysts.labelled import GIVEN
+
+FIELDS = {"id", "score", "status", "band", "confidence", "reasoning"}
+
+
+@dataclass(frozen=True)
+class Ended:
+    status: int
+    output: str
+    errors: str
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.output.splitlines()]
+
+    @property
+    def ids(self) -> list[str]:
+        return [row["id"] for row in self.rows]
+
+
+async def analyse(*arguments: str | Path, stdin: bytes = b"", settings: Mapping[str, str] | None = None) -> Ended:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.cli", "analyse", *map(str, arguments), env=with_settings(settings or {}),
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    output, errors = await process.communicate(stdin)
+    return Ended(process.returncode or 0, output.decode(), errors.decode())
+
+
+def transcript(name: str, text: str = "how much is it?", **changed: object) -> bytes:
+    message = {"at": "2026-01-01T09:00:00Z", "from": "customer", "text": text}
+    row = {"id": name, "platform": "messenger", "now": "2026-01-01T10:00:00Z", "messages": [message], **changed}
+    return json.dumps(row).encode()
+
+
+async def test_each_line_gets_its_verdict_in_the_order_of_the_file_and_the_labels_are_measured() -> None:
+    ended = await analyse(GIVEN, "--evaluate")
+    *rows, last = ended.rows
+    assert ended.status == 0
+    assert [row["id"] for row in rows] == [json.loads(line)["id"] for line in GIVEN.read_text().splitlines()]
+    assert all(row.keys() == FIELDS for row in rows)
+    measures = last["measures"]
+    assert measures["labelled"] == len(rows)
+    assert min(measures[name] for name in ("score_in_interval", "band", "status", "spearman")) > 0.9
+
+
+async def test_a_line_that_cannot_be_read_is_named_and_the_rest_is_analysed() -> None:
+    broken = [
+        b'{"id": "half',
+        transcript("fax", platform="fax"),
+        transcript("robot", messages=[{"at": "2026-01-01T09:00:00Z", "from": "robot", "text": "hi"}]),
+        transcript("silent", messages=[{"at": "2026-01-01T09:00:00Z", "from": "customer", "text": " "}]),
+        transcript("latin", "caf\xe9").decode("unicode_escape").encode("latin-1"),
+        b"[]",
+    ]
+    ended = await analyse("-", stdin=b"\n".join([transcript("first"), *broken, b"", transcript("last")]))
+    assert ended.status == 1
+    assert ended.ids == ["first", "last"]
+    assert [line.split(": ")[1] for line in ended.errors.splitlines()] == [f"line {n}" for n in range(2, 8)]
+
+
+async def test_a_mark_of_the_encoding_a_time_without_a_zone_and_messages_out_of_order_are_understood() -> None:
+    said = [
+        {"at": "2026-01-01T09:05:00", "from": "customer", "text": "I'll take it, paid just now"},
+        {"at": "2026-01-01T09:00:00", "from": "customer", "text": "how much is it?"},
+    ]
+    unordered = transcript("one", messages=said, now="2026-01-01T10:00:00")
+    ordered = transcript("two", messages=said[::-1])
+    ended = await analyse("-", stdin=b"\xef\xbb\xbf" + unordered + b"\r\n" + ordered + b"\r\n")
+    one, two = ended.rows
+    assert {**one, "id": "two"} == two
+    assert one["status"] == "WON"
+
+
+async def test_nothing_gives_nothing_and_measures_of_nothing_are_null(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.jsonl"
+    empty.touch()
+    nothing, measured = await asyncio.gather(analyse(empty), analyse(empty, "--evaluate"))
+    assert nothing == Ended(0, "", "")
+    [row] = measured.rows
+    assert row["measures"] == {
+        "labelled": 0, "score_in_interval": None, "band": None, "status": None, "spearman": None
+    }  # fmt: skip
+
+
+async def test_wrong_usage_is_status_2_gemini_without_a_key_too() -> None:
+    wrong = [("absent.jsonl",), (".",), (GIVEN, "--analyst", "oracle"), (GIVEN, "--analyst", "gemini")]
+    ended = await asyncio.gather(*(analyse(*arguments) for arguments in wrong))
+    assert [each.status for each in ended] == [2, 2, 2, 2]
+    assert [each.output for each in ended] == ["", "", "", ""]
+    assert "LEADSTREAM_GEMINI_API_KEYS" in ended[-1].errors
+
+
+async def test_gemini_reads_several_at_once_in_the_order_of_the_file() -> None:
+    async with serving_gemini() as fake:
+        fake.answers_together = 4
+        settings = {
+            "LEADSTREAM_GEMINI_API_KEYS": "key", "LEADSTREAM_GEMINI_ENDPOINT": fake.url,
+            "LEADSTREAM_ANALYSIS_PARALLELISM": "4",
+        }  # fmt: skip
+        names = [f"c{number}" for number in range(8)]
+        lines = b"\n".join(map(transcript, names))
+        ended = await analyse("-", "--analyst", "gemini", stdin=lines, settings=settings)
+    assert ended.status == 0
+    assert ended.ids == names
+    assert {row["score"] for row in ended.rows} == {75}
+
+
+async def test_nothing_stands_in_for_the_ai_that_is_tried_out() -> None:
+    async with serving_gemini() as fake:
+        fake.says(good(), exhausted("60s"))
+        settings = {
+            "LEADSTREAM_GEMINI_API_KEYS": "key", "LEADSTREAM_GEMINI_ENDPOINT": fake.url,
+            "LEADSTREAM_GEMINI_MODELS": "one", "LEADSTREAM_GEMINI_DEADLINE_SECONDS": "1",
+            "LEADSTREAM_ANALYSIS_PARALLELISM": "1",
+        }  # fmt: skip
+        lines = transcript("answered") + b"\n" + transcript("in vain")
+        ended = await analyse("-", "--analyst", "gemini", stdin=lines, settings=settings)
+    assert ended.status == 1
+    assert ended.ids == ["answered"]
+    assert "line 2: the AI gave no answer" in ended.errors

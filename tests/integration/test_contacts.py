@@ -1,0 +1,230 @@
+"""What an operator does with contacts, over a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from services.analyzer.contact_query import Wanted, find_contacts
+from services.cli import app
+from shared.clock import utc_now
+from shared.contact_editing import NoContactError, edit_contact
+from shared.contact_edits import Edit, Owned, WrongEditError
+from shared.contact_store import Contacts
+from shared.contacts import AnalysisSource, Contact, LeadStatus, load_contact_updated
+from shared.ids import ConversationKey, Platform
+from shared.kafka import read_all
+from shared.mongo import Database
+from shared.pipelines import TEMPLATES
+from tests.conftest import Stack, Start
+from tests.support.contacts import analysis, contact, put, put_account
+from tests.support.making import MARIA, said
+from tests.support.topics import publish_events
+from tests.support.waiting import eventually
+
+JUAN = ConversationKey(Platform.MESSENGER, "371", "9")
+LIZA = ConversationKey(Platform.INSTAGRAM, "371", "5")
+OTHER = ConversationKey(Platform.MESSENGER, "3710", "1")
+
+
+async def stored(database: Database, who: ConversationKey = MARIA) -> Contact:
+    found = await Contacts(database.contacts).load(str(who))
+    assert found is not None
+    assert found.contact is not None
+    return found.contact
+
+
+async def is_due(database: Database, who: ConversationKey = MARIA) -> bool:
+    return bool(await database.conversations.find_one({"_id": str(who), "due_at": {"$exists": True}}))
+
+
+async def test_edits_at_one_time_all_take_effect_each_as_a_version_that_waits_to_be_published(
+    database: Database,
+) -> None:
+    await put(database, contact())
+    await put_account(database)
+    tags = [f"tag {number}" for number in range(5)]
+    edits = [Edit(tags_added=(tag,)) for tag in tags]
+    await asyncio.gather(*(edit_contact(database, str(MARIA), edit, utc_now) for edit in edits))
+    found = await Contacts(database.contacts).load(str(MARIA))
+    assert found is not None
+    assert found.contact is not None
+    assert set(found.contact.tags) == set(tags)
+    assert [entry.version for entry in found.outbox] == [2, 3, 4, 5, 6]
+    last = load_contact_updated(found.outbox[-1].value)
+    assert (last.contact, set(last.changed)) == (found.contact, {"tags"})
+    assert found.fence == 1
+    assert await is_due(database)
+
+
+async def test_a_stage_must_be_one_of_the_accounts_pipeline(database: Database) -> None:
+    await put(database, contact())
+    with pytest.raises(WrongEditError, match="no pipeline"):
+        await edit_contact(database, str(MARIA), Edit(stage="Closed Won"), utc_now)
+    await put_account(database)
+    with pytest.raises(WrongEditError, match="it has: New Lead"):
+        await edit_contact(database, str(MARIA), Edit(stage="Resolved"), utc_now)
+    assert not await is_due(database)
+    edited = await edit_contact(database, str(MARIA), Edit(stage="Closed Won"), utc_now)
+    assert (edited.stage and edited.stage.name, edited) == ("Closed Won", await stored(database))
+
+
+async def test_who_is_not_there_cannot_be_edited(database: Database) -> None:
+    await database.contacts.insert_one(
+        {"_id": str(JUAN), "version": 3, "fence": 2, "outbox": [], "forgotten_at": utc_now()}
+    )
+    for absent in (MARIA, JUAN):
+        with pytest.raises(NoContactError):
+            await edit_contact(database, str(absent), Edit(notes="x"), utc_now)
+    assert await database.contacts.count_documents({}) == 1
+
+
+async def test_an_edit_that_changes_nothing_leaves_everything_as_it_is(database: Database) -> None:
+    await put(database, contact())
+    before = await database.contacts.find_one({})
+    await edit_contact(database, str(MARIA), Edit(given_back=frozenset(Owned)), utc_now)
+    assert await database.contacts.find_one({}) == before
+    assert not await is_due(database)
+
+
+async def test_contacts_are_found_by_account_status_stage_and_source(database: Database) -> None:
+    won = analysis(95, LeadStatus.WON, source=AnalysisSource.FALLBACK)
+    await put(database, contact(MARIA), contact(JUAN, verdict=won), contact(LIZA), contact(OTHER, staged=False))
+    await edit_contact(database, str(LIZA), Edit(status=LeadStatus.WON), utc_now)
+    await database.contacts.insert_one({"_id": "messenger:371:0", "version": 2, "forgotten_at": utc_now()})
+
+    async def found(limit: int = 0, **wanted: object) -> set[str]:
+        return {each.contact_id async for each in find_contacts(database, Wanted(**wanted), limit)}  # type: ignore[arg-type]
+
+    assert await found() == {str(MARIA), str(JUAN), str(LIZA), str(OTHER)}
+    assert await found(account="messenger:371") == {str(MARIA), str(JUAN)}
+    assert await found(status=LeadStatus.WON) == {str(JUAN), str(LIZA)}
+    assert await found(status=LeadStatus.QUALIFIED) == {str(MARIA), str(OTHER)}
+    assert await found(stage="Closed Won") == {str(JUAN)}
+    assert await found(source=AnalysisSource.FALLBACK) == {str(JUAN)}
+    assert await found(account="instagram:371", status=LeadStatus.QUALIFIED) == set()
+    assert len(await found(limit=2)) == 2
+
+
+async def test_an_operator_edits_and_the_analyzer_publishes_and_keeps_it(
+    leadstream: Start, stack: Stack, database: Database, tmp_path: Path
+) -> None:
+    await put_account(database)
+    tail = leadstream("contacts", "tail", "--from-start", "--json")
+    analyzer = leadstream("analyzer")
+    await publish_events(stack.kafka, stack.topics.message_events, [said("How much?", 1)])
+    await eventually(lambda: database.contacts.find_one({"version": 1, "outbox": []}), bool)
+
+    what = (
+        "--name",
+        "Mary Cruz",
+        "--status",
+        "NEGOTIATING",
+        "--tag",
+        "vip",
+        "--note",
+        "=1+1",
+        "--stage",
+        "Negotiating",
+    )
+    edit = leadstream("contacts", "edit", str(MARIA), *what)
+    assert edit.wait() == 0, edit.output
+    await eventually(lambda: database.contacts.find_one({"version": 2, "outbox": []}), bool)
+    await publish_events(stack.kafka, stack.topics.message_events, [said("Deal, I will take it", 2)])
+    await eventually(lambda: database.contacts.find_one({"messages_inbound": 2, "outbox": []}), bool)
+
+    kept = await stored(database)
+    assert (kept.name.full, kept.status, kept.tags, kept.notes) == (
+        "Mary Cruz", LeadStatus.NEGOTIATING, ("vip",), "=1+1"
+    )  # fmt: skip
+    assert kept.stage is not None
+    assert kept.stage.name == "Negotiating"
+    activities = [each async for each in database.activities.find({}).sort("version", 1)]
+    assert [(each["to_stage"], each["source"]) for each in activities][-1] == ("Negotiating", "person")
+    records = await read_all(stack.kafka, stack.topics.contact_updated)
+    assert [load_contact_updated(record.value).version for record in records] == list(range(1, kept.version + 1))
+    for record in records:
+        tail.wait_for(record.value.decode())
+
+    listing = leadstream("contacts", "list", "--status", "NEGOTIATING", "--account", "messenger:371", "--json")
+    export = leadstream("contacts", "export", str(tmp_path / "all.csv"))
+    again = leadstream("contacts", "reanalyse", str(MARIA), "messenger:371:unknown")
+    assert (listing.wait(), export.wait(), again.wait()) == (0, 0, 1)
+    assert [json.loads(line)["contact_id"] for line in listing.lines()] == [str(MARIA)]
+    with (tmp_path / "all.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["name"], row["status"], row["notes"], row["tags"]) == ("Mary Cruz", "NEGOTIATING", "'=1+1", "vip")
+    assert "1 conversations will be analysed anew" in again.output
+    assert "1 of 2 are not known" in again.output
+    await eventually(lambda: stored(database), lambda found: analysed_at(found) > analysed_at(kept))
+    assert analyzer.terminate() == 0
+
+
+def analysed_at(found: Contact) -> float:
+    assert found.analysis is not None
+    return found.analysis.analysed_at.timestamp()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (("edit", "messenger:1:2", "--note", "x"), 1, "no contact messenger:1:2"),
+        (("edit", "messenger:1:2"), 2, "say what to change"),
+        (("reanalyse",), 2, "name contacts, or choose them"),
+        (("list", "--account", "371"), 2, "PLATFORM:ID"),
+        (("forget", "messenger:1:2"), 1, "nothing was erased"),
+        (("forget", "messenger:1:2", "--yes"), 1, "nothing is known of messenger:1:2"),
+        (("forget", "1:2", "--yes"), 2, "expected platform:account:customer"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_a_reason(
+    stack: Stack, arguments: tuple[str, ...], status: int, says: str
+) -> None:
+    done = run(stack, "contacts", *arguments)
+    assert (done.exit_code, says in done.output) == (status, True), done.output
+
+
+def run(stack: Stack, *arguments: str) -> Result:
+    """`leadstream ARGUMENTS` without a process of its own."""
+    return CliRunner().invoke(app, list(arguments), env=stack.env | {"COLUMNS": "300"})
+
+
+async def test_a_pipeline_is_brought_in_with_a_persons_ranges_and_given_to_an_account(
+    stack: Stack, database: Database, tmp_path: Path
+) -> None:
+    await put_account(database)
+    stages: list[dict[str, object]] = [
+        {"name": "In", "type": "LEAD"},
+        {"name": "Hot", "type": "IN_PROGRESS", "range": {"low": 20, "high": 99}},
+    ]
+    (tmp_path / "own.json").write_text(json.dumps({"name": "Own", "stages": stages}))
+    brought = await bring(stack, str(tmp_path / "own.json"), "--account", "messenger:371")
+    assert brought.exit_code == 0, brought.output
+    (tmp_path / "again.json").write_text(
+        json.dumps({"name": "Own", "stages": [*stages[:1], {**stages[1], "range": None}]})
+    )
+    wrong = [{"name": "In", "type": "COLD"}, {"name": "", "type": "LEAD", "range": {"low": 9, "high": 3}}]
+    (tmp_path / "wrong.json").write_text(json.dumps({"name": "Wrong", "stages": wrong}))
+    again = await bring(stack, str(tmp_path / "again.json"))
+    refused = await bring(stack, str(tmp_path / "wrong.json"))
+    nobody = await bring(stack, "Support", "--account", "messenger:1")
+    assert (again.exit_code, refused.exit_code, nobody.exit_code) == (0, 2, 1)
+    assert all(told in refused.output for told in ("stages.0.type", "stages.1.name", "stages.1.range"))
+    own = await database.pipelines.find_one({"_id": "Own"})
+    assert own is not None
+    assert [(each["range"], each["range_edited"]) for each in own["stages"]] == [
+        ({"low": 1, "high": 30}, False), ({"low": 20, "high": 99}, True)
+    ]  # fmt: skip
+    assert set(await database.pipelines.distinct("_id")) == {"Own", *(each.name for each in TEMPLATES)}
+    account = await database.accounts.find_one({})
+    assert account is not None
+    assert account["pipeline"] == "Own"
+
+
+async def bring(stack: Stack, *arguments: str) -> Result:
+    return await asyncio.to_thread(run, stack, "pipelines", "import", *arguments)

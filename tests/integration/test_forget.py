@@ -1,0 +1,304 @@
+"""A customer who was forgotten is gone everywhere, whoever is at work meanwhile and however often it is begun."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from services.analyzer.aggregate import Aggregate
+from services.analyzer.forget import Erased, Forgetting, NothingKnownError
+from services.analyzer.marks import Timing
+from services.analyzer.outbox import Outbox
+from services.analyzer.queue import Claim, Queue
+from services.backfill.history import History, HistoryStore
+from shared.clock import utc_now
+from shared.contact_editing import edit_contact
+from shared.contact_edits import Edit
+from shared.contact_store import Contacts, Entry, Write
+from shared.contacts import Change, load_contact_updated
+from shared.events import Event, Source
+from shared.forgotten import Forgotten
+from shared.ids import ConversationKey
+from shared.kafka import read_all
+from shared.mongo import Database
+from tests.conftest import Stack, Start
+from tests.support.contacts import contact
+from tests.support.making import MARIA, answered, completed, listed, reacted, said, unsent
+from tests.support.topics import publish_events
+from tests.support.waiting import eventually
+
+AT_ONCE = Timing(0, 0, 0)
+JUAN = ConversationKey(MARIA.platform, MARIA.account_id, "9")
+SECRETS = ("Maria", "Santos", "maria@example.org", "4111")
+
+
+class DiedError(Exception):
+    """The process was killed here."""
+
+
+@dataclass
+class FakeOutbox:
+    """Publishes at once; what is published is out of the document."""
+
+    contacts: Contacts
+    published: list[Entry] = field(default_factory=list)
+
+    async def drain(self, claim: Claim, entries: Sequence[Entry]) -> None:
+        claim.require_held()
+        self.published += entries
+        await self.contacts.published_all([(claim.contact_id, entry) for entry in entries])
+
+
+@dataclass
+class Rig:
+    database: Database
+    outbox: FakeOutbox = field(init=False)
+    waits: int = 0
+
+    def __post_init__(self) -> None:
+        self.outbox = FakeOutbox(Contacts(self.database.contacts))
+
+    def queue(self, lease_seconds: float = 60) -> Queue:
+        return Queue(self.database, "owner", lease_seconds, AT_ONCE)
+
+    async def forget(self, who: ConversationKey = MARIA, lease_seconds: float = 60) -> Erased:
+        def waiting() -> None:
+            self.waits += 1
+
+        outbox = cast("Outbox", self.outbox)
+        return await Forgetting(self.database, self.queue(lease_seconds), outbox, waiting).forget(who)
+
+    async def tell(self, *events: Event) -> None:
+        await Aggregate(self.database, AT_ONCE).apply(events)
+
+    async def know(self) -> None:
+        """Maria and Juan, in every collection."""
+        for who, name in ((MARIA, "Maria Santos"), (JUAN, "Juan")):
+            events = history(who, name)
+            await self.tell(listed(0, name=name, who=who), *events, reacted("m_unknown", 4, who=who))
+            await HistoryStore(self.database).remember(who, History("run", "t_1", None, 3))
+            await self.database.conversations.update_one({"_id": str(who)}, {"$unset": {"due_at": ""}})
+            known = contact(who, events)
+            await self.database.contacts.insert_one({"_id": str(who), **known.model_dump(), "fence": 1, "outbox": []})
+            await self.database.activities.insert_one({"_id": f"{who}#1", "contact_id": str(who), "reasoning": name})
+
+    async def everything(self, who: ConversationKey = MARIA) -> str:
+        """All that any collection has of a customer, but for the account's and the system's own."""
+        found = []
+        for name in ("messages", "conversations", "contacts", "activities", "forgotten"):
+            found += [each async for each in self.database[name].find({"$or": of(who)})]
+        return repr(found)
+
+    async def stub(self) -> dict[str, Any]:
+        found = await self.database.contacts.find_one({"_id": str(MARIA)})
+        assert found is not None
+        return found
+
+
+def of(who: ConversationKey) -> list[dict[str, str]]:
+    return [{"_id": str(who)}, {"conversation": str(who)}, {"contact_id": str(who)}]
+
+
+def history(who: ConversationKey, name: str) -> list[Event]:
+    more: dict[str, Any] = {"source": Source.BACKFILL, "who": who}
+    return [
+        said(
+            f"I am {name}, maria@example.org, my card is 4111", 1, mid=f"m_{who.customer_id}1", sender_name=name, **more
+        ),
+        answered("Thank you", 2, mid=f"m_{who.customer_id}2", **more),
+        unsent(f"m_{who.customer_id}3", 3, who),
+    ]
+
+
+@pytest.fixture
+async def rig(database: Database) -> Rig:
+    made = Rig(database)
+    await made.know()
+    return made
+
+
+async def test_nothing_is_left_of_who_was_forgotten_and_all_of_the_others(rig: Rig) -> None:
+    juan = await rig.everything(JUAN)
+    erased = await rig.forget()
+    assert (erased.messages, erased.activities, erased.version) == (4, 1, 2)
+    left = await rig.everything()
+    assert [secret for secret in SECRETS if secret in left] == []
+    assert set(await rig.stub()) == {"_id", "version", "fence", "outbox", "forgotten_at"}
+    assert await rig.everything(JUAN) == juan
+    assert [(entry.version, entry.value) for entry in rig.outbox.published] == [(2, b"")]
+    assert await rig.queue().claim(10) == []
+
+
+async def test_how_far_the_history_was_read_is_kept_so_that_it_is_not_read_again(rig: Rig) -> None:
+    store = HistoryStore(rig.database)
+    before = await store.known([MARIA])
+    await rig.forget()
+    assert await store.known([MARIA]) == before
+    assert before[MARIA].history is not None
+
+
+async def test_history_that_is_read_again_stays_erased(rig: Rig) -> None:
+    await rig.forget()
+    await rig.tell(listed(0, name="Maria Santos"), *history(MARIA, "Maria Santos"), reacted("m_unknown", 4))
+    left = await rig.everything()
+    assert [secret for secret in SECRETS if secret in left] == []
+    assert await rig.database.messages.count_documents({"conversation": str(MARIA)}) == 0
+
+
+async def test_a_batch_that_was_under_way_is_erased_by_the_next_look(rig: Rig) -> None:
+    at = (await rig.forget()).at
+    behind = Aggregate(rig.database, AT_ONCE, cast("Forgotten", NobodyForgotten()))
+    await behind.apply([listed(0, name="Maria Santos"), *history(MARIA, "Maria Santos"), reacted("m_unknown", 4)])
+    assert "Maria" in await rig.everything()
+    assert await Forgotten(rig.database).erase(str(MARIA), at) == 4
+    left = await rig.everything()
+    assert [secret for secret in SECRETS if secret in left] == []
+
+
+class NobodyForgotten:
+    """As a batch has seen it that began before."""
+
+    async def of(self, _keys: object) -> dict[str, object]:
+        return {}
+
+
+async def test_what_is_said_afterwards_begins_anew_and_waits_for_its_analysis(rig: Rig) -> None:
+    """Also what was said while a worker was waited for."""
+    at = await Forgotten(rig.database).remember(str(MARIA))
+    seconds = (utc_now() - said("", 0).occurred_at).total_seconds()
+    await rig.tell(said("Hello again", seconds + 30, mid="m_new"))
+    erased = await rig.forget()
+    assert erased.at >= at
+    (left,) = [each["_id"] async for each in rig.database.messages.find({"conversation": str(MARIA)})]
+    assert left == "messenger:371:new"
+    (claim,) = await eventually(lambda: rig.queue().claim(10), bool)
+    assert claim.contact_id == str(MARIA)
+
+
+async def test_a_worker_that_has_the_conversation_is_waited_for(rig: Rig) -> None:
+    await rig.tell(said("How much?", 10))
+    (claim,) = await eventually(lambda: rig.queue().claim(1), bool)
+    forgetting = asyncio.create_task(rig.forget())
+    await eventually(lambda: waits(rig), bool)
+    assert "Maria" in await rig.everything()
+    await rig.queue().finish(claim)
+    await forgetting
+    assert rig.waits == 1
+    assert "Maria" not in await rig.everything()
+
+
+async def waits(rig: Rig) -> int:
+    return rig.waits
+
+
+async def test_a_worker_that_stood_still_can_write_nothing_afterwards(rig: Rig) -> None:
+    await rig.tell(said("How much?", 10))
+    (stale,) = await eventually(lambda: rig.queue(lease_seconds=0.05).claim(1), bool)
+    await rig.forget()
+    stub = await rig.stub()
+    anew = contact().model_copy(update={"version": stub["version"] + 1})
+    late = Write(Change(anew, ("name",), None), stub["version"], stale.fence)
+    assert await Contacts(rig.database.contacts).write_all([late]) == {}
+    assert await rig.stub() == stub
+
+
+async def test_a_worker_that_stood_still_while_they_were_forgotten_again_can_write_nothing(rig: Rig) -> None:
+    await rig.forget()
+    seconds = (utc_now() - said("", 0).occurred_at).total_seconds()
+    await rig.tell(said("Hello", seconds + 30))
+    (stale,) = await eventually(lambda: rig.queue(lease_seconds=0.05).claim(1), bool)
+    await rig.forget()
+    assert (await rig.stub())["fence"] > stale.fence
+
+
+async def test_an_edit_that_races_with_it_is_either_before_and_published_or_refused(rig: Rig) -> None:
+    edits = (edit_contact(rig.database, str(MARIA), Edit(notes=f"Maria {n}"), utc_now) for n in range(4))
+    done = await asyncio.gather(rig.forget(), *edits, return_exceptions=True)
+    assert "Maria" not in await rig.everything()
+    made = sum(not isinstance(each, Exception) for each in done[1:])
+    versions = [entry.version for entry in rig.outbox.published]
+    assert versions == list(range(2, made + 3))
+    assert [entry.value for entry in rig.outbox.published][-1] == b""
+
+
+async def test_who_is_forgotten_twice_is_told_of_once(rig: Rig) -> None:
+    first = await rig.forget()
+    again = await rig.forget()
+    assert (again.version, again.messages, again.at >= first.at) == (first.version, 0, True)
+    assert len(rig.outbox.published) == 1
+
+
+async def test_of_whom_nothing_is_known_nothing_is_written(database: Database) -> None:
+    with pytest.raises(NothingKnownError):
+        await Rig(database).forget()
+    assert await database.contacts.count_documents({}) == 0
+    assert await database.forgotten.count_documents({}) == 0
+
+
+STEPS = ["remembered", "taken", "drained", "stub", "erased", "published"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_it_is_completed_whatever_it_was_killed_at(rig: Rig, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    with monkeypatch.context() as patch:
+        die_after(step, patch)
+        with pytest.raises((DiedError, ExceptionGroup)):
+            await rig.forget(lease_seconds=0.2)
+    assert step == "remembered" or await rig.database.conversations.find_one(
+        {"_id": str(MARIA), "due_at": {"$exists": True}}
+    )
+    await rig.forget()
+    left = await rig.everything()
+    assert [secret for secret in SECRETS if secret in left] == []
+    stub = await rig.stub()
+    assert (stub["version"], stub["outbox"]) == (2, [])
+    assert {(entry.version, entry.value) for entry in rig.outbox.published} == {(2, b"")}
+
+
+def die_after(step: str, patch: pytest.MonkeyPatch) -> None:
+    owner, name = {
+        "remembered": (Forgotten, "remember"),
+        "taken": (Forgetting, "_take"),
+        "drained": (FakeOutbox, "drain"),
+        "stub": (Forgetting, "_leave_stub"),
+        "erased": (Forgotten, "erase"),
+        "published": (Contacts, "published_all"),
+    }[step]
+    before = getattr(owner, name)
+
+    async def then_die(*arguments: object) -> None:
+        await before(*arguments)
+        raise DiedError
+
+    patch.setattr(owner, name, then_die)
+
+
+async def test_an_operator_forgets_a_customer_while_the_analyzer_runs(
+    leadstream: Start, stack: Stack, database: Database
+) -> None:
+    analyzer, topic = leadstream("analyzer"), stack.topics.message_events
+    read = [listed(0, name="Maria Santos"), *history(MARIA, "Maria Santos"), completed(5)]
+    await publish_events(stack.kafka, topic, read)
+    await eventually(lambda: database.contacts.find_one({"name.first": "Maria", "outbox": []}), bool)
+    forget = leadstream("contacts", "forget", str(MARIA), "--yes")
+    assert forget.wait() == 0, forget.output
+    assert "until its retention ends" in forget.output
+    told = await read_all(stack.kafka, stack.topics.contact_updated)
+    assert [(each.key, bool(each.value)) for each in told[-2:]] == [
+        (str(MARIA).encode(), each) for each in (True, False)
+    ]
+    assert dict(told[-1].headers)["ce_type"] == b"leadstream.contact-forgotten.v1"
+
+    seconds = (utc_now() - said("", 0).occurred_at).total_seconds() + 60
+    await publish_events(stack.kafka, topic, [*read, said("Hello", seconds, mid="m_new")])
+    anew = await eventually(lambda: database.contacts.find_one({"messages_inbound": 1, "outbox": []}), bool)
+    assert anew is not None
+    assert anew["name"]["source"] == "placeholder"
+    last = load_contact_updated((await read_all(stack.kafka, stack.topics.contact_updated))[-1].value)
+    assert last.version == len(told) + 1 == anew["version"]
+    assert await database.messages.count_documents({}) == 1
+    assert analyzer.terminate() == 0

@@ -1,0 +1,163 @@
+"""Live contacts get their names from the platform, once, beside everything else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
+
+from services.analyzer.profiles import compose_profiles
+from shared.accounts import Account
+from shared.clock import utc_now
+from shared.contact_editing import edit_contact
+from shared.contact_edits import Edit, Owned
+from shared.contact_store import Contacts
+from shared.contacts import Contact, NameSource, load_contact_updated
+from shared.crypto import TokenVault
+from shared.ids import ConversationKey, Platform
+from shared.mongo import Database
+from shared.settings import AnalyzerSettings
+from tests.support.contacts import contact, put
+from tests.support.waiting import eventually
+
+KEY = Fernet.generate_key().decode()
+
+
+class Rig:
+    """Facebook as the simulator is, and an analyzer's profiles over it."""
+
+    def __init__(self, database: Database, simulator: dict[str, Any], session: ClientSession) -> None:
+        self.database = database
+        self.url = simulator["graph_url"]
+        self.secret = SecretStr(simulator["app_secret"])
+        self.accounts = {Platform(each["platform"]): each for each in simulator["accounts"]}
+        self._session = session
+
+    async def customers(self, platform: Platform) -> list[tuple[ConversationKey, str]]:
+        async with self._session.get(f"{self.url}/_simulator/messages") as answer:
+            found = [each for each in await answer.json() if each["platform"] == platform]
+        return [(ConversationKey(platform, each["account_id"], each["customer_id"]), each["name"]) for each in found]
+
+    async def configure(self, **what: object) -> None:
+        async with self._session.post(f"{self.url}/_simulator/configure", json=what) as answer:
+            assert answer.status == 200
+
+    async def calls(self) -> int:
+        async with self._session.get(f"{self.url}/_simulator/stats") as answer:
+            return int((await answer.json()).get("node", 0))
+
+    async def add(self, platform: Platform) -> None:
+        one = self.accounts[platform]
+        encrypted = TokenVault([KEY]).encrypt(one["token"])
+        account = Account(
+            platform=platform, account_id=one["id"], page_id=one["page_id"], name="x", encrypted_token=encrypted
+        )
+        await self.database.accounts.insert_one({"_id": account.key, **account.model_dump(mode="json")})
+
+    async def outcome(self, who: ConversationKey) -> str | None:
+        found = await self.database.contacts.find_one({"_id": str(who)})
+        assert found is not None
+        outcome: str | None = found.get("profile", {}).get("outcome")
+        return outcome
+
+    async def contact(self, who: ConversationKey) -> Contact:
+        stored = await Contacts(self.database.contacts).load(str(who))
+        assert stored is not None
+        assert stored.contact is not None
+        return stored.contact
+
+    @asynccontextmanager
+    async def asking(self) -> AsyncIterator[None]:
+        settings = AnalyzerSettings(graph_url=self.url, encryption_keys=(SecretStr(KEY),), app_secrets=(self.secret,))
+        profiles, stop = compose_profiles(settings, self.database), asyncio.Event()
+        assert profiles is not None
+        profiles.look_seconds = 0.05
+        running = asyncio.create_task(profiles.run(stop))
+        yield
+        stop.set()
+        await running
+
+
+@pytest.fixture
+async def rig(database: Database, simulator: dict[str, Any]) -> AsyncIterator[Rig]:
+    async with ClientSession() as session:
+        yield Rig(database, simulator, session)
+
+
+async def test_whoever_has_no_name_gets_it_and_a_picture_and_the_version_waits_to_be_published(rig: Rig) -> None:
+    expected = {}
+    for platform in Platform:
+        await rig.add(platform)
+        for who, name in (await rig.customers(platform))[:3]:
+            expected[who] = name
+            await put(rig.database, contact(who))
+    async with rig.asking():
+        for who in expected:
+            await eventually(lambda who=who: rig.outcome(who), bool)  # type: ignore[misc]
+    for who, name in expected.items():
+        found = await rig.contact(who)
+        if found.name.source is NameSource.PROFILE:
+            assert found.name.full == name
+        else:
+            assert (who.platform, found.name.source) == (Platform.INSTAGRAM, NameSource.USERNAME)
+        assert found.profile_pic is not None
+        assert found.profile_pic.endswith(f"{who.customer_id}.jpg")
+        assert (found.locale, found.timezone) == (("en_PH", 8) if who.platform is Platform.MESSENGER else (None, None))
+        stored = await Contacts(rig.database.contacts).load(str(who))
+        assert stored is not None
+        assert [load_contact_updated(entry.value).contact for entry in stored.outbox] == [found]
+        assert await rig.database.conversations.find_one({"_id": str(who), "due_at": {"$exists": True}})
+    assert {(await rig.contact(who)).name.source for who in expected} >= {NameSource.PROFILE}
+    assert await rig.calls() == len(expected)
+
+
+async def test_each_is_asked_about_once_by_however_many_and_a_refusal_is_an_answer(rig: Rig) -> None:
+    await rig.add(Platform.MESSENGER)
+    (who, _), *_ = await rig.customers(Platform.MESSENGER)
+    gone = who._replace(customer_id="404")
+    unknown = ConversationKey(Platform.MESSENGER, "never added", "1")
+    named = (await rig.customers(Platform.MESSENGER))[1][0]
+    await put(rig.database, *map(contact, (who, gone, unknown, named)))
+    await edit_contact(rig.database, str(named), Edit(name="Mary"), utc_now)
+    async with rig.asking(), rig.asking():
+        await eventually(lambda: rig.outcome(who), bool)
+        await eventually(lambda: rig.outcome(gone), bool)
+        await asyncio.sleep(0.3)  # some more looks
+    assert await rig.calls() == 2
+    assert (await rig.outcome(gone), (await rig.contact(gone)).version) == ("refused", 1)
+    assert (await rig.outcome(unknown), await rig.outcome(named)) == (None, None)
+    assert (await rig.contact(named)).name.full == "Mary"
+
+
+async def test_a_name_that_is_given_back_is_asked_for_again(rig: Rig) -> None:
+    await rig.add(Platform.MESSENGER)
+    (who, name), *_ = await rig.customers(Platform.MESSENGER)
+    await put(rig.database, contact(who))
+    async with rig.asking():
+        await eventually(lambda: rig.outcome(who), bool)
+        await edit_contact(rig.database, str(who), Edit(name="Mary"), utc_now)
+        await edit_contact(rig.database, str(who), Edit(given_back=frozenset({Owned.NAME})), utc_now)
+        await eventually(lambda: rig.contact(who), lambda found: found.name.full == name)
+    assert await rig.calls() == 2
+
+
+async def test_an_account_whose_token_is_refused_is_left_alone_and_nobody_is_marked(rig: Rig) -> None:
+    await rig.add(Platform.MESSENGER)
+    await rig.configure(revoked=True)
+    asked = [who for who, _ in (await rig.customers(Platform.MESSENGER))[:4]]
+    await put(rig.database, *map(contact, asked))
+    async with rig.asking():
+        await eventually(rig.calls, bool)
+        await asyncio.sleep(0.3)  # some more looks
+    assert await rig.calls() == 1
+    assert {await rig.outcome(who) for who in asked} == {None}
+
+
+def test_without_keys_nobody_is_asked(database: Database) -> None:
+    assert compose_profiles(AnalyzerSettings(), database) is None

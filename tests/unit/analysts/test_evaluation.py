@@ -1,0 +1,50 @@
+"""How well an analyst meets what people have judged."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from services.analyzer.evaluation import Judged, Label, Measures, measure, spearman
+from shared.contacts import Band, LeadStatus
+
+WARM = Label(38, 58, frozenset({LeadStatus.CONTACTED, LeadStatus.QUALIFIED}), Band.WARM)
+COLD = Label(1, 20, frozenset({LeadStatus.LOST}), Band.COLD)
+
+
+def test_shares_are_of_the_labelled_and_both_ends_of_an_interval_are_in_it() -> None:
+    judged = [
+        Judged(WARM, 38, LeadStatus.CONTACTED),
+        Judged(WARM, 58, LeadStatus.NEW),
+        Judged(WARM, 59, LeadStatus.QUALIFIED),
+        Judged(COLD, 21, LeadStatus.NEW),
+    ]
+    found = measure(judged)
+    assert (found.labelled, found.score_in_interval, found.band, found.status) == (4, 0.5, 1.0, 0.5)
+    assert found.spearman == pytest.approx(0.7745966)
+
+
+def test_nothing_gives_no_shares() -> None:
+    assert measure([]) == Measures(0, None, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "correlation"),
+    [
+        ([1, 2, 3], [10, 20, 30], 1.0),
+        ([1, 2, 3], [30, 20, 10], -1.0),
+        ([1, 2, 2, 4], [1, 3, 3, 4], 1.0),
+        ([1, 2, 3, 4], [2, 1, 4, 3], 0.6),
+        ([1, 2, 3], [5, 5, 5], None),
+        ([1], [1], None),
+        ([], [], None),
+    ],
+)
+def test_rank_correlation(left: list[float], right: list[float], correlation: float | None) -> None:
+    assert spearman(left, right) == (None if correlation is None else pytest.approx(correlation))
+
+
+def test_only_the_order_matters() -> None:
+    scores = random.Random(1).sample(range(1_000_000), 20_000)
+    assert spearman(scores, [score**3 for score in scores]) == pytest.approx(1.0)

@@ -1,0 +1,77 @@
+"""Whatever a server answers, and in whatever order: it is not asked before it said, and nobody waits long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.analyzer.analyst import NoVerdictError
+from services.analyzer.gemini_analyst import GeminiAnalyst
+from services.analyzer.gemini_calls import Answer, CallError, Fault, Request
+from services.analyzer.gemini_limits import MINUTE
+from services.analyzer.gemini_schedule import Schedule
+from tests.support.asking_gemini import Time, brief
+
+VERDICT = '{"summary": "s", "lead_score": 50, "lead_status": "NEW"}'
+DEADLINE_SECONDS = 20
+REQUESTS_PER_MINUTE = 4
+replies = st.one_of(
+    st.just(VERDICT),
+    st.just("no JSON"),
+    st.builds(CallError, st.sampled_from(Fault), st.just(""), st.none() | st.floats(0.1, 100)),
+)
+
+
+@dataclass
+class Scripted:
+    """A transport that takes `seconds` a call."""
+
+    time: Time
+    script: Iterator[str | CallError]
+    seconds: float
+    calls: list[tuple[str, str, float]] = field(default_factory=list)
+    shut_until: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    async def generate(self, key: str, model: str, request: Request, timeout_seconds: float) -> Answer:
+        assert self.time.now >= self.shut_until.get((key, model), 0), "asked before it may be asked"
+        assert timeout_seconds > 0
+        self.calls.append((key, model, self.time.now))
+        self.time.now += min(self.seconds, timeout_seconds)
+        reply = next(self.script, VERDICT)
+        if isinstance(reply, str):
+            return Answer(reply, model, 1, 1)
+        if reply.fault is not Fault.REQUEST_REFUSED:
+            self.shut_until[key, model] = self.time.now + (reply.retry_after_seconds or 0)
+        raise reply
+
+    async def count_tokens(self, key: str, model: str, request: Request, timeout_seconds: float) -> int:
+        raise NotImplementedError
+
+
+@given(
+    st.lists(replies, max_size=40),
+    st.lists(st.floats(0, 40), min_size=1, max_size=10),
+    st.sampled_from([0.0, 1.5, 30.0]),
+)
+async def test_no_server_is_asked_too_early_and_no_conversation_waits_beyond_its_deadline(
+    script: list[str | CallError], pauses: list[float], seconds: float
+) -> None:
+    time = Time()
+    transport = Scripted(time, iter(script), seconds)
+    schedule = Schedule(transport, ("k1", "k2"), ("m1", "m2"), REQUESTS_PER_MINUTE, lambda: time.now, time.sleep)
+    analyst = GeminiAnalyst(schedule, DEADLINE_SECONDS)
+    for pause in pauses:
+        time.now += pause
+        began, calls = time.now, len(transport.calls)
+        try:
+            told = (await analyst.analyse(brief())).retry_count + 1
+        except NoVerdictError as error:
+            told = error.spent.retry_count
+        assert told == len(transport.calls) - calls
+        assert time.now <= began + DEADLINE_SECONDS
+    for pair in {call[:2] for call in transport.calls}:
+        times = [at for *of, at in transport.calls if tuple(of) == pair]
+        assert all(b - a >= MINUTE - 1e-6 for a, b in zip(times, times[REQUESTS_PER_MINUTE:], strict=False))

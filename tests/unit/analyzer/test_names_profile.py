@@ -1,0 +1,73 @@
+"""What a customer's profile adds to a contact."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.analyzer.profile import Profile, read_profile, with_profile
+from shared.contacts import Name, NameSource
+from tests.support.contacts import contact
+from tests.support.making import at
+
+PROFILE, USERNAME = NameSource.PROFILE, NameSource.USERNAME
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (
+            {"first_name": "Maria Clara", "last_name": "Santos"},
+            Name(first="Maria Clara", last="Santos", source=PROFILE),
+        ),
+        ({"first_name": "Cher", "last_name": " "}, Name(first="Cher", source=PROFILE)),
+        ({"last_name": "Santos"}, Name(first="Santos", source=PROFILE)),
+        (
+            {"name": "Maria C. Santos", "username": "m.santos"},
+            Name(first="Maria", last="C. Santos", username="m.santos", source=PROFILE),
+        ),
+        ({"name": None, "username": "m.santos"}, Name(first="m.santos", username="m.santos", source=USERNAME)),
+        ({"name": "", "first_name": 7, "username": ["x"]}, None),
+        ({}, None),
+    ],
+)
+def test_a_name_is_the_two_parts_else_the_whole_else_the_username(body: dict[str, object], name: Name | None) -> None:
+    assert read_profile(body).name == name
+
+
+def test_what_is_not_of_its_form_is_not_told() -> None:
+    assert read_profile({"profile_pic": 1, "locale": {}, "timezone": True}) == Profile()
+    assert read_profile({"timezone": "8"}).timezone is None
+    assert read_profile({"timezone": 5.5}).timezone == 5.5
+
+
+def test_a_profile_is_a_version_of_what_it_tells() -> None:
+    change = with_profile(contact(), read_profile({"first_name": "M", "last_name": "S", "timezone": 0}), at(200))
+    assert change is not None
+    assert set(change.changed) == {"name", "timezone"}
+    assert (change.contact.version, change.contact.updated_at, change.activity) == (2, at(200), None)
+
+
+def test_a_profile_that_tells_nothing_new_is_no_version_and_erases_nothing() -> None:
+    told = read_profile({"first_name": "M", "last_name": "S", "profile_pic": "p", "locale": "l", "timezone": 1})
+    change = with_profile(contact(), told, at(200))
+    assert change is not None
+    assert with_profile(change.contact, told, at(300)) is None
+    assert with_profile(change.contact, Profile(), at(300)) is None
+
+
+@pytest.mark.parametrize("source", [NameSource.PARTICIPANTS, NameSource.MESSAGE, NameSource.PERSON])
+def test_a_better_name_stays(source: NameSource) -> None:
+    named = contact().model_copy(update={"name": Name(first="Mary", source=source)})
+    assert with_profile(named, Profile(Name(first="M", source=PROFILE)), at(200)) is None
+
+
+def test_a_name_that_a_person_keeps_stays_whatever_it_is() -> None:
+    kept = contact().model_copy(update={"edited": ("name",)})
+    assert with_profile(kept, Profile(Name(first="M", source=PROFILE)), at(200)) is None
+
+
+def test_a_username_that_is_known_is_kept_with_the_name() -> None:
+    known = contact().model_copy(update={"name": Name(first="m.s", username="m.s", source=USERNAME)})
+    change = with_profile(known, Profile(Name(first="Maria", source=PROFILE)), at(200))
+    assert change is not None
+    assert change.contact.name == Name(first="Maria", username="m.s", source=PROFILE)

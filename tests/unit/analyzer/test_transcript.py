@@ -1,0 +1,52 @@
+"""What stands in a transcript for what is not text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.analyzer.transcript import build_transcript
+from shared.conversations import fold_all
+from shared.events import Attachment, Event, PostbackEvent, ReplyTo
+from shared.ids import Platform
+from tests.support.making import MARIA, reacted, said
+
+
+def marks(*events: Event) -> tuple[str, ...]:
+    transcript = build_transcript(Platform.MESSENGER, fold_all(events).values())
+    assert transcript
+    (line,) = transcript.lines
+    return line.marks
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ({"attachments": (Attachment(type="image"), Attachment(type="image"))}, ("[image]",)),
+        ({"attachments": (Attachment(type="audio"), Attachment(type="file"))}, ("[voice]", "[file]")),
+        ({"attachments": (Attachment(type="image"),), "sticker_id": "369"}, ("[sticker]",)),
+        ({"is_unsupported": True}, ("[unsupported]",)),
+        ({"reply_to": ReplyTo(story_id="17")}, ("[reply to a story]",)),
+        ({"reply_to": ReplyTo(mid="m_0")}, ()),
+    ],
+)
+def test_what_is_not_text_is_a_mark(message: dict[str, Any], expected: tuple[str, ...]) -> None:
+    assert marks(said("see this", 1, **message)) == expected
+
+
+def test_a_reaction_stands_with_the_message_that_it_is_to() -> None:
+    assert marks(said("see this", 1, mid="m_1"), reacted("m_1", 2)) == ("[customer reacted ❤]",)
+
+
+@pytest.mark.parametrize(
+    ("button", "mark"),
+    [
+        ({"title": "Buy", "payload": "BUY"}, "[pressed: Buy]"),
+        ({"payload": "BUY"}, "[pressed: BUY]"),
+        ({}, "[pressed: a button]"),
+    ],
+)
+def test_a_pressed_button_is_named_by_what_is_known_of_it(button: dict[str, str], mark: str) -> None:
+    fields = said(None, 1).model_dump(include=set(PostbackEvent.model_fields) - {"kind", "event_id"})
+    assert marks(PostbackEvent(event_id=f"postback:{MARIA}", **(fields | button))) == (mark,)
