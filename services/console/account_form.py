@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Collection, Mapping
 
 from shared.accounts import Account, parse_every
-from shared.ids import Platform, is_usable_id
+from shared.ids import Platform
 from shared.pipelines import Mode
 
 MAX_NAME = 200
+_ID = re.compile(r"[0-9A-Za-z_.-]{1,64}")
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 
 
@@ -23,7 +24,7 @@ def new_account(form: Mapping[str, str], encrypt: Callable[[str], str]) -> Accou
     if platform is Platform.INSTAGRAM and page_id == account_id:
         raise WrongAccountError("an Instagram account is read through its Page: give the Page's id")
     for each in (account_id, page_id):
-        if not is_usable_id(each):
+        if not _ID.fullmatch(each):
             raise WrongAccountError(f"{each!r} is not an id")
     token = form.get("token", "").strip()
     if not _TOKEN.fullmatch(token):

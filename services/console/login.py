@@ -54,7 +54,7 @@ class Login:
             log.info("login_refused", remote=address)
             return self._page(request, after, 401, "That is not the password.")
         self._attempts.succeeded(address)
-        return self._with_session(request, role, after)
+        raise self._with_session(request, role, after)
 
     async def _role_of(self, password: str) -> Role | None:
         """Off the loop, and one at a time: a hash costs 16 MB and 50 ms by design."""
@@ -63,7 +63,7 @@ class Login:
         async with self._one_at_a_time:
             return await asyncio.to_thread(self._entrance.role_of, password)
 
-    def _with_session(self, request: web.Request, role: Role, after: str) -> web.StreamResponse:
+    def _with_session(self, request: web.Request, role: Role, after: str) -> web.HTTPSeeOther:
         answer = web.HTTPSeeOther(after)
         answer.set_cookie(
             COOKIE, self._entrance.signer.session(role, time.time()), httponly=True, samesite="Lax",
@@ -74,7 +74,7 @@ class Login:
     async def sign_out(self, _request: web.Request) -> web.StreamResponse:
         answer = web.HTTPSeeOther("/login")
         answer.del_cookie(COOKIE)
-        return answer
+        raise answer
 
     async def theme(self, request: web.Request) -> web.StreamResponse:
         fields = await request.post()
@@ -84,7 +84,7 @@ class Login:
             answer.set_cookie("theme", chosen, max_age=YEAR_SECONDS, samesite="Lax")
         else:
             answer.del_cookie("theme")
-        return answer
+        raise answer
 
     def _page(self, request: web.Request, after: str, status: int = 200, problem: str = "") -> web.Response:
         return self._renderer.page(request, "login.html", None, status=status, next=after, problem=problem)

@@ -1,0 +1,143 @@
+"""Who may come in."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import SecretStr
+
+from services.console.attempts import TRIES, TRIES_OF_ALL, WINDOW_SECONDS, Attempts
+from services.console.entrance import Entrance, OpenToAllError, entrance_of
+from services.console.login import inner_path
+from services.console.passwords import hashed, is_right
+from services.console.sessions import LIFETIME_SECONDS, Access, Role, Signer
+from shared.settings import ConsoleSettings
+
+NOW = 1_800_000_000.0
+
+
+def entrance(**settings: object) -> Entrance:
+    values: dict[str, object] = {"console_host": "127.0.0.1", **settings}
+    return entrance_of(ConsoleSettings.model_validate(values))
+
+
+def guarded() -> Entrance:
+    return entrance(console_password=SecretStr("edit"), console_viewer_password=SecretStr("look"))
+
+
+def test_without_a_password_this_machine_alone_may_edit() -> None:
+    access = entrance().access("", "", "127.0.0.1", NOW)
+    assert access is not None
+    assert access.may_edit
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4"])
+def test_without_a_password_no_other_address_is_listened_on(host: str) -> None:
+    with pytest.raises(OpenToAllError, match="without LEADSTREAM_CONSOLE_PASSWORD"):
+        entrance(console_host=host)
+
+
+def test_with_a_password_any_address_may_be_listened_on() -> None:
+    assert not entrance(console_host="0.0.0.0", console_password=SecretStr("edit")).is_open
+
+
+def test_each_password_has_its_role() -> None:
+    assert guarded().role_of("edit") is Role.EDITOR
+    assert guarded().role_of("look") is Role.VIEWER
+    assert guarded().role_of("wrong") is None
+    assert guarded().role_of("") is None
+
+
+def test_a_password_that_is_not_set_is_nobodys() -> None:
+    assert entrance(console_password=SecretStr("edit")).role_of("") is None
+
+
+def test_a_password_may_be_set_as_its_hash() -> None:
+    stored = hashed("öffne dich")
+    assert "dich" not in stored
+    assert is_right("öffne dich", stored)
+    assert not is_right("öffne Dich", stored)
+    assert hashed("öffne dich") != stored
+
+
+def test_a_session_lets_in_until_its_time_is_over() -> None:
+    door = guarded()
+    cookie = door.signer.session(Role.VIEWER, NOW)
+    access = door.access(cookie, "", "10.0.0.1", NOW + LIFETIME_SECONDS - 1)
+    assert access is not None
+    assert not access.may_edit
+    assert door.access(cookie, "", "10.0.0.1", NOW + LIFETIME_SECONDS + 1) is None
+
+
+@pytest.mark.parametrize("cookie", ["", ".", "x", "e30=.x", "\udce9.x", "a.b.c"])
+def test_what_was_not_signed_here_lets_nobody_in(cookie: str) -> None:
+    assert guarded().access(cookie, "", "10.0.0.1", NOW) is None
+
+
+def test_a_session_cannot_be_made_into_an_editors() -> None:
+    viewer = guarded().signer.session(Role.VIEWER, NOW)
+    editor = Signer("another key").session(Role.EDITOR, NOW)
+    body, signature = editor.split(".")[0], viewer.split(".")[1]
+    assert guarded().access(f"{body}.{signature}", "", "10.0.0.1", NOW) is None
+
+
+def test_another_password_ends_all_sessions() -> None:
+    cookie = guarded().signer.session(Role.EDITOR, NOW)
+    assert entrance(console_password=SecretStr("other")).access(cookie, "", "10.0.0.1", NOW) is None
+
+
+def test_a_token_is_of_one_session_alone() -> None:
+    signer = guarded().signer
+    mine, other = Access(Role.EDITOR, "mine"), Access(Role.EDITOR, "other")
+    assert signer.is_csrf(signer.csrf(mine), mine)
+    assert not signer.is_csrf(signer.csrf(other), mine)
+    assert not signer.is_csrf("", mine)
+
+
+def test_a_proxy_names_who_it_has_let_in() -> None:
+    door = entrance(console_proxy_header="X-User", console_proxy_editors="ana", console_proxy_from="10.1.0.0/16")
+    ana, ben = door.access("", "ana", "10.1.2.3", NOW), door.access("", "ben", "10.1.2.3", NOW)
+    assert ana is not None
+    assert ben is not None
+    assert (ana.role, ben.role) == (Role.EDITOR, Role.VIEWER)
+
+
+def test_another_machine_is_not_believed_to_be_the_proxy() -> None:
+    door = entrance(console_proxy_header="X-User", console_proxy_editors="ana", console_proxy_from="10.1.0.0/16")
+    for remote in ("10.2.0.1", "127.0.0.1", None, ""):
+        assert door.access("", "ana", remote, NOW) is None
+
+
+def test_an_address_that_failed_too_often_waits_and_others_do_not() -> None:
+    attempts = Attempts()
+    for _ in range(TRIES):
+        assert attempts.wait_seconds("a", NOW) == 0
+        attempts.failed("a", NOW)
+    assert attempts.wait_seconds("a", NOW + 1) == pytest.approx(WINDOW_SECONDS - 1)
+    assert attempts.wait_seconds("b", NOW + 1) == 0
+    assert attempts.wait_seconds("a", NOW + WINDOW_SECONDS) == 0
+
+
+def test_many_addresses_together_wait_as_well() -> None:
+    attempts = Attempts()
+    for number in range(TRIES_OF_ALL):
+        attempts.failed(str(number), NOW)
+    assert attempts.wait_seconds("new", NOW) > 0
+
+
+def test_who_got_in_begins_anew() -> None:
+    attempts = Attempts()
+    for _ in range(TRIES):
+        attempts.failed("a", NOW)
+    attempts.succeeded("a")
+    assert attempts.wait_seconds("a", NOW) == 0
+
+
+@pytest.mark.parametrize(
+    "elsewhere", ["https://evil.example/", "//evil.example/", "/\\evil.example", "javascript:alert(1)", "", "/a\nb"]
+)
+def test_after_signing_in_nobody_is_sent_to_another_host(elsewhere: str) -> None:
+    assert inner_path(elsewhere) == "/"
+
+
+def test_after_signing_in_one_is_where_one_wanted_to_be() -> None:
+    assert inner_path("/contacts?q=maria+santos") == "/contacts?q=maria+santos"

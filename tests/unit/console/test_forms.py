@@ -1,0 +1,130 @@
+"""What people type."""
+
+from __future__ import annotations
+
+import pytest
+from multidict import MultiDict
+
+from services.console.account_form import WrongAccountError, chosen, new_account
+from services.console.edit_form import edit_of
+from services.console.pipeline_form import WrongPipelineError, pipeline_of
+from shared.contact_edits import Edit, Owned, WrongEditError
+from shared.contacts import LeadStatus
+from shared.pipelines import Mode, StageType, with_ranges
+
+ACCOUNT = {"platform": "messenger", "account_id": "371", "name": "The Page", "token": "EAAB-secret"}
+
+
+def test_only_what_differs_from_what_was_shown_is_an_edit() -> None:
+    form = {
+        "name": "Maria",
+        "was_name": "Maria",
+        "notes": "a\r\nb",
+        "was_notes": "a\nb",
+        "status": "",
+        "was_status": "",
+    }
+    assert edit_of(form) == Edit()
+
+
+def test_each_field_that_differs_is_one() -> None:
+    form = {
+        "name": "Maria Cruz", "was_name": "Maria", "stage": "Won", "was_stage": "New", "status": "WON",
+        "was_status": "", "tags": "vip, b", "was_tags": "a, b", "notes": "called", "was_notes": "",
+    }  # fmt: skip
+    assert edit_of(form) == Edit("Maria Cruz", "Won", LeadStatus.WON, "called", ("vip",), ("a",))
+
+
+def test_an_emptied_status_is_the_machines_again() -> None:
+    assert edit_of({"status": "", "was_status": "WON"}) == Edit(given_back=frozenset({Owned.STATUS}))
+
+
+def test_giving_back_is_all_that_is_done_then() -> None:
+    form = {"give_back": "name", "name": "Other", "was_name": "Maria"}
+    assert edit_of(form) == Edit(given_back=frozenset({Owned.NAME}))
+
+
+@pytest.mark.parametrize("form", [{"status": "KING"}, {"notes": "x" * 10_001}, {"name": "x" * 201}])
+def test_what_cannot_be_is_refused(form: dict[str, str]) -> None:
+    with pytest.raises(WrongEditError):
+        edit_of(form)
+
+
+def test_an_account_has_its_token_encrypted() -> None:
+    account = new_account(ACCOUNT, lambda token: f"<{len(token)}>")
+    assert (account.key, account.page_id, account.encrypted_token) == ("messenger:371", "371", "<11>")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"platform": "telegram"}, {"account_id": ""}, {"account_id": "a b"}, {"token": ""}, {"token": "two words"},
+        {"name": " "}, {"platform": "instagram"},
+    ],
+)  # fmt: skip
+def test_what_is_no_account_is_told_without_its_token(wrong: dict[str, str]) -> None:
+    with pytest.raises(WrongAccountError) as told:
+        new_account({**ACCOUNT, **wrong}, str)
+    assert "EAAB" not in str(told.value)
+
+
+def test_what_is_chosen_leaves_the_token_alone() -> None:
+    account = new_account(ACCOUNT, lambda _token: "sealed")
+    form = {"name": "New", "pipeline": "Sales", "mode": "UPDATE_EXISTING", "every": "6h"}
+    after = chosen(account, form, ["Sales"])
+    assert (after.pipeline, after.mode, after.every_seconds) == ("Sales", Mode.UPDATE_EXISTING, 21_600)
+    assert after.encrypted_token == "sealed"
+
+
+@pytest.mark.parametrize("wrong", [{"pipeline": "None such"}, {"mode": "?"}, {"every": "often"}, {"name": ""}])
+def test_what_cannot_be_chosen_is_refused(wrong: dict[str, str]) -> None:
+    form = {"name": "New", "pipeline": "", "mode": "SKIP_EXISTING", "every": "", **wrong}
+    with pytest.raises(WrongAccountError):
+        chosen(new_account(ACCOUNT, str), form, ["Sales"])
+
+
+def pipeline_form(*stages: tuple[str, ...], name: str = "Sales") -> MultiDict[object]:
+    form: MultiDict[object] = MultiDict(name=name)
+    for number, stage in enumerate(stages, 1):
+        cells = dict(zip(("name", "type", "low", "high", "made"), (*stage, "", "", "")[:5], strict=True))
+        for column, value in {"place": str(number), **cells}.items():
+            form.add(f"stage_{column}", value)
+    return form
+
+
+def test_a_line_without_a_name_is_no_stage() -> None:
+    made = pipeline_of(pipeline_form(("New", "LEAD"), ("", "LEAD"), ("Won", "WON")))
+    assert [stage.name for stage in made.stages] == ["New", "Won"]
+
+
+def test_a_range_is_a_persons_only_where_it_differs_from_the_one_that_was_made() -> None:
+    made = pipeline_of(pipeline_form(("New", "LEAD", "1", "30", "1-30"), ("Open", "IN_PROGRESS", "40", "80", "31-80")))
+    assert [stage.range_edited for stage in made.stages] == [False, True]
+    ranges = [stage.range for stage in with_ranges(made.stages)]
+    assert [(each.low, each.high) for each in ranges if each] == [(1, 30), (40, 80)]
+
+
+def test_places_order_the_stages() -> None:
+    form = pipeline_form(("New", "LEAD"), ("Won", "WON"))
+    form.popall("stage_place")
+    for place in ("2", "1"):
+        form.add("stage_place", place)
+    assert [stage.type for stage in pipeline_of(form).stages] == [StageType.WON, StageType.LEAD]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        pipeline_form(),
+        pipeline_form(("New", "LEAD"), ("New", "LEAD")),
+        pipeline_form(("New", "KING")),
+        pipeline_form(("New", "LEAD", "9", "3")),
+        pipeline_form(("New", "LEAD", "-1", "3")),
+        pipeline_form(("New", "LEAD", "1", "101")),
+        pipeline_form(("New", "LEAD"), name=" "),
+        MultiDict(name="Sales", stage_name="New"),
+    ],
+)
+def test_what_is_no_pipeline_is_refused(form: MultiDict[object]) -> None:
+    with pytest.raises(WrongPipelineError):
+        pipeline_of(form)

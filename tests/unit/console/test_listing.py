@@ -1,0 +1,158 @@
+"""Lists: who is found, in which order, and what the URL says of it."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+import pytest
+from multidict import MultiDict
+
+from services.console.directory import row_of
+from services.console.listing import PAGE, Asked, find, page_of, parse
+from shared.contacts import AnalysisSource, LeadStatus
+from tests.unit.console.rows import NOON, contact, directory
+
+MARIA = contact("1", "Maria Santos", 72, days=1, emails=("maria@shop.ph",), phones=("+639171234567",), tags=("vip",))
+JOSE = contact("2", "José Peñaflor", 20, days=3, source=AnalysisSource.FALLBACK, stage="New Lead")
+MARIO = contact("3", "Mario Cruz", 90, days=10, by_machine=LeadStatus.WON, summary="Bought two lamps.")
+NEW = contact("4", "User 123456", days=0)
+ALL = directory(MARIA, JOSE, MARIO, NEW)
+
+
+def names(**asked: str) -> list[str]:
+    return [row.name for row in find(ALL, parse(MultiDict(asked)))]
+
+
+@pytest.mark.parametrize(
+    ("q", "found"),
+    [
+        ("Maria Santos", ["Maria Santos"]),
+        ("santos maria", ["Maria Santos"]),
+        ("mari", ["Mario Cruz", "Maria Santos"]),
+        ("jose penaflor", ["José Peñaflor"]),
+        ("JOSÉ", ["José Peñaflor"]),
+        ("lamps", ["Mario Cruz"]),
+        ("maria@shop", ["Maria Santos"]),
+        ("639171234567", ["Maria Santos"]),
+        ("vip", ["Maria Santos"]),
+        ("maria cruz", []),
+    ],
+)
+def test_a_search_finds_names_addresses_and_words_of_the_summary(q: str, found: list[str]) -> None:
+    assert names(q=q) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("band", "hot", ["Maria Santos"]),
+        ("band", "cold", ["José Peñaflor"]),
+        ("status", "WON", ["Mario Cruz"]),
+        ("stage", "New Lead", ["José Peñaflor"]),
+        ("stage", "none", ["Mario Cruz", "Maria Santos", "User 123456"]),
+        ("source", "fallback", ["José Peñaflor"]),
+        ("tag", "vip", ["Maria Santos"]),
+        ("account", "messenger:371", ["Mario Cruz", "Maria Santos", "José Peñaflor", "User 123456"]),
+        ("account", "instagram:371", []),
+        ("platform", "instagram", []),
+        ("since", "2026-11-23", ["Maria Santos", "User 123456"]),
+        ("until", "2026-11-21", ["Mario Cruz", "José Peñaflor"]),
+    ],
+)
+def test_each_filter_leaves_those_it_is_for(name: str, value: str, found: list[str]) -> None:
+    assert names(**{name: value}) == found
+
+
+def test_filters_hold_together() -> None:
+    assert names(q="mar", band="ready") == ["Mario Cruz"]
+
+
+def test_a_persons_status_counts_before_the_machines() -> None:
+    edited = contact("5", score=50, by_machine=LeadStatus.NEW, lead_status=LeadStatus.LOST)
+    assert row_of(edited).status == LeadStatus.LOST
+
+
+@pytest.mark.parametrize(
+    ("sort", "first"),
+    [
+        ("name", "José Peñaflor"), ("-name", "User 123456"), ("score", "User 123456"), ("-score", "Mario Cruz"),
+        ("inbound", "Mario Cruz"), ("-inbound", "User 123456"), ("-status", "Mario Cruz"), ("-stage", "José Peñaflor"),
+        ("-source", "José Peñaflor"),
+    ],
+)  # fmt: skip
+def test_every_column_orders_both_ways(sort: str, first: str) -> None:
+    assert names(sort=sort)[0] == first
+
+
+def test_those_that_are_equal_stand_with_the_newest_first() -> None:
+    made = directory(*(contact(str(days), f"N{days}", 50, days=days) for days in (3, 1, 2)))
+    assert [row.name for row in find(made, Asked(sort="-score"))] == ["N1", "N2", "N3"]
+    assert [row.name for row in find(made, Asked(sort="score"))] == ["N1", "N2", "N3"]
+
+
+def test_a_page_has_fifty_and_beyond_the_last_is_the_last() -> None:
+    made = directory(*(contact(str(number), score=50) for number in range(120)))
+    assert [page_of(made, Asked(page=number)).last for number in (1, 2, 3, 9)] == [50, 100, 120, 120]
+    assert page_of(made, Asked(page=9)).number == 3
+    assert len(page_of(made, Asked()).rows) == PAGE
+
+
+def test_none_found_is_a_page_of_none() -> None:
+    page = page_of(ALL, Asked(q="nobody"))
+    assert (page.rows, page.found, page.first, page.last, page.of, page.pages) == ([], 0, 0, 0, 4, 1)
+
+
+def test_what_a_filter_changes_begins_at_the_first_page() -> None:
+    asked = Asked(q="maria", page=3)
+    assert asked.url(status="WON") == "/contacts?q=maria&status=WON"
+    assert asked.url(page=4) == "/contacts?q=maria&page=4"
+
+
+def test_a_url_says_what_was_asked_for_and_is_read_again_as_such() -> None:
+    asked = Asked(q="a & b", account="messenger:371", band="hot", since="2026-01-01", sort="name", page=2)
+    assert parse(MultiDict(parse_qsl(asked.url(page=2).partition("?")[2]))) == asked
+    assert Asked().url() == "/contacts"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"page": "-1"}, {"page": "x"}, {"page": "9" * 99}, {"page": "²"}, {"sort": "token"}, {"band": "tepid"},
+        {"since": "yesterday"}, {"since": "2026-13-45"}, {"status": "<script>"}, {"nothing": "known"},
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_in_a_url_is_as_if_it_were_not_there(query: dict[str, str]) -> None:
+    assert parse(MultiDict(query)) == Asked()
+
+
+def test_a_second_click_on_a_column_turns_it_round() -> None:
+    assert Asked(sort="name").sorted_by("name") == "-name"
+    assert Asked(sort="-name").sorted_by("name") == "name"
+    assert Asked(sort="name").sorted_by("score") == "-score"
+
+
+def test_an_older_version_changes_nothing() -> None:
+    made = directory(contact("1", "New", 50, version=3))
+    assert not made.put(row_of(contact("1", "Old", 10, version=2)))
+    assert [row.name for row in made.rows()] == ["New"]
+
+
+def test_who_was_forgotten_comes_back_only_with_a_later_version() -> None:
+    made = directory(contact("1", version=3))
+    assert made.remove("messenger:371:1", 4)
+    assert not made.put(row_of(contact("1", version=3)))
+    assert len(made) == 0
+    assert made.put(row_of(contact("1", version=5)))
+
+
+def test_a_tombstone_that_is_late_erases_nobody() -> None:
+    made = directory(contact("1", version=5))
+    assert not made.remove("messenger:371:1", 4)
+    assert len(made) == 1
+
+
+def test_an_order_follows_what_changes() -> None:
+    made = directory(contact("1", "A", 10), contact("2", "B", 20))
+    assert [row.name for row in find(made, Asked())] == ["B", "A"]
+    made.put(row_of(contact("1", "A", 30, version=2, updated_at=NOON)))
+    assert [row.name for row in find(made, Asked())] == ["A", "B"]

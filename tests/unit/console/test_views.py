@@ -1,0 +1,147 @@
+"""What pages are made from: transcript, plot, progress, board, times."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from services.console.board import CARDS, columns_of
+from services.console.formats import ago, duration, initials
+from services.console.plot import HEIGHT, plot
+from services.console.progress import progress_of
+from services.console.transcript import transcript
+from services.console.vitals import sparkline
+from shared.contacts import AnalysisSource, Score
+from shared.conversations import fold_all
+from shared.events import Attachment
+from shared.ids import Platform
+from shared.pipelines import template
+from shared.runs import Run, RunCounters, RunState
+from tests.support.making import answered, reacted, said, unsent
+from tests.unit.console.rows import NOON, contact, directory
+
+SALES = template("Sales")
+
+
+def test_a_transcript_has_both_sides_in_the_order_of_time() -> None:
+    found = transcript(fold_all([answered("Yes", 2, mid="m_b"), said("Is it there?", 1, mid="m_a")]).values())
+    assert [(each.text, each.is_customer) for each in found] == [("Is it there?", True), ("Yes", False)]
+    assert [each.is_first_of_day for each in found] == [True, False]
+
+
+def test_what_was_unsent_is_marked_and_says_nothing() -> None:
+    (only,) = transcript(fold_all([said("my secret", 1, mid="m_a"), unsent("m_a", 2)]).values())
+    assert only.is_unsent
+    assert (only.text, only.marks) == ("", ())
+
+
+def test_attachments_and_reactions_are_shown() -> None:
+    picture = said(None, 1, mid="m_a", attachments=(Attachment(type="image"),))
+    (only,) = transcript(fold_all([picture, reacted("m_a", 2)]).values())
+    assert (only.marks, only.reactions) == (("image",), ("❤",))
+
+
+def test_a_message_that_is_only_reacted_to_has_no_place() -> None:
+    assert transcript(fold_all([reacted("m_a", 2)]).values()) == []
+
+
+def scores(*values: int) -> list[Score]:
+    return [Score(version=i + 1, score=v, source=AnalysisSource.AI, at=NOON) for i, v in enumerate(values)]
+
+
+def test_a_plot_rises_with_the_score_and_stays_within_its_frame() -> None:
+    made = plot(scores(1, 50, 100))
+    assert made is not None
+    heights = [point.y for point in made.points]
+    assert heights == sorted(heights, reverse=True)
+    assert all(0 <= height <= HEIGHT for height in heights)
+    assert made.words == "Score over 3 analyses, from 1 to 100"
+
+
+@pytest.mark.parametrize("values", [(), (50,)])
+def test_one_score_is_no_plot(values: tuple[int, ...]) -> None:
+    assert plot(scores(*values)) is None
+
+
+def run(state: RunState, listed: int, read: int, **more: object) -> Run:
+    counters = RunCounters(conversations_listed=listed, conversations_read=read)
+    fields = {"run_id": "r", "platform": Platform.MESSENGER, "account_id": "371", "created_at": NOON, **more}
+    return Run.model_validate({**fields, "state": state, "counters": counters})
+
+
+def test_a_run_under_way_tells_its_share_rate_and_time_left() -> None:
+    progress = progress_of(run(RunState.RUNNING, 100, 25, started_at=NOON), NOON + timedelta(seconds=30))
+    assert (progress.share, progress.per_minute, progress.left_seconds) == (25, 50, 90)
+
+
+def test_a_throttle_is_waited_for_in_the_time_left() -> None:
+    until = NOON + timedelta(seconds=50)
+    progress = progress_of(
+        run(RunState.RUNNING, 100, 25, started_at=NOON, throttled_until=until), NOON + timedelta(seconds=30)
+    )
+    assert (progress.throttled_seconds, progress.left_seconds) == (20, 110)
+
+
+def test_a_run_is_full_only_when_it_is_completed() -> None:
+    assert progress_of(run(RunState.RUNNING, 10, 10, started_at=NOON), NOON).share == 99
+    assert progress_of(run(RunState.COMPLETED, 0, 0, started_at=NOON, finished_at=NOON), NOON).share == 100
+    assert progress_of(run(RunState.CANCELLED, 10, 5, started_at=NOON, finished_at=NOON), NOON).share == 50
+
+
+def test_a_run_that_nobody_takes_says_so() -> None:
+    assert progress_of(run(RunState.QUEUED, 0, 0), NOON + timedelta(seconds=11)).is_unclaimed
+    assert not progress_of(run(RunState.QUEUED, 0, 0), NOON + timedelta(seconds=1)).is_unclaimed
+
+
+def test_a_board_has_every_stage_and_its_best_first() -> None:
+    assert SALES is not None
+    made = directory(contact("1", "A", 20, stage="New Lead"), contact("2", "B", 30, stage="New Lead"), contact("3"))
+    columns = columns_of(made, SALES)
+    assert [column.name for column in columns] == [stage.name for stage in SALES.stages]
+    first = columns[0]
+    assert ([row.name for row in first.rows], first.count, first.points, first.mean) == (["B", "A"], 2, 50, 25)
+
+
+def test_a_column_shows_its_best_and_counts_all() -> None:
+    assert SALES is not None
+    made = directory(*(contact(str(i), score=50, stage="New Lead") for i in range(CARDS + 5)))
+    column = columns_of(made, SALES)[0]
+    assert (len(column.rows), column.count) == (CARDS, CARDS + 5)
+
+
+def test_who_is_in_a_stage_that_is_no_more_is_still_on_the_board() -> None:
+    assert SALES is not None
+    columns = columns_of(directory(contact("1", score=50, stage="Old")), SALES)
+    assert (columns[-1].name, columns[-1].count) == ("Old", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("Maria Santos", "MS"), ("maria de la cruz", "MC"), ("マリア", "マ"), ("<b>", "B"), ("🎉 🎉", "?"), ("", "?")],
+)
+def test_initials_are_letters(name: str, shown: str) -> None:
+    assert initials(name) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(5, "just now"), (300, "5 min ago"), (7200, "2 h ago"), (200_000, "2 d ago")]
+)
+def test_times_read_as_people_say_them(seconds: int, words: str) -> None:
+    assert ago(NOON - timedelta(seconds=seconds), NOON) == words
+
+
+def test_long_ago_is_a_date() -> None:
+    assert ago(NOON - timedelta(days=30), NOON) == "25 Oct"
+    assert ago(NOON - timedelta(days=400), NOON) == "20 Oct 2025"
+    assert ago(None, NOON) == "never"
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(4.4, "4 s"), (200, "3 min 20 s"), (3900, "1 h 5 min"), (120, "2 min")])
+def test_durations_read_as_people_say_them(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_a_sparkline_needs_two_values() -> None:
+    assert sparkline([1.0]) == ""
+    assert sparkline([0.0, 0.0]).startswith("0.0,26.0")
