@@ -6,6 +6,7 @@ A row is what the newest version said; an older one, which a topic may bring aga
 from __future__ import annotations
 
 import unicodedata
+from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from typing import Any
 from shared.contacts import Contact
 from shared.ids import ConversationKey
 
+MENDED = 1000
+"""With more changes than that, an order is made anew."""
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -93,14 +96,35 @@ def row_of_document(stored: Mapping[str, Any]) -> Row:
     )
 
 
+class Order:
+    """Rows by a key. What changed since it was last asked for is taken out and put in again at its place."""
+
+    def __init__(self, key: Callable[[Row], Any], descending: bool) -> None:
+        self.changed: set[str] = set()
+        self._descending = descending
+        self._rows: list[Row] | None = None
+        recent = 1 if descending else -1
+        self._place = lambda row: (key(row), recent * row.last_message_at.timestamp())
+
+    def of(self, rows: Mapping[str, Row]) -> list[Row]:
+        if self._rows is None or len(self.changed) > MENDED:
+            self._rows = sorted(rows.values(), key=self._place)
+        elif self.changed:
+            self._rows = [row for row in self._rows if row.contact_id not in self.changed]
+            for row in filter(None, map(rows.get, self.changed)):
+                insort(self._rows, row, key=self._place)
+        self.changed.clear()
+        return self._rows[::-1] if self._descending else self._rows[:]
+
+
 class Directory:
-    """`put` and `remove` are what changes it; an order by a column is made when it is next asked for."""
+    """`put` and `remove` are what changes it. An order by a column is made when it is first asked for, and mended when
+    it is asked for again."""
 
     def __init__(self) -> None:
         self._rows: dict[str, Row] = {}
         self._gone: dict[str, int] = {}
-        self._orders: dict[str, list[Row]] = {}
-        self._changed: set[str] = set()
+        self._orders: dict[tuple[str, bool], Order] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -119,7 +143,7 @@ class Directory:
             return False
         self._gone.pop(row.contact_id, None)
         self._rows[row.contact_id] = row
-        self._orders.clear()
+        self._changed(row.contact_id)
         return True
 
     def remove(self, contact_id: str, version: int) -> bool:
@@ -129,16 +153,17 @@ class Directory:
             return False
         del self._rows[contact_id]
         self._gone[contact_id] = version
-        self._orders.clear()
+        self._changed(contact_id)
         return True
 
     def ordered(self, column: str, *, descending: bool) -> list[Row]:
         """By a column of SORTS; those that are equal by it by their last message, the newest first."""
-        key = f"{column} {descending}"
-        if key not in self._orders:
-            recent = sorted(self._rows.values(), key=lambda row: row.last_message_at, reverse=True)
-            self._orders[key] = sorted(recent, key=SORTS[column], reverse=descending)
-        return self._orders[key]
+        order = self._orders.setdefault((column, descending), Order(SORTS[column], descending))
+        return order.of(self._rows)
+
+    def _changed(self, contact_id: str) -> None:
+        for order in self._orders.values():
+            order.changed.add(contact_id)
 
     def tags(self) -> list[str]:
         return sorted({tag for row in self._rows.values() for tag in row.tags})

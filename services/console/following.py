@@ -47,6 +47,7 @@ class Following:
         """All there is. To be done before anything is served."""
         async for stored in self._database.contacts.find({"forgotten_at": {"$exists": False}}, LISTED):
             self._directory.put(row_of_document(stored))
+        self._directory.ordered("score", descending=True)  # what is asked for first
         log.info("contacts_loaded", contacts=len(self._directory))
 
     async def follow_topic(self, consumer: Consumer, stop: asyncio.Event) -> None:
