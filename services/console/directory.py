@@ -13,11 +13,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from services.console.texts import BETWEEN, Texts
 from shared.contacts import Contact
 from shared.ids import ConversationKey
 
 MENDED = 1000
 """With more changes than that, an order is made anew."""
+NARROW = 30_000
+"""Into so many texts it is quicker to look one by one than through all."""
+FEW = 5000
+"""So many are sorted more quickly than picked out of all in their order."""
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -61,7 +66,7 @@ def plain(text: str) -> str:
     """Without case, accents and doubled spaces: what a person types finds what another wrote."""
     if not text.isascii():
         text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return " ".join(text.casefold().split())
+    return " ".join(text.casefold().replace(BETWEEN, " ").split())
 
 
 def row_of(contact: Contact) -> Row:
@@ -125,6 +130,7 @@ class Directory:
         self._rows: dict[str, Row] = {}
         self._gone: dict[str, int] = {}
         self._orders: dict[tuple[str, bool], Order] = {}
+        self._texts = Texts(self._rows)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -161,7 +167,20 @@ class Directory:
         order = self._orders.setdefault((column, descending), Order(SORTS[column], descending))
         return order.of(self._rows)
 
+    def with_words(self, words: Iterable[str], column: str, *, descending: bool) -> list[Row]:
+        """Those that have all of `words` in their text, ordered as by `ordered`."""
+        first, *others = sorted(words, key=len, reverse=True)
+        ids = self._texts.with_word(first)
+        for word in others:
+            few = len(ids) <= NARROW
+            ids = {each for each in ids if word in self._rows[each].text} if few else ids & self._texts.with_word(word)
+        if len(ids) > FEW:
+            return [row for row in self.ordered(column, descending=descending) if row.contact_id in ids]
+        order = Order(SORTS[column], descending)
+        return order.of({each: self._rows[each] for each in ids})
+
     def _changed(self, contact_id: str) -> None:
+        self._texts.changed.add(contact_id)
         for order in self._orders.values():
             order.changed.add(contact_id)
 

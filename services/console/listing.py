@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
-from functools import partial
 from urllib.parse import urlencode
 
 from multidict import MultiMapping
@@ -114,7 +113,12 @@ class Page:
 
 def find(directory: Directory, asked: Asked) -> list[Row]:
     """All that match, in the order that is asked for."""
-    rows = directory.ordered(asked.column, descending=asked.is_descending)
+    words, column, descending = plain(asked.q).split(), asked.column, asked.is_descending
+    rows = (
+        directory.with_words(words, column, descending=descending)
+        if words
+        else directory.ordered(column, descending=descending)
+    )
     for narrowed in _conditions(asked):
         rows = narrowed(rows)
     return rows
@@ -148,12 +152,6 @@ def _conditions(asked: Asked) -> Iterator[Narrow]:
     if asked.tag:
         yield lambda rows: [row for row in rows if asked.tag in row.tags]
     yield from _times(utc_day(asked.since), utc_day(asked.until))
-    for word in sorted(plain(asked.q).split(), key=len, reverse=True):
-        yield partial(_with_word, word)
-
-
-def _with_word(word: str, rows: list[Row]) -> list[Row]:
-    return [row for row in rows if word in row.text]
 
 
 def _times(since: datetime | None, until: datetime | None) -> Iterator[Narrow]:

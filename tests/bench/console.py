@@ -35,6 +35,8 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
 FIRST = "Maria Juan Ana José Liza Mark Carla Paolo Rosa Miguel Sofia Diego Lucia Andrés Elena Tomas".split()
 LAST = "Santos Cruz Reyes Garcia Lopez Ramos Mendoza Torres Flores Rivera Aquino Bautista Peñaflor Castro".split()
 WORDS = "asks price sofa delivery table lamp budget visit order invoice blue large urgent friday Cebu Makati".split()
+VOCABULARY = WORDS + [f"{word[::-1]}{number}" for number in range(24) for word in WORDS]
+"""Of 400 words, a summary has one in eight."""
 STAGES = ("New Lead", "Contacted", "Qualified", "Proposal Sent", "Negotiating", "Closed Won")
 
 QUERIES = {
@@ -56,7 +58,7 @@ def stored(number: int, chance: random.Random) -> dict[str, Any]:
         "customer_id": f"{number:016d}", "name": {"first": chance.choice(FIRST), "last": chance.choice(LAST)},
         "analysis": {
             "lead_score": chance.randint(1, 100), "lead_status": chance.choice(list(LeadStatus)),
-            "source": chance.choice(("ai", "ai", "fallback")), "summary": " ".join(chance.choices(WORDS, k=50)),
+            "source": chance.choice(("ai", "ai", "fallback")), "summary": " ".join(chance.choices(VOCABULARY, k=50)),
         },
         "stage": {"pipeline": "Sales", "name": chance.choice(STAGES)}, "emails": [f"c{number}@example.com"],
         "last_inbound_at": at,

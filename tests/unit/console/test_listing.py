@@ -156,3 +156,26 @@ def test_an_order_follows_what_changes() -> None:
     assert [row.name for row in find(made, Asked())] == ["B", "A"]
     made.put(row_of(contact("1", "A", 30, version=2, updated_at=NOON)))
     assert [row.name for row in find(made, Asked())] == ["A", "B"]
+
+
+def test_a_search_follows_what_changes() -> None:
+    made = directory(contact("1", "Ana Cruz", 10), contact("2", "Ana Lim", 20))
+    assert [row.name for row in find(made, Asked(q="ana"))] == ["Ana Lim", "Ana Cruz"]
+    made.put(row_of(contact("1", "Ben Cruz", 10, version=2)))
+    made.put(row_of(contact("3", "Ana Sy", 90)))
+    made.remove("messenger:371:2", 9)
+    assert [row.name for row in find(made, Asked(q="ana"))] == ["Ana Sy"]
+    assert [row.name for row in find(made, Asked(q="ben"))] == ["Ben Cruz"]
+
+
+def test_no_word_is_found_across_two_texts_and_none_outside_of_a_script() -> None:
+    made = directory(contact("1", "Ana", summary=""), contact("2", "マリア 🎉", summary=""))
+    assert find(made, Asked(q="1\0マ")) == []
+    assert [row.contact_id for row in find(made, Asked(q="マリ"))] == ["messenger:371:2"]
+    assert [row.contact_id for row in find(made, Asked(q="🎉"))] == ["messenger:371:2"]
+
+
+def test_many_that_match_stand_in_the_same_order_as_few() -> None:
+    many = [contact(str(number), f"N{number}", 1 + number % 100) for number in range(5200)]
+    made = directory(*many)
+    assert find(made, Asked(q="n")) == find(made, Asked())
