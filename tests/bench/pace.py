@@ -57,6 +57,7 @@ async def _seconds(of: Site, run: Place, process: Handler) -> float:
             group.create_task(asyncio.to_thread(run.crawl))
             readings = await watch.until(watch.published, CORPUS.conversations, process)
         await until_empty(database)
+        await watch.require_published(CORPUS.conversations)
         read = await database.contacts.count_documents({"analysis.source": "ai"})
         if read != CORPUS.conversations:
             raise BenchError(f"the AI has read {read} of {CORPUS.conversations} conversations")
