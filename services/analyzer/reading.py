@@ -31,6 +31,8 @@ NOD_PLACES = 3
 SUBSTANTIAL_WORDS = 4
 TIME_WORDS = 8
 """A line with a number and no more words than this may name a time."""
+LOOKS = frozenset({"yes", "accept", "date", "urgency", "visit", "time"})
+"""Who is offered a look at something and says one of these will come to look."""
 LASTING = frozenset({"proof", "address"})
 """What is still asked when the business has said something else meanwhile."""
 HOLDS_BACK = frozenset({"later", "expensive", "refuse", "complaint", "soon"})
@@ -164,16 +166,22 @@ class _Reader:
                 signals.add("accept")
         if "proof" in asked and "picture" in signals and signals.isdisjoint({"complaint", "refuse"}):
             signals.add("paid")
+        if "viewing" in asked and signals.isdisjoint(HOLDS_BACK) and signals & LOOKS:
+            signals.add("viewing")
         if held_back:
             return
+        if (
+            "accept" in signals
+            and "quoted" in self.last | dict.fromkeys(signals)
+            and signals & {"date", "visit", "urgency"}
+        ):
+            signals.add("settled")
         if "address" in asked and (spoken > 2 or (spoken and signals <= {"figure", "time", "quoted"})):
             signals.add("answered")
         if "order" in asked and nods:
             signals.add("agreed")
         if "confirmed" in asked and (nods or "visit" in signals):
             signals.add("acknowledged")
-        if "viewing" in asked and signals & {"yes", "accept", "date", "urgency", "visit", "time"}:
-            signals.add("viewing")
 
 
 def _is_amount(word: str) -> bool:
