@@ -31,9 +31,7 @@ async def edit_contact(database: Database, contact_id: str, edit: Edit, clock: C
             return stored.contact
         if await contacts.write_edit(change):
             if Owned.NAME in edit.given_back:
-                await database.contacts.update_one(
-                    {"_id": contact_id}, {"$unset": {"profile": ""}}
-                )  # to be asked again
+                await database.profiles.delete_one({"_id": contact_id})  # so that the platform is asked again
             await make_due(database, [contact_id])
             return change.contact
 
