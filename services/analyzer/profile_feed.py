@@ -1,4 +1,7 @@
-"""Whose contact is published without a name is put into the queue of those to be asked about."""
+"""Whose contact is published without a name is put into the queue of those to be asked about.
+
+A backfill tells the name, or on Instagram at least the username: only who is known by webhooks alone has neither.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,7 @@ from contextlib import suppress
 from functools import partial
 
 from services.analyzer.holding import hold
-from services.analyzer.profile import NAMELESS
-from shared.contacts import Contact, load_contact_updated
+from shared.contacts import Contact, NameSource, load_contact_updated
 from shared.kafka import CommitFailedError, Consumer, IllegalStateError
 from shared.mongo import ConnectionFailure
 from shared.profile_queue import ProfileQueue
@@ -36,5 +38,5 @@ def nameless(values: Iterable[bytes]) -> Iterator[Contact]:
             contact = load_contact_updated(value).contact
         except ValueError:
             continue
-        if contact.name.source in NAMELESS:
+        if contact.name.source is NameSource.PLACEHOLDER:
             yield contact

@@ -16,12 +16,13 @@ import structlog
 from aiohttp import ClientSession
 
 from services.analyzer.holding import hold
-from services.analyzer.profile import FIELDS, NAMELESS, read_profile, with_profile
+from services.analyzer.profile import FIELDS, read_profile, with_profile
 from services.analyzer.profile_feed import follow
 from shared.accounts import Account
 from shared.budget_store import governor_for
 from shared.clock import Clock, utc_now
 from shared.contact_store import Contacts
+from shared.contacts import NameSource
 from shared.crypto import TokenVault
 from shared.due import make_due
 from shared.graph import GraphClient, Json
@@ -148,7 +149,7 @@ class Profiles:
         if not await self.queue.claim(contact_id):
             return None
         stored = await Contacts(self.database.contacts).load(contact_id)
-        if stored is None or stored.contact is None or stored.contact.name.source not in NAMELESS:
+        if stored is None or stored.contact is None or stored.contact.name.source is not NameSource.PLACEHOLDER:
             await self.queue.done(contact_id, "named")
             return None
         customer_id = contact_id.rpartition(":")[2]
