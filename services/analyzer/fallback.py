@@ -92,7 +92,6 @@ def _points(reading: Reading, brief: Brief) -> dict[str, int]:
     """What each thing that was seen is worth, by name."""
     points = {name: value for name, value in POINTS.items() if reading.has(name)}
     extras = {
-        "not needed": -2 if "need" in reading.negated else 0,
         "quoted": 2 if reading.has("quoted") and not reading.has("price") else 0,
         "figures": min(3, reading.figures),
         "questions": 1 if reading.questions >= 2 else 0,
@@ -145,7 +144,7 @@ def _has_agreed(reading: Reading) -> bool:
     paid = reading.last_of("paid")
     if paid >= 0 and reading.last_of("soon") != paid:
         return True
-    agreed = [reading.last_of("commit")]
+    agreed = [reading.last_of("commit") if reading.last_of("commit") > reading.last_of("viewing") else -1]
     if not reading.has("viewing", "soon"):
         agreed.append(reading.last_of("settled"))
         if reading.has("order", "agreed", "accept", "yes", "need", "quoted"):
