@@ -28,7 +28,7 @@ from shared.health import health_app, serve_health
 from shared.kafka import AIOKafkaProducer, Topics, open_consumer, open_producer, require_topics
 from shared.metrics import AnalyzerMetrics
 from shared.mongo import ConnectionFailure, Database, answers, open_database
-from shared.service import run_until
+from shared.service import collect_seldom, run_until
 from shared.settings import AnalyzerSettings
 
 GROUP = "analyzer"
@@ -55,6 +55,7 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
                 per_minute = settings.ai_again_per_minute
                 pool = Pool(queue, again, worker, settings.analysis_parallelism, per_minute, changed, metrics)
                 health = health_app(metrics, lambda: answers(database))
+                collect_seldom()
                 log.info("analyzer_started", owner=owner)
                 works = [intake.run(stop), pool.run(stop), serve_health(health, settings.metrics_port, stop)]
                 if profiles := compose_profiles(settings, database):
