@@ -21,10 +21,10 @@ from services.analyzer.profile_feed import follow
 from shared.accounts import Account
 from shared.budget_store import governor_for
 from shared.clock import Clock, utc_now
+from shared.contact_editing import write_and_publish
 from shared.contact_store import Contacts
 from shared.contacts import NameSource
 from shared.crypto import TokenVault
-from shared.due import make_due
 from shared.graph import GraphClient, Json
 from shared.graph_errors import ErrorKind, GraphError
 from shared.kafka import Topics, open_consumer
@@ -166,8 +166,7 @@ class Profiles:
         contacts, profile = Contacts(self.database.contacts), read_profile(answer)
         while (stored := await contacts.load(contact_id)) and stored.contact:
             change = with_profile(stored.contact, profile, self.clock())
-            if change is None or await contacts.write_edit(change):
-                await make_due(self.database, [contact_id] if change else [])
+            if change is None or await write_and_publish(self.database, change):
                 return "named" if profile.name else "nameless"
         return "forgotten"
 
