@@ -23,6 +23,7 @@ from aiokafka.errors import (
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
     TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
     for_code,
 )
 from aiokafka.partitioner import murmur2
@@ -65,8 +66,8 @@ MAX_LETTER_BYTES = 6 * MAX_RECORD_BYTES + 64 * 1024
 """A dead letter holds any record whole: JSON has six bytes for a control character."""
 BATCH_BYTES = 256 * 1024
 """Records of one partition go out in batches of at most this size; a larger record goes alone."""
-FETCH_BYTES = MAX_RECORD_BYTES
-"""What a consumer asks for at once; about as much lies in its memory while it is busy."""
+FETCH_BYTES = 1024 * 1024
+"""What a consumer has of each partition in its memory while it is busy; a larger record comes alone (KIP-74)."""
 SESSION_MS = 6_000
 """How long a member of a group may be silent, or take to join again, before its partitions go to the others."""
 TOPIC_SECONDS = 10.0
@@ -307,8 +308,7 @@ async def open_consumer(
         group_instance_id=instance or None,
         enable_auto_commit=False,
         auto_offset_reset="none" if group else start,
-        fetch_max_bytes=FETCH_BYTES,
-        max_partition_fetch_bytes=MAX_RECORD_BYTES,
+        max_partition_fetch_bytes=FETCH_BYTES,
         session_timeout_ms=SESSION_MS,
         heartbeat_interval_ms=SESSION_MS // 4,
     )
@@ -324,6 +324,9 @@ async def _started(consumer: AIOKafkaConsumer, bootstrap_servers: str) -> AsyncI
     except KafkaConnectionError as error:
         await _bounded(consumer.stop())
         raise UnreachableError(f"no Kafka broker answers at {bootstrap_servers}") from error
+    except UnknownTopicOrPartitionError as error:
+        await _bounded(consumer.stop())
+        raise UnreachableError("the topic cannot be found; run `leadstream setup`") from error
     try:
         yield
     finally:
