@@ -43,7 +43,7 @@ def answers(line: Heard, asked: Collection[str], before: Collection[str]) -> set
 def _agreements(line: Heard, asked: Collection[str], before: Collection[str], signals: Set[str]) -> set[str]:
     found = set()
     quoted, dated = "quoted" in signals or "quoted" in before, not signals.isdisjoint(("date", "visit", "urgency"))
-    if ("accept" in signals and quoted and dated) or (line.nods and "ordered" in before):
+    if ("accept" in signals and quoted and dated) or (line.nods and ("ordered" in before or "book" in asked)):
         found.add("settled")
     if "address" in asked and (line.words > 2 or (line.words and signals <= {"figure", "time", "quoted"})):
         found.add("answered")
