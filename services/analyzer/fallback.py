@@ -48,6 +48,7 @@ CURVE = ((0, 12), (1, 22), (2, 38), (9, 50), (10, 66), (14, 72), (24, 78), (30, 
 PUT_OFF_SCORE = 47
 """The most for a customer who puts it off or finds it dear: an interest, but not now."""
 WON_SCORE = 92
+"""In the interval that the rules give to who has agreed, 85 to 100."""
 LOST_SCORE, COMPLAINT_SCORE, OTHER_SCORE, SILENT_SCORE = 8, 14, 8, 20
 INTEREST = ("price", "availability", "need", "viewing", "negotiate", "order", "commit", "paid")
 """Who speaks of these after a refusal has turned down something else, or has come back."""
