@@ -30,7 +30,7 @@ from shared.graph_errors import ErrorKind, GraphError
 from shared.kafka import Topics, open_consumer
 from shared.mongo import ConnectionFailure, Database
 from shared.profile_queue import ProfileQueue
-from shared.settings import AnalyzerSettings
+from shared.settings import AnalyzerSettings, VaultSettings
 
 LOOK_SECONDS = 2.0
 AT_ONCE = 200
@@ -51,11 +51,17 @@ ClientFor = Callable[[Account], GraphClient]
 """ValueError when the account's token cannot be decrypted."""
 
 
+def vault_of(settings: VaultSettings) -> TokenVault | None:
+    """None without keys. ValueError for a key that is none."""
+    keys = [key.get_secret_value() for key in settings.encryption_keys]
+    return TokenVault(keys) if keys else None
+
+
 def compose_profiles(settings: AnalyzerSettings, database: Database) -> Profiles | None:
-    """None without encryption keys: then no token of an account can be read. ValueError for a key that is none."""
-    if not settings.encryption_keys:
+    """None without encryption keys: then no token of an account can be read."""
+    vault = vault_of(settings)
+    if vault is None:
         return None
-    vault = TokenVault([key.get_secret_value() for key in settings.encryption_keys])
     secret = next((secret.get_secret_value() for secret in settings.app_secrets), None)
 
     def clients(session: ClientSession) -> ClientFor:
