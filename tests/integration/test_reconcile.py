@@ -218,7 +218,7 @@ async def test_a_platform_that_does_not_answer_is_unreachable(staged: Staged) ->
         await staged.compare(MESSENGER)
 
 
-async def test_after_a_backfill_nothing_is_missing_until_something_is_lost(
+async def test_after_a_backfill_nothing_is_missing_until_something_is_lost_which_another_one_fills(
     leadstream: Start, simulator: dict[str, Any], stack: Stack, database: Database
 ) -> None:
     facebook = Facebook(simulator, stack, database)
@@ -240,6 +240,13 @@ async def test_after_a_backfill_nothing_is_missing_until_something_is_lost(
     assert (status, found["conversation"], found["missing"]) == (1, lost["conversation"], 1)
     status, output = await reconciling(facebook)
     assert (status, lost["customer_id"] in output) == (1, True)
+    told = f"backfill run messenger {PAGE_ID} --again"
+    assert told in output
+    again = leadstream(*told.split(), env=facebook.env)
+    leadstream("analyzer")
+    assert again.wait() == 0, again.output
+    await eventually(lambda: database.messages.count_documents({"_id": lost["_id"]}), bool)
+    assert (await reconciling(facebook))[0] == 0
     assert (await reconciling(facebook, "messenger", "999"))[0] == 1
     assert (await reconciling(facebook, "messenger"))[0] == 2
     nobody = {"LEADSTREAM_GRAPH_URL": "http://127.0.0.1:1", "LEADSTREAM_GRAPH_DEADLINE_SECONDS": "0.1"}

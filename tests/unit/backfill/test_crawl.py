@@ -53,6 +53,29 @@ async def test_a_second_run_looks_at_one_page_and_publishes_nothing() -> None:
     assert len(stage.published) == before
 
 
+async def test_a_run_that_reads_anew_publishes_everything_again_and_the_next_one_nothing() -> None:
+    async with staged(World()) as stage:
+        await stage.read()
+        stage.published.clear()
+        tally = await stage.read("run2", is_anew=True)
+        assert sorted(stage.mids) == sorted(stage.world.all_ids)
+        assert (tally.counters.conversations_listed, tally.counters.conversations_read) == (5, 5)
+        assert stage.history.counts == {f"t_{number}": (5, 0) for number in range(5)}
+        assert (await stage.read("run3")).counters.calls == 1
+
+
+@pytest.mark.parametrize("mid", ["t_0.2", "t_2.4", "t_4.0"])
+async def test_a_run_that_reads_anew_goes_on_where_it_was_killed(mid: str) -> None:
+    async with staged(World()) as stage:
+        await stage.read()
+        stage.published.clear()
+        await die_at(stage, mid, run_id="run2", is_anew=True, parallelism=1)
+        stage.world.say(0, "new")
+        tally = await stage.read("run2", is_anew=True)
+    assert sorted(stage.mids) == sorted(stage.world.all_ids)
+    assert (tally.counters.conversations_listed, tally.counters.conversations_read) == (5, 5)
+
+
 async def test_without_a_run_that_was_complete_the_whole_listing_is_read() -> None:
     async with staged(World()) as stage:
         await stage.read()
