@@ -83,8 +83,8 @@ def _first_words(lines: tuple[Line, ...]) -> Iterator[str]:
 class _Reader:
     """`asked` is what the business asked for or said, by how many of the customer's next lines may still answer it.
 
-    `substantial`: the customer has said more than a greeting; `heard`: the business has spoken; `answered`: the
-    customer has spoken since; `place` is that of the customer's last line.
+    `substantial`: the customer has said more than a greeting, before which nothing is an answer; `heard`: the business
+    has spoken; `answered`: the customer has spoken since; `place` is that of the customer's last line.
     """
 
     lexicon: Lexicon
@@ -108,10 +108,11 @@ class _Reader:
             self.answered = False
         words = self.lexicon.split(line.text)
         said = self.lexicon.context(words, self.languages)
-        if self.substantial and any(map(_is_amount, words.words)):
+        if any(map(_is_amount, words.words)):
             said.add("quote")
         self._take_back(said)
-        self.asked |= dict.fromkeys(said, ANSWER_REACH)
+        if self.substantial:
+            self.asked |= dict.fromkeys(said, ANSWER_REACH)
 
     def _take_back(self, said: set[str]) -> None:
         """What a business says sorry for, or goodbye to, was no wish to buy. It can only lower the score."""
