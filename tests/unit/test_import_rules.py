@@ -14,7 +14,7 @@ SOURCES = sorted(path for folder in ("services", "shared") for path in (ROOT / f
 PURE = {
     f"shared.{name}"
     for name in (
-        "accounts", "budgets", "contacts", "conversations", "deadletters", "drafts", "events", "failures",
+        "accounts", "budgets", "contact_edits", "contacts", "conversations", "deadletters", "drafts", "events", "failures",
         "graph_errors", "graph_usage", "ids", "indexes", "pipelines", "routing", "runs",
     )
 }  # fmt: skip
