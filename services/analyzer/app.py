@@ -12,6 +12,8 @@ from services.analyzer.again import Again
 from services.analyzer.aggregate import Aggregate
 from services.analyzer.analyst import Analyst
 from services.analyzer.fallback import FallbackScorer
+from services.analyzer.gemini_analyst import GeminiAnalyst
+from services.analyzer.gemini_schedule import Schedule
 from services.analyzer.history import Histories
 from services.analyzer.intake import Intake, Parking
 from services.analyzer.marks import Timing
@@ -86,10 +88,11 @@ def compose_analyst(settings: AnalyzerSettings) -> Analyst:
     if not keys:
         return fallback
     # Google's client takes half a second and 50 MB: only who has keys pays for it, not every command.
-    from services.analyzer.gemini import GeminiAnalyst  # noqa: PLC0415
+    from services.analyzer.gemini import Gemini  # noqa: PLC0415
 
-    gemini = GeminiAnalyst(keys, settings.gemini_models, settings.gemini_endpoint, settings.gemini_deadline_seconds)
-    return ResilientAnalyst(gemini, fallback)
+    gemini, per_minute = Gemini(settings.gemini_endpoint), settings.gemini_requests_per_minute
+    schedule = Schedule(gemini, keys, settings.gemini_models, per_minute)
+    return ResilientAnalyst(GeminiAnalyst(schedule, settings.gemini_deadline_seconds), fallback)
 
 
 async def _release(queue: Queue) -> None:

@@ -71,7 +71,8 @@ class Forgetting:
         stub = await self._leave_stub(contacts, claim, at)
         messages = await Forgotten(self.database).erase(key, at)
         activities = await self.database.activities.delete_many(activities_of(key))
-        await self.database.profiles.delete_one({"_id": key})
+        for kept in (self.database.profiles, self.database.again):
+            await kept.delete_one({"_id": key})
         await self.outbox.drain(claim, stub.outbox)
         if await self.database.messages.find_one({"conversation": key}, {"_id": True}):
             await make_due(self.database, [key])  # for what has been said since

@@ -24,6 +24,7 @@ from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID, generate
 from shared.accounts import Account
 from shared.conversations import StoredMessage, Told, document
 from shared.failures import UnreachableError
+from shared.forgotten import Forgotten
 from shared.governor import local_governor
 from shared.graph import GraphClient
 from shared.ids import ConversationKey, Platform, message_id
@@ -136,6 +137,14 @@ async def test_what_was_lost_is_found_in_its_conversation(staged: Staged, accoun
     expected = {first["customer_id"]: 3, second["customer_id"]: len(second["readable"])}
     assert await staged.missing(account) == expected
     assert await staged.missing(account, by_ids=True) == expected
+
+
+async def test_who_was_forgotten_is_missing_on_purpose(staged: Staged) -> None:
+    first, second = (await staged.conversations(MESSENGER))[:2]
+    for each in (first, second):
+        await staged.lose(MESSENGER, each["readable"])
+    await Forgotten(staged.database).remember(str(key_of(MESSENGER, first["customer_id"])))
+    assert await staged.missing(MESSENGER) == {second["customer_id"]: len(second["readable"])}
 
 
 async def test_a_message_that_is_unsent_is_no_hole_whether_that_is_known_here_or_not_yet(staged: Staged) -> None:

@@ -14,8 +14,8 @@ SOURCES = sorted(path for folder in ("services", "shared") for path in (ROOT / f
 PURE = {
     f"shared.{name}"
     for name in (
-        "accounts", "budgets", "contact_edits", "contacts", "conversations", "deadletters", "drafts", "events", "failures",
-        "graph_errors", "graph_usage", "ids", "indexes", "pipelines", "routing", "runs",
+        "accounts", "budgets", "contact_edits", "contacts", "conversations", "deadletters", "drafts", "events",
+        "failures", "graph_errors", "graph_usage", "ids", "indexes", "pipelines", "routing", "runs",
     )
 }  # fmt: skip
 PURE_MAY_IMPORT = {
