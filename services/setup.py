@@ -9,7 +9,7 @@ import typer
 from cryptography.fernet import Fernet
 
 from shared import conversations, profile_queue, runs
-from shared.kafka import ensure_topics
+from shared.kafka_topics import ensure_topics
 from shared.mongo import ensure_indexes, open_database
 from shared.pipelines import TEMPLATES
 from shared.settings import ALL, KafkaSettings, MongoSettings, Settings

@@ -27,7 +27,8 @@ from services.analyzer.worker import Worker
 from shared.clock import utc_now
 from shared.contact_store import Contacts
 from shared.health import health_app, serve_health
-from shared.kafka import AIOKafkaProducer, Topics, open_consumer, open_producer, require_topics
+from shared.kafka import AIOKafkaProducer, Topics, open_producer, require_topics
+from shared.kafka_groups import open_consumer
 from shared.metrics import AnalyzerMetrics
 from shared.mongo import ConnectionFailure, Database, answers, open_database
 from shared.service import collect_seldom, run_until

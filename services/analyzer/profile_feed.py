@@ -12,7 +12,8 @@ from functools import partial
 
 from services.analyzer.holding import hold
 from shared.contacts import Contact, NameSource, load_contact_updated
-from shared.kafka import CommitFailedError, Consumer, IllegalStateError
+from shared.kafka import CommitFailedError, IllegalStateError
+from shared.kafka_groups import Consumer
 from shared.mongo import ConnectionFailure
 from shared.profile_queue import ProfileQueue
 

@@ -27,7 +27,8 @@ from shared.contacts import NameSource
 from shared.crypto import TokenVault
 from shared.graph import GraphClient, Json
 from shared.graph_errors import ErrorKind, GraphError
-from shared.kafka import Topics, open_consumer
+from shared.kafka import Topics
+from shared.kafka_groups import open_consumer
 from shared.mongo import ConnectionFailure, Database
 from shared.profile_queue import ProfileQueue
 from shared.settings import AnalyzerSettings, VaultSettings

@@ -25,7 +25,7 @@ from services.analyzer.intake import BATCH_RECORDS, POLL_MS
 from shared.clock import utc_now
 from shared.deadletters import DeadLetter
 from shared.events import Event
-from shared.kafka import open_consumer
+from shared.kafka_groups import open_consumer
 
 
 @dataclass(slots=True)

@@ -17,7 +17,8 @@ from pymongo import InsertOne, UpdateMany
 
 from services.analyzer.app import GROUP
 from services.analyzer.intake import BATCH_RECORDS, POLL_MS
-from shared.kafka import Topics, open_consumer
+from shared.kafka import Topics
+from shared.kafka_groups import open_consumer
 from shared.mongo import Collection, Document, ReplaceOne, open_database
 from shared.settings import AnalyzerSettings
 

@@ -18,7 +18,7 @@ from shared.contact_edits import Edit, Owned, WrongEditError
 from shared.contact_store import Contacts
 from shared.contacts import AnalysisSource, Change, Contact, LeadStatus, load_contact_updated
 from shared.ids import ConversationKey, Platform
-from shared.kafka import read_all
+from shared.kafka_reading import read_all
 from shared.mongo import Database
 from shared.pipelines import TEMPLATES
 from tests.conftest import Stack, Start

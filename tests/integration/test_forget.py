@@ -23,7 +23,7 @@ from shared.contacts import Change, load_contact_updated
 from shared.events import Event, Source
 from shared.forgotten import Forgotten
 from shared.ids import ConversationKey
-from shared.kafka import read_all
+from shared.kafka_reading import read_all
 from shared.mongo import Database
 from tests.conftest import Stack, Start
 from tests.support.contacts import contact
