@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from cryptography.fernet import Fernet
 
-from shared import contacts, conversations, runs
-from shared.kafka import ensure_topics
+from shared import conversations, profile_queue, runs
+from shared.kafka_topics import ensure_topics
 from shared.mongo import ensure_indexes, open_database
 from shared.pipelines import TEMPLATES
 from shared.settings import ALL, KafkaSettings, MongoSettings, Settings
@@ -29,7 +29,7 @@ async def make_missing(settings: SetupSettings) -> list[str]:
     """The names of the topics that were made. UnreachableError when a server does not answer."""
     made = await ensure_topics(settings)
     async with open_database(settings.mongo_url.get_secret_value()) as database:
-        await ensure_indexes(database, (*contacts.INDEXES, *conversations.INDEXES, *runs.INDEXES))
+        await ensure_indexes(database, (*conversations.INDEXES, *profile_queue.INDEXES, *runs.INDEXES))
         for pipeline in TEMPLATES:
             stored = {"$setOnInsert": pipeline.model_dump(mode="json")}
             await database.pipelines.update_one({"_id": pipeline.name}, stored, upsert=True)

@@ -6,7 +6,7 @@ from shared.accounts import account_key
 from shared.clock import Clock
 from shared.contact_edits import Edit, Owned, edited
 from shared.contact_store import Contacts
-from shared.contacts import Contact
+from shared.contacts import Change, Contact
 from shared.due import make_due
 from shared.mongo import Database
 from shared.pipelines import Pipeline
@@ -19,23 +19,33 @@ class NoContactError(LookupError):
 async def edit_contact(database: Database, contact_id: str, edit: Edit, clock: Clock) -> Contact:
     """The contact as it is then. NoContactError; WrongEditError when it cannot be made.
 
-    Its conversation is made due, so that a worker publishes the version: at once, or when one runs again.
+    A worker publishes the version: at once, or when one runs again.
     """
-    contacts = Contacts(database.contacts)
     while True:
-        stored = await contacts.load(contact_id)
+        stored = await Contacts(database.contacts).load(contact_id)
         if stored is None or stored.contact is None:
             raise NoContactError(contact_id)
         change = edited(stored.contact, edit, await _pipeline_of(database, stored.contact), clock())
         if change is None:
             return stored.contact
-        if await contacts.write_edit(change):
+        if await write_and_publish(database, change):
             if Owned.NAME in edit.given_back:
-                await database.contacts.update_one(
-                    {"_id": contact_id}, {"$unset": {"profile": ""}}
-                )  # to be asked again
-            await make_due(database, [contact_id])
+                await database.profiles.delete_one({"_id": contact_id})  # so that the platform is asked again
             return change.contact
+
+
+async def write_and_publish(database: Database, change: Change) -> bool:
+    """Whether it was written, over the version that it was made from.
+
+    Only who has the conversation publishes, so it is made due: behind the write, and before it as well, for a crash in
+    between leaves the version to a look that is still to come.
+    """
+    contact_id = change.contact.contact_id
+    await make_due(database, [contact_id])
+    if not await Contacts(database.contacts).write_edit(change):
+        return False
+    await make_due(database, [contact_id])
+    return True
 
 
 async def _pipeline_of(database: Database, contact: Contact) -> Pipeline | None:

@@ -107,10 +107,10 @@ class Contacts:
         try:
             await self._collection.insert_many(documents, ordered=False)
         except BulkWriteError as error:
-            refused = error.details["writeErrors"]
-            if any(each["code"] != DUPLICATE_KEY for each in refused):
-                codes = sorted({each["code"] for each in refused})
-                raise WriteFailedError(f"inserting contacts failed with codes {codes}") from None
+            refused = error.details.get("writeErrors", ())
+            codes = {each["code"] for each in refused}
+            if codes != {DUPLICATE_KEY}:
+                raise WriteFailedError(f"inserting contacts failed with codes {sorted(codes)}") from None
             return {documents[each["index"]]["_id"] for each in refused}
         return set()
 

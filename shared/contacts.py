@@ -12,14 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.events import Header, Instant, cloud_event_headers, format_instant
 from shared.ids import Platform
-from shared.indexes import Index
 from shared.pipelines import StageType
-
-INDEXES = (
-    Index("contacts", (("account_id", 1), ("name.source", 1), ("profile.outcome", 1))),
-    Index("contacts", (("updated_at", 1),)),
-    Index("activities", (("contact_id", 1), ("version", 1))),
-)
 
 
 class LeadStatus(StrEnum):
@@ -217,6 +210,11 @@ def changed_fields(old: Contact | None, new: Contact) -> tuple[str, ...]:
     """Names of the fields that differ; of a first version: of those that have a value."""
     before = {name: getattr(old, name) if old else field.default for name, field in Contact.model_fields.items()}
     return tuple(name for name in before if name not in _NOT_COMPARED and getattr(new, name) != before[name])
+
+
+def activities_of(contact_id: str) -> dict[str, dict[str, str]]:
+    """The query for all activities of a contact, as a range of ids."""
+    return {"_id": {"$gt": f"{contact_id}#", "$lt": f"{contact_id}$"}}
 
 
 class ContactUpdated(Model):

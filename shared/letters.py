@@ -14,7 +14,8 @@ from shared.deadletters import DeadLetter, load_dead_letter
 from shared.decode import decode
 from shared.events import Event, cloud_event_headers, format_instant
 from shared.failures import Reason
-from shared.kafka import AIOKafkaProducer, Record, Topics, publish, stream_all
+from shared.kafka import AIOKafkaProducer, Record, Topics, publish
+from shared.kafka_reading import stream_all
 from shared.mongo import is_storable
 
 TOGETHER = 100

@@ -41,17 +41,20 @@ class RunStore:
         self._database = database
         self._runs = database.sync_runs
 
-    async def enqueue(self, account: Account, run_id: str | None = None) -> Run:
+    async def enqueue(self, account: Account, run_id: str | None = None, *, is_anew: bool = False) -> Run:
         """A new run for any worker. ActiveRunError when the account has one, or there is one with that id."""
-        return await self._insert(account, run_id or uuid.uuid4().hex, await server_time(self._database), {})
+        now, held = await server_time(self._database), {"is_anew": is_anew}
+        return await self._insert(account, run_id or uuid.uuid4().hex, now, held)
 
-    async def begin(self, account: Account) -> Run:
+    async def begin(self, account: Account, *, is_anew: bool = False) -> Run:
         """A new run, or the one that is queued or that a dead process left. ActiveRunError when another is at it.
 
-        One that was left and is to be cancelled is CANCELLED, and a new one begins.
+        One that was left and is to be cancelled is CANCELLED, and a new one begins. One that reads only what has moved
+        cannot become one that reads everything: it has read what it has read. ActiveRunError for that as well.
         """
         now = await server_time(self._database)
         held = {"state": RunState.RUNNING, "owner": _new_owner(), "started_at": now, "heartbeat_at": now}
+        held["is_anew"] = is_anew
         try:
             return await self._insert(account, uuid.uuid4().hex, now, held)
         except ActiveRunError:
@@ -63,6 +66,8 @@ class RunStore:
         if run.cancel_asked:
             await self._end_what_nobody_is_at(run.run_id)
             return await self._insert(account, uuid.uuid4().hex, now, held)
+        if is_anew and not run.is_anew:
+            raise ActiveRunError(f"run {run.run_id} of {account.key} reads only what has moved; cancel it first")
         if taken := await self._take(run, now):
             return taken
         raise ActiveRunError(f"run {run.run_id} is backfilling {account.key}")

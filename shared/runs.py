@@ -56,6 +56,7 @@ class Run(BaseModel):
     platform: Platform
     account_id: str
     state: RunState
+    is_anew: bool = Field(default=False, description="reads everything, whatever is known of it, to fill holes")
     counters: RunCounters = RunCounters()
     failures: tuple[ConversationFailure, ...] = Field(default=(), description="the first hundred")
     reason: str | None = Field(default=None, description="why it is FAILED, PARTIAL or CANCELLED")

@@ -121,11 +121,13 @@ class AnalyzerSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSetting
         description="This process's name, kept over restarts and no other's: it gets its partitions again at once.",
     )
     lease_seconds: float = Field(8.0, gt=0, description="How long a worker has a claimed conversation to itself.")
-    analysis_parallelism: int = Field(8, ge=1, description="Conversations that one process analyses at once by the AI.")
+    analysis_parallelism: int = Field(
+        32, ge=1, description="Conversations that one process analyses at once by the AI."
+    )
     ai_again_seconds: float = Field(
         60.0,
         gt=0,
-        description="When the AI is asked again for what the fallback scored; then after 2, 4 … 16 times that.",
+        description="When the AI is asked again for what the fallback scored; then after 2, 4 … 256 times that.",
     )
     ai_again_per_minute: float = Field(
         30.0, ge=0, description="How many such calls one process may make, when there is no other work; 0 for none."
@@ -136,6 +138,9 @@ class AnalyzerSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSetting
         description="Gemini models, the preferred one first, comma-separated.",
     )
     gemini_endpoint: str = Field("", description="Where the Gemini API is, if not at Google's: `http://host:port`.")
+    gemini_requests_per_minute: int = Field(
+        1000, ge=1, description="How often one key may be asked for one model; by Google's tier from 5 to thousands."
+    )
     gemini_deadline_seconds: float = Field(20.0, gt=0, description="How long one analysis may try Gemini.")
     metrics_port: int = Field(0, ge=0, le=65535, description=METRICS_PORT)
     _split_lists = field_validator("gemini_api_keys", "gemini_models", mode="before")(_split)

@@ -11,8 +11,8 @@ from typing import Any
 from shared.conversations import LONG_AGO
 from shared.mongo import Database, UpdateOne, server_time, write_all
 
-LONGEST = 16
-"""How many times the first wait the longest is."""
+LONGEST = 256
+"""How many times the first wait the longest is: what Gemini will never answer for is not paid for all day."""
 
 
 class Again:

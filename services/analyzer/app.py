@@ -12,6 +12,8 @@ from services.analyzer.again import Again
 from services.analyzer.aggregate import Aggregate
 from services.analyzer.analyst import Analyst
 from services.analyzer.fallback import FallbackScorer
+from services.analyzer.gemini_analyst import GeminiAnalyst
+from services.analyzer.gemini_schedule import Schedule
 from services.analyzer.history import Histories
 from services.analyzer.intake import Intake, Parking
 from services.analyzer.marks import Timing
@@ -25,10 +27,11 @@ from services.analyzer.worker import Worker
 from shared.clock import utc_now
 from shared.contact_store import Contacts
 from shared.health import health_app, serve_health
-from shared.kafka import AIOKafkaProducer, Topics, open_consumer, open_producer, require_topics
+from shared.kafka import AIOKafkaProducer, Topics, open_producer, require_topics
+from shared.kafka_groups import open_consumer
 from shared.metrics import AnalyzerMetrics
 from shared.mongo import ConnectionFailure, Database, answers, open_database
-from shared.service import run_until
+from shared.service import collect_seldom, run_until
 from shared.settings import AnalyzerSettings
 
 GROUP = "analyzer"
@@ -55,6 +58,7 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
                 per_minute = settings.ai_again_per_minute
                 pool = Pool(queue, again, worker, settings.analysis_parallelism, per_minute, changed, metrics)
                 health = health_app(metrics, lambda: answers(database))
+                collect_seldom()
                 log.info("analyzer_started", owner=owner)
                 works = [intake.run(stop), pool.run(stop), serve_health(health, settings.metrics_port, stop)]
                 if profiles := compose_profiles(settings, database):
@@ -85,10 +89,11 @@ def compose_analyst(settings: AnalyzerSettings) -> Analyst:
     if not keys:
         return fallback
     # Google's client takes half a second and 50 MB: only who has keys pays for it, not every command.
-    from services.analyzer.gemini import GeminiAnalyst  # noqa: PLC0415
+    from services.analyzer.gemini import Gemini  # noqa: PLC0415
 
-    gemini = GeminiAnalyst(keys, settings.gemini_models, settings.gemini_endpoint, settings.gemini_deadline_seconds)
-    return ResilientAnalyst(gemini, fallback)
+    gemini, per_minute = Gemini(settings.gemini_endpoint), settings.gemini_requests_per_minute
+    schedule = Schedule(gemini, keys, settings.gemini_models, per_minute)
+    return ResilientAnalyst(GeminiAnalyst(schedule, settings.gemini_deadline_seconds), fallback)
 
 
 async def _release(queue: Queue) -> None:

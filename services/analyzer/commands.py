@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import typer
+
 from services.analyzer.app import run
+from services.analyzer.profiles import vault_of
 from shared.service import run_service
 from shared.settings import AnalyzerSettings
 
@@ -10,4 +13,8 @@ from shared.settings import AnalyzerSettings
 def analyzer() -> None:
     """Turn events into contacts: aggregate, analyse, publish."""
     settings = AnalyzerSettings()
+    try:
+        vault_of(settings)
+    except ValueError as error:
+        raise typer.BadParameter(f"LEADSTREAM_ENCRYPTION_KEYS: {error}") from None
     run_service(settings, lambda stop: run(settings, stop))

@@ -18,7 +18,7 @@ from services.analyzer.options import AsJson, ContactId, OfAccount
 from services.analyzer.tail_command import tail
 from shared.commands import fail, with_database
 from shared.contact_export import Format, write_contacts
-from shared.contacts import Activity, Contact, LeadStatus
+from shared.contacts import Activity, Contact, LeadStatus, activities_of
 from shared.mongo import Database
 from shared.settings import MongoSettings
 
@@ -75,8 +75,8 @@ async def _find(database: Database, contact_id: str) -> tuple[Contact, list[Acti
     stored = await database.contacts.find_one({"_id": contact_id, "forgotten_at": {"$exists": False}}, {"outbox": 0})
     if stored is None:
         return None
-    found = database.activities.find({"contact_id": contact_id}).sort("version", 1)
-    return Contact.model_validate(stored), [Activity.model_validate(each) async for each in found]
+    found = [Activity.model_validate(each) async for each in database.activities.find(activities_of(contact_id))]
+    return Contact.model_validate(stored), sorted(found, key=lambda activity: activity.version)
 
 
 @contacts_app.command("export")

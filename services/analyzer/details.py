@@ -13,8 +13,9 @@ DEFAULT_REGION = "PH"
 _EMAIL = re.compile(
     r"(?<![\w.+-])[\w+-]+(?:\.[\w+-]+){0,8}@(?:[a-z0-9-]{1,63}\.){1,6}[a-z]{2,24}(?![\w-])", re.IGNORECASE
 )
-_DIGITS = re.compile(r"[+(]?(?:\d[ ().\-/]{0,3}){6}\d")
-"""Seven digits with nothing between them but what stands in phone numbers: a sieve that lets every number through."""
+_DIGITS = re.compile(r"(?:\d(?:[^\w,;]|[x_]){0,4}){6}\d")
+"""Seven digits with no word and no comma between them: a sieve before the library, which takes a hundred times as long
+and allows dashes, dots, slashes, brackets, `~` and `x` of every script there (phonenumbers' VALID_PUNCTUATION)."""
 
 
 @dataclass(frozen=True, slots=True)

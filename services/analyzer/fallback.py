@@ -7,6 +7,7 @@ closes a conversation (a refusal, a payment, a complaint, a pitch) decides by it
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_right
 from datetime import timedelta
 
@@ -43,18 +44,22 @@ POINTS = {
     "acknowledged": 1,
     "picture": 1,
 }
-CURVE = ((0, 12), (1, 22), (2, 38), (8, 48), (10, 55), (11, 66), (14, 72), (24, 78), (30, 80))
+CURVE = ((0, 12), (1, 22), (2, 38), (9, 50), (10, 66), (14, 72), (24, 78), (30, 80))
 """From points to the score, straight between: few are chatter, some an interest, many make it hot; steep between."""
 PUT_OFF_SCORE = 47
 """The most for a customer who puts it off or finds it dear: an interest, but not now."""
 WON_SCORE = 92
+"""In the interval that the rules give to who has agreed, 85 to 100."""
 LOST_SCORE, COMPLAINT_SCORE, OTHER_SCORE, SILENT_SCORE = 8, 14, 8, 20
 INTEREST = ("price", "availability", "need", "viewing", "negotiate", "order", "commit", "paid")
 """Who speaks of these after a refusal has turned down something else, or has come back."""
 CORE = frozenset(INTEREST) | {"delivery", "terms", "budget", "soon", "visit", "quoted"}
 """Without any of these there is no lead to speak of."""
 QUIET_AFTER = timedelta(days=3)
+LITTLE_INTEREST = 45
 COLD_AFTER = timedelta(days=30)
+LONG_LINES = 2_000
+"""As many are scored in a twentieth of a second."""
 
 
 class FallbackScorer:
@@ -64,6 +69,9 @@ class FallbackScorer:
         self._lexicon = lexicon or load_lexicon()
 
     async def analyse(self, brief: Brief) -> Verdict:
+        """A very long conversation takes seconds, in which leases and the consumer's group go on all the same."""
+        if len(brief.transcript.lines) > LONG_LINES:
+            return await asyncio.to_thread(self.score, brief)
         return self.score(brief)
 
     def score(self, brief: Brief) -> Verdict:
@@ -91,7 +99,6 @@ def _points(reading: Reading, brief: Brief) -> dict[str, int]:
     """What each thing that was seen is worth, by name."""
     points = {name: value for name, value in POINTS.items() if reading.has(name)}
     extras = {
-        "not needed": -2 if "need" in reading.negated else 0,
         "quoted": 2 if reading.has("quoted") and not reading.has("price") else 0,
         "figures": min(3, reading.figures),
         "questions": 1 if reading.questions >= 2 else 0,
@@ -144,8 +151,9 @@ def _has_agreed(reading: Reading) -> bool:
     paid = reading.last_of("paid")
     if paid >= 0 and reading.last_of("soon") != paid:
         return True
-    agreed = [reading.last_of("commit")]
+    agreed = [reading.last_of("commit") if reading.last_of("commit") > reading.last_of("viewing") else -1]
     if not reading.has("viewing", "soon"):
+        agreed.append(reading.last_of("settled"))
         if reading.has("order", "agreed", "accept", "yes", "need", "quoted"):
             agreed.append(reading.last_of("given", "answered"))
         if reading.has("date", "visit", "order", "agreed", "given", "answered"):
@@ -154,13 +162,14 @@ def _has_agreed(reading: Reading) -> bool:
 
 
 def _complains(reading: Reading) -> bool:
-    """Of what was bought, and has not bought again since. A gripe is none from who asks for something to buy."""
+    """Of what was bought, and has not bought again since. Who wants to buy something may use such a word once, too."""
     bought = reading.last_of("commit", "paid")
-    gripes = reading.phrases.get("gripe", 0)
-    wants = reading.last_of("price", "availability", "order") if gripes >= 2 else reading.last_of(*INTEREST, "quoted")
-    return (reading.has("complaint") and reading.last_of("complaint") >= bought) or (
-        gripes > 0 and reading.last_of("gripe") > max(bought, wants)
-    )
+    deals = reading.last_of("negotiate", "soon", "order") if reading.phrases.get("complaint") == 1 else -1
+    if reading.last_of("complaint") >= max(bought, deals, 0):
+        return True
+    several = reading.phrases.get("gripe", 0) >= 2
+    wants = reading.last_of("price", "availability", "order") if several else reading.last_of(*INTEREST, "quoted")
+    return reading.last_of("gripe") > max(bought, wants)
 
 
 def _is_about_other(reading: Reading, score: int) -> bool:
@@ -168,7 +177,8 @@ def _is_about_other(reading: Reading, score: int) -> bool:
         return False
     if reading.has("injection") and score <= 60:
         return True
-    return reading.has("other") or reading.phrases.get("pitch", 0) >= 2
+    pitch = reading.phrases.get("pitch", 0)
+    return reading.has("other") or pitch >= 2 or (pitch == 1 and score < LITTLE_INTEREST)
 
 
 def _is_put_off(reading: Reading) -> bool:

@@ -17,6 +17,7 @@ from services.analyzer.conversation import Conversation
 from services.analyzer.outbox import Outbox
 from services.analyzer.queue import Claim, Queue
 from shared.contact_store import Contacts, Entry, Stored
+from shared.contacts import activities_of
 from shared.due import make_due
 from shared.forgotten import Forgotten
 from shared.ids import ConversationKey
@@ -69,7 +70,9 @@ class Forgetting:
         key, contacts = claim.contact_id, Contacts(self.database.contacts)
         stub = await self._leave_stub(contacts, claim, at)
         messages = await Forgotten(self.database).erase(key, at)
-        activities = await self.database.activities.delete_many({"contact_id": key})
+        activities = await self.database.activities.delete_many(activities_of(key))
+        for kept in (self.database.profiles, self.database.again):
+            await kept.delete_one({"_id": key})
         await self.outbox.drain(claim, stub.outbox)
         if await self.database.messages.find_one({"conversation": key}, {"_id": True}):
             await make_due(self.database, [key])  # for what has been said since

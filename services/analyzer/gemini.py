@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -14,9 +14,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.protobuf.json_format import ParseError
 from requests.adapters import HTTPAdapter
 
-from services.analyzer import gemini_analyst
 from services.analyzer.gemini_calls import Answer, CallError, Fault, Request
-from services.analyzer.gemini_schedule import Schedule
 
 MAX_CALLS = 512
 """At once, in a process. A thread and a connection are made when a call finds none idle, so this costs nothing."""
@@ -132,14 +130,3 @@ def _hints(error: google_errors.GoogleAPICallError) -> Iterator[float]:
 def _details(error: google_errors.GoogleAPICallError) -> list[dict[str, Any]]:
     """Over REST the library hands them on as the JSON that they came as."""
     return [detail for detail in error.details if isinstance(detail, dict)]
-
-
-def GeminiAnalyst(  # noqa: N802
-    keys: Sequence[str],
-    models: Sequence[str],
-    endpoint: str,
-    deadline_seconds: float,
-    requests_per_minute: int = 1000,
-) -> gemini_analyst.GeminiAnalyst:
-    schedule = Schedule(Gemini(endpoint), keys, models, requests_per_minute)
-    return gemini_analyst.GeminiAnalyst(schedule, deadline_seconds)

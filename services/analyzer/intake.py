@@ -23,15 +23,14 @@ from shared.failures import Reason
 from shared.kafka import (
     AIOKafkaProducer,
     CommitFailedError,
-    Consumer,
     IllegalStateError,
     KafkaError,
-    OffsetsGoneError,
     Record,
     TopicPartition,
     Topics,
     publish,
 )
+from shared.kafka_groups import Consumer, OffsetsGoneError
 from shared.metrics import AnalyzerMetrics
 from shared.mongo import UnstorableError
 

@@ -11,6 +11,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -44,8 +45,16 @@ class Phrase:
     language: int
 
 
-Phrases = Mapping[str, tuple[Phrase, ...]]
-"""By their first word, longest first."""
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The phrases that begin with one word, longest first: those that may fit before a word, or before any other."""
+
+    by_next: Mapping[str, tuple[Phrase, ...]]
+    otherwise: tuple[Phrase, ...]
+
+
+Phrases = Mapping[str, Opening]
+"""By their first word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +131,10 @@ def main_language(counts: Counter[str]) -> str | None:
     return "taglish" if best in ("en", "tl") and min(english, tagalog) * 5 >= max(english, tagalog) else best
 
 
-def _longest(phrases: tuple[Phrase, ...], words: Words, place: int, languages: int) -> tuple[Phrase | None, int]:
+def _longest(opening: Opening, words: Words, place: int, languages: int) -> tuple[Phrase | None, int]:
     """The first of these languages that goes on with the words from `place`, and where it ends."""
-    for phrase in phrases:
+    following = words.words[place] if place < len(words.words) else BREAK
+    for phrase in opening.by_next.get(following, opening.otherwise):
         if phrase.language & languages:
             end = _end(phrase.rest, words, place) if phrase.rest else place
             if end >= 0:
@@ -157,8 +167,9 @@ def _end_after_gap(rest: tuple[str, ...], words: Words, place: int) -> int:
     return -1
 
 
+@cache
 def load_lexicon() -> Lexicon:
-    """From the language files beside this module."""
+    """From the language files beside this module, once a process: it takes a tenth of a second and never changes."""
     languages = read_languages()
     bits = {code: 1 << number for number, code in enumerate(languages)}
     fillers = frozenset(word for language in languages.values() for word in _words(language, "fillers"))
@@ -205,7 +216,17 @@ def _phrases(
             for text in phrases_of(block):
                 first, *rest = phrase_words(text, fillers)
                 by_first.setdefault(first, []).append(Phrase(tuple(rest), signal, text, bits[code]))
-    return {first: tuple(sorted(group, key=_longest_first)) for first, group in by_first.items()}
+    return {first: _opening(group) for first, group in by_first.items()}
+
+
+def _opening(group: list[Phrase]) -> Opening:
+    fixed = {phrase.rest[0] for phrase in group if phrase.rest} - {GAP, BREAK}
+    open_ended = [phrase for phrase in group if not phrase.rest or phrase.rest[0] in (GAP, BREAK)]
+    by_next = {word: [phrase for phrase in group if phrase.rest and phrase.rest[0] == word] for word in fixed}
+    return Opening(
+        {word: tuple(sorted(phrases + open_ended, key=_longest_first)) for word, phrases in by_next.items()},
+        tuple(sorted(open_ended, key=_longest_first)),
+    )
 
 
 def _longest_first(phrase: Phrase) -> tuple[int, str, int]:

@@ -54,6 +54,7 @@ class Pool:
         self._again_seconds = 60 / again_per_minute if worker.has_ai and again_per_minute else None
         self._next_again = 0.0
         self._analysing: dict[str, str] = {}
+        self._is_full = False
         self._large = asyncio.Lock()
         self._changed = changed
         self._metrics = metrics
@@ -75,7 +76,8 @@ class Pool:
 
     async def _claim(self) -> list[Claim]:
         room = min(GROUP, self._free(), HELD - self._queue.held)
-        claims = await self._queue.claim(room) if room > 0 else []
+        self._is_full = room <= 0
+        claims = [] if self._is_full else await self._queue.claim(room)
         if not claims and 2 * len(self._analysing) <= self._parallelism and self._may_ask_again():
             claims = await self._claim_again()
         self._metrics.in_work.set(self._queue.held)
@@ -164,11 +166,12 @@ class Pool:
         except (ConnectionFailure, KafkaError) as error:
             for claim in claims:
                 log.warning("attempt_failed", contact_id=claim.contact_id, error=type(error).__name__)
-        self._leave(claims)
         self._queue.let_go(claims)
+        self._leave(claims)
 
     def _leave(self, claims: Sequence[Claim]) -> None:
-        """Their slots are others' from now on."""
+        """Their slots are others' from now on. Only a pool that was full has to be told."""
         for claim in claims:
             self._analysing.pop(claim.contact_id, None)
-        self._changed.set()
+        if self._is_full:
+            self._changed.set()

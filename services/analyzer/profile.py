@@ -17,7 +17,7 @@ FIELDS = {
 """Sources: https://developers.facebook.com/docs/messenger-platform/identity/user-profile and
 https://developers.facebook.com/docs/instagram-platform/instagram-api-with-facebook-login/user-profile."""
 NAMELESS = (NameSource.PLACEHOLDER, NameSource.USERNAME)
-"""Whoever has a name by one of these is asked for a better one."""
+"""Names by one of these give way to a profile's."""
 
 
 @dataclass(frozen=True, slots=True)

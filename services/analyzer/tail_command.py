@@ -11,7 +11,8 @@ import typer
 from services.analyzer.contact_views import contact_line, printable
 from services.analyzer.options import AsJson
 from shared.contacts import load_contact_updated
-from shared.kafka import Topics, open_consumer
+from shared.kafka import Topics
+from shared.kafka_groups import open_consumer
 from shared.settings import KafkaSettings
 
 POLL_MS = 500

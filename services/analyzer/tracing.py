@@ -16,7 +16,8 @@ from shared.deadletters import load_dead_letter
 from shared.events import load_event
 from shared.forgotten import Forgotten
 from shared.ids import Platform, content_hash, message_id
-from shared.kafka import Placed, Topics, stream_all, stream_since
+from shared.kafka import Topics
+from shared.kafka_reading import Placed, stream_all, stream_since
 from shared.mongo import Database
 
 MARGIN = timedelta(minutes=1)

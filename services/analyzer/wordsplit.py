@@ -16,6 +16,7 @@ BREAK = ""
 _MARKS = re.compile(
     "[\u0300-\u036f\u0610-\u061a\u0640\u064b-\u065f\u0670\u200b-\u200f\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\ufe0f]+"
 )
+_ARABIC_ARTICLE = re.compile(r"\b[وبفك]?(?:ال|لل)(?=\w{3})")
 _DRAWN_OUT = re.compile(r"([^\W\d_])\1\1+")
 _LIKE = str.maketrans({"’": "", "‘": "", "đ": "d", "ı": "i", "ø": "o", "ł": "l", "ة": "ه", "ى": "ي", "ی": "ي"})
 _TOKEN = re.compile(
@@ -57,4 +58,5 @@ def _plain(text: str) -> str:
     plain = text.casefold().replace("'", "")
     if not plain.isascii():
         plain = _MARKS.sub("", unicodedata.normalize("NFKD", plain)).translate(_LIKE)
+        plain = _ARABIC_ARTICLE.sub("", plain)
     return _DRAWN_OUT.sub(r"\1", plain)

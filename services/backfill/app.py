@@ -75,7 +75,9 @@ async def open_tools(settings: BackfillSettings) -> AsyncIterator[Tools]:
         yield Tools(settings, vault, session, database, accounts, runs, publish_drafts, metrics)
 
 
-async def run_accounts(tools: Tools, accounts: Sequence[Account], console: Console) -> list[Run | str]:
+async def run_accounts(
+    tools: Tools, accounts: Sequence[Account], console: Console, *, is_anew: bool = False
+) -> list[Run | str]:
     """For each account its run as it ended, or why there is none. No more at once than a worker does.
 
     SIGTERM and SIGINT cancel the runs; a second one ends the process as if nobody listened. WrongKeysError, before
@@ -84,17 +86,18 @@ async def run_accounts(tools: Tools, accounts: Sequence[Account], console: Conso
     runners = [compose(tools, account) for account in accounts]
     stop, gate = _stop_on_signals(), asyncio.Semaphore(tools.settings.backfill_accounts)
     async with showing(console, [runner.crawl for runner in runners]):
-        ended = await asyncio.gather(*(_run_here(runner, gate, stop) for runner in runners), return_exceptions=True)
+        running = [_run_here(runner, gate, stop, is_anew=is_anew) for runner in runners]
+        ended = await asyncio.gather(*running, return_exceptions=True)
     return [_outcome(end) for end in ended]
 
 
-async def _run_here(runner: Runner, gate: asyncio.Semaphore, stop: asyncio.Event) -> Run | str:
+async def _run_here(runner: Runner, gate: asyncio.Semaphore, stop: asyncio.Event, *, is_anew: bool) -> Run | str:
     account = runner.crawl.account
     async with gate:
         if stop.is_set():
             return f"{account.platform} {account.account_id}: not begun, as the operator has interrupted this"
         asked_at = runner.fence.now()
-        begun = await runner.store.begin(account)
+        begun = await runner.store.begin(account, is_anew=is_anew)
         runner.fence.extend(asked_at)
         return await runner.execute(begun, stop)
 

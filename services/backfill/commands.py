@@ -33,8 +33,10 @@ HEARD_WITHIN_SECONDS = 12.0
 
 backfill_app = typer.Typer(help="Read the history of conversations onto the topic.", no_args_is_help=True)
 
+AccountsOf = Callable[[Database], Awaitable[list[Account]]]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the runs as JSON at the end.")]
 ForWorkers = Annotated[bool, typer.Option("--queue", help="Leave it to the workers, and end at once.")]
+Again = Annotated[bool, typer.Option("--again", help="Read everything, also what was read before: it fills holes.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id or the beginning of it.")]
 
 
@@ -44,6 +46,7 @@ def run(
     account_id: Annotated[str | None, typer.Argument(metavar="ID")] = None,
     as_json: AsJson = False,
     queue: ForWorkers = False,
+    again: Again = False,
 ) -> None:
     """Read every account's conversations, or one account's. Status 0 only if all were read in full."""
     if (platform is None) != (account_id is None):
@@ -58,9 +61,9 @@ def run(
         return found or fail("there is no such account; `leadstream accounts add` adds one")
 
     if queue:
-        _show_queued(with_database(settings, lambda database: _enqueue(database, named)), as_json)
+        _show_queued(with_database(settings, lambda database: _enqueue(database, named, again)), as_json)
     else:
-        _run_here(settings, named, as_json)
+        _run_here(settings, named, as_json, again)
 
 
 @backfill_app.command("worker")
@@ -129,15 +132,13 @@ def resume(run_id: RunId, as_json: AsJson = False, queue: ForWorkers = False) ->
         _run_here(settings, its_own, as_json)
 
 
-def _run_here(
-    settings: BackfillSettings, accounts_of: Callable[[Database], Awaitable[list[Account]]], as_json: bool
-) -> NoReturn:
+def _run_here(settings: BackfillSettings, accounts_of: AccountsOf, as_json: bool, is_anew: bool = False) -> NoReturn:
     configure_logging(settings.log_level, as_json=settings.log_json)
     console = Console(stderr=as_json, highlight=False)
 
     async def run_all() -> list[Run | str]:
         async with open_tools(settings) as tools:
-            return await run_accounts(tools, await accounts_of(tools.database), console)
+            return await run_accounts(tools, await accounts_of(tools.database), console, is_anew=is_anew)
 
     try:
         outcomes = uvloop.run(run_all())
@@ -172,11 +173,11 @@ def _print_json(runs: list[Run]) -> None:
     print(json.dumps([each.model_dump(mode="json") for each in runs]))
 
 
-async def _enqueue(database: Database, accounts_of: Callable[[Database], Awaitable[list[Account]]]) -> list[Run | str]:
+async def _enqueue(database: Database, accounts_of: AccountsOf, is_anew: bool) -> list[Run | str]:
     outcomes: list[Run | str] = []
     for account in await accounts_of(database):
         try:
-            outcomes.append(await RunStore(database).enqueue(account))
+            outcomes.append(await RunStore(database).enqueue(account, is_anew=is_anew))
         except ActiveRunError as error:
             outcomes.append(str(error))
     return outcomes

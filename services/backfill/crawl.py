@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from services.backfill.history import History, HistoryStore, Known
@@ -69,7 +69,7 @@ class Task:
 
 @dataclass(slots=True)
 class Crawl:
-    """Reads one account; `tally` is its progress."""
+    """Reads one account; `tally` is its progress. `is_anew`: everything, whatever other runs have read of it."""
 
     account: Account
     client: GraphClient
@@ -79,6 +79,7 @@ class Crawl:
     page_size: int
     parallelism: int
     tally: Tally
+    is_anew: bool = False
     _under_way: set[str] = field(default_factory=set, init=False)
     _given_up: set[str] = field(default_factory=set, init=False)
     _unread_from: datetime = field(default=NEVER, init=False)
@@ -91,7 +92,7 @@ class Crawl:
         that a dead process left, goes on behind what that had acknowledged. The next run may stop where all was read,
         which is behind what was given up: what is gone may have been hidden from the token alone.
         """
-        until = await self.history.complete_until(self.account)
+        until = None if self.is_anew else await self.history.complete_until(self.account)
         gate = Gate(Parallelism(self.parallelism))
         walk = await self._walk(run_id, until, gate, is_first=True)
         for _ in range(ROUNDS if walk.to_read or walk.pages > 1 else 0):
@@ -183,6 +184,8 @@ class Crawl:
                 continue
             of_it = known.get(reading.key, Known())
             is_ours = of_it.history is not None and of_it.history.run_id == reading.run_id
+            if self.is_anew and not is_ours:
+                of_it = replace(of_it, history=None)
             counted = self._counted.get(thread_id) or (READ if is_ours and not is_first else None)
             if not self._is_unchanged(reading, of_it.history):
                 self._under_way.add(thread_id)

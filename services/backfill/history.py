@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from services.backfill.newest import Newest
+from services.backfill.newest import Second, Span, Spans
 from shared.accounts import Account
 from shared.ids import ConversationKey
 from shared.mongo import Database, DuplicateKeyError
@@ -18,13 +18,21 @@ class Progress:
     """How far a reading has come: what was acknowledged, and where it goes on (nowhere: at the newest message).
 
     `is_settled`: the second in which the conversation had last moved was over when its newest message was asked for.
+    `ahead` is what was acknowledged of the list before it was begun anew, until that has been passed again.
     """
 
     following: Mapping[str, str] = field(default_factory=dict)
     read: int = 0
     unavailable: int = 0
-    newest: Newest | None = None
+    newest: Second | None = None
     is_settled: bool = False
+    oldest: Second | None = None
+    ahead: Spans = ()
+
+    def anew(self) -> Progress:
+        """At the newest message again, with what need not be published again."""
+        own = (Span(self.newest, self.oldest),) if self.newest and self.oldest else ()
+        return Progress(read=self.read, unavailable=self.unavailable, ahead=(*own, *self.ahead))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,7 @@ class History:
     updated_time: datetime | None
     messages: int = 0
     unavailable: int = 0
-    newest: Newest | None = None
+    newest: Second | None = None
     is_settled: bool = False
 
 
@@ -86,6 +94,8 @@ class HistoryStore:
             "unavailable": progress.unavailable,
             "newest": _stored(progress.newest),
             "is_settled": progress.is_settled,
+            "oldest": _stored(progress.oldest),
+            "ahead": [[_stored(span.newest), _stored(span.oldest)] for span in progress.ahead],
         }
         await self._upsert(key, {"$set": {"reading": told}})
 
@@ -122,8 +132,8 @@ class HistoryStore:
             await self._conversations.update_one({"_id": str(key)}, update, upsert=True)
 
 
-def _stored(newest: Newest | None) -> dict[str, Any] | None:
-    return {"at": newest.at, "ids": sorted(newest.ids)} if newest else None
+def _stored(second: Second | None) -> dict[str, Any] | None:
+    return {"at": second.at, "ids": sorted(second.ids)} if second else None
 
 
 def _known(stored: Mapping[str, Any]) -> Known:
@@ -133,18 +143,23 @@ def _known(stored: Mapping[str, Any]) -> Known:
 
 def _history(told: Mapping[str, Any]) -> History:
     return History(
-        told["run_id"], told["thread_id"], told["updated_time"], told["messages"], told["unavailable"], _newest(told),
-        told.get("is_settled", False),
+        told["run_id"], told["thread_id"], told["updated_time"], told["messages"], told["unavailable"],
+        _maybe(told.get("newest")), told.get("is_settled", False),
     )  # fmt: skip
 
 
 def _checkpoint(told: Mapping[str, Any]) -> Checkpoint:
+    ahead = tuple(Span(_second(newest), _second(oldest)) for newest, oldest in told.get("ahead", ()))
     progress = Progress(
-        dict(told["following"]), told["messages"], told["unavailable"], _newest(told), told.get("is_settled", False)
-    )
+        dict(told["following"]), told["messages"], told["unavailable"], _maybe(told.get("newest")),
+        told.get("is_settled", False), _maybe(told.get("oldest")), ahead,
+    )  # fmt: skip
     return Checkpoint(told["run_id"], told["thread_id"], told["updated_time"], progress)
 
 
-def _newest(told: Mapping[str, Any]) -> Newest | None:
-    newest = told.get("newest")
-    return Newest(newest["at"], frozenset(newest["ids"])) if newest else None
+def _maybe(told: Mapping[str, Any] | None) -> Second | None:
+    return _second(told) if told else None
+
+
+def _second(told: Mapping[str, Any]) -> Second:
+    return Second(told["at"], frozenset(told["ids"]))

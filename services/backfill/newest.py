@@ -1,8 +1,9 @@
-"""How far back a conversation need be read: to the newest message that was known. Pure."""
+"""What of a list of messages, newest first, need not be published again. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,8 +14,8 @@ MOST_IDS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Newest:
-    """The second of the newest message that was read, and the ids of all that were said in it.
+class Second:
+    """The second of the newest (or oldest) message that was read, and the ids of all that were said in it.
 
     Graph tells times by the second, so the second alone cannot tell what came after.
     """
@@ -23,20 +24,49 @@ class Newest:
     ids: frozenset[str]
 
 
-def newest_of(items: Sequence[Json], before: Newest | None) -> Newest | None:
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What was read of a list, without a gap."""
+
+    newest: Second
+    oldest: Second
+
+    def has(self, item: Json) -> bool:
+        """False where that cannot be told."""
+        at, own_id = read_time(item.get("created_time")), identity(item.get("id"))
+        if at is None or not self.oldest.at <= at <= self.newest.at:
+            return False
+        ends = [end.ids for end in (self.newest, self.oldest) if end.at == at]
+        return not ends or any(own_id in ids for ids in ends)
+
+
+Spans = tuple[Span, ...]
+
+
+def newest_of(items: Sequence[Json], before: Second | None) -> Second | None:
     """With `items` read behind `before`. What has no time is not looked at."""
+    return _farthest(items, before, operator.gt)
+
+
+def oldest_of(items: Sequence[Json], before: Second | None) -> Second | None:
+    return _farthest(items, before, operator.lt)
+
+
+def _farthest(
+    items: Sequence[Json], before: Second | None, is_farther: Callable[[datetime, datetime], bool]
+) -> Second | None:
     for item in items:
         at, own_id = read_time(item.get("created_time")), identity(item.get("id"))
         if at is None or own_id is None:
             continue
-        if before is None or at > before.at:
-            before = Newest(at, frozenset({own_id}))
+        if before is None or is_farther(at, before.at):
+            before = Second(at, frozenset({own_id}))
         elif at == before.at:
-            before = Newest(at, before.ids | {own_id})
-    return before if before is None or len(before.ids) <= MOST_IDS else Newest(before.at, frozenset())
+            before = Second(at, before.ids | {own_id})
+    return before if before is None or len(before.ids) <= MOST_IDS else Second(before.at, frozenset())
 
 
-def unknown(items: Sequence[Json], known: Newest | None) -> tuple[Sequence[Json], bool]:
+def unknown(items: Sequence[Json], known: Second | None) -> tuple[Sequence[Json], bool]:
     """What of a page, newest first, is new behind `known`; and whether all that follows it is known."""
     if known is None:
         return items, False
@@ -48,3 +78,14 @@ def unknown(items: Sequence[Json], known: Newest | None) -> tuple[Sequence[Json]
         if identity(item.get("id")) not in known.ids:
             new.append(item)
     return new, False
+
+
+def unread(items: Sequence[Json], ahead: Spans) -> tuple[list[Json], Spans]:
+    """What of a page of a list that was begun anew is in none of the spans read by then; and those not yet passed."""
+    new: list[Json] = []
+    for item in items:
+        at = read_time(item.get("created_time"))
+        ahead = tuple(span for span in ahead if at is None or at >= span.oldest.at)
+        if not any(span.has(item) for span in ahead):
+            new.append(item)
+    return new, ahead

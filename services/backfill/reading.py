@@ -12,7 +12,7 @@ from urllib.parse import quote
 import structlog
 
 from services.backfill.history import Checkpoint, History, HistoryStore, Known, Progress
-from services.backfill.newest import newest_of, unknown
+from services.backfill.newest import newest_of, oldest_of, unknown, unread
 from services.backfill.normalise import MESSAGE_FIELDS, Reading
 from services.backfill.parallel import Gate
 from services.backfill.tally import Tally
@@ -60,7 +60,10 @@ class ConversationReader:
         return await self._read_on(reading, now_known[reading.key].history, Progress())
 
     async def _read_on(self, reading: Reading, before: History | None, progress: Progress) -> GraphError | None:
-        """Behind `progress`, or anew where its cursor has expired, down to what was known `before`."""
+        """Behind `progress`, or anew where its cursor has expired, down to what was known `before`.
+
+        Anew it publishes only what it had not yet.
+        """
         patience = Patience()
         while True:
             end = await self._read_pages(reading, before, progress)
@@ -71,7 +74,7 @@ class ConversationReader:
                 return refusal
             if not patience.is_left(reached.read + reached.unavailable):
                 return replace(refusal, kind=ErrorKind.TRANSIENT, detail="its cursors are refused again and again")
-            progress = Progress()
+            progress = reached.anew()
 
     async def _read_pages(
         self, reading: Reading, before: History | None, progress: Progress
@@ -109,14 +112,17 @@ class ConversationReader:
     def _take(self, reading: Reading, before: History | None, progress: Progress, page: Page) -> Taken:
         now = self.clock()
         items, is_known = unknown(page.items, before.newest if before else None)
-        drafts = [draft for item in items if (draft := reading.message_draft(item, now))]
-        hidden = len(items) - len(drafts)
+        new, ahead = unread(items, progress.ahead)
+        drafts = [draft for item in new if (draft := reading.message_draft(item, now))]
+        hidden = len(new) - len(drafts)
         so_far = Progress(
             page.following or {},
             progress.read + len(drafts),
             progress.unavailable + hidden,
             newest_of(page.items, progress.newest),
             progress.is_settled,
+            oldest_of(page.items, progress.oldest),
+            ahead,
         )
         return Taken(drafts, hidden, so_far, is_last=is_known or page.following is None)
 

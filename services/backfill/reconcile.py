@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 from urllib.parse import quote
 
@@ -18,6 +18,7 @@ from services.backfill.listing import Listed, read_listed
 from services.backfill.values import Json, identity, read_time
 from shared.accounts import Account
 from shared.clock import Clock, utc_now
+from shared.forgotten import Forgotten
 from shared.governor import Sleep
 from shared.graph import GraphClient
 from shared.graph_errors import FATAL, ErrorKind, GraphError
@@ -72,7 +73,8 @@ class Reconciler:
     async def compare(self) -> AsyncGenerator[Compared | Uncompared, None]:
         """Conversation by conversation. UnreachableError when the platform does not answer at all.
 
-        A conversation that is gone from the platform has no holes, and is left out.
+        A conversation that is gone from the platform has no holes, and is left out; what was said until its customer
+        was forgotten is missing on purpose.
         """
         async with aclosing(Lister(self.client, self.account, self.page_size).pages()) as pages:
             async for page in pages:
@@ -91,6 +93,7 @@ class Reconciler:
         listed = [each for _, each in read if isinstance(each, Listed)]
         stored = await self._stored(listed)
         known = await HistoryStore(self.database).known([self._key(each) for each in listed])
+        forgotten = await Forgotten(self.database).of(str(self._key(each)) for each in listed)
         for item, each in read:
             if isinstance(each, str):
                 yield Uncompared(identity(item.get("id")) or "unknown", each)
@@ -98,8 +101,9 @@ class Reconciler:
             key = self._key(each)
             history = known[key].history if key in known else None
             unavailable = history.unavailable if history else 0
-            by_number = self._by_number(each, stored.get(str(key), 0), unavailable)
-            if compared := by_number or await self._settled(each, unavailable):
+            at = forgotten.get(str(key))
+            by_number = None if at else self._by_number(each, stored.get(str(key), 0), unavailable)
+            if compared := by_number or await self._settled(each, unavailable, at):
                 yield compared
 
     def _by_number(self, listed: Listed, stored: int, unavailable: int) -> Compared | None:
@@ -110,24 +114,29 @@ class Reconciler:
         hidden = min(unavailable, max(0, count - stored))
         return Compared(self._key(listed), _name(listed), count, "listing", stored, hidden, 0)
 
-    async def _settled(self, listed: Listed, unavailable: int) -> Compared | Uncompared | None:
-        compared, moved_at = await self._by_pages(listed, unavailable), listed.updated_time
+    async def _settled(
+        self, listed: Listed, unavailable: int, forgotten_at: datetime | None
+    ) -> Compared | Uncompared | None:
+        compared, moved_at = await self._by_pages(listed, unavailable, forgotten_at), listed.updated_time
         if isinstance(compared, Compared) and compared.missing and moved_at and self.clock() - moved_at < RECENT:
             await self.sleep(SETTLE_SECONDS)
-            return await self._by_pages(listed, unavailable)
+            return await self._by_pages(listed, unavailable, forgotten_at)
         return compared
 
-    async def _by_pages(self, listed: Listed, unavailable: int) -> Compared | Uncompared | None:
+    async def _by_pages(
+        self, listed: Listed, unavailable: int, forgotten_at: datetime | None
+    ) -> Compared | Uncompared | None:
         count = stored = hidden = missing = 0
         edge = f"{quote(listed.thread_id, safe='')}/messages"
         async with aclosing(self.client.pages(edge, self.page_size, {"fields": COUNTED_FIELDS})) as pages:
             async for page in pages:
                 if isinstance(page, GraphError):
                     return _uncompared(listed, page)
-                there = await self._there(page.items)
-                absent = [item for item in page.items if self._id(item) not in there]
+                items = [item for item in page.items if not _is_said_until(forgotten_at, item)]
+                there = await self._there(items)
+                absent = [item for item in items if self._id(item) not in there]
                 shown = sum(map(_is_shown, absent))
-                count, stored = count + len(page.items), stored + len(page.items) - len(absent)
+                count, stored = count + len(items), stored + len(items) - len(absent)
                 missing, hidden = missing + shown, hidden + len(absent) - shown
         missing, hidden = missing + max(0, hidden - unavailable), min(hidden, unavailable)
         return Compared(self._key(listed), _name(listed), count, "pages", stored, hidden, missing)
@@ -153,6 +162,11 @@ class Reconciler:
 
 def _name(listed: Listed) -> str | None:
     return listed.customer.name or listed.customer.username
+
+
+def _is_said_until(at: datetime | None, item: Json) -> bool:
+    said_at = read_time(item.get("created_time"))
+    return at is not None and said_at is not None and said_at <= at
 
 
 def _is_shown(item: Json) -> bool:

@@ -124,6 +124,7 @@ def report_view(report: Report) -> Iterator[Text | Table]:
     )
     if report.holes:
         yield _holes_table(report.holes)
+        yield Text(f"  `leadstream backfill run {account.platform} {account.account_id} --again` fills them")
     for each in report.uncompared:
         yield Text(f"  ! {each.thread_id or 'the rest of the account'} could not be compared: {each.reason}", "red")
 

@@ -53,6 +53,7 @@ class Runner:
 
     def _go_on_from(self, begun: Run) -> None:
         """What others had published and called for it stays counted; conversations are counted anew."""
+        self.crawl.is_anew = begun.is_anew
         counted = begun.counters.model_dump(include={"messages_published", "messages_unavailable"})
         self.crawl.tally.add(**counted)
         self.crawl.client.calls = begun.counters.calls

@@ -30,7 +30,9 @@ from services.console.web import create_app
 from shared.clock import utc_now
 from shared.crypto import TokenVault
 from shared.failures import UnreachableError
-from shared.kafka import AIOKafkaProducer, Topics, open_consumer, open_gauge, open_producer
+from shared.kafka import AIOKafkaProducer, Topics, open_producer
+from shared.kafka_gauge import open_gauge
+from shared.kafka_groups import open_consumer
 from shared.letters import Letters
 from shared.mongo import Database, answers, open_database
 from shared.service import run_until
@@ -51,10 +53,11 @@ async def run(
     async with (
         open_database(settings.mongo_url.get_secret_value()) as database,
         open_producer(kafka) as producer,
-        open_consumer(kafka, topics.contact_updated, None, from_start=False) as consumer,
+        open_consumer(kafka, topics.contact_updated, None) as consumer,
     ):
         directory, broadcast, vitals = Directory(), Broadcast(), Vitals()
         following = Following(database, directory, broadcast)
+        await consumer.skip_to_end()
         await following.load()
         letters = Letters(kafka, topics)
         reader = Reader(vitals, database, letters, settings.console_receiver_url, utc_now)
@@ -63,7 +66,7 @@ async def run(
         guard = Guard(entrance, _renderer(entrance))
         app = create_app(guard, routes, lambda: answers(database))
         works = (
-            following.follow_topic(consumer, stop), following.follow_database(stop), following.follow_runs(stop),
+            following.follow_topic(consumer, stop), following.follow_runs(stop),
             reader.run(gauge, stop), _serve(app, settings, broadcast, say, stop),
         )  # fmt: skip
         await run_until(stop, DRAIN_SECONDS, *works)

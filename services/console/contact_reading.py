@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from services.console.transcript import Said, transcript
 from shared.accounts import Account, account_key
-from shared.contacts import Activity, Contact, Score
+from shared.contacts import Activity, Contact, Score, activities_of
 from shared.conversations import from_document
 from shared.mongo import Database
 from shared.pipeline_store import PipelineStore
@@ -42,7 +42,7 @@ async def whole_of(database: Database, contact_id: str) -> Whole | None:
         return None
     contact = Contact.model_validate(stored)
     account = await _account_of(database, contact)
-    activities = database.activities.find({"contact_id": contact_id}).sort("version", -1)
+    activities = database.activities.find(activities_of(contact_id)).sort("version", -1)
     conversation = await database.conversations.find_one({"_id": contact_id}, {"due_at": True})
     return Whole(
         contact=contact,

@@ -1,14 +1,13 @@
 """Keeps the directory at what the database says, and tells open pages what changed.
 
-Versions come by `contact-updated`. Since a topic may be away, or be behind an edit that no analyzer has published yet,
-what was written lately is read from the database as well, every few seconds.
+Versions come by `contact-updated`, from where it stood before the database was read: none is missed in between, and
+one that is told twice is no news.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -16,14 +15,11 @@ import structlog
 from services.console.broadcast import Broadcast
 from services.console.directory import Directory, Row, row_of, row_of_document
 from shared.contacts import load_contact_updated
-from shared.kafka import Consumer
-from shared.mongo import ConnectionFailure, Database, server_time
+from shared.kafka_groups import Consumer
+from shared.mongo import ConnectionFailure, Database
 from shared.runs import Run
 
 POLL_MS = 500
-CATCH_UP_SECONDS = 10.0
-OVERLAP = timedelta(minutes=2)
-"""By how much clocks may differ, and a write may be late."""
 RUNS_SECONDS = 1.0
 LISTED = {
     "_id": False, "contact_id": True, "version": True, "platform": True, "account_id": True, "customer_id": True,
@@ -66,24 +62,6 @@ class Following:
                 self._remove(contact_id, int(version))
         except (KeyError, ValueError) as error:
             log.warning("contact_update_not_understood", error=type(error).__name__)
-
-    async def follow_database(self, stop: asyncio.Event) -> None:
-        since = await server_time(self._database) - OVERLAP
-        while not await ends(stop, CATCH_UP_SECONDS):
-            try:
-                now = await server_time(self._database)
-                await self._catch_up(since)
-                since = now - OVERLAP
-            except ConnectionFailure as error:
-                log.warning("database_unreachable", error=type(error).__name__)
-
-    async def _catch_up(self, since: datetime) -> None:
-        async for stored in self._database.contacts.find({"updated_at": {"$gte": since}}, LISTED):
-            self._put(row_of_document(stored))
-        async for stored in self._database.forgotten.find({"at": {"$gte": since}}):
-            stub = await self._database.contacts.find_one({"_id": stored["_id"], "forgotten_at": {"$exists": True}})
-            if stub:
-                self._remove(stored["_id"], stub["version"])
 
     async def follow_runs(self, stop: asyncio.Event) -> None:
         """Only while somebody watches."""

@@ -14,7 +14,8 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from services.console.following import ends
 from shared.clock import Clock
-from shared.kafka import Gauge, KafkaError
+from shared.kafka import KafkaError
+from shared.kafka_gauge import Gauge
 from shared.letters import Letters, Summary
 from shared.mongo import ConnectionFailure, Database
 

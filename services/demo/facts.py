@@ -9,7 +9,7 @@ from services.demo.checks import Backfilled
 from shared.contacts import Contact, ContactUpdated, load_contact_updated
 from shared.conversations import from_document
 from shared.ids import Platform
-from shared.kafka import read_all
+from shared.kafka_reading import read_all
 from shared.mongo import Database
 from shared.runs import Run
 

@@ -11,7 +11,7 @@ from tests.bench.judging import Figure, Measured, at_least
 from tests.bench.processes import Handler, started
 from tests.bench.wrk import BenchError
 
-TRAFFIC = Traffic(conversations=1_000, messages=8)
+TRAFFIC = Traffic(conversations=2_000, messages=10)
 
 
 def aggregate(bench: Bench) -> Measured:
@@ -25,8 +25,6 @@ def aggregate(bench: Bench) -> Measured:
         with started(("-m", "tests.bench.raw_aggregate", of_ours.mongo_url), of_raw.settings, of_raw.folder) as process:
             raw.append(asyncio.run(_taken(of_raw, process, events[1])))
         asyncio.run(_require_same(of_ours, of_raw))
-        of_ours.drop()
-        of_raw.drop()
     sides = side("aggregate, events a second", ours[1:]), side("raw loop", raw[1:])
     return Measured(sides, (Figure("aggregate / raw loop", sides[0].median / sides[1].median, at_least(0.6)),))
 

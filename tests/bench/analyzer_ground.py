@@ -70,6 +70,7 @@ class Site:
             "LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": self.servers.kafka,
             "LEADSTREAM_TOPIC_PREFIX": self.topics.prefix,
             "LEADSTREAM_MONGO_URL": self.mongo_url,
+            "LEADSTREAM_GRAPH_URL": "http://127.0.0.1:9",  # nothing leaves the machine
             "LEADSTREAM_LOG_LEVEL": "WARNING",
         }
 
@@ -84,14 +85,6 @@ class Site:
                 await publish(producer, [draft_record(self.topics.message_events, draft) for draft in chunk])
                 count += len(chunk)
         return count
-
-    def drop(self) -> None:
-        """Gives the server its room back before the next round."""
-        asyncio.run(self._drop())
-
-    async def _drop(self) -> None:
-        async with self.database() as database:
-            await database.client.drop_database(database.name)
 
 
 def site(servers: Servers, folder: Path, name: str) -> Site:
@@ -152,6 +145,12 @@ class Watch:
         """Versions on `contact-updated`."""
         partitions = [TopicPartition(self.of.topics.contact_updated, number) for number in range(PARTITIONS)]
         return sum((await self.consumer.end_offsets(partitions)).values())
+
+    async def require_published(self, versions: int) -> None:
+        """BenchError when one was published twice, or had a second version: the time of all is none of so many then."""
+        found = await self.published()
+        if found != versions:
+            raise BenchError(f"{found:,} versions were published of {versions:,} contacts")
 
     async def until(self, read: Callable[[], Awaitable[int]], total: int, process: Handler) -> list[Reading]:
         """Readings until `total` is done. BenchError when the process ends, or comes no further for a minute."""

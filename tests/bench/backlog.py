@@ -11,13 +11,14 @@ import time
 from collections.abc import Iterator
 from itertools import chain, islice
 
-from pymongo import InsertOne
+import bson
+from pymongo import InsertOne, UpdateMany
 
 from services.analyzer.aggregate import Aggregate
 from services.analyzer.marks import Timing
 from shared.drafts import dump_draft
 from shared.events import Event, load_event
-from shared.mongo import Document, UpdateOne
+from shared.mongo import Document
 from tests.bench.analyzer_events import Traffic
 from tests.bench.analyzer_ground import Bench, Site, analyzer, rate_of, site, until_empty, watching
 from tests.bench.ground import Rate, side
@@ -39,8 +40,6 @@ def backlog(bench: Bench) -> Measured:
         with analyzer(of_ours, quiet_seconds="0") as process:
             ours.append(asyncio.run(_analysed(of_ours, process)))
         raw.append(asyncio.run(_written(due, of_ours, of_raw)))
-        of_ours.drop()
-        of_raw.drop()
     sides = side("backlog, contacts a second", ours), side("raw writes of the same", raw)
     return Measured(sides, (Figure("backlog / raw writes", sides[0].median / sides[1].median, at_least(0.5)),))
 
@@ -66,6 +65,7 @@ async def _analysed(of: Site, process: Handler) -> Rate:
     async with of.database() as database, watching(of) as watch:
         readings = await watch.until(watch.published, TRAFFIC.conversations, process)
         await until_empty(database)
+        await watch.require_published(TRAFFIC.conversations)
         contacts = await database.contacts.count_documents({})
         if contacts != TRAFFIC.conversations:
             raise BenchError(f"there are {contacts} contacts of {TRAFFIC.conversations} conversations")
@@ -81,21 +81,29 @@ async def _written(due: list[Document], source: Site, target: Site) -> Rate:
         for start in range(0, len(due), WRITTEN_AT_ONCE):
             await database.conversations.insert_many(due[start : start + WRITTEN_AT_ONCE])
         done = {document["_id"]: document for document in conversations}
-        updates = [update_of(before, done[before["_id"]]) for before in due]
+        changes = [(before["_id"], change_of(before, done[before["_id"]])) for before in due]
         began, cpu = time.perf_counter(), time.process_time()
         for start in range(0, len(due), WRITTEN_AT_ONCE):
             at_once = slice(start, start + WRITTEN_AT_ONCE)
             await database.contacts.bulk_write([InsertOne(each) for each in contacts[at_once]], ordered=False)
             if activities[at_once]:
                 await database.activities.bulk_write([InsertOne(each) for each in activities[at_once]], ordered=False)
-            await database.conversations.bulk_write(updates[at_once], ordered=False)
+            await database.conversations.bulk_write(grouped(changes[at_once]), ordered=False)
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     return Rate(len(contacts) / seconds, cpu * 1e6 / len(contacts))
 
 
-def update_of(before: Document, after: Document) -> UpdateOne:
+def change_of(before: Document, after: Document) -> Document:
     """What makes the one document of the other: only what differs. Pure."""
     changed = {name: value for name, value in after.items() if name not in before or before[name] != value}
     removed = {name: "" for name in before if name not in after}
     parts = {"$set": changed, "$unset": removed}
-    return UpdateOne({"_id": before["_id"]}, {name: part for name, part in parts.items() if part})
+    return {name: part for name, part in parts.items() if part}
+
+
+def grouped(changes: list[tuple[str, Document]]) -> list[UpdateMany]:
+    """One update for all that change alike: by far the fastest that there is. Pure."""
+    alike: dict[bytes, tuple[Document, list[str]]] = {}
+    for conversation, change in changes:
+        alike.setdefault(bson.encode(change), (change, []))[1].append(conversation)
+    return [UpdateMany({"_id": {"$in": ids}}, change) for change, ids in alike.values()]

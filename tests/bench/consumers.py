@@ -25,7 +25,7 @@ from shared.clock import utc_now
 from shared.deadletters import DeadLetter
 from shared.decode import RawRecord, decode
 from shared.events import Event
-from shared.kafka import open_consumer
+from shared.kafka_groups import open_consumer
 
 
 @dataclass(slots=True)

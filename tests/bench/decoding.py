@@ -16,14 +16,14 @@ from tests.bench.wrk import BenchError
 from tests.support.processes import with_settings
 from tests.support.servers import ROOT
 
-TRAFFIC = Traffic(conversations=6_000, messages=10)
+TRAFFIC = Traffic(conversations=15_000, messages=10)
 COMPARED: Mapping[str, tuple[str, int, float]] = {
-    "faststream": ("FastStream one by one", 20_000, 3),
-    "faust": ("Faust", 20_000, 5),
-    "faststream-batch": ("FastStream in batches", 60_000, 1),
+    "faststream": ("FastStream one by one", 50_000, 3),
+    "faust": ("Faust", 30_000, 5),
+    "faststream-batch": ("FastStream in batches", 150_000, 1),
 }
 """What it is called, how many events it reads, and how many times as fast ours has to be at the least."""
-OURS = 60_000
+OURS = 150_000
 PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 LIMIT_SECONDS = 120
 

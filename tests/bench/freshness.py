@@ -16,7 +16,7 @@ import orjson
 import uvloop
 
 from shared.ids import ConversationKey, Platform
-from shared.kafka import Consumer, open_consumer
+from shared.kafka_groups import Consumer, open_consumer
 from tests.bench.analyzer_ground import Bench, Site, analyzer, site
 from tests.bench.envelopes import CUSTOMERS, PAGE, Requests, envelope, write_requests
 from tests.bench.fixed_rate import send_at

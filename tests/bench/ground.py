@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.kafka import ensure_topics
+from shared.kafka_topics import ensure_topics
 from shared.settings import KafkaSettings
 from tests.bench.envelopes import Requests, batch, envelope, write_requests
 from tests.bench.judging import Side

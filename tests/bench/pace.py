@@ -53,10 +53,11 @@ async def _seconds(of: Site, run: Place, process: Handler) -> float:
     fallback's rate is another figure."""
     async with of.database() as database, watching(of) as watch:
         began = time.perf_counter()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(asyncio.to_thread(run.crawl))
-            readings = await watch.until(watch.published, CORPUS.conversations, process)
+        _, readings = await asyncio.gather(
+            asyncio.to_thread(run.crawl), watch.until(watch.published, CORPUS.conversations, process)
+        )
         await until_empty(database)
+        await watch.require_published(CORPUS.conversations)
         read = await database.contacts.count_documents({"analysis.source": "ai"})
         if read != CORPUS.conversations:
             raise BenchError(f"the AI has read {read} of {CORPUS.conversations} conversations")

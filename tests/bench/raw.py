@@ -12,7 +12,8 @@ import time
 import orjson
 import uvloop
 
-from shared.kafka import open_producer, read_all
+from shared.kafka import open_producer
+from shared.kafka_reading import read_all
 
 AT_ONCE = 5_000
 """Records under way: enough for every batch to be full."""

@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from shared.events import Event
-from shared.kafka import MAX_LETTER_BYTES
+from shared.kafka_topics import MAX_LETTER_BYTES
 from shared.mongo import Database
 from tests.conftest import Stack
 from tests.support.dying_intake import STEPS

@@ -23,7 +23,7 @@ from services.receiver.normalise import normalise
 from shared.clock import utc_now
 from shared.crypto import webhook_signature
 from shared.deadletters import load_dead_letter
-from shared.kafka import read_all
+from shared.kafka_reading import read_all
 from tests.conftest import Stack, Start
 from tests.fuzz.mutations import Mutator, break_bytes
 from tests.fuzz.seeds import seed_values

@@ -19,7 +19,9 @@ from shared.conversations import fold_all
 from shared.deadletters import load_dead_letter
 from shared.events import Event
 from shared.ids import ConversationKey, Platform
-from shared.kafka import Record, open_consumer, open_producer, publish, read_all
+from shared.kafka import Record, open_producer, publish
+from shared.kafka_groups import open_consumer
+from shared.kafka_reading import read_all
 from shared.metrics import AnalyzerMetrics
 from shared.mongo import Database
 from tests.conftest import Stack, Start

@@ -8,13 +8,16 @@ from datetime import timedelta
 
 import pytest
 
+from services.analyzer import backlog
+from services.analyzer.again import Again
 from services.analyzer.aggregate import Aggregate
 from services.analyzer.marks import Timing
 from services.analyzer.queue import Claim, LeaseLostError, Queue
 from shared.conversations import document, fold_all, from_document
+from shared.due import make_due
 from shared.events import Event, Participant, Referral, ReferralEvent, Source
 from shared.ids import ConversationKey, Platform
-from shared.mongo import Database, Document
+from shared.mongo import Database, Document, server_time
 from tests.support.making import EPOCH, MARIA, answered, at, completed, listed, reacted, said, unsent
 from tests.support.waiting import eventually
 
@@ -209,3 +212,118 @@ async def test_a_document_of_a_message_keeps_its_time_for_the_index(database: Da
     assert found is not None
     assert found["sent_at"] == EPOCH
     assert document(from_document(found))["conversation"] == str(MARIA)
+
+
+async def mark_due(database: Database, keys: Sequence[str]) -> None:
+    now = await server_time(database)
+    fields = {"platform": "messenger", "revision": 1, "due_at": now, "first_pending_at": now, "last_event_at": now}
+    of = [(key, *key.split(":")[1:]) for key in keys]
+    documents = [{"_id": key, "account_id": account, "customer_id": who, **fields} for key, account, who in of]
+    await database.conversations.insert_many(documents)
+
+
+async def test_an_account_with_very_many_does_not_keep_another_waiting(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even when more of it is due than is remembered, and all of it for longer."""
+    monkeypatch.setattr(backlog, "OF_AN_ACCOUNT", 20)
+    many = [f"messenger:1:{number}" for number in range(60)]
+    await mark_due(database, many)
+    await asyncio.sleep(0.005)
+    await mark_due(database, ["messenger:2:a", "messenger:2:b"])
+    worker = queue(database)
+    first = {held.contact_id for held in await worker.claim(4)}
+    assert first == {"messenger:1:0", "messenger:1:1", "messenger:2:a", "messenger:2:b"}
+    await mark_due(database, ["messenger:3:late"])
+    await asyncio.sleep(backlog.FRESH_SECONDS)
+    second = {held.contact_id for held in await worker.claim(4)}
+    assert "messenger:3:late" in second
+    rest = set(many) - first - second
+    while rest:
+        claims = await eventually(lambda: worker.claim(25), bool)
+        rest -= {held.contact_id for held in claims}
+
+
+async def test_claimants_of_many_share_them_out(database: Database) -> None:
+    keys = [f"messenger:1:{number}" for number in range(60)]
+    await mark_due(database, keys)
+    queues = [queue(database, owner=str(number)) for number in range(4)]
+    claims = await asyncio.gather(*(each.claim(25) for each in queues))
+    while any(more := await asyncio.gather(*(each.claim(25) for each in queues))):
+        claims += more
+    assert sorted(held.contact_id for group in claims for held in group) == sorted(keys)
+    assert {held.fence for group in claims for held in group} == {1}
+
+
+async def test_leases_are_renewed_together_and_a_lost_one_is_known(database: Database) -> None:
+    await mark_due(database, ["messenger:1:a", "messenger:1:b"])
+    first = queue(database, lease_seconds=0.3)
+    kept, gone = sorted(await first.claim(5), key=lambda held: held.contact_id)
+    before = kept.held_until
+    await database.conversations.update_one({"_id": gone.contact_id}, {"$set": {"lease.group": "another's"}})
+    await asyncio.sleep(0.12)
+    await first.renew()
+    assert (kept.is_held, gone.is_held) == (True, False)
+    assert kept.held_until > before
+    assert not await queue(database, "second").claim(5)
+
+
+async def test_of_a_group_that_is_finished_only_what_has_changed_is_due_again(database: Database) -> None:
+    await mark_due(database, ["messenger:1:a", "messenger:1:b"])
+    worker = queue(database)
+    claims = await worker.claim(5)
+    await database.conversations.update_one({"_id": "messenger:1:a"}, {"$inc": {"revision": 1}})
+    await worker.finish_all(claims)
+    worker.let_go(claims)
+    assert [held.contact_id for held in await queue(database, "second").claim(5)] == ["messenger:1:a"]
+
+
+async def test_what_is_asked_for_is_due_at_once_and_stays_so_if_somebody_is_at_it(database: Database) -> None:
+    await apply(database, [said("Hi", 0)], Timing(600_000, 600_000, 0))
+    assert await make_due(database, [str(MARIA), str(JUAN)]) == 1
+    worker = queue(database)
+    held = await claim(worker)
+    assert not held.reanalyse
+    await make_due(database, [str(MARIA)], reanalyse=True)
+    await worker.finish_all([held])
+    worker.let_go([held])
+    held = await claim(worker)
+    assert held.reanalyse
+    await worker.finish_all([held])
+    worker.let_go([held])
+    await make_due(database, [str(MARIA)])
+    assert not (await claim(worker)).reanalyse
+
+
+async def test_the_ai_is_asked_again_after_ever_longer_waits(database: Database) -> None:
+    again, keys = Again(database, wait_ms=1_000), ["a", "b"]
+    await again.put(keys, in_vain=False)
+
+    async def waits() -> dict[str, float]:
+        now = await server_time(database)
+        return {each["_id"]: (each["at"] - now).total_seconds() async for each in database.again.find()}
+
+    first = await waits()
+    assert all(0.5 < each <= 1 for each in first.values())
+    await again.put(["a"], in_vain=False)
+    assert (await waits())["a"] <= first["a"]
+    assert await again.due(5) == []
+    for longest in (2, 4, 8, 16, 16):
+        await again.put(["b"], in_vain=True)
+        assert longest - 0.5 < (await waits())["b"] <= longest
+    await eventually(lambda: again.due(5), lambda due: due == ["a"])
+    await again.drop(keys)
+    assert await waits() == {}
+
+
+async def test_what_waits_for_the_ai_is_claimed_though_it_is_not_due_and_a_crash_leaves_it_due(
+    database: Database,
+) -> None:
+    await apply(database, [said("Hi", 0)])
+    worker = queue(database)
+    held = await claim(worker)
+    await worker.finish_all([held])
+    worker.let_go([held])
+    (again,) = await queue(database, lease_seconds=0.05).claim_these([str(MARIA)])
+    assert again.fence == held.fence + 1
+    assert await eventually(lambda: worker.claim(5), bool)

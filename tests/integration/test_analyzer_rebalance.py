@@ -15,7 +15,8 @@ from services.analyzer.aggregate import Aggregate
 from services.analyzer.intake import Intake, Parking
 from shared.clock import utc_now
 from shared.events import Event
-from shared.kafka import Consumer, OffsetsGoneError, TopicPartition, open_consumer
+from shared.kafka import TopicPartition
+from shared.kafka_groups import Consumer, OffsetsGoneError, open_consumer
 from shared.metrics import AnalyzerMetrics
 from shared.mongo import Database
 from tests.conftest import Stack

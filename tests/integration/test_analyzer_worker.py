@@ -5,28 +5,35 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
 
 from services.analyzer.aggregate import Aggregate
 from services.analyzer.analyst import Brief
+from services.analyzer.fallback import FallbackScorer
 from services.analyzer.history import Histories
 from services.analyzer.marks import Timing
 from services.analyzer.outbox import Outbox
 from services.analyzer.placement import Placements
 from services.analyzer.queue import Claim, Queue
+from services.analyzer.resilient import ResilientAnalyst
 from services.analyzer.worker import Recorded, Worker
 from shared.accounts import account_key
 from shared.clock import utc_now
 from shared.contact_store import Contacts
-from shared.contacts import AnalysisSource, Contact, ContactUpdated, LeadStatus, Verdict, load_contact_updated
+from shared.contacts import AnalysisSource, Change, Contact, ContactUpdated, LeadStatus, Verdict, load_contact_updated
+from shared.due import make_due
 from shared.events import Event, Referral, ReferralEvent, Source
+from shared.failures import TransientError
+from shared.forgotten import Forgotten
+from shared.ids import ConversationKey
 from shared.kafka import AIOKafkaProducer, KafkaError, Topics
 from shared.metrics import AnalyzerMetrics
 from shared.mongo import Database
 from shared.pipelines import template
-from tests.support.making import MARIA, answered, listed, reacted, said, unsent
+from tests.support.making import EPOCH, MARIA, answered, listed, reacted, said, unsent
 from tests.support.waiting import eventually
 
 AT_ONCE = Timing(0, 0, 0)
@@ -34,9 +41,9 @@ AT_ONCE = Timing(0, 0, 0)
 
 class FakeBatch:
     def __init__(self) -> None:
-        self.records: list[tuple[bytes, bytes]] = []
+        self.records: list[tuple[bytes, bytes | None]] = []
 
-    def append(self, *, timestamp: None, key: bytes, value: bytes, headers: object) -> object:
+    def append(self, *, timestamp: None, key: bytes, value: bytes | None, headers: object) -> object:
         self.records.append((key, value))
         return self
 
@@ -48,7 +55,7 @@ class FakeBatch:
 class FakeProducer:
     """Keeps what is acknowledged; the next `failures` sends are not."""
 
-    sent: list[tuple[bytes, bytes]] = field(default_factory=list)
+    sent: list[tuple[bytes, bytes | None]] = field(default_factory=list)
     failures: int = 0
 
     async def partitions_for(self, _topic: str) -> set[int]:
@@ -69,7 +76,7 @@ class FakeProducer:
 
     @property
     def updates(self) -> list[ContactUpdated]:
-        return [load_contact_updated(value) for _, value in self.sent]
+        return [load_contact_updated(value) for _, value in self.sent if value]
 
 
 @dataclass
@@ -100,8 +107,8 @@ class Rig:
     producer: FakeProducer = field(default_factory=FakeProducer)
     analyst: FakeAnalyst = field(default_factory=FakeAnalyst)
 
-    def queue(self, lease_seconds: float = 60) -> Queue:
-        return Queue(self.database, "owner", lease_seconds, AT_ONCE)
+    def queue(self) -> Queue:
+        return Queue(self.database, "owner", 60, AT_ONCE)
 
     def worker(self, analyst: FakeAnalyst | None = None) -> Worker:
         contacts, metrics = Contacts(self.database.contacts), AnalyzerMetrics()
@@ -118,8 +125,15 @@ class Rig:
     async def tell(self, *events: Event) -> None:
         await Aggregate(self.database, AT_ONCE).apply(events)
 
-    async def claim(self, lease_seconds: float = 60) -> Claim:
-        (held,) = await eventually(lambda: self.queue(lease_seconds).claim(1), bool)
+    async def claim(self) -> Claim:
+        (held,) = await eventually(lambda: self.queue().claim(1), bool)
+        return held
+
+    async def stale_claim(self) -> Claim:
+        """Its lease has run out, and it does not know."""
+        held = await self.claim()
+        held.held_until = float("inf")
+        await self.database.conversations.update_one({"_id": held.contact_id}, {"$set": {"lease.until": EPOCH}})
         return held
 
     async def look(self, *events: Event) -> Contact | None:
@@ -238,7 +252,7 @@ async def test_what_was_unsent_is_gone_from_the_contact(rig: Rig) -> None:
 async def test_a_version_that_was_not_acknowledged_is_published_first_with_the_same_bytes(rig: Rig) -> None:
     rig.producer.failures = 1
     await rig.tell(said("How much?", 1))
-    assert await rig.work(await rig.claim(lease_seconds=0.05)) == []
+    assert await rig.work(await rig.stale_claim()) == []
     (left,) = await rig.outbox()
     await rig.look(said("I will take it", 2))
     assert [update.version for update in rig.producer.updates] == [1, 2]
@@ -248,7 +262,7 @@ async def test_a_version_that_was_not_acknowledged_is_published_first_with_the_s
 
 async def test_a_stale_worker_can_neither_write_nor_publish(rig: Rig) -> None:
     await rig.tell(said("How much?", 1))
-    stale = await rig.claim(lease_seconds=0.05)
+    stale = await rig.stale_claim()
 
     async def overtaken() -> None:
         await rig.look(said("I will take it", 2))
@@ -265,7 +279,7 @@ async def test_a_stale_worker_cannot_bring_back_what_was_unsent_meanwhile(rig: R
     """The look that overtakes it finds the contact as it should be and changes nothing: its fence must stand."""
     before = await rig.look(said("How much?", 1))
     await rig.tell(said("my card is 4111", 2, mid="m_2"))
-    stale = await rig.claim(lease_seconds=0.05)
+    stale = await rig.stale_claim()
 
     async def overtaken() -> None:
         assert await rig.look(unsent("m_2", 3)) == before
@@ -285,3 +299,159 @@ async def test_a_version_has_one_content_whoever_races_for_it(rig: Rig) -> None:
     }
     assert len(set(rig.producer.sent)) == len(contents)
     assert sorted(contents) == list(range(1, contact.version + 1))
+
+
+def others(number: int) -> list[ConversationKey]:
+    return [ConversationKey(MARIA.platform, MARIA.account_id, f"{n:06}") for n in range(number)]
+
+
+def asked(who: ConversationKey, number: int = 1) -> Event:
+    return said(f"How much for {who.customer_id}, {number}?", number, mid=f"m_{who.customer_id}_{number}", who=who)
+
+
+async def claimed(rig: Rig, number: int) -> list[Claim]:
+    claims = await rig.queue().claim(number)
+    assert len(claims) == number
+    return sorted(claims, key=lambda held: held.contact_id)
+
+
+async def test_a_group_is_read_written_and_published_together(rig: Rig) -> None:
+    await rig.tell(*(asked(who) for who in others(5)))
+    told = await rig.work(*await claimed(rig, 5))
+    assert {each.outcome for each in told} == {"created"}
+    stored = await Contacts(rig.database.contacts).load_all(str(who) for who in others(5))
+    assert {update.contact_id: update.contact for update in rig.producer.updates} == {
+        key: each.contact for key, each in stored.items()
+    }
+    assert all(each.outbox == () for each in stored.values())
+    assert {each.contact.analysis.summary for each in stored.values() if each.contact and each.contact.analysis} == {
+        f"How much for {who.customer_id}, 1?" for who in others(5)
+    }
+
+
+async def test_one_of_a_group_that_was_overtaken_takes_nobody_with_it(rig: Rig) -> None:
+    await rig.tell(*(asked(who) for who in others(3)))
+    claims = await claimed(rig, 3)
+
+    async def overtaken() -> None:
+        document = {"_id": claims[1].contact_id, "version": 1, "fence": 9, "forgotten_at": EPOCH, "outbox": []}
+        await rig.database.contacts.replace_one({"_id": claims[1].contact_id}, document, upsert=True)
+
+    told = await rig.work(*claims, analyst=FakeAnalyst(before=overtaken))
+    assert {each.claim.contact_id for each in told} == {claims[0].contact_id, claims[2].contact_id}
+    assert {update.contact_id for update in rig.producer.updates} == {claims[0].contact_id, claims[2].contact_id}
+
+
+async def test_what_the_broker_can_never_take_holds_up_only_its_own(rig: Rig) -> None:
+    await rig.tell(*(asked(who) for who in others(3)))
+    rig.producer.failures = 2  # the group's, and then that of the first of it alone
+    claims = await claimed(rig, 3)
+    told = await rig.work(*claims)
+    assert len(told) == len(rig.producer.updates) == 2
+    (left,) = {held.contact_id for held in claims} - {each.claim.contact_id for each in told}
+    stored = await Contacts(rig.database.contacts).load(left)
+    assert stored is not None
+    assert [entry.version for entry in stored.outbox] == [1]
+
+
+async def test_nothing_is_sent_of_a_claim_that_is_not_held_any_more(rig: Rig) -> None:
+    await rig.tell(*(asked(who) for who in others(2)))
+    claims = await claimed(rig, 2)
+
+    async def stall() -> None:
+        claims[0].held_until = 0
+
+    told = await rig.work(*claims, analyst=FakeAnalyst(before=stall))
+    assert [each.claim.contact_id for each in told] == [claims[1].contact_id]
+    assert [update.contact_id for update in rig.producer.updates] == [claims[1].contact_id]
+    assert await Contacts(rig.database.contacts).load(claims[0].contact_id) is None
+
+
+async def test_what_was_asked_to_be_analysed_anew_is_though_nothing_has_changed(rig: Rig) -> None:
+    first = await rig.look(said("How much?", 1))
+    rig.analyst.status = LeadStatus.NEGOTIATING
+    await make_due(rig.database, [str(MARIA)], reanalyse=True)
+    again = await rig.look()
+    assert first is not None
+    assert again is not None
+    assert again.analysis is not None
+    assert (again.version, again.analysis.lead_status) == (2, LeadStatus.NEGOTIATING)
+    await make_due(rig.database, [str(MARIA)])
+    assert await rig.look() == again
+    assert len(rig.analyst.briefs) == 2
+
+
+class NoAi:
+    """An AI that is not to be had until it `is_back`."""
+
+    def __init__(self) -> None:
+        self.is_back = False
+        self.asked = 0
+
+    async def analyse(self, brief: Brief) -> Verdict:
+        self.asked += 1
+        if not self.is_back:
+            raise TransientError("away")
+        return await FakeAnalyst().analyse(brief)
+
+
+async def test_what_the_fallback_scored_the_ai_scores_when_it_is_asked_again(rig: Rig) -> None:
+    ai = NoAi()
+    analyst = cast("FakeAnalyst", ResilientAnalyst(ai, FallbackScorer()))
+    await rig.tell(said("How much?", 1))
+    (told,) = await rig.work(await rig.claim(), analyst=analyst)
+    assert (told.outcome, told.is_fallback) == ("created", True)
+    await rig.queue().finish(told.claim)
+
+    async def again() -> Recorded:
+        (held,) = await rig.queue().claim_these([str(MARIA)])
+        held.is_again = True
+        (told,) = await rig.work(held, analyst=analyst)
+        await rig.queue().finish(held)
+        return told
+
+    in_vain = await again()
+    assert (in_vain.outcome, in_vain.is_fallback, ai.asked) == ("unchanged", True, 2)
+    ai.is_back = True
+    done = await again()
+    assert (done.outcome, done.is_fallback, ai.asked) == ("updated", False, 3)
+    assert [update.version for update in rig.producer.updates] == [1, 2]
+    assert (await again()).outcome == "unchanged"
+    assert ai.asked == 3
+
+
+async def test_who_was_forgotten_begins_anew_with_the_version_after(rig: Rig) -> None:
+    await rig.look(said("my card is 4111", 1))
+    at = await Forgotten(rig.database).remember(str(MARIA))
+    stub = {"version": 2, "fence": 1, "forgotten_at": at, "outbox": [{"version": 2, "value": b"", "activity": None}]}
+    await rig.database.contacts.replace_one({"_id": str(MARIA)}, stub)
+    await make_due(rig.database, [str(MARIA)])
+    assert await rig.look() is None
+    assert await rig.database.messages.count_documents({}) == 0
+    assert rig.producer.sent[-1][1] is None
+
+    later = said("Hi", 2).model_copy(update={"occurred_at": at + timedelta(seconds=5)})
+    contact = await rig.look(later)
+    assert contact is not None
+    assert (contact.version, contact.messages_inbound) == (3, 1)
+    assert "forgotten_at" not in (await rig.database.contacts.find_one({}) or {})
+
+
+async def test_a_persons_edit_is_published_though_nothing_was_said(rig: Rig) -> None:
+    contact = await rig.look(said("How much?", 1))
+    assert contact is not None
+    edited = contact.model_copy(update={"notes": "call after five", "version": 2})
+    assert await Contacts(rig.database.contacts).write_edit(Change(edited, ("notes",), None))
+    assert await Contacts(rig.database.contacts).write_edit(Change(edited, ("notes",), None)) is None
+    await make_due(rig.database, [str(MARIA)])
+    assert await rig.look() == edited
+    assert [update.version for update in rig.producer.updates] == [1, 2]
+    assert await rig.outbox() == []
+
+
+async def test_conversations_that_are_too_much_together_are_not_read_together(rig: Rig) -> None:
+    await rig.tell(*(asked(who, number) for who in others(2) for number in range(3)))
+    claims = await claimed(rig, 2)
+    assert await rig.worker().read(claims, limit=5) is None
+    assert await rig.worker().read(claims, limit=6) is not None
+    assert await rig.worker().read(claims[:1], limit=None) is not None

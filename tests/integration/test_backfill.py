@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientSession
 
 from shared.events import ConversationCompletedEvent, ConversationListedEvent, Event, MessageEvent, load_event
-from shared.kafka import read_all
+from shared.kafka_reading import read_all
 from shared.mongo import Database
 from tests.conftest import Stack, Start
 from tests.support.processes import Leadstream

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import pytest
 
 from services.backfill.history import Checkpoint, History, HistoryStore, Known, Progress
-from services.backfill.newest import Newest
+from services.backfill.newest import Second, Span
 from shared.drafts import Draft
 from shared.ids import ConversationKey, Platform
 from shared.mongo import Database
@@ -114,9 +114,12 @@ async def test_a_killed_run_goes_on_behind_what_was_acknowledged(facebook: Crawl
 
 async def test_a_history_is_remembered_as_it_is_told(database: Database) -> None:
     store = HistoryStore(database)
-    newest = Newest(datetime(2026, 11, 24, 9, tzinfo=UTC), frozenset({"m_1", "m_2"}))
+    newest = Second(datetime(2026, 11, 24, 9, tzinfo=UTC), frozenset({"m_1", "m_2"}))
     checkpoint = Checkpoint(
-        "run", "t_1", newest.at, Progress({"after": "x", "__paging.token": "$y"}, 4, 1, newest, True)
+        "run",
+        "t_1",
+        newest.at,
+        Progress({"after": "x", "__paging.token": "$y"}, 4, 1, newest, True, newest, (Span(newest, newest),)),
     )
     other = KEY._replace(customer_id="10")
     await store.checkpoint(KEY, checkpoint)

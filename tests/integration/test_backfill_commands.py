@@ -128,6 +128,13 @@ async def test_a_run_is_queued_once_seen_by_all_and_cancelled_at_once(leadstream
     assert (await RunStore(database).get(queued["run_id"])).state is RunState.CANCELLED
 
 
+async def test_a_run_that_is_to_read_everything_again_is_queued_as_such(leadstream: Start, database: Database) -> None:
+    await add(database)
+    assert leadstream("backfill", "run", "--queue", "--again").wait() == 0
+    (run,) = await RunStore(database).newest(2)
+    assert run.is_anew
+
+
 async def test_a_run_whose_process_has_died_is_not_listed_as_one_that_goes_on(
     leadstream: Start, database: Database
 ) -> None:

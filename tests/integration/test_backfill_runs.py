@@ -126,6 +126,28 @@ async def test_a_run_that_was_given_back_is_anyones_with_what_it_counted(databas
     assert (await RunStore(database).begin(PAGE)).run_id == run.run_id
 
 
+async def test_a_run_that_reads_everything_anew_stays_one_whoever_takes_it(database: Database) -> None:
+    store = RunStore(database)
+    await store.enqueue(PAGE, is_anew=True)
+    claimed = await store.claim()
+    assert claimed is not None
+    await die(database)
+    taken = await store.begin(PAGE)
+    await store.save(ended(taken, RunState.FAILED))
+    resumed = await store.resume(taken.run_id)
+    assert claimed.is_anew == taken.is_anew == resumed.is_anew is True
+    assert (await store.begin(PAGE, is_anew=True)).run_id == resumed.run_id
+
+
+async def test_a_run_that_reads_what_has_moved_is_not_taken_for_one_that_reads_everything(database: Database) -> None:
+    store = RunStore(database)
+    run = await store.enqueue(PAGE)
+    with pytest.raises(ActiveRunError, match="cancel it first"):
+        await store.begin(PAGE, is_anew=True)
+    await store.cancel(run.run_id)
+    assert (await store.begin(PAGE, is_anew=True)).is_anew
+
+
 async def test_a_queued_run_is_cancelled_at_once_and_for_good(database: Database) -> None:
     store = RunStore(database)
     run = await store.enqueue(PAGE)

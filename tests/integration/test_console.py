@@ -245,16 +245,6 @@ async def test_a_version_that_is_published_shows_without_being_asked_for(leadstr
         await resumed.aclose()
 
 
-async def test_an_edit_of_another_process_shows_before_any_analyzer_publishes_it(
-    leadstream: Start, database: Database
-) -> None:
-    await known(database, MARIA)
-    async with browsing(leadstream) as browser:
-        await edit_contact(database, MARIA.contact_id, Edit(name="Maria Cruz"), utc_now)
-        found = await eventually(lambda: browser.json("/api/contacts?q=cruz"), lambda told: told["found"])
-        assert found["contacts"][0]["name"] == "Maria Cruz"
-
-
 async def test_an_account_is_added_run_and_cancelled_and_its_token_is_never_shown(
     leadstream: Start, database: Database
 ) -> None:

@@ -16,9 +16,9 @@ from shared.clock import utc_now
 from shared.contact_editing import NoContactError, edit_contact
 from shared.contact_edits import Edit, Owned, WrongEditError
 from shared.contact_store import Contacts
-from shared.contacts import AnalysisSource, Contact, LeadStatus, load_contact_updated
+from shared.contacts import AnalysisSource, Change, Contact, LeadStatus, load_contact_updated
 from shared.ids import ConversationKey, Platform
-from shared.kafka import read_all
+from shared.kafka_reading import read_all
 from shared.mongo import Database
 from shared.pipelines import TEMPLATES
 from tests.conftest import Stack, Start
@@ -60,6 +60,27 @@ async def test_edits_at_one_time_all_take_effect_each_as_a_version_that_waits_to
     assert (last.contact, set(last.changed)) == (found.contact, {"tags"})
     assert found.fence == 1
     assert await is_due(database)
+
+
+async def test_an_edit_whose_process_dies_behind_the_write_is_left_to_a_worker(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(database, contact())
+    write = Contacts.write_edit
+
+    async def write_and_die(self: Contacts, change: Change) -> None:
+        await write(self, change)
+        raise DiedError
+
+    monkeypatch.setattr(Contacts, "write_edit", write_and_die)
+    with pytest.raises(DiedError):
+        await edit_contact(database, str(MARIA), Edit(notes="x"), utc_now)
+    assert (await stored(database)).notes == "x"
+    assert await is_due(database)
+
+
+class DiedError(Exception):
+    """The process was killed here."""
 
 
 async def test_a_stage_must_be_one_of_the_accounts_pipeline(database: Database) -> None:

@@ -9,7 +9,8 @@ import orjson
 from shared.deadletters import DeadLetter, dead_letter_headers, dump_dead_letter, encode_payload
 from shared.events import load_event
 from shared.failures import Reason
-from shared.kafka import Record, open_producer, publish, read_all
+from shared.kafka import Record, open_producer, publish
+from shared.kafka_reading import read_all
 from tests.conftest import Stack, Start
 from tests.support.making import EPOCH, MARIA, at, events_in, said
 from tests.support.models import dump_event

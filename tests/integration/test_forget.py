@@ -23,7 +23,7 @@ from shared.contacts import Change, load_contact_updated
 from shared.events import Event, Source
 from shared.forgotten import Forgotten
 from shared.ids import ConversationKey
-from shared.kafka import read_all
+from shared.kafka_reading import read_all
 from shared.mongo import Database
 from tests.conftest import Stack, Start
 from tests.support.contacts import contact
@@ -301,4 +301,34 @@ async def test_an_operator_forgets_a_customer_while_the_analyzer_runs(
     last = load_contact_updated((await read_all(stack.kafka, stack.topics.contact_updated))[-1].value)
     assert last.version == len(told) + 1 == anew["version"]
     assert await database.messages.count_documents({}) == 1
+    assert analyzer.terminate() == 0
+
+
+async def test_a_backfill_reads_on_past_who_was_forgotten_and_brings_nothing_back(
+    leadstream: Start, stack: Stack, database: Database, simulator: dict[str, Any]
+) -> None:
+    """Also where nothing is known any more of how far it had been read."""
+    instagram = next(each for each in simulator["accounts"] if each["platform"] == "instagram")
+    names = ("--name", "x", "--page", instagram["page_id"])
+    secret = {"LEADSTREAM_GRAPH_URL": simulator["graph_url"], "LEADSTREAM_APP_SECRETS": simulator["app_secret"]}
+    added = leadstream("accounts", "add", "instagram", instagram["id"], *names, stdin=instagram["token"])
+    assert added.wait() == 0, added.output
+    analyzer = leadstream("analyzer", env=secret)
+    for again in (False, True):
+        run = leadstream("backfill", "run", env=secret)
+        assert run.wait() == 0, run.output
+        if not again:
+            await eventually(lambda: database.contacts.count_documents({"outbox": []}), lambda number: number == 25)
+            gone = (await database.contacts.find({}).sort("_id", 1).to_list(1))[0]["_id"]
+            await Rig(database).forget(ConversationKey.parse(gone))
+            await database.conversations.update_one({"_id": gone}, {"$unset": {"history": ""}})
+            await database.crawls.delete_many({})
+    await eventually(lambda: database.conversations.find_one({"_id": gone, "history": {"$exists": True}}), bool)
+    due = {"due_at": {"$exists": True}}
+    await eventually(lambda: database.conversations.count_documents(due), lambda number: number == 0)
+    assert await database.messages.count_documents({"conversation": gone}) == 0
+    assert await database.contacts.count_documents({"_id": gone, "forgotten_at": {"$exists": True}}) == 1
+    conversation = await database.conversations.find_one({"_id": gone})
+    assert conversation is not None
+    assert "participants" not in conversation
     assert analyzer.terminate() == 0

@@ -18,11 +18,21 @@ from shared.clock import utc_now
 from shared.contact_editing import edit_contact
 from shared.contact_edits import Edit, Owned
 from shared.contact_store import Contacts
-from shared.contacts import Contact, NameSource, load_contact_updated
+from shared.contacts import (
+    Contact,
+    ContactUpdated,
+    NameSource,
+    contact_updated_headers,
+    dump_contact_updated,
+    load_contact_updated,
+)
 from shared.crypto import TokenVault
 from shared.ids import ConversationKey, Platform
+from shared.kafka import Record, open_producer, publish
 from shared.mongo import Database
+from shared.profile_queue import ProfileQueue
 from shared.settings import AnalyzerSettings
+from tests.conftest import Stack
 from tests.support.contacts import contact, put
 from tests.support.waiting import eventually
 
@@ -32,7 +42,8 @@ KEY = Fernet.generate_key().decode()
 class Rig:
     """Facebook as the simulator is, and an analyzer's profiles over it."""
 
-    def __init__(self, database: Database, simulator: dict[str, Any], session: ClientSession) -> None:
+    def __init__(self, stack: Stack, database: Database, simulator: dict[str, Any], session: ClientSession) -> None:
+        self.stack = stack
         self.database = database
         self.url = simulator["graph_url"]
         self.secret = SecretStr(simulator["app_secret"])
@@ -61,9 +72,8 @@ class Rig:
         await self.database.accounts.insert_one({"_id": account.key, **account.model_dump(mode="json")})
 
     async def outcome(self, who: ConversationKey) -> str | None:
-        found = await self.database.contacts.find_one({"_id": str(who)})
-        assert found is not None
-        outcome: str | None = found.get("profile", {}).get("outcome")
+        found = await self.database.profiles.find_one({"_id": str(who)})
+        outcome: str | None = found.get("outcome") if found else None
         return outcome
 
     async def contact(self, who: ConversationKey) -> Contact:
@@ -72,31 +82,55 @@ class Rig:
         assert stored.contact is not None
         return stored.contact
 
+    async def know(self, *customers: ConversationKey) -> None:
+        """Their contacts, as published by the analyzer."""
+        contacts = [contact(who) for who in customers]
+        await put(self.database, *contacts)
+        updates = [ContactUpdated(contact_id=c.contact_id, version=1, changed=(), contact=c) for c in contacts]
+        topic = self.stack.topics.contact_updated
+        async with open_producer(self.stack.kafka) as producer:
+            await publish(
+                producer,
+                [
+                    Record(topic, u.contact_id.encode(), dump_contact_updated(u), contact_updated_headers(u))
+                    for u in updates
+                ],
+            )
+
+    async def queue(self, *customers: ConversationKey) -> None:
+        """Their contacts, as if the feed had been followed."""
+        await put(self.database, *map(contact, customers))
+        await ProfileQueue(self.database).add(map(contact, customers))
+
     @asynccontextmanager
     async def asking(self) -> AsyncIterator[None]:
-        settings = AnalyzerSettings(graph_url=self.url, encryption_keys=(SecretStr(KEY),), app_secrets=(self.secret,))
+        settings = AnalyzerSettings(
+            kafka_bootstrap_servers=self.stack.kafka, topic_prefix=self.stack.topic_prefix, graph_url=self.url,
+            encryption_keys=(SecretStr(KEY),), app_secrets=(self.secret,),
+        )  # fmt: skip
         profiles, stop = compose_profiles(settings, self.database), asyncio.Event()
         assert profiles is not None
         profiles.look_seconds = 0.05
-        running = asyncio.create_task(profiles.run(stop))
-        yield
-        stop.set()
-        await running
+        async with asyncio.TaskGroup() as group:
+            group.create_task(profiles.run(stop))
+            try:
+                yield
+            finally:
+                stop.set()
 
 
 @pytest.fixture
-async def rig(database: Database, simulator: dict[str, Any]) -> AsyncIterator[Rig]:
+async def rig(stack: Stack, database: Database, simulator: dict[str, Any]) -> AsyncIterator[Rig]:
     async with ClientSession() as session:
-        yield Rig(database, simulator, session)
+        yield Rig(stack, database, simulator, session)
 
 
 async def test_whoever_has_no_name_gets_it_and_a_picture_and_the_version_waits_to_be_published(rig: Rig) -> None:
-    expected = {}
+    expected: dict[ConversationKey, str] = {}
     for platform in Platform:
         await rig.add(platform)
-        for who, name in (await rig.customers(platform))[:3]:
-            expected[who] = name
-            await put(rig.database, contact(who))
+        expected |= dict((await rig.customers(platform))[:3])
+    await rig.know(*expected)
     async with rig.asking():
         for who in expected:
             await eventually(lambda who=who: rig.outcome(who), bool)  # type: ignore[misc]
@@ -123,7 +157,7 @@ async def test_each_is_asked_about_once_by_however_many_and_a_refusal_is_an_answ
     gone = who._replace(customer_id="404")
     unknown = ConversationKey(Platform.MESSENGER, "never added", "1")
     named = (await rig.customers(Platform.MESSENGER))[1][0]
-    await put(rig.database, *map(contact, (who, gone, unknown, named)))
+    await rig.queue(who, gone, unknown, named)
     await edit_contact(rig.database, str(named), Edit(name="Mary"), utc_now)
     async with rig.asking(), rig.asking():
         await eventually(lambda: rig.outcome(who), bool)
@@ -131,18 +165,19 @@ async def test_each_is_asked_about_once_by_however_many_and_a_refusal_is_an_answ
         await asyncio.sleep(0.3)  # some more looks
     assert await rig.calls() == 2
     assert (await rig.outcome(gone), (await rig.contact(gone)).version) == ("refused", 1)
-    assert (await rig.outcome(unknown), await rig.outcome(named)) == (None, None)
+    assert (await rig.outcome(unknown), await rig.outcome(named)) == (None, "named")
     assert (await rig.contact(named)).name.full == "Mary"
 
 
 async def test_a_name_that_is_given_back_is_asked_for_again(rig: Rig) -> None:
     await rig.add(Platform.MESSENGER)
     (who, name), *_ = await rig.customers(Platform.MESSENGER)
-    await put(rig.database, contact(who))
+    await rig.queue(who)
     async with rig.asking():
         await eventually(lambda: rig.outcome(who), bool)
         await edit_contact(rig.database, str(who), Edit(name="Mary"), utc_now)
-        await edit_contact(rig.database, str(who), Edit(given_back=frozenset({Owned.NAME})), utc_now)
+        given_back = await edit_contact(rig.database, str(who), Edit(given_back=frozenset({Owned.NAME})), utc_now)
+        await ProfileQueue(rig.database).add([given_back])
         await eventually(lambda: rig.contact(who), lambda found: found.name.full == name)
     assert await rig.calls() == 2
 
@@ -151,7 +186,7 @@ async def test_an_account_whose_token_is_refused_is_left_alone_and_nobody_is_mar
     await rig.add(Platform.MESSENGER)
     await rig.configure(revoked=True)
     asked = [who for who, _ in (await rig.customers(Platform.MESSENGER))[:4]]
-    await put(rig.database, *map(contact, asked))
+    await rig.queue(*asked)
     async with rig.asking():
         await eventually(rig.calls, bool)
         await asyncio.sleep(0.3)  # some more looks

@@ -16,7 +16,8 @@ from shared.clock import utc_now
 from shared.crypto import webhook_signature
 from shared.deadletters import load_dead_letter
 from shared.events import load_event
-from shared.kafka import Topics, read_all
+from shared.kafka import Topics
+from shared.kafka_reading import read_all
 from tests.conftest import Stack, Start
 from tests.support.processes import Leadstream
 

@@ -19,7 +19,8 @@ from cryptography.x509.oid import NameOID
 
 from shared.clock import utc_now
 from shared.crypto import webhook_signature
-from shared.kafka import Record, read_all
+from shared.kafka import Record
+from shared.kafka_reading import read_all
 from tests.conftest import Stack, Start
 from tests.support.processes import Leadstream
 from tests.support.waiting import eventually

@@ -14,7 +14,8 @@ import pytest
 from aiohttp import ClientSession, TCPConnector
 
 from services.receiver.spool import open_spool
-from shared.kafka import Record, read_all
+from shared.kafka import Record
+from shared.kafka_reading import read_all
 from tests.conftest import Stack, Start
 from tests.support.processes import Leadstream
 from tests.support.sending import Sender, port_of, published

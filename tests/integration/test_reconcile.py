@@ -24,6 +24,7 @@ from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID, generate
 from shared.accounts import Account
 from shared.conversations import StoredMessage, Told, document
 from shared.failures import UnreachableError
+from shared.forgotten import Forgotten
 from shared.governor import local_governor
 from shared.graph import GraphClient
 from shared.ids import ConversationKey, Platform, message_id
@@ -138,6 +139,14 @@ async def test_what_was_lost_is_found_in_its_conversation(staged: Staged, accoun
     assert await staged.missing(account, by_ids=True) == expected
 
 
+async def test_who_was_forgotten_is_missing_on_purpose(staged: Staged) -> None:
+    first, second = (await staged.conversations(MESSENGER))[:2]
+    for each in (first, second):
+        await staged.lose(MESSENGER, each["readable"])
+    await Forgotten(staged.database).remember(str(key_of(MESSENGER, first["customer_id"])))
+    assert await staged.missing(MESSENGER) == {second["customer_id"]: len(second["readable"])}
+
+
 async def test_a_message_that_is_unsent_is_no_hole_whether_that_is_known_here_or_not_yet(staged: Staged) -> None:
     (each, *_) = await staged.conversations(MESSENGER)
     known, unheard = each["readable"][5], each["readable"][6]
@@ -218,7 +227,7 @@ async def test_a_platform_that_does_not_answer_is_unreachable(staged: Staged) ->
         await staged.compare(MESSENGER)
 
 
-async def test_after_a_backfill_nothing_is_missing_until_something_is_lost(
+async def test_after_a_backfill_nothing_is_missing_until_something_is_lost_which_another_one_fills(
     leadstream: Start, simulator: dict[str, Any], stack: Stack, database: Database
 ) -> None:
     facebook = Facebook(simulator, stack, database)
@@ -240,6 +249,13 @@ async def test_after_a_backfill_nothing_is_missing_until_something_is_lost(
     assert (status, found["conversation"], found["missing"]) == (1, lost["conversation"], 1)
     status, output = await reconciling(facebook)
     assert (status, lost["customer_id"] in output) == (1, True)
+    told = f"backfill run messenger {PAGE_ID} --again"
+    assert told in output
+    again = leadstream(*told.split(), env=facebook.env)
+    leadstream("analyzer")
+    assert again.wait() == 0, again.output
+    await eventually(lambda: database.messages.count_documents({"_id": lost["_id"]}), bool)
+    assert (await reconciling(facebook))[0] == 0
     assert (await reconciling(facebook, "messenger", "999"))[0] == 1
     assert (await reconciling(facebook, "messenger"))[0] == 2
     nobody = {"LEADSTREAM_GRAPH_URL": "http://127.0.0.1:1", "LEADSTREAM_GRAPH_DEADLINE_SECONDS": "0.1"}

@@ -15,7 +15,9 @@ import pytest
 
 from services.demo.servers import embedded_servers
 from shared.events import load_event
-from shared.kafka import Topics, ensure_topics, read_all
+from shared.kafka import Topics
+from shared.kafka_reading import read_all
+from shared.kafka_topics import ensure_topics
 from shared.mongo import Database, open_database, server_time
 from shared.settings import KafkaSettings
 from tests.conftest import Stack, Start

@@ -14,7 +14,7 @@ from aiohttp import ClientSession
 from shared.contacts import Contact
 from shared.conversations import fold_all
 from shared.events import Event, load_event
-from shared.kafka import read_all
+from shared.kafka_reading import read_all
 from shared.mongo import Database, open_database
 from tests.conftest import Stack, Start
 from tests.support.outcome import assert_versions_are_whole, published, settled

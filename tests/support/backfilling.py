@@ -13,7 +13,7 @@ from shared.accounts import Account
 from shared.crypto import TokenVault
 from shared.events import Event, MessageEvent, load_event
 from shared.ids import Platform
-from shared.kafka import read_all
+from shared.kafka_reading import read_all
 from shared.mongo import Database
 from shared.runs import Run
 from tests.conftest import Stack

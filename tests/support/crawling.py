@@ -24,7 +24,8 @@ from shared.drafts import Draft, draft_headers, dump_draft
 from shared.governor import BudgetGovernor, local_governor
 from shared.graph import GraphClient
 from shared.ids import Platform
-from shared.kafka import AIOKafkaProducer, Record, open_producer, publish, read_all
+from shared.kafka import AIOKafkaProducer, Record, open_producer, publish
+from shared.kafka_reading import read_all
 from shared.mongo import Database
 from tests.conftest import Stack
 

@@ -18,7 +18,8 @@ from services.analyzer.aggregate import Aggregate
 from services.analyzer.app import GROUP, timing_of
 from services.analyzer.intake import Intake, Parking
 from shared.clock import utc_now
-from shared.kafka import Consumer, Topics, open_consumer, open_producer
+from shared.kafka import Topics, open_producer
+from shared.kafka_groups import Consumer, open_consumer
 from shared.metrics import AnalyzerMetrics
 from shared.mongo import open_database
 from shared.service import run_service, run_until

@@ -10,7 +10,8 @@ from pathlib import Path
 from shared.conversations import fold_all
 from shared.deadletters import load_dead_letter
 from shared.events import Event
-from shared.kafka import Record, open_producer, publish, read_all
+from shared.kafka import Record, open_producer, publish
+from shared.kafka_reading import read_all
 from shared.mongo import Database
 from tests.conftest import Stack
 from tests.support.models import dump_event, event_headers

@@ -13,7 +13,7 @@ from shared.contacts import Contact, ContactUpdated, load_contact_updated
 from shared.conversations import StoredMessage, fold_all, from_document
 from shared.events import Attachment, Event, Source
 from shared.ids import ConversationKey, Platform
-from shared.kafka import read_all
+from shared.kafka_reading import read_all
 from shared.mongo import Database
 from tests.conftest import Stack
 from tests.support.making import EPOCH, answered, reacted, said, unsent

@@ -11,7 +11,7 @@ from aiohttp import ClientError, ClientSession
 
 from shared.crypto import webhook_signature
 from shared.events import load_event
-from shared.kafka import read_all
+from shared.kafka_reading import read_all
 from tests.conftest import Stack, Start
 from tests.support.processes import Leadstream
 from tests.support.waiting import eventually

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from services.analyzer.analyst import Brief
@@ -18,6 +18,11 @@ def labelled(file: Path = GIVEN) -> Iterator[Case]:
     yield from map(read_case, file.read_bytes().splitlines())
 
 
-def measures(score: Callable[[Brief], tuple[int, LeadStatus]], file: Path = GIVEN) -> Measures:
-    cases = labelled(file)
+def held_back() -> list[Case]:
+    """Of our own, those that no rule was made for (see SOURCES.md)."""
+    numbered = [(int(case.id.removeprefix("own-")), case) for case in labelled(OWN)]
+    return [case for number, case in numbered if number > 218 or (number <= 202 and number % 2)]
+
+
+def measures(score: Callable[[Brief], tuple[int, LeadStatus]], cases: Iterable[Case]) -> Measures:
     return measure(Judged(case.label, *score(case.brief)) for case in cases if case.label)

@@ -11,7 +11,7 @@ from services.analyzer.wordsplit import MAX_CHARACTERS, split
 LANGUAGES = read_languages()
 LEXICON = load_lexicon()
 DECIDING = {"refuse", "complaint", "gripe", "other", "pitch", "injection", "later", "expensive", "thanks", "address"}
-ASKED = {"proof", "address", "order", "confirmed", "viewing", "apology", "parting"}
+ASKED = {"proof", "address", "order", "book", "confirmed", "viewing", "apology", "parting"}
 SPOKEN = sorted(LANGUAGES.keys() - {"signs"})
 
 

@@ -14,7 +14,8 @@ from services.analyzer.aggregate import Aggregate
 from services.analyzer.intake import Intake, Parking
 from shared.deadletters import DeadLetter
 from shared.events import Attachment, Event
-from shared.kafka import CommitFailedError, Consumer, TopicPartition
+from shared.kafka import CommitFailedError, TopicPartition
+from shared.kafka_groups import Consumer
 from shared.metrics import AnalyzerMetrics
 from shared.mongo import UnstorableError, is_storable
 from tests.support.making import EPOCH, said

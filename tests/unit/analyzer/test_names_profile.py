@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from typer.testing import CliRunner
 
 from services.analyzer.profile import Profile, read_profile, with_profile
+from services.cli import app
 from shared.contacts import Name, NameSource
 from tests.support.contacts import contact
 from tests.support.making import at
@@ -71,3 +73,11 @@ def test_a_username_that_is_known_is_kept_with_the_name() -> None:
     change = with_profile(known, Profile(Name(first="Maria", source=PROFILE)), at(200))
     assert change is not None
     assert change.contact.name == Name(first="Maria", username="m.s", source=PROFILE)
+
+
+def test_an_analyzer_with_a_key_that_is_none_says_so_and_does_not_start() -> None:
+    done = CliRunner().invoke(
+        app, ["analyzer"], env={"LEADSTREAM_ENCRYPTION_KEYS": "secret-but-no-key", "COLUMNS": "200"}
+    )
+    assert (done.exit_code, "LEADSTREAM_ENCRYPTION_KEYS" in done.output) == (2, True)
+    assert "secret-but-no-key" not in done.output

@@ -53,6 +53,29 @@ async def test_a_second_run_looks_at_one_page_and_publishes_nothing() -> None:
     assert len(stage.published) == before
 
 
+async def test_a_run_that_reads_anew_publishes_everything_again_and_the_next_one_nothing() -> None:
+    async with staged(World()) as stage:
+        await stage.read()
+        stage.published.clear()
+        tally = await stage.read("run2", is_anew=True)
+        assert sorted(stage.mids) == sorted(stage.world.all_ids)
+        assert (tally.counters.conversations_listed, tally.counters.conversations_read) == (5, 5)
+        assert stage.history.counts == {f"t_{number}": (5, 0) for number in range(5)}
+        assert (await stage.read("run3")).counters.calls == 1
+
+
+@pytest.mark.parametrize("mid", ["t_0.2", "t_2.4", "t_4.0"])
+async def test_a_run_that_reads_anew_goes_on_where_it_was_killed(mid: str) -> None:
+    async with staged(World()) as stage:
+        await stage.read()
+        stage.published.clear()
+        await die_at(stage, mid, run_id="run2", is_anew=True, parallelism=1)
+        stage.world.say(0, "new")
+        tally = await stage.read("run2", is_anew=True)
+    assert sorted(stage.mids) == sorted(stage.world.all_ids)
+    assert (tally.counters.conversations_listed, tally.counters.conversations_read) == (5, 5)
+
+
 async def test_without_a_run_that_was_complete_the_whole_listing_is_read() -> None:
     async with staged(World()) as stage:
         await stage.read()
@@ -249,23 +272,36 @@ async def test_a_cursor_that_expired_between_two_processes_begins_the_conversati
         await die_at(stage, "t_0.4")
         (checkpoint,) = stage.history.checkpoints.values()
         world.expired.add(checkpoint.progress.following["after"])
+        ever = world.all_ids | {"new"}
         world.threads[0].messages.pop(3)
-        await stage.read()
-    assert world.all_ids <= set(stage.mids)
-    assert stage.history.counts == {"t_0": (5, 0)}
+        world.say(0, "new")
+        tally = await stage.read()
+    assert sorted(stage.mids) == sorted(ever)
+    assert stage.history.counts == {"t_0": (7, 0)}
+    assert tally.counters.messages_published == 3, "by this process"
 
 
-async def test_a_cursor_that_expires_begins_the_conversation_anew() -> None:
-    refusals = [error(100)]
+@pytest.mark.parametrize("starts", [[2], [4], [4, 2], [2, 4, 2, 6]])
+async def test_a_cursor_that_expires_begins_the_conversation_anew_and_publishes_nothing_again(
+    starts: list[int],
+) -> None:
+    """However often, and though somebody writes meanwhile."""
+    world, due = World(conversations=1, messages=9), list(starts)
 
     def expire(path: str, start: int) -> Answer | None:
-        return refusals.pop() if refusals and path.endswith("t_1/messages") and start == 4 else None
+        if not (path.endswith("t_0/messages") and due and start == due[0]):
+            return None
+        del due[0]
+        world.say(0, f"new.{len(due)}", minutes=9 - len(due))
+        return error(100)
 
-    async with staged(World(answer=expire)) as stage:
+    world.answer = expire
+    async with staged(world) as stage:
         tally = await stage.read()
-    assert set(stage.mids) == stage.world.all_ids
-    assert stage.history.counts["t_1"] == (5, 0)
-    assert tally.counters.conversations_failed == 0
+    assert due == []
+    assert sorted(stage.mids) == sorted(world.all_ids)
+    assert stage.history.counts == {"t_0": (9 + len(starts), 0)}
+    assert (tally.counters.messages_published, tally.counters.conversations_failed) == (9 + len(starts), 0)
 
 
 async def test_a_conversation_whose_cursors_are_never_good_is_a_failure_and_stops_nobody() -> None:

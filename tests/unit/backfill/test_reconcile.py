@@ -49,6 +49,7 @@ def test_holes_are_told_with_every_number_in_the_width_of_the_terminal(width: in
     row = next(line for line in text.splitlines() if KEY.customer_id in line)
     assert row.split()[-5:] == ["1,043", "pages", "1,000", "17", "26"]
     assert "not whole" in text
+    assert f"`leadstream backfill run instagram {ACCOUNT.account_id} --again` fills them" in text
 
 
 def test_what_could_not_be_compared_is_not_whole_either() -> None:

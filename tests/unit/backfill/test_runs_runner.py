@@ -177,6 +177,13 @@ async def test_what_others_had_counted_for_it_stays_counted() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("is_anew", [False, True])
+async def test_a_run_that_is_to_read_everything_anew_does_so_in_whatever_process(is_anew: bool) -> None:
+    runner, store = runner_of(at_once)
+    await runner.execute(BEGUN.model_copy(update={"is_anew": is_anew}), asyncio.Event())
+    assert runner.crawl.is_anew == store.saved[-1].is_anew == is_anew
+
+
 async def test_whose_run_was_taken_writes_no_more() -> None:
     runner, store = runner_of(for_ever)
     store.fails = [ActiveRunError()]

@@ -16,7 +16,7 @@ from shared.events import Event, MessageEvent, load_event
 from tests.bench.analyzer_events import AT_ONCE, STORIES, Traffic, key_of
 from tests.bench.analyzer_ground import Reading, rate_of
 from tests.bench.analyzer_memory import growth_percent
-from tests.bench.backlog import update_of
+from tests.bench.backlog import change_of, grouped
 from tests.bench.consumers import Count
 from tests.bench.envelopes import CUSTOMERS, envelope
 from tests.bench.freshness import contact_of, milliseconds
@@ -93,8 +93,13 @@ def words(conversations: list[Brief]) -> list[str]:
     ],
 )
 def test_a_raw_update_says_what_differs_and_nothing_else(after: dict[str, Any], expected: dict[str, Any]) -> None:
-    update = update_of({"_id": 1, "a": 1, "b": 2, "due": 0}, after)
-    assert update._doc == expected
+    assert change_of({"_id": 1, "a": 1, "b": 2, "due": 0}, after) == expected
+
+
+def test_what_changes_alike_is_one_update() -> None:
+    alike, other = {"$set": {"fence": 1}}, {"$set": {"fence": 2}}
+    updates = grouped([("a", alike), ("b", other), ("c", dict(alike))])
+    assert [(each._filter["_id"]["$in"], each._doc) for each in updates] == [(["a", "c"], alike), (["b"], other)]
 
 
 def test_a_contact_is_late_by_what_passed_since_its_own_answer() -> None:

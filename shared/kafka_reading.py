@@ -1,0 +1,75 @@
+"""What lies on a topic, read once and by nobody's group."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from shared.kafka import MAX_RECORD_BYTES, Record, partition_of
+from shared.kafka_groups import started
+
+
+class Placed(NamedTuple):
+    """Where a record is on its topic, and since when."""
+
+    partition: int
+    offset: int
+    at: datetime
+    record: Record
+
+
+async def read_all(bootstrap_servers: str, topic: str) -> list[Record]:
+    """Every record that is on `topic` when this is called. Tombstones have an empty value."""
+    return [record async for record in stream_all(bootstrap_servers, topic)]
+
+
+async def stream_all(bootstrap_servers: str, topic: str) -> AsyncIterator[Record]:
+    """As `read_all`, without ever having all of them."""
+    consumer = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=bootstrap_servers,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=MAX_RECORD_BYTES,
+    )
+    async with started(consumer, bootstrap_servers):
+        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        ends = await consumer.end_offsets(partitions)
+        while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
+            for batch in (await consumer.getmany(timeout_ms=200)).values():
+                for each in batch:
+                    yield Record(topic, each.key, each.value or b"", list(each.headers))
+
+
+async def stream_since(
+    bootstrap_servers: str, topic: str, since: datetime, key: bytes | None = None
+) -> AsyncIterator[Placed]:
+    """What has come onto `topic` from `since` on and is there when this is called; with `key`, only what has it.
+
+    Then only the partition of that key is read.
+    """
+    consumer = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=bootstrap_servers,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=MAX_RECORD_BYTES,
+    )
+    async with started(consumer, bootstrap_servers):
+        every = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        wanted = every if key is None else [TopicPartition(topic, partition_of(key, len(every)))] if every else []
+        consumer.pause(*(partition for partition in every if partition not in wanted))
+        from_then = await consumer.offsets_for_times(dict.fromkeys(wanted, int(since.timestamp() * 1000)))
+        starts = {partition: found.offset for partition, found in from_then.items() if found}
+        for partition, offset in starts.items():
+            consumer.seek(partition, offset)
+        consumer.pause(*(partition for partition in wanted if partition not in starts))
+        ends = await consumer.end_offsets(list(starts))
+        while any([await consumer.position(partition) < ends[partition] for partition in starts]):
+            for partition, batch in (await consumer.getmany(timeout_ms=200)).items():
+                for each in batch:
+                    if partition in starts and key in (None, each.key):
+                        at = datetime.fromtimestamp(each.timestamp / 1000, UTC)
+                        record = Record(topic, each.key, each.value or b"", list(each.headers))
+                        yield Placed(partition.partition, each.offset, at, record)

@@ -1,0 +1,53 @@
+"""Contacts as a person at a terminal sees them."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from services.analyzer.contact_views import contact_line, contact_text, show_contacts
+from shared.contact_edits import Edit, edited
+from shared.contacts import Contact, LeadStatus, Name, NameSource
+from tests.support.contacts import SALES, contact
+from tests.support.making import at
+
+
+def shown(*contacts: Contact) -> str:
+    sink = StringIO()
+    show_contacts(Console(file=sink, force_terminal=True, width=120, color_system=None), contacts)
+    return sink.getvalue()
+
+
+def test_a_terminal_gets_a_table_with_whole_ids() -> None:
+    table = shown(contact())
+    assert table.splitlines()[0].split() == ["id", "score", "status", "by", "stage", "name", "last", "message"]
+    for cell in ("messenger:371:8130000000654321", "60", "QUALIFIED", "ai", "Proposal Sent", "2026-11-24 09:00"):
+        assert cell in table
+
+
+def test_elsewhere_there_is_a_line_for_each(capsys: pytest.CaptureFixture[str]) -> None:
+    show_contacts(Console(file=StringIO()), [contact(), contact()])
+    assert capsys.readouterr().out.splitlines() == [contact_line(contact())] * 2
+
+
+def test_the_status_that_counts_is_said_to_be_a_persons() -> None:
+    change = edited(
+        contact(), Edit(status=LeadStatus.WON, stage="Closed Won", notes="call", tags_added=("vip",)), SALES, at(9)
+    )
+    assert change is not None
+    assert change.activity is not None
+    assert " 60 WON (person)  Closed Won" in contact_line(change.contact)
+    text = "\n".join(contact_text(change.contact, [change.activity]))
+    for told in ("tags: vip", "notes: call", "set by a person: lead_status, notes, stage, tags", "by person, score 60"):
+        assert told in text
+
+
+def test_no_name_writes_to_the_rest_of_a_terminal() -> None:
+    hostile = contact().model_copy(
+        update={"name": Name(first="\x1b[2J[red]x\u202e", source=NameSource.PERSON), "notes": "a\r\x1b]0;b\x07"}
+    )
+    everything = shown(hostile) + "".join(contact_text(hostile, ())) + contact_line(hostile)
+    assert not {"\x1b", "\u202e", "\r", "\x07"} & set(everything)
+    assert "[red]x" in everything
