@@ -11,7 +11,7 @@ from shared.pipelines import Mode
 from shared.runs import RunState
 
 STATUS_WORDS = {status: status.replace("_", " ").capitalize() for status in LeadStatus}
-BAND_WORDS = {Band.COLD: "Cold", Band.WARM: "Warm", Band.HOT: "Hot", Band.READY: "Ready to close"}
+BAND_WORDS = {Band.COLD: "Cold", Band.WARM: "Warm", Band.HOT: "Hot", Band.READY: "Ready"}
 MODE_WORDS = {
     Mode.SKIP_EXISTING: "Leave a stage that is set",
     Mode.UPDATE_EXISTING: "Move contacts on with each analysis",

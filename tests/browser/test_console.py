@@ -228,6 +228,12 @@ async def test_a_phone_shows_every_page_within_its_width(contacts: Staged, opene
         await expect(page.get_by_role("navigation", name="Pages", exact=True)).to_be_visible()
 
 
+@pytest.mark.parametrize("width", [840, 1024, 1200, 1360])
+async def test_a_list_of_contacts_fits_into_every_window(contacts: Staged, opened: Open, width: int) -> None:
+    async with opened(f"{contacts.console}/contacts", width=width) as page:
+        assert not await page.evaluate("document.documentElement.scrollWidth > innerWidth")
+
+
 async def test_without_scripts_a_contact_is_found_and_edited(contacts: Staged, browser: Any) -> None:
     context = await browser.new_context(java_script_enabled=False)
     page = await context.new_page()
