@@ -48,7 +48,7 @@ async def take(site: Staged, folder: Path) -> None:
         await grow(site, page)
         contact = await contact_of(site, page)
         for theme in ("light", "dark"):
-            await page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            await page.emulate_media(color_scheme=theme)
             for name, path in {**PATHS, "contact": contact}.items():
                 await shoot(page, f"{site.console}{path}", folder / f"{name}-{theme}.png")
             await shoot(page, f"{site.guarded}/login", folder / f"login-{theme}.png")
