@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from shared.contacts import SCORES_KEPT, Change, Contact, ContactUpdated, dump_contact_updated, score_of
-from shared.mongo import DUPLICATE_KEY, BulkWriteError, Collection, Document, UpdateOne, WriteFailedError, write_all
+from shared.mongo import Collection, Document, UpdateOne, insert_all, write_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Contacts:
         entries = {each.contact_id: entry_of(each.change) if isinstance(each, Write) else None for each in writes}
         new = [each for each in writes if isinstance(each, Write) and not each.before]
         old = [each for each in writes if each.before]
-        refused = await self._insert([_document(each, entries[each.contact_id]) for each in new])
+        refused = await insert_all(self._collection, [_document(each, entries[each.contact_id]) for each in new])
         if old and not await write_all(self._collection, [_update(each, entries[each.contact_id]) for each in old]):
             stored = await self.load_all(each.contact_id for each in old)
             for each in old:
@@ -99,20 +99,6 @@ class Contacts:
         values = [entry.value for _, entry in entries]
         taken = {"$pull": {"outbox": {"value": {"$in": values}}}}
         await self._collection.update_many({"_id": {"$in": ids}}, taken)
-
-    async def _insert(self, documents: Sequence[Document]) -> set[str]:
-        """The ids of those that are there already."""
-        if not documents:
-            return set()
-        try:
-            await self._collection.insert_many(documents, ordered=False)
-        except BulkWriteError as error:
-            refused = error.details.get("writeErrors", ())
-            codes = {each["code"] for each in refused}
-            if codes != {DUPLICATE_KEY}:
-                raise WriteFailedError(f"inserting contacts failed with codes {sorted(codes)}") from None
-            return {documents[each["index"]]["_id"] for each in refused}
-        return set()
 
 
 def entry_of(change: Change) -> Entry:

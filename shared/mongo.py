@@ -18,7 +18,6 @@ from shared.failures import UnreachableError
 from shared.indexes import Index
 
 __all__ = [
-    "BulkWriteError",
     "Collection",
     "ConnectionFailure",
     "Database",
@@ -31,6 +30,7 @@ __all__ = [
     "WriteFailedError",
     "answers",
     "ensure_indexes",
+    "insert_all",
     "is_storable",
     "open_database",
     "server_time",
@@ -97,21 +97,51 @@ async def answers(database: Database) -> bool:
     return True
 
 
+async def insert_all(collection: Collection, documents: Sequence[Document]) -> set[str]:
+    """One unordered insert of what is most likely new; returns the ids of those that were there already, and are as
+    they were.
+
+    UnstorableError or WriteFailedError when it cannot work, ConnectionFailure when no majority has it; a part may be
+    written in any of these cases.
+    """
+    if not documents:
+        return set()
+    try:
+        await collection.insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        return {documents[each["index"]]["_id"] for each in _of_one_key(error, collection)}
+    except _UNSTORABLE as error:
+        raise UnstorableError(type(error).__name__) from None
+    return set()
+
+
 async def write_all(collection: Collection, writes: Sequence[ReplaceOne[Document] | UpdateOne]) -> bool:
     """One unordered bulk. False when a part of it met another writer: nothing matched, or its key was just taken.
 
-    UnstorableError or WriteFailedError when it cannot work; a part may be written in any of these cases.
+    UnstorableError, WriteFailedError and ConnectionFailure as for `insert_all`.
     """
     try:
         result = await collection.bulk_write(list(writes), ordered=False)
     except BulkWriteError as error:
-        codes = {failed.get("code") for failed in error.details.get("writeErrors", ())}
-        if codes == {DUPLICATE_KEY}:
-            return False
-        raise WriteFailedError(f"writing to {collection.name} failed with codes {sorted(map(str, codes))}") from None
+        _of_one_key(error, collection)
+        return False
     except _UNSTORABLE as error:
         raise UnstorableError(type(error).__name__) from None
     return result.matched_count + result.upserted_count == len(writes)
+
+
+def _of_one_key(error: BulkWriteError, collection: Collection) -> Sequence[Document]:
+    """The writes that met a document of their key, where nothing else went wrong.
+
+    What no majority has acknowledged a failover may undo, whatever became of the rest: that is to be written again.
+    """
+    if error.details.get("writeConcernErrors"):
+        raise ConnectionFailure(f"no majority has what was written to {collection.name}") from None
+    refused: Sequence[Document] = error.details.get("writeErrors", ())
+    codes = {each.get("code") for each in refused}
+    if codes != {DUPLICATE_KEY}:
+        raise WriteFailedError(f"writing to {collection.name} failed with codes {sorted(map(str, codes))}") from None
+    return refused
 
 
 def is_storable(document: Mapping[str, Any]) -> bool:

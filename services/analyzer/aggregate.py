@@ -8,12 +8,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from services.analyzer.holding import hold
-from services.analyzer.inserting import insert_all
 from services.analyzer.marks import Timing, due_anew, first_mark, mark, tells_of_whole
 from shared.conversations import StoredMessage, document, fold_all, fold_into, from_document, message_of
 from shared.events import ConversationCompletedEvent, ConversationListedEvent, Event
 from shared.forgotten import Forgotten
-from shared.mongo import ConnectionFailure, Database, Document, ReplaceOne, UpdateOne, server_time, write_all
+from shared.mongo import (
+    ConnectionFailure,
+    Database,
+    Document,
+    ReplaceOne,
+    UpdateOne,
+    insert_all,
+    server_time,
+    write_all,
+)
 
 Known = dict[str, tuple[StoredMessage, int]]
 """Messages by id, each with the `rev` it was read at."""

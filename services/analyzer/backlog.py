@@ -8,7 +8,7 @@ then, and in between only what has become due since is looked for. Of each accou
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Container
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -45,7 +45,7 @@ class Backlog:
         self._conversations = database.conversations
         self._waiting: dict[str, deque[str]] = {}
         self._known: set[str] = set()
-        self._turns: deque[str] = deque()
+        self._turns: OrderedDict[str, None] = OrderedDict()
         self._seen = Seen(LONG_AGO, 0.0)
         self._next_whole = 0.0
         self._has_more = False
@@ -75,10 +75,13 @@ class Backlog:
         """Up to `limit`: one of each account in turns, of each the longest due first."""
         taken: list[str] = []
         while self._turns and len(taken) < limit:
-            account = self._turns.popleft()
-            taken.append(self._waiting[account].popleft())
-            if self._waiting[account]:
-                self._turns.append(account)
+            account, _ = self._turns.popitem(last=False)
+            waiting = self._waiting.get(account)
+            if not waiting:
+                continue
+            taken.append(waiting.popleft())
+            if waiting:
+                self._turns[account] = None
             else:
                 del self._waiting[account]
         self._known.difference_update(taken)
@@ -91,7 +94,7 @@ class Backlog:
         waiting = self._waiting.get(account)
         if waiting is None:
             waiting = self._waiting[account] = deque()
-            self._turns.append(account)
+            self._turns.setdefault(account)
         if len(waiting) >= OF_AN_ACCOUNT:
             self._has_more = True
             return
@@ -99,8 +102,8 @@ class Backlog:
         self._known.add(key)
 
     def _forget(self) -> None:
-        """But whose turn it is: an account that comes again keeps its place."""
+        """But whose turn it is: an account that comes again keeps its place, or those that wait longest would have
+        every turn where fewer conversations are claimed between two looks than there are accounts."""
         self._waiting = {}
         self._known = set()
-        self._turns = deque()
         self._has_more = False

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from phonenumbers import Leniency, PhoneNumberFormat, PhoneNumberMatcher, format_number
 
+MOST = 100
+"""Of each kind, the first that came up: who lists more does not tell how to reach them, and a contact has to go into
+one document and one record, whatever somebody writes."""
 DEFAULT_REGION = "PH"
 """Where a number without a country code is taken to be: the home of the system being replaced."""
 _EMAIL = re.compile(
@@ -30,9 +33,11 @@ def find_details(texts: Iterable[str], region: str = DEFAULT_REGION) -> Details:
     emails: dict[str, None] = {}
     phones: dict[str, None] = {}
     for text in texts:
-        emails.update(dict.fromkeys(_emails(text)))
-        phones.update(dict.fromkeys(_phones(text, region)))
-    return Details(tuple(emails), tuple(phones))
+        if len(emails) < MOST:
+            emails.update(dict.fromkeys(_emails(text)))
+        if len(phones) < MOST:
+            phones.update(dict.fromkeys(_phones(text, region)))
+    return Details(tuple(emails)[:MOST], tuple(phones)[:MOST])
 
 
 def has_phone(text: str) -> bool:

@@ -30,6 +30,11 @@ class Reading:
     messages: tuple[StoredMessage, ...]
 
     @property
+    def is_long(self) -> bool:
+        """Whether going through it takes so long that leases and the consumer's group must go on meanwhile."""
+        return len(self.messages) > AT_ONCE
+
+    @property
     def has_message(self) -> bool:
         """Of a message that is known by a reaction or a deletion only, there is nothing to make a contact from."""
         return any(message.sent_at for message in self.messages)
@@ -56,7 +61,11 @@ class Histories:
             return None
         for key, at in forgotten.items():
             await self._forgotten.erase(key, at)
-        return {each.key: _reading(each, messages[each.key], forgotten.get(each.key)) for each in conversations}
+        readings = {each.key: _reading(each, messages[each.key], forgotten.get(each.key)) for each in conversations}
+        for each in readings.values():
+            if each.is_long:
+                await asyncio.to_thread(lambda reading: reading.fingerprint, each)
+        return readings
 
     async def _read(self, keys: Sequence[str], limit: int | None) -> dict[str, list[StoredMessage]] | None:
         by_conversation: dict[str, list[StoredMessage]] = defaultdict(list)

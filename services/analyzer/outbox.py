@@ -49,6 +49,7 @@ class Outbox:
         """As `drain_all`, of one. LeaseLostError before anything is sent that another may have gone beyond."""
         claim.require_held()
         await self._publish([Due(claim, tuple(entries))])
+        claim.require_held()
 
     async def drain_all(self, dues: Sequence[Due]) -> list[Claim]:
         """Those of which all is acknowledged, its activities written, and is out of the documents.
@@ -65,19 +66,29 @@ class Outbox:
 
     async def _publish_all(self, dues: Sequence[Due]) -> list[Claim]:
         try:
-            await self._publish(dues)
-            return [due.claim for due in dues]
+            return await self._publish(dues)
         except KafkaError as error:
             if len(dues) == 1:
                 log.warning("not_published", contact_id=dues[0].claim.contact_id, error=type(error).__name__)
                 return []
         return [claim for due in dues if due.claim.is_held for claim in await self._publish_all([due])]
 
-    async def _publish(self, dues: Sequence[Due]) -> None:
-        entries = [(due.claim.contact_id, entry) for due in dues for entry in due.entries]
+    async def _publish(self, dues: Sequence[Due]) -> list[Claim]:
+        """Those that are still held when the broker has answered, however long that took.
+
+        Of the others, whoever has them now publishes all once more. They may have been forgotten: nothing of theirs is
+        written or taken out.
+        """
+        records = [self._record(due.claim.contact_id, entry) for due in dues for entry in due.entries]
+        if records:
+            await publish(self._producer, records)
+        held = [due for due in dues if due.claim.is_held]
+        await self._published([(due.claim.contact_id, entry) for due in held for entry in due.entries])
+        return [due.claim for due in held]
+
+    async def _published(self, entries: Sequence[tuple[str, Entry]]) -> None:
         if not entries:
             return
-        await publish(self._producer, [self._record(*each) for each in entries])
         activities = [entry.activity for _, entry in entries if entry.activity]
         replaced = [ReplaceOne({"_id": id_}, {"_id": id_, **each}, upsert=True) for each, id_ in _with_ids(activities)]
         while replaced and not await write_all(self._activities, replaced):

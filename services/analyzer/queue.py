@@ -25,7 +25,7 @@ from services.analyzer.conversation import Conversation
 from services.analyzer.marks import Timing
 from shared.conversations import LONG_AGO
 from shared.events import Participant
-from shared.ids import Platform
+from shared.ids import ConversationKey
 from shared.mongo import ConnectionFailure, Database, Document
 
 DONE = {"$unset": {"due_at": "", "first_pending_at": "", "reanalyse_at": "", "lease": ""}}
@@ -204,14 +204,10 @@ def _by(key: Callable[[Claim], Key], claims: Iterable[Claim]) -> dict[Key, list[
 
 
 def _claim(stored: Document, held_until: float) -> Claim:
+    """Also of a document that only a backfill's checkpoint has made so far: a person may ask for any to be analysed."""
+    participants = tuple(Participant.model_validate(each) for each in stored.get("participants", ()))
     return Claim(
-        conversation=Conversation(
-            key=stored["_id"],
-            platform=Platform(stored["platform"]),
-            account_id=stored["account_id"],
-            customer_id=stored["customer_id"],
-            participants=tuple(Participant.model_validate(each) for each in stored.get("participants", ())),
-        ),
+        conversation=Conversation(stored["_id"], *ConversationKey.parse(stored["_id"]), participants),
         revision=stored["revision"],
         fence=stored["fence"],
         held_until=held_until,

@@ -127,7 +127,7 @@ class Worker:
         recorded = [_without_contact(look) for look in looks if not look.makes_contact]
         left = [(look, await self._analysis(look)) for look in looks if look.makes_contact]
         while left := [(look, analysis) for look, analysis in left if _is_held(look.claim)]:
-            changes = [(look, self._change(look, analysis)) for look, analysis in left]
+            changes = [(look, await self._change(look, analysis)) for look, analysis in left]
             entries = await self._contacts.write_all([_write(look, change) for look, change in changes])
             for look, change in changes:
                 if look.claim.contact_id in entries:
@@ -177,9 +177,10 @@ class Worker:
             return await self._ai.analyse_by_ai(brief)
         return await self._analyst.analyse(brief)
 
-    def _change(self, look: Look, analysis: Analysis) -> Change | None:
+    async def _change(self, look: Look, analysis: Analysis) -> Change | None:
         after, messages = look.stored.version if look.stored else 0, look.reading.messages
-        return next_contact(look.old, look.claim.conversation, messages, analysis, look.placement, self._clock(), after)
+        told = look.old, look.claim.conversation, messages, analysis, look.placement, self._clock(), after
+        return await asyncio.to_thread(next_contact, *told) if look.reading.is_long else next_contact(*told)
 
     async def _again(self, left: Sequence[tuple[Look, Analysis]]) -> list[tuple[Look, Analysis]]:
         """With the contacts as they are now. Who was forgotten meanwhile is not written from what was read before."""

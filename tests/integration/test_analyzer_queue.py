@@ -295,7 +295,10 @@ async def test_what_is_asked_for_is_due_at_once_and_stays_so_if_somebody_is_at_i
     assert not (await claim(worker)).reanalyse
 
 
-async def test_the_ai_is_asked_again_after_ever_longer_waits(database: Database) -> None:
+async def test_the_ai_is_asked_again_after_ever_longer_waits(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.analyzer.again.LONGEST", 16)
     again, keys = Again(database, wait_ms=1_000), ["a", "b"]
     await again.put(keys, in_vain=False)
 
@@ -327,3 +330,28 @@ async def test_what_waits_for_the_ai_is_claimed_though_it_is_not_due_and_a_crash
     (again,) = await queue(database, lease_seconds=0.05).claim_these([str(MARIA)])
     assert again.fence == held.fence + 1
     assert await eventually(lambda: worker.claim(5), bool)
+
+
+async def test_each_account_has_its_turn_however_few_are_claimed_between_two_looks(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the AI is slow: all that is due is looked for anew before the next claim."""
+    for name in ("WHOLE_SECONDS", "WHOLE_SHARE", "FRESH_SECONDS"):
+        monkeypatch.setattr(backlog, name, 0)
+    for account in "abc":
+        await mark_due(database, [f"messenger:{account}:{number}" for number in range(3)])
+        await asyncio.sleep(0.005)
+    worker = queue(database)
+    claims = [held for _ in range(6) for held in await worker.claim(1)]
+    assert "".join(held.conversation.account_id for held in claims) == "abcabc"
+
+
+async def test_what_only_a_backfill_has_heard_of_can_be_asked_for(database: Database) -> None:
+    await database.conversations.insert_one({"_id": str(MARIA), "history": {"read_at": EPOCH}})
+    await make_due(database, [str(MARIA)], reanalyse=True)
+    worker = queue(database)
+    held = await claim(worker)
+    conversation = held.conversation
+    assert (conversation.platform, conversation.account_id, conversation.customer_id) == MARIA
+    await worker.finish_all([held])
+    assert "due_at" not in (await database.conversations.find_one({"_id": str(MARIA)}) or {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -10,11 +11,13 @@ from typing import Any, cast
 
 import pytest
 
+from services.analyzer import history, worker
 from services.analyzer.aggregate import Aggregate
 from services.analyzer.analyst import Brief
 from services.analyzer.fallback import FallbackScorer
 from services.analyzer.history import Histories
 from services.analyzer.marks import Timing
+from services.analyzer.merge import next_contact
 from services.analyzer.outbox import Outbox
 from services.analyzer.placement import Placements
 from services.analyzer.queue import Claim, Queue
@@ -455,3 +458,41 @@ async def test_conversations_that_are_too_much_together_are_not_read_together(ri
     assert await rig.worker().read(claims, limit=5) is None
     assert await rig.worker().read(claims, limit=6) is not None
     assert await rig.worker().read(claims[:1], limit=None) is not None
+
+
+async def test_who_lost_the_lease_while_the_broker_answered_leaves_all_to_the_next(rig: Rig) -> None:
+    """They may have been forgotten meanwhile: no activity comes back, and nothing is taken out of the outbox."""
+    await rig.use_sales()
+    await rig.tell(said("How much?", 0))
+    held = await rig.claim()
+
+    class Slow(FakeProducer):
+        async def send_batch(self, batch: FakeBatch, _topic: str, *, partition: int) -> asyncio.Future[None]:
+            held.held_until = 0
+            return await super().send_batch(batch, _topic, partition=partition)
+
+    rig.producer = Slow()
+    assert await rig.work(held) == []
+    assert [update.version for update in rig.producer.updates] == [1]
+    assert await rig.database.activities.count_documents({}) == 0
+    assert [entry["version"] for entry in await rig.outbox()] == [1]
+
+
+async def test_a_very_long_conversation_is_gone_through_beside_everything_else(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "AT_ONCE", 1)
+    threads: list[threading.Thread] = []
+
+    def noted(*told: Any) -> Change | None:
+        threads.append(threading.current_thread())
+        return next_contact(*told)
+
+    monkeypatch.setattr(worker, "next_contact", noted)
+    await rig.tell(said("How much?", 0), said("Hello?", 1))
+    looks = await rig.worker().read([await rig.claim()], None)
+    assert looks is not None
+    assert "fingerprint" in vars(looks[0].reading)
+    await rig.worker().record(looks)
+    assert threads
+    assert threading.main_thread() not in threads

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from phonenumbers import Leniency, PhoneNumberFormat, PhoneNumberMatcher, format_number
 
-from services.analyzer.details import DEFAULT_REGION, find_details
+from services.analyzer.details import DEFAULT_REGION, MOST, find_details
 
 BETWEEN = ["", "", "", " ", "-", ".", "/", ") ", " (", "–", "\u2011", "\u00a0", "~", "x", " - ", ",", "a"]
 numbers = st.tuples(
@@ -24,3 +24,9 @@ def test_every_number_is_found(text: str) -> None:
     matches = PhoneNumberMatcher(text, DEFAULT_REGION, leniency=Leniency.VALID)
     found = {format_number(match.number, PhoneNumberFormat.E164) for match in matches}
     assert set(find_details([text]).phones) == found
+
+
+def test_who_lists_very_many_makes_no_contact_that_cannot_be_published() -> None:
+    found = find_details(f"a{number}@example.org 0917 555 {number:04}" for number in range(5 * MOST))
+    assert (len(found.emails), len(found.phones)) == (MOST, MOST)
+    assert found.emails[0] == "a0@example.org"

@@ -1,0 +1,38 @@
+"""What a bulk write that went wrong means."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+from pymongo.errors import BulkWriteError
+
+from shared.mongo import Collection, ConnectionFailure, UpdateOne, insert_all, write_all
+
+TAKEN = {"index": 0, "code": 11000}
+
+
+class Refusing:
+    name = "messages"
+
+    def __init__(self, **details: Any) -> None:
+        self._error = BulkWriteError(details)
+
+    async def insert_many(self, *_told: Any, **_options: Any) -> None:
+        raise self._error
+
+    bulk_write = insert_many
+
+
+@pytest.mark.parametrize("refused", [[], [TAKEN]])
+async def test_what_no_majority_has_is_to_be_written_again_though_some_was_there(refused: list[Any]) -> None:
+    collection = cast(Collection, Refusing(writeErrors=refused, writeConcernErrors=[{"code": 64}]))
+    with pytest.raises(ConnectionFailure):
+        await insert_all(collection, [{"_id": "a"}, {"_id": "b"}])
+    with pytest.raises(ConnectionFailure):
+        await write_all(collection, [UpdateOne({"_id": "a"}, {"$set": {"b": 1}})])
+
+
+async def test_what_is_there_already_is_told() -> None:
+    collection = cast(Collection, Refusing(writeErrors=[TAKEN]))
+    assert await insert_all(collection, [{"_id": "a"}, {"_id": "b"}]) == {"a"}
