@@ -14,7 +14,7 @@ import structlog
 from services.analyzer.queue import Claim
 from shared.clock import utc_now
 from shared.contact_store import Contacts, Entry
-from shared.contacts import contact_updated_headers, load_contact_updated
+from shared.contacts import AnalysisSource, activities_of, contact_updated_headers, load_contact_updated
 from shared.events import Header, cloud_event_headers, format_instant
 from shared.kafka import AIOKafkaProducer, KafkaError, Record, Topics, publish
 from shared.metrics import AnalyzerMetrics
@@ -63,6 +63,12 @@ class Outbox:
             return await self._publish_all(held)
         finally:
             self._metrics.outbox.dec(depth)
+
+    async def withdraw(self, contact_ids: Iterable[str]) -> None:
+        """Takes an AI's words out of the activities of these: they may quote what has been unsent since (promise 9)."""
+        for contact_id in contact_ids:
+            by_ai = {**activities_of(contact_id), "source": AnalysisSource.AI}
+            await self._activities.update_many(by_ai, {"$set": {"reasoning": ""}})
 
     async def _publish_all(self, dues: Sequence[Due]) -> list[Claim]:
         try:

@@ -48,6 +48,11 @@ class Look:
         return analysis if analysis and analysis.fingerprint == self.reading.fingerprint else None
 
     @property
+    def is_unsaid(self) -> bool:
+        """Whether an earlier analysis may have told of what is unsent now."""
+        return self.old is not None and self.known is None and self.reading.has_unsent
+
+    @property
     def makes_contact(self) -> bool:
         return self.old is not None or self.reading.has_message
 
@@ -124,6 +129,7 @@ class Worker:
     async def record(self, looks: Sequence[Look]) -> list[Recorded]:
         """Those whose contact says what the conversation says. Where a person's edit comes between, it is merged again,
         and the analysis is not made anew for it."""
+        await self._outbox.withdraw(look.claim.contact_id for look in looks if look.is_unsaid)
         recorded = [_without_contact(look) for look in looks if not look.makes_contact]
         left = [(look, await self._analysis(look)) for look in looks if look.makes_contact]
         while left := [(look, analysis) for look, analysis in left if _is_held(look.claim)]:
