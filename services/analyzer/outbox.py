@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import structlog
 
-from services.analyzer.queue import Claim
+from services.analyzer.queue import Claim, is_still_held
 from shared.clock import utc_now
 from shared.contact_store import Contacts, Entry
 from shared.contacts import AnalysisSource, activities_of, contact_updated_headers, load_contact_updated
@@ -56,7 +56,7 @@ class Outbox:
 
         Nothing is sent of a claim that is not held any more. What the broker can never take holds up only its own.
         """
-        held = [due for due in dues if due.claim.is_held]
+        held = [due for due in dues if is_still_held(due.claim)]
         depth = sum(len(due.entries) for due in held)
         self._metrics.outbox.inc(depth)
         try:
@@ -77,7 +77,7 @@ class Outbox:
             if len(dues) == 1:
                 log.warning("not_published", contact_id=dues[0].claim.contact_id, error=type(error).__name__)
                 return []
-        return [claim for due in dues if due.claim.is_held for claim in await self._publish_all([due])]
+        return [claim for due in dues if is_still_held(due.claim) for claim in await self._publish_all([due])]
 
     async def _publish(self, dues: Sequence[Due]) -> list[Claim]:
         """Those that are still held when the broker has answered, however long that took.
@@ -88,7 +88,7 @@ class Outbox:
         records = [self._record(due.claim.contact_id, entry) for due in dues for entry in due.entries]
         if records:
             await publish(self._producer, records)
-        held = [due for due in dues if due.claim.is_held]
+        held = [due for due in dues if is_still_held(due.claim)]
         await self._published([(due.claim.contact_id, entry) for due in held for entry in due.entries])
         return [due.claim for due in held]
 

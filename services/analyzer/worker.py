@@ -17,7 +17,7 @@ from services.analyzer.history import AT_ONCE, Histories, Reading
 from services.analyzer.merge import NOTHING_LEFT, Placement, next_contact
 from services.analyzer.outbox import Due, Outbox
 from services.analyzer.placement import Placements, account_of
-from services.analyzer.queue import Claim
+from services.analyzer.queue import Claim, is_still_held, lost
 from services.analyzer.resilient import ResilientAnalyst
 from shared.clock import Clock
 from shared.contact_store import Contacts, Entry, Stored, Touch, Write
@@ -132,7 +132,7 @@ class Worker:
         await self._outbox.withdraw(look.claim.contact_id for look in looks if look.is_unsaid)
         recorded = [_without_contact(look) for look in looks if not look.makes_contact]
         left = [(look, await self._analysis(look)) for look in looks if look.makes_contact]
-        while left := [(look, analysis) for look, analysis in left if _is_held(look.claim)]:
+        while left := [(look, analysis) for look, analysis in left if is_still_held(look.claim)]:
             changes = [(look, await self._change(look, analysis)) for look, analysis in left]
             entries = await self._contacts.write_all([_write(look, change) for look, change in changes])
             for look, change in changes:
@@ -222,16 +222,6 @@ class Worker:
                 }
             ),
         )
-
-
-def lost(claim: Claim) -> None:
-    log.warning("lease_lost", contact_id=claim.contact_id, fence=claim.fence)
-
-
-def _is_held(claim: Claim) -> bool:
-    if not claim.is_held:
-        lost(claim)
-    return claim.is_held
 
 
 def _write(look: Look, change: Change | None) -> Write | Touch:
