@@ -19,6 +19,9 @@ from shared.contacts import (
 )
 from shared.pipelines import Pipeline
 
+LONGEST_NAME, LONGEST_TAG, MOST_TAGS, LONGEST_NOTES = 200, 100, 100, 20_000
+"""Characters, and tags: a version must fit into a record, which the broker limits to 1 MB, or it is never published."""
+
 
 class WrongEditError(ValueError):
     """It cannot be made; says why to the person who asked for it."""
@@ -75,6 +78,8 @@ def _set(contact: Contact, edit: Edit, pipeline: Pipeline | None) -> dict[str, A
         found[Owned.STATUS] = edit.status
     if both := found.keys() & edit.given_back:
         raise WrongEditError(f"either set {', '.join(sorted(both))} or give it back")
+    if edit.notes is not None and len(edit.notes) > LONGEST_NOTES:
+        raise WrongEditError(f"notes have at most {LONGEST_NOTES} characters, not {len(edit.notes)}")
     if edit.notes is not None and edit.notes != contact.notes:
         found["notes"] = edit.notes
     tags = _tags(contact, edit)
@@ -93,6 +98,8 @@ def _given_back(contact: Contact, fields: frozenset[Owned]) -> dict[str, Any]:
 def _name(full: str, username: str | None) -> Name:
     if not full.strip():
         raise WrongEditError("a name needs a letter")
+    if len(full) > LONGEST_NAME:
+        raise WrongEditError(f"a name has at most {LONGEST_NAME} characters, not {len(full)}")
     return Name.split(full, NameSource.PERSON, username)
 
 
@@ -111,7 +118,10 @@ def _tags(contact: Contact, edit: Edit) -> tuple[str, ...]:
     added = [" ".join(tag.split()) for tag in edit.tags_added]
     if not all(added):
         raise WrongEditError("a tag needs a letter")
-    return tuple(tag for tag in dict.fromkeys((*contact.tags, *added)) if tag not in edit.tags_removed)
+    tags = tuple(tag for tag in dict.fromkeys((*contact.tags, *added)) if tag not in edit.tags_removed)
+    if added and (len(tags) > MOST_TAGS or max(map(len, added)) > LONGEST_TAG):
+        raise WrongEditError(f"a contact has at most {MOST_TAGS} tags of {LONGEST_TAG} characters")
+    return tags
 
 
 def _activity(old: Contact, new: Contact) -> Activity | None:

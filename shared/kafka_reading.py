@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -21,13 +22,9 @@ class Placed(NamedTuple):
     record: Record
 
 
-async def read_all(bootstrap_servers: str, topic: str) -> list[Record]:
-    """Every record that is on `topic` when this is called. Tombstones have an empty value."""
-    return [record async for record in stream_all(bootstrap_servers, topic)]
-
-
-async def stream_all(bootstrap_servers: str, topic: str) -> AsyncIterator[Record]:
-    """As `read_all`, without ever having all of them."""
+@asynccontextmanager
+async def _reader(bootstrap_servers: str, topic: str) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
+    """Of the whole topic from its beginning, and its partitions."""
     consumer = AIOKafkaConsumer(
         topic,
         bootstrap_servers=bootstrap_servers,
@@ -35,7 +32,17 @@ async def stream_all(bootstrap_servers: str, topic: str) -> AsyncIterator[Record
         max_partition_fetch_bytes=MAX_RECORD_BYTES,
     )
     async with started(consumer, bootstrap_servers):
-        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        yield consumer, [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+
+
+async def read_all(bootstrap_servers: str, topic: str) -> list[Record]:
+    """Every record that is on `topic` when this is called. Tombstones have an empty value."""
+    return [record async for record in stream_all(bootstrap_servers, topic)]
+
+
+async def stream_all(bootstrap_servers: str, topic: str) -> AsyncGenerator[Record, None]:
+    """As `read_all`, without ever having all of them. Who stops before the end has to close it (`aclosing`)."""
+    async with _reader(bootstrap_servers, topic) as (consumer, partitions):
         ends = await consumer.end_offsets(partitions)
         while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
             for batch in (await consumer.getmany(timeout_ms=200)).values():
@@ -45,19 +52,12 @@ async def stream_all(bootstrap_servers: str, topic: str) -> AsyncIterator[Record
 
 async def stream_since(
     bootstrap_servers: str, topic: str, since: datetime, key: bytes | None = None
-) -> AsyncIterator[Placed]:
+) -> AsyncGenerator[Placed, None]:
     """What has come onto `topic` from `since` on and is there when this is called; with `key`, only what has it.
 
     Then only the partition of that key is read.
     """
-    consumer = AIOKafkaConsumer(
-        topic,
-        bootstrap_servers=bootstrap_servers,
-        auto_offset_reset="earliest",
-        max_partition_fetch_bytes=MAX_RECORD_BYTES,
-    )
-    async with started(consumer, bootstrap_servers):
-        every = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+    async with _reader(bootstrap_servers, topic) as (consumer, every):
         wanted = every if key is None else [TopicPartition(topic, partition_of(key, len(every)))] if every else []
         consumer.pause(*(partition for partition in every if partition not in wanted))
         from_then = await consumer.offsets_for_times(dict.fromkeys(wanted, int(since.timestamp() * 1000)))

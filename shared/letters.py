@@ -53,7 +53,7 @@ class Letters:
         async for record in stream_all(self._bootstrap_servers, self._topics.dead_letters):
             if not record.value:
                 found.pop((record.key or b"").decode(), None)
-            elif letter := _load(record):
+            elif letter := read_letter(record):
                 found[letter.letter_id] = _summary(letter)
         oldest_first = sorted(found.values(), key=lambda each: each.parked_at)
         return {each.letter_id: each for each in oldest_first if reason in {None, each.reason}}
@@ -62,7 +62,7 @@ class Letters:
         """Those letters, each once."""
         remaining = set(letter_ids)
         async for record in stream_all(self._bootstrap_servers, self._topics.dead_letters):
-            if (letter := _load(record)) and letter.letter_id in remaining:
+            if (letter := read_letter(record)) and letter.letter_id in remaining:
                 remaining.remove(letter.letter_id)
                 yield letter
 
@@ -126,7 +126,7 @@ def _event_record(event: Event, letter: DeadLetter, topics: Topics) -> Record:
     return Record(topics.message_events, str(event.conversation).encode(), letter.raw, headers)
 
 
-def _load(record: Record) -> DeadLetter | None:
+def read_letter(record: Record) -> DeadLetter | None:
     """None for a tombstone, and for what somebody else has put there."""
     try:
         return load_dead_letter(record.value)

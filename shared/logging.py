@@ -31,6 +31,10 @@ def configure_logging(level: str, *, as_json: bool) -> None:
     logging.basicConfig(level=max(numeric, logging.WARNING), stream=sys.stderr)
 
 
+_UNWRITABLE = (OSError, ValueError)
+"""ValueError is a stream that was closed."""
+
+
 class Forgiving:
     """A log that cannot be written (its disk is full, its reader has gone) is no reason to fail what it tells of."""
 
@@ -38,11 +42,11 @@ class Forgiving:
         self._stream = stream
 
     def write(self, text: str) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(*_UNWRITABLE):
             self._stream.write(text)
 
     def flush(self) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(*_UNWRITABLE):
             self._stream.flush()
 
 

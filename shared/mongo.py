@@ -56,15 +56,24 @@ Collection: TypeAlias = AsyncIOMotorCollection[Document]
 
 @asynccontextmanager
 async def open_database(url: str) -> AsyncIterator[Database]:
-    """Journaled majority writes; times come back in UTC. UnreachableError when no server answers within 5 s."""
-    client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
-        url, tz_aware=True, tzinfo=UTC, w="majority", journal=True, serverSelectionTimeoutMS=5_000
-    )
+    """Journaled majority writes; times come back in UTC.
+
+    UnreachableError when no server answers within 5 s, when it lets nobody in with this URL, or when it is no URL.
+    """
+    try:
+        client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
+            url, tz_aware=True, tzinfo=UTC, w="majority", journal=True, serverSelectionTimeoutMS=5_000
+        )
+    except (PyMongoError, ValueError):
+        raise UnreachableError("LEADSTREAM_MONGO_URL is not a MongoDB connection string") from None
     try:
         await client.admin.command("ping")
     except ConnectionFailure as error:
         client.close()
         raise UnreachableError("no MongoDB server answers at LEADSTREAM_MONGO_URL") from error
+    except PyMongoError:
+        client.close()
+        raise UnreachableError("MongoDB refuses the user, password or options of LEADSTREAM_MONGO_URL") from None
     try:
         yield client.get_default_database("leadstream")
     finally:

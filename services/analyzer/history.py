@@ -39,6 +39,10 @@ class Reading:
         """Of a message that is known by a reaction or a deletion only, there is nothing to make a contact from."""
         return any(message.sent_at for message in self.messages)
 
+    @property
+    def has_unsent(self) -> bool:
+        return any(message.deleted_at for message in self.messages)
+
     @cached_property
     def transcript(self) -> Transcript | None:
         return build_transcript(self.conversation.platform, self.messages)

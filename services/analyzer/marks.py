@@ -82,14 +82,8 @@ def first_mark(events: Sequence[Event], timing: Timing, now: datetime) -> Docume
         told_at, told = _told(event)
         is_newer = told_at not in fields or (told and told[told_at] >= fields[told_at])
         fields = {**fields, **told} if is_newer else {**told, **fields}
-    for event in events:
-        is_over = "completed_run" in fields and fields["completed_run"] == event.run_id
-        if isinstance(event, ConversationCompletedEvent):
-            fields["completed_run"] = event.run_id
-        if isinstance(event, ConversationCompletedEvent) or (isinstance(event, ConversationListedEvent) and is_over):
-            fields.pop("held_until", None)
-        elif isinstance(event, ConversationListedEvent):
-            fields["held_until"] = now + timedelta(milliseconds=timing.hold_ms)
+    if _lists(events) and ("completed_at" not in fields or fields["listed_at"] > fields["completed_at"]):
+        fields["held_until"] = now + timedelta(milliseconds=timing.hold_ms)
     return fields | {
         "platform": events[0].platform.value,
         "account_id": events[0].account_id,
@@ -117,6 +111,8 @@ def _told(event: Event) -> tuple[str, dict[str, Any]]:
                 "participants": participants if names_customer else None,
             }
         )
+    if isinstance(event, ConversationCompletedEvent):
+        return "completed_at", {"completed_at": event.received_at, "completed_run": event.run_id}
     if isinstance(event, ReferralEvent | PostbackEvent) and event.referral:
         referral = event.referral.model_dump(exclude_none=True)
         return "referred_at", {"referred_at": event.occurred_at, "referral": referral}
@@ -132,15 +128,14 @@ def _newest(told_at: str, told: dict[str, Any]) -> dict[str, Any]:
 
 
 def _hold(events: Sequence[Event], timing: Timing, now: datetime) -> Stages:
-    """A history that has begun to be read holds the analysis up, unless that run is known to have completed it: the
-    two may be told in any order."""
-    stages: Stages = []
-    for event in events:
-        run = {"$literal": event.run_id}
-        if isinstance(event, ConversationListedEvent):
-            until = now + timedelta(milliseconds=timing.hold_ms)
-            is_over = {"$eq": ["$completed_run", run]}
-            stages.append({"$set": {"held_until": {"$cond": [is_over, "$$REMOVE", until]}}})
-        if isinstance(event, ConversationCompletedEvent):
-            stages += [{"$set": {"completed_run": run}}, {"$unset": ["held_until"]}]
-    return stages
+    """A history that has begun to be read holds the analysis up until it is completed. The two may be told in any order
+    and repeated by any replay, so it is their own times that say which came last."""
+    if not any(isinstance(event, ConversationListedEvent | ConversationCompletedEvent) for event in events):
+        return []
+    is_open = {"$gt": ["$listed_at", "$completed_at"]}  # a time is greater than a field that is missing
+    until = now + timedelta(milliseconds=timing.hold_ms) if _lists(events) else "$held_until"
+    return [{"$set": {"held_until": {"$cond": [is_open, until, "$$REMOVE"]}}}]
+
+
+def _lists(events: Sequence[Event]) -> bool:
+    return any(isinstance(event, ConversationListedEvent) for event in events)

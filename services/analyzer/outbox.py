@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import structlog
 
-from services.analyzer.queue import Claim
+from services.analyzer.queue import Claim, is_still_held
 from shared.clock import utc_now
 from shared.contact_store import Contacts, Entry
-from shared.contacts import contact_updated_headers, load_contact_updated
+from shared.contacts import AnalysisSource, activities_of, contact_updated_headers, load_contact_updated
 from shared.events import Header, cloud_event_headers, format_instant
 from shared.kafka import AIOKafkaProducer, KafkaError, Record, Topics, publish
 from shared.metrics import AnalyzerMetrics
@@ -56,13 +56,19 @@ class Outbox:
 
         Nothing is sent of a claim that is not held any more. What the broker can never take holds up only its own.
         """
-        held = [due for due in dues if due.claim.is_held]
+        held = [due for due in dues if is_still_held(due.claim)]
         depth = sum(len(due.entries) for due in held)
         self._metrics.outbox.inc(depth)
         try:
             return await self._publish_all(held)
         finally:
             self._metrics.outbox.dec(depth)
+
+    async def withdraw(self, contact_ids: Iterable[str]) -> None:
+        """Takes an AI's words out of the activities of these: they may quote what has been unsent since (promise 9)."""
+        for contact_id in contact_ids:
+            by_ai = {**activities_of(contact_id), "source": AnalysisSource.AI}
+            await self._activities.update_many(by_ai, {"$set": {"reasoning": ""}})
 
     async def _publish_all(self, dues: Sequence[Due]) -> list[Claim]:
         try:
@@ -71,7 +77,7 @@ class Outbox:
             if len(dues) == 1:
                 log.warning("not_published", contact_id=dues[0].claim.contact_id, error=type(error).__name__)
                 return []
-        return [claim for due in dues if due.claim.is_held for claim in await self._publish_all([due])]
+        return [claim for due in dues if is_still_held(due.claim) for claim in await self._publish_all([due])]
 
     async def _publish(self, dues: Sequence[Due]) -> list[Claim]:
         """Those that are still held when the broker has answered, however long that took.
@@ -82,7 +88,7 @@ class Outbox:
         records = [self._record(due.claim.contact_id, entry) for due in dues for entry in due.entries]
         if records:
             await publish(self._producer, records)
-        held = [due for due in dues if due.claim.is_held]
+        held = [due for due in dues if is_still_held(due.claim)]
         await self._published([(due.claim.contact_id, entry) for due in held for entry in due.entries])
         return [due.claim for due in held]
 

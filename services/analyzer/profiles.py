@@ -132,17 +132,23 @@ class Profiles:
     async def _serve(self, client_for: ClientFor, account: Account, contact_ids: Iterable[str]) -> None:
         """Until the platform refuses the account as such, which is then left alone for a while."""
         try:
-            client = client_for(account)
-            for contact_id in contact_ids:
-                if refusal := await self._ask(client, account, contact_id):
-                    self._rest(account, str(refusal))
-                    return
-        except ValueError as error:
-            self._rest(account, str(error))
+            if refusal := await self._refused(client_for, account, contact_ids):
+                self._rest(account, refusal)
         except ConnectionFailure as error:
             log.warning("server_away", error=type(error).__name__)
         finally:
             del self._busy[account.key]
+
+    async def _refused(self, client_for: ClientFor, account: Account, contact_ids: Iterable[str]) -> str:
+        """Why no more can be asked about; empty when all were. No other ValueError is a refusal: it may quote."""
+        try:
+            client = client_for(account)
+        except ValueError as error:
+            return str(error)
+        for contact_id in contact_ids:
+            if refusal := await self._ask(client, account, contact_id):
+                return str(refusal)
+        return ""
 
     def _rest(self, account: Account, reason: str) -> None:
         self._resting[account.key] = asyncio.get_running_loop().time() + REST_SECONDS

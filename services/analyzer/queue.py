@@ -192,6 +192,17 @@ class Queue:
         return {"$add": ["$$NOW", round(self.lease_seconds * 1000)]}
 
 
+def lost(claim: Claim) -> None:
+    log.warning("lease_lost", contact_id=claim.contact_id, fence=claim.fence)
+
+
+def is_still_held(claim: Claim) -> bool:
+    """Of one that is not, the log is told: nothing more is done about it here."""
+    if not claim.is_held:
+        lost(claim)
+    return claim.is_held
+
+
 def _fenced(claim: Claim) -> dict[str, Any]:
     return {"_id": claim.contact_id, "fence": claim.fence}
 

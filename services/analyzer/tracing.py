@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from services.analyzer.letters import read_letter
 from services.analyzer.transcript import build_transcript, fingerprint
 from shared.clock import Clock
 from shared.contact_store import Contacts, Stored
 from shared.contacts import load_contact_updated
 from shared.conversations import StoredMessage, from_document, message_of
-from shared.deadletters import load_dead_letter
 from shared.events import load_event
 from shared.forgotten import Forgotten
 from shared.ids import Platform, content_hash, message_id
@@ -57,8 +58,9 @@ class Tracer:
 
     async def _ids(self, mid: str) -> list[str]:
         """Every id that it could have: a platform is told by nothing, an account by the conversations."""
-        if any(mid.startswith(f"{platform}:") for platform in Platform):
-            platform, account_id, own = mid.split(":", 2)
+        platform, _, rest = mid.partition(":")
+        account_id, _, own = rest.partition(":")
+        if platform in list(Platform) and own:
             return [message_id(Platform(platform), account_id, own)]
         accounts = await self.database.conversations.distinct("account_id")
         spellings = {mid, mid.removeprefix("m_"), f"m_{mid.removeprefix('m_')}"}
@@ -116,9 +118,10 @@ class Tracer:
 
     async def _published(self, key: str, contact: Stored) -> Placed | None:
         since = contact.contact.updated_at - MARGIN if contact.contact else self.clock()
-        async for placed in stream_since(self.kafka, self.topics.contact_updated, since, key.encode()):
-            if placed.record.value and load_contact_updated(placed.record.value).version == contact.version:
-                return placed
+        async with aclosing(stream_since(self.kafka, self.topics.contact_updated, since, key.encode())) as updates:
+            async for placed in updates:
+                if _version(placed.record.value) == contact.version:
+                    return placed
         return None
 
     async def _missing(self, mid: str) -> Trace:
@@ -139,9 +142,18 @@ class Tracer:
         return Trace(mid, (), f"nothing is known of it, and it did not come in the last {minutes} minutes")
 
     async def _letter(self, mid: str) -> str | None:
-        async for record in stream_all(self.kafka, self.topics.dead_letters):
-            if record.value and mid.encode() in (letter := load_dead_letter(record.value)).raw:
-                return letter.letter_id
+        async with aclosing(stream_all(self.kafka, self.topics.dead_letters)) as records:
+            async for record in records:
+                if (letter := read_letter(record)) and mid.encode() in letter.raw:
+                    return letter.letter_id
+        return None
+
+
+def _version(value: bytes) -> int | None:
+    """None for a tombstone, and for what somebody else has put there."""
+    try:
+        return load_contact_updated(value).version
+    except ValueError:
         return None
 
 
@@ -152,7 +164,7 @@ def event_facts(topic: str, placed: Placed, ids: set[str], spelled: str = "") ->
     except ValueError:
         return None
     own = message_of(event)
-    if own is None or (own not in ids and own.split(":", 2)[2] != spelled.removeprefix("m_")):
+    if own is None or (own not in ids and own.split(":", 2)[-1] != spelled.removeprefix("m_")):
         return None
     headers = dict(placed.record.headers)
     return {

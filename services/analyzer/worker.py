@@ -17,7 +17,7 @@ from services.analyzer.history import AT_ONCE, Histories, Reading
 from services.analyzer.merge import NOTHING_LEFT, Placement, next_contact
 from services.analyzer.outbox import Due, Outbox
 from services.analyzer.placement import Placements, account_of
-from services.analyzer.queue import Claim
+from services.analyzer.queue import Claim, is_still_held, lost
 from services.analyzer.resilient import ResilientAnalyst
 from shared.clock import Clock
 from shared.contact_store import Contacts, Entry, Stored, Touch, Write
@@ -46,6 +46,11 @@ class Look:
         """The analysis of what is said, if it was made before."""
         analysis = self.old.analysis if self.old else None
         return analysis if analysis and analysis.fingerprint == self.reading.fingerprint else None
+
+    @property
+    def is_unsaid(self) -> bool:
+        """Whether an earlier analysis may have told of what is unsent now."""
+        return self.old is not None and self.known is None and self.reading.has_unsent
 
     @property
     def makes_contact(self) -> bool:
@@ -124,9 +129,10 @@ class Worker:
     async def record(self, looks: Sequence[Look]) -> list[Recorded]:
         """Those whose contact says what the conversation says. Where a person's edit comes between, it is merged again,
         and the analysis is not made anew for it."""
+        await self._outbox.withdraw(look.claim.contact_id for look in looks if look.is_unsaid)
         recorded = [_without_contact(look) for look in looks if not look.makes_contact]
         left = [(look, await self._analysis(look)) for look in looks if look.makes_contact]
-        while left := [(look, analysis) for look, analysis in left if _is_held(look.claim)]:
+        while left := [(look, analysis) for look, analysis in left if is_still_held(look.claim)]:
             changes = [(look, await self._change(look, analysis)) for look, analysis in left]
             entries = await self._contacts.write_all([_write(look, change) for look, change in changes])
             for look, change in changes:
@@ -216,16 +222,6 @@ class Worker:
                 }
             ),
         )
-
-
-def lost(claim: Claim) -> None:
-    log.warning("lease_lost", contact_id=claim.contact_id, fence=claim.fence)
-
-
-def _is_held(claim: Claim) -> bool:
-    if not claim.is_held:
-        lost(claim)
-    return claim.is_held
 
 
 def _write(look: Look, change: Change | None) -> Write | Touch:

@@ -20,9 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.bench.analyzer import FIGURES, measure_analyzer
-from tests.bench.analyzer_ground import Bench as AnalyzerBench
 from tests.bench.analyzer_profile import PROFILES, profile_analyzer
-from tests.bench.backfill import Bench, measure_backfill
+from tests.bench.backfill import measure_backfill
+from tests.bench.figures import Bench
 from tests.bench.ground import prepared
 from tests.bench.judging import Measured
 from tests.bench.profile import profile
@@ -69,7 +69,7 @@ def _profile(options: argparse.Namespace) -> str:
     with _folder() as folder:
         if options.profile in PROFILES:
             with local_servers(folder / "servers") as servers:
-                return profile_analyzer(AnalyzerBench(servers, folder, 1, 0), options.profile)
+                return profile_analyzer(Bench(servers, folder, 1, 0), options.profile)
         with prepared(folder, options.seconds, options.rounds) as ground:
             return profile(ground, options.profile)
 
@@ -89,7 +89,7 @@ def _backfill(options: argparse.Namespace) -> Measured:
 def _analyzer(options: argparse.Namespace) -> Measured:
     with _folder() as folder, local_servers(folder / "servers") as servers:
         print(analyzer_method(options.rounds), flush=True)
-        bench = AnalyzerBench(servers, folder, options.rounds, options.messages or 60_000)
+        bench = Bench(servers, folder, options.rounds, options.messages or 60_000)
         return measure_analyzer(bench, _say, options.only)
 
 

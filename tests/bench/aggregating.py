@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from tests.bench.analyzer_events import Traffic
-from tests.bench.analyzer_ground import NEVER_DUE, Bench, Site, analyzer, rate_of, site, watching
+from tests.bench.analyzer_ground import NEVER_DUE, Site, analyzer, rate_of, site, watching
+from tests.bench.figures import Bench
 from tests.bench.ground import Rate, side
 from tests.bench.judging import Figure, Measured, at_least
 from tests.bench.processes import Handler, started

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tests.bench.aggregating import aggregate
-from tests.bench.analyzer_ground import Bench
 from tests.bench.analyzer_memory import memory
 from tests.bench.backlog import backlog
 from tests.bench.decoding import decoding
+from tests.bench.figures import Bench, Say, measure_each
 from tests.bench.freshness import freshness
 from tests.bench.judging import Measured
 from tests.bench.pace import pace
 from tests.bench.scoring import scoring
-from tests.bench.wrk import BenchError
-
-Say = Callable[[str], None]
 
 FIGURES: Mapping[str, Callable[[Bench], Measured]] = {
     "decode": decoding,
@@ -29,13 +26,4 @@ FIGURES: Mapping[str, Callable[[Bench], Measured]] = {
 
 
 def measure_analyzer(bench: Bench, say: Say, only: str | None = None) -> Measured:
-    """One that fails does not cost the others. `only` is the name of one."""
-    measured = Measured()
-    for name, work in FIGURES.items():
-        if only in {None, name}:
-            say(f"analyzer: {name}")
-            try:
-                measured += work(bench)
-            except BenchError as error:
-                measured += Measured(problems=(f"{name}: {error}",))
-    return measured
+    return measure_each("analyzer", FIGURES, bench, say, only)

@@ -35,16 +35,6 @@ NEVER_DUE = {"quiet_seconds": "1000000", "max_wait_seconds": "1000000"}
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """`messages` is how many go through where memory is measured."""
-
-    servers: Servers
-    folder: Path
-    rounds: int
-    messages: int
-
-
-@dataclass(frozen=True, slots=True)
 class Site:
     """Topics and a database called `name`, made anew."""
 

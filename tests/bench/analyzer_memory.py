@@ -7,7 +7,8 @@ import statistics
 import time
 
 from tests.bench.analyzer_events import Traffic
-from tests.bench.analyzer_ground import STALL_SECONDS, Bench, Site, analyzer, is_empty, site, watching
+from tests.bench.analyzer_ground import STALL_SECONDS, Site, analyzer, is_empty, site, watching
+from tests.bench.figures import Bench
 from tests.bench.judging import Figure, Measured, Side, at_most
 from tests.bench.processes import Handler
 from tests.bench.wrk import BenchError

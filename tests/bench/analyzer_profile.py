@@ -7,8 +7,9 @@ import os
 import signal
 
 from tests.bench.analyzer_events import Traffic
-from tests.bench.analyzer_ground import NEVER_DUE, Bench, Site, analyzer, site, watching
+from tests.bench.analyzer_ground import NEVER_DUE, Site, analyzer, site, watching
 from tests.bench.backlog import prepare
+from tests.bench.figures import Bench
 from tests.bench.processes import Handler
 from tests.bench.profile import listing, read_samples
 

@@ -5,20 +5,15 @@ from __future__ import annotations
 import asyncio
 import math
 import statistics
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 from shared.settings import BackfillSettings
 from tests.bench.backfill_ground import Place, graph_api, place, said
+from tests.bench.figures import Bench, Say, measure_each
 from tests.bench.ground import Rate, side
 from tests.bench.judging import Figure, Measured, Side, at_least, at_most
 from tests.bench.original import seconds_for
 from tests.bench.pages import PAGE_ID, Corpus
 from tests.bench.wrk import BenchError
-from tests.support.servers import Servers
-
-Say = Callable[[str], None]
 
 LATENCY_MS = 150
 COMMON = Corpus(conversations=200, messages=120, latency_ms=LATENCY_MS)
@@ -34,24 +29,10 @@ PARALLELISM, PAGE_SIZE = (
 MOST_MEGABYTES, FLAT_PERCENT = 150, 5
 
 
-@dataclass(frozen=True, slots=True)
-class Bench:
-    servers: Servers
-    folder: Path
-    rounds: int
-    messages: int
-
-
 def measure_backfill(bench: Bench, say: Say) -> Measured:
-    """One that fails does not cost the others. `messages` is how many there are where memory is measured."""
-    measured = Measured()
-    for name, work in (("latency", latency), ("events", events), ("budget", budget), ("memory", memory)):
-        say(f"backfill: {name}")
-        try:
-            measured += work(bench)
-        except BenchError as error:
-            measured += Measured(problems=(f"{name}: {error}",))
-    return measured
+    return measure_each(
+        "backfill", {"latency": latency, "events": events, "budget": budget, "memory": memory}, bench, say
+    )
 
 
 def latency(bench: Bench) -> Measured:

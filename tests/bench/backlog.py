@@ -20,7 +20,8 @@ from shared.drafts import dump_draft
 from shared.events import Event, load_event
 from shared.mongo import Document
 from tests.bench.analyzer_events import Traffic
-from tests.bench.analyzer_ground import Bench, Site, analyzer, rate_of, site, until_empty, watching
+from tests.bench.analyzer_ground import Site, analyzer, rate_of, site, until_empty, watching
+from tests.bench.figures import Bench
 from tests.bench.ground import Rate, side
 from tests.bench.judging import Figure, Measured, at_least
 from tests.bench.processes import Handler

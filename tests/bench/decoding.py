@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tests.bench.analyzer_events import Traffic
-from tests.bench.analyzer_ground import Bench, Site, site
+from tests.bench.analyzer_ground import Site, site
+from tests.bench.figures import Bench
 from tests.bench.ground import Rate, alternate
 from tests.bench.judging import Figure, Measured, at_least
 from tests.bench.wrk import BenchError

@@ -17,8 +17,9 @@ import uvloop
 
 from shared.ids import ConversationKey, Platform
 from shared.kafka_groups import Consumer, open_consumer
-from tests.bench.analyzer_ground import Bench, Site, analyzer, site
+from tests.bench.analyzer_ground import Site, analyzer, site
 from tests.bench.envelopes import CUSTOMERS, PAGE, Requests, envelope, write_requests
+from tests.bench.figures import Bench
 from tests.bench.fixed_rate import send_at
 from tests.bench.ground import RECEIVER, SECRET
 from tests.bench.judging import Figure, Measured, Side, at_most, percentile

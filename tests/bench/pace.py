@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
-from tests.bench.analyzer_ground import Bench, Site, analyzer, until_empty, watching
+from tests.bench.analyzer_ground import Site, analyzer, until_empty, watching
 from tests.bench.backfill_ground import Place, graph_api, place
+from tests.bench.figures import Bench
 from tests.bench.judging import Figure, Measured, Side, at_least
 from tests.bench.original import seconds_for
 from tests.bench.pages import PAGE_ID, Corpus

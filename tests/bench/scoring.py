@@ -16,8 +16,8 @@ from services.analyzer.analyst import Analyst, Brief, Line, Role, Transcript
 from services.analyzer.fallback import FallbackScorer
 from shared.ids import Platform
 from tests.bench.analyzer_events import EPOCH, said
-from tests.bench.analyzer_ground import Bench
 from tests.bench.backfill_ground import said as said_by
+from tests.bench.figures import Bench
 from tests.bench.judging import Figure, Measured, Side, at_least, at_most
 
 USUAL = 25

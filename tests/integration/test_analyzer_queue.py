@@ -99,6 +99,22 @@ async def test_a_listing_told_after_its_completion_holds_nothing_up(database: Da
     assert await queue(database).claim(5)
 
 
+async def test_of_several_runs_told_in_any_order_only_one_that_is_not_completed_holds_up(database: Database) -> None:
+    told: list[Event] = [
+        completed(9, run="b"),
+        listed(6, run="b"),
+        completed(3, run="a"),
+        listed(0, run="a"),
+        said("Hi", 1),
+    ]
+    await apply(database, told)
+    assert "held_until" not in await apply(database, [listed(6, run="b")])
+    assert await queue(database).claim(5)
+    assert "held_until" in await apply(database, [listed(12, run="c")])
+    assert "held_until" in await apply(database, [completed(9, run="b")])
+    assert "held_until" not in await apply(database, [completed(15, run="c")])
+
+
 async def test_what_a_listing_tells_is_not_erased_by_one_that_leaves_it_out(database: Database) -> None:
     await apply(database, [listed(5, name="Maria Santos")])
     older = listed(1, name="Maria Old")

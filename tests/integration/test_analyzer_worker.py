@@ -252,6 +252,16 @@ async def test_what_was_unsent_is_gone_from_the_contact(rig: Rig) -> None:
     assert len(rig.analyst.briefs) == 1
 
 
+async def test_what_was_unsent_is_gone_from_what_an_ai_said_of_a_change_of_stage(rig: Rig) -> None:
+    await rig.use_sales()
+    await rig.look(said("my card is 4111", 1, mid="m_1"), said("Hi", 2, mid="m_2"))
+    (before,) = await rig.database.activities.find({}).to_list(None)
+    assert before["reasoning"] == "counted"
+    await rig.look(unsent("m_1", 3))
+    after = await rig.database.activities.find_one({"_id": before["_id"]})
+    assert after == {**before, "reasoning": ""}
+
+
 async def test_a_version_that_was_not_acknowledged_is_published_first_with_the_same_bytes(rig: Rig) -> None:
     rig.producer.failures = 1
     await rig.tell(said("How much?", 1))

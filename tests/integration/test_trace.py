@@ -141,6 +141,16 @@ async def test_what_was_forgotten_or_could_not_be_understood_is_said_to_be_so(ri
     assert f"leadstream dlq show {letter.letter_id}" in await rig.stopped("m_odd")
 
 
+async def test_what_somebody_else_has_put_on_the_topics_and_half_an_id_are_passed_over(rig: Rig) -> None:
+    await rig.store(TOLD)
+    topics, key = rig.stack.topics, str(MARIA).encode()
+    await rig.send(Record(topics.contact_updated, key, b"{}", []), Record(topics.dead_letters, key, b"odd", []))
+    await rig.tell(await rig.analyse(TOLD))
+    assert await rig.stopped() == ""
+    for unknown in ("messenger:371", "messenger:", "m_none"):
+        assert "nothing is known of it" in await rig.stopped(unknown)
+
+
 async def test_of_an_id_that_two_accounts_have_both_are_told(rig: Rig) -> None:
     await rig.store([*TOLD, said("mine", 1, mid="m_1", who=TWIN)])
     assert [each.message_id for each in await rig.trace()] == ["messenger:371:1", "messenger:372:1"]

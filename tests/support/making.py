@@ -53,24 +53,26 @@ def reacted(mid: str, seconds: float, who: ConversationKey = MARIA) -> ReactionE
     return ReactionEvent(direction=Direction.INBOUND, action="react", emoji="❤", **told, **_of(who, "reaction", mid))
 
 
-def listed(seconds: float, *, name: str | None = None, who: ConversationKey = MARIA) -> ConversationListedEvent:
+def listed(
+    seconds: float, *, name: str | None = None, who: ConversationKey = MARIA, run: str = "run"
+) -> ConversationListedEvent:
     participants = (Participant(id=who.customer_id, name=name), Participant(id=who.account_id, name="The Page"))
     return ConversationListedEvent(
-        thread_id="t_1", message_count=3, participants=participants, **_whole(seconds, who, "conversation_listed")
+        thread_id="t_1", message_count=3, participants=participants, **_whole(seconds, who, "conversation_listed", run)
     )
 
 
-def completed(seconds: float, *, who: ConversationKey = MARIA) -> ConversationCompletedEvent:
+def completed(seconds: float, *, who: ConversationKey = MARIA, run: str = "run") -> ConversationCompletedEvent:
     return ConversationCompletedEvent(
-        thread_id="t_1", messages_read=3, **_whole(seconds, who, "conversation_completed")
+        thread_id="t_1", messages_read=3, **_whole(seconds, who, "conversation_completed", run)
     )
 
 
-def _whole(seconds: float, who: ConversationKey, kind: str) -> dict[str, Any]:
+def _whole(seconds: float, who: ConversationKey, kind: str, run: str) -> dict[str, Any]:
     told = _told(seconds, Source.BACKFILL)
     return {
-        "event_id": event_id(kind, who, "run"),
-        "run_id": "run",
+        "event_id": event_id(kind, who, run),
+        "run_id": run,
         "direction": Direction.INBOUND,
         **told,
         **_key(who),

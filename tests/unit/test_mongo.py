@@ -7,7 +7,10 @@ from typing import Any, cast
 import pytest
 from pymongo.errors import BulkWriteError
 
-from shared.mongo import Collection, ConnectionFailure, UpdateOne, insert_all, write_all
+from shared.failures import UnreachableError
+from shared.mongo import Collection, ConnectionFailure, UpdateOne, insert_all, open_database, write_all
+
+UNUSABLE = ("mongodb://", "mongodb://user:se/cret@host/x", "mongodb://127.0.0.1:port/x")
 
 TAKEN = {"index": 0, "code": 11000}
 
@@ -36,3 +39,11 @@ async def test_what_no_majority_has_is_to_be_written_again_though_some_was_there
 async def test_what_is_there_already_is_told() -> None:
     collection = cast(Collection, Refusing(writeErrors=[TAKEN]))
     assert await insert_all(collection, [{"_id": "a"}, {"_id": "b"}]) == {"a"}
+
+
+@pytest.mark.parametrize("url", UNUSABLE)
+async def test_what_is_no_connection_string_is_said_to_be_none_and_not_quoted(url: str) -> None:
+    with pytest.raises(UnreachableError, match="LEADSTREAM_MONGO_URL is not") as raised:
+        async with open_database(url):
+            pass
+    assert "cret" not in str(raised.value)

@@ -118,6 +118,10 @@ def test_what_is_so_already_is_no_version() -> None:
         (Edit(stage="Nowhere"), "has no stage 'Nowhere'; it has: New Lead, Contacted"),
         (Edit(name="  "), "needs a letter"),
         (Edit(tags_added=(" ",)), "needs a letter"),
+        (Edit(name="M" * 201), "a name has at most 200 characters, not 201"),
+        (Edit(notes="n" * 20_001), "notes have at most 20000 characters, not 20001"),
+        (Edit(tags_added=("t" * 101,)), "at most 100 tags of 100 characters"),
+        (Edit(tags_added=tuple(map(str, range(101)))), "at most 100 tags of 100 characters"),
         (Edit(status=LeadStatus.WON, given_back=frozenset({Owned.STATUS})), "either set lead_status or give it back"),
     ],
 )
