@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
@@ -72,6 +73,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if in_containers and not has_docker():
         for item in in_containers:
             item.add_marker(pytest.mark.skip("no Docker engine answers"))
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """A composition root that runs in this process sets the level for all: `capture_logs` would hear nothing below."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
