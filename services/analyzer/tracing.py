@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from services.analyzer.letters import read_letter
 from services.analyzer.transcript import build_transcript, fingerprint
 from shared.clock import Clock
 from shared.contact_store import Contacts, Stored
@@ -19,6 +18,7 @@ from shared.forgotten import Forgotten
 from shared.ids import Platform, content_hash, message_id
 from shared.kafka import Topics
 from shared.kafka_reading import Placed, stream_all, stream_since
+from shared.letters import read_letter
 from shared.mongo import Database
 
 MARGIN = timedelta(minutes=1)
