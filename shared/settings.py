@@ -160,11 +160,22 @@ class ConsoleSettings(KafkaSettings, MongoSettings, VaultSettings):
     )
     console_proxy_from: Names = Field(
         ("127.0.0.1", "::1"),
-        description="Addresses or networks of that proxy, comma-separated; others are not believed.",
+        description="Addresses or networks of proxies in front, comma-separated: who is named, `X-Forwarded-For` and "
+        "`X-Forwarded-Proto` are believed from them alone. They must pass on `Host`, and replace that header.",
     )
     console_proxy_editors: Names = Field((), description="Whom of those that it names may change things.")
+    console_names: Names = Field(
+        (), description="Host names that it answers to, comma-separated; empty: any, without a password localhost only."
+    )
+    console_api_tokens: Secrets = Field(
+        (), description="Of programs that may change things by `/api/`, comma-separated, 32 characters at least."
+    )
+    console_viewer_api_tokens: Secrets = Field((), description="Of programs that may look and change nothing.")
     console_receiver_url: str = Field("", description="Where the receiver's `/metrics` is, to show its spool.")
-    _split_names = field_validator("console_proxy_from", "console_proxy_editors", mode="before")(_split)
+    _split_names = field_validator(
+        "console_proxy_from", "console_proxy_editors", "console_names", "console_api_tokens",
+        "console_viewer_api_tokens", mode="before",
+    )(_split)  # fmt: skip
 
 
 ALL: tuple[type[Settings], ...] = (ReceiverSettings, BackfillSettings, AnalyzerSettings, ConsoleSettings)

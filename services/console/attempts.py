@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import OrderedDict, deque
 
 TRIES, WINDOW_SECONDS = 5, 60.0
@@ -18,19 +19,31 @@ class Attempts:
 
     def wait_seconds(self, address: str, now: float) -> float:
         """How long this address has to wait for its next try; 0 for not at all."""
-        mine = self._of.get(address, deque())
+        mine = self._of.get(_who(address), deque())
         return max(_wait(mine, TRIES, now), _wait(self._all, TRIES_OF_ALL, now))
 
     def failed(self, address: str, now: float) -> None:
-        mine = self._of.setdefault(address, deque())
-        self._of.move_to_end(address)
+        who = _who(address)
+        mine = self._of.setdefault(who, deque())
+        self._of.move_to_end(who)
         for failures in (mine, self._all):
             failures.append(now)
         if len(self._of) > REMEMBERED:
             self._of.popitem(last=False)
 
     def succeeded(self, address: str) -> None:
-        self._of.pop(address, None)
+        self._of.pop(_who(address), None)
+
+
+def _who(address: str) -> str:
+    """Whoever has one address of IPv6 has all 2^64 of its network."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address[:64]
+    if parsed.version == 4 or parsed.ipv4_mapped:
+        return str(parsed)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))
 
 
 def _wait(failures: deque[float], allowed: int, now: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 
 import structlog
@@ -10,7 +11,7 @@ from aiohttp import web
 
 from services.console.attempts import Attempts
 from services.console.entrance import Entrance
-from services.console.guard import COOKIE, is_https
+from services.console.guard import ACCESS, COOKIE, client_of, is_https
 from services.console.rendering import THEMES, Renderer
 from services.console.sessions import LIFETIME_SECONDS, Role
 
@@ -41,27 +42,30 @@ class Login:
         return self._page(request, inner_path(request.query.get("next", "")))
 
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
+        """One at a time: a hash costs 16 MB and 50 ms by design, and who sends many at once is to wait as well."""
         fields = await request.post()
         after, password = inner_path(str(fields.get("next", ""))), str(fields.get("password", ""))
-        address = request.remote or ""
-        if (wait := self._attempts.wait_seconds(address, time.monotonic())) > 0:
-            answer = self._page(request, after, 429, f"Too many tries. Try again in {wait:.0f} seconds.")
-            answer.headers["Retry-After"] = f"{wait:.0f}"
-            return answer
-        role = await self._role_of(password)
-        if role is None:
-            self._attempts.failed(address, time.monotonic())
-            log.info("login_refused", remote=address)
-            return self._page(request, after, 401, "That is not the password.")
-        self._attempts.succeeded(address)
+        address = client_of(request, self._entrance)
+        async with self._one_at_a_time:
+            if (wait := self._attempts.wait_seconds(address, time.monotonic())) > 0:
+                return self._too_often(request, after, wait)
+            role = await self._role_of(password)
+            if role is None:
+                self._attempts.failed(address, time.monotonic())
+                log.info("login_refused", remote=address)
+                return self._page(request, after, 401, "That is not the password.")
+            self._attempts.succeeded(address)
         raise self._with_session(request, role, after)
 
     async def _role_of(self, password: str) -> Role | None:
-        """Off the loop, and one at a time: a hash costs 16 MB and 50 ms by design."""
-        if len(password) > MAX_PASSWORD:
-            return None
-        async with self._one_at_a_time:
-            return await asyncio.to_thread(self._entrance.role_of, password)
+        """Off the loop."""
+        return None if len(password) > MAX_PASSWORD else await asyncio.to_thread(self._entrance.role_of, password)
+
+    def _too_often(self, request: web.Request, after: str, wait: float) -> web.Response:
+        seconds = math.ceil(wait)
+        answer = self._page(request, after, 429, f"Too many tries. Try again in {seconds} seconds.")
+        answer.headers["Retry-After"] = str(seconds)
+        return answer
 
     def _with_session(self, request: web.Request, role: Role, after: str) -> web.HTTPSeeOther:
         answer = web.HTTPSeeOther(after)
@@ -71,7 +75,9 @@ class Login:
         )  # fmt: skip
         return answer
 
-    async def sign_out(self, _request: web.Request) -> web.StreamResponse:
+    async def sign_out(self, request: web.Request) -> web.StreamResponse:
+        if request[ACCESS].is_login:
+            self._entrance.signed_out.add(request[ACCESS].session_id, time.time())
         answer = web.HTTPSeeOther("/login")
         answer.del_cookie(COOKIE)
         raise answer

@@ -31,6 +31,11 @@ def is_right(password: str, stored: str) -> bool:
     return hmac.compare_digest(derived, base64.b64decode(key))
 
 
+def stretched(text: str) -> bytes:
+    """A key out of what people chose, the same in every process, and slow to try out."""
+    return _derived(text, b"leadstream console session", _COST, _BLOCK, _LANES)
+
+
 def _derived(password: str, salt: bytes, cost: int, block: int, lanes: int) -> bytes:
     return hashlib.scrypt(
         password.encode(errors="replace"), salt=salt, n=cost, r=block, p=lanes, maxmem=_MAX_MEMORY, dklen=32

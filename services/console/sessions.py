@@ -1,12 +1,11 @@
 """Who is at the console: a role, kept in a signed cookie, and the token that each of its forms must carry. Pure.
 
-The key is made from the passwords, so that a changed password ends all sessions and several processes share them.
+What is signed for one purpose is nothing for another.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from enum import StrEnum
 import orjson
 
 LIFETIME_SECONDS = 12 * 3600
+SESSION, MESSAGE = "session", "message"
 
 
 class Role(StrEnum):
@@ -26,12 +26,14 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """`session_id` is what its CSRF token is made from. `name` is whom a proxy has let in."""
+    """`session_id` is what its CSRF token is made from. `name` is whom a proxy has let in. With `is_token` it is a
+    program, which no other site can make send its token."""
 
     role: Role
     session_id: str
     name: str = ""
     is_login: bool = True
+    is_token: bool = False
 
     @property
     def may_edit(self) -> bool:
@@ -39,16 +41,17 @@ class Access:
 
 
 class Signer:
-    def __init__(self, *secrets_of_it: str) -> None:
-        self._key = hashlib.sha256("\0".join(("leadstream console", *secrets_of_it)).encode()).digest()
+    def __init__(self, key: bytes) -> None:
+        self._key = key
 
     def session(self, role: Role, now: float) -> str:
         """The value of a new session's cookie; `now` in seconds since 1970."""
-        return self.signed({"role": role, "id": secrets.token_urlsafe(16), "until": int(now) + LIFETIME_SECONDS})
+        fields = {"role": role, "id": secrets.token_urlsafe(16), "until": int(now) + LIFETIME_SECONDS}
+        return self.signed(fields, SESSION)
 
     def access(self, cookie: str, now: float) -> Access | None:
         """None where it is not one of ours or its time is over."""
-        fields = self.read(cookie)
+        fields = self.read(cookie, SESSION)
         until = fields.get("until") if fields else None
         if fields is None or not isinstance(until, int) or until <= now:
             return None
@@ -60,18 +63,37 @@ class Signer:
     def is_csrf(self, token: str, access: Access) -> bool:
         return hmac.compare_digest(token.encode(errors="replace"), self.csrf(access).encode())
 
-    def signed(self, fields: dict[str, object]) -> str:
+    def signed(self, fields: dict[str, object], purpose: str = MESSAGE) -> str:
         body = base64.urlsafe_b64encode(orjson.dumps(fields))
-        return f"{body.decode()}.{self._digest(body)}"
+        return f"{body.decode()}.{self._digest(_for(purpose, body))}"
 
-    def read(self, value: str) -> dict[str, object] | None:
-        """The fields that were signed; None for anything else."""
+    def read(self, value: str, purpose: str = MESSAGE) -> dict[str, object] | None:
+        """The fields that were signed for this; None for anything else."""
         body, _, signature = value.partition(".")
         encoded = body.encode(errors="replace")
-        if not hmac.compare_digest(signature.encode(errors="replace"), self._digest(encoded).encode()):
+        right = self._digest(_for(purpose, encoded))
+        if not hmac.compare_digest(signature.encode(errors="replace"), right.encode()):
             return None
         fields: dict[str, object] = orjson.loads(base64.urlsafe_b64decode(encoded))
         return fields
 
     def _digest(self, what: bytes) -> str:
         return base64.urlsafe_b64encode(hmac.digest(self._key, what, "sha256")).decode().rstrip("=")
+
+
+def _for(purpose: str, body: bytes) -> bytes:
+    return purpose.encode() + b"\0" + body
+
+
+class SignedOut:
+    """Sessions that were ended before their time, as far as this process knows: a copied cookie lets nobody in."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    def __contains__(self, session_id: str) -> bool:
+        return session_id in self._until
+
+    def add(self, session_id: str, now: float) -> None:
+        self._until = {each: until for each, until in self._until.items() if until > now}
+        self._until[session_id] = now + LIFETIME_SECONDS

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from aiohttp import ClientResponse, FormData, web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import ClientPayloadError, ClientResponse, FormData, web
+from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
+from multidict import MultiDict
 from pydantic import SecretStr
 
 from services.console.entrance import entrance_of
 from services.console.guard import ACCESS, Guard
 from services.console.login import Login
 from services.console.rendering import Renderer, environment
+from services.console.sessions import Access, Role
 from services.console.web import create_app
 from shared.settings import ConsoleSettings
 from tests.unit.console.rows import NOON
@@ -34,6 +37,13 @@ async def broken(_request: web.Request) -> web.Response:
     raise ValueError(EVIL)
 
 
+async def cut(request: web.Request) -> web.StreamResponse:
+    answer = web.StreamResponse()
+    await answer.prepare(request)
+    await answer.write(b"the first half")
+    raise ValueError(EVIL)
+
+
 async def refused(_request: web.Request) -> web.Response:
     raise web.HTTPNotFound(text=EVIL)
 
@@ -49,6 +59,7 @@ async def browsing(**settings: object) -> AsyncIterator[Client]:
     routes = [
         *Login(entrance, renderer).routes(), web.get("/", page), web.post("/change", changed), web.get("/api/x", page),
         web.patch("/api/x", changed), web.get("/broken", broken), web.get("/refused", refused),
+        web.get("/cut", cut), web.post("/api/x", changed),
     ]  # fmt: skip
     app = create_app(Guard(entrance, renderer), routes, is_ready)
     async with TestClient(TestServer(app)) as client:
@@ -121,6 +132,82 @@ async def test_a_wrong_password_is_refused_and_soon_has_to_wait() -> None:
         assert (await client.post("/login", data={"password": "edit"})).status == 429
 
 
+async def test_passwords_that_are_sent_at_one_time_are_no_more_than_those_that_are_sent_in_turn() -> None:
+    async with guarded() as client:
+        answers = await asyncio.gather(*(client.post("/login", data={"password": f"no{i}"}) for i in range(20)))
+        assert sorted(each.status for each in answers) == [401] * 5 + [429] * 15
+
+
+async def test_behind_a_proxy_who_tries_passwords_shuts_out_nobody_else() -> None:
+    async with guarded() as client:
+        for _ in range(6):
+            await client.post("/login", data={"password": "no"}, headers={"X-Forwarded-For": "1.1.1.1, 203.0.113.9"})
+        again = {"X-Forwarded-For": "2.2.2.2, 203.0.113.9"}
+        assert (await client.post("/login", data={"password": "edit"}, headers=again)).status == 429
+        other = {"X-Forwarded-For": "198.51.100.7"}
+        answer = await client.post("/login", data={"password": "edit"}, headers=other, allow_redirects=False)
+        assert answer.status == 303
+
+
+@pytest.mark.parametrize(("scheme", "is_secure"), [("https", True), ("http", False)])
+async def test_behind_a_proxy_with_tls_a_session_is_never_sent_without(scheme: str, is_secure: bool) -> None:
+    async with guarded() as client:
+        headers = {"X-Forwarded-Proto": scheme}
+        answer = await client.post("/login", data={"password": "edit"}, headers=headers, allow_redirects=False)
+        assert bool(answer.cookies["leadstream_session"]["secure"]) is is_secure
+
+
+async def test_a_session_is_not_begun_from_another_site() -> None:
+    async with guarded() as client:
+        for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+            answer = await client.post("/login", data={"password": "look"}, headers=headers, allow_redirects=False)
+            assert answer.status == 403
+            assert "leadstream_session" not in answer.cookies
+
+
+async def test_a_page_without_tls_of_the_same_name_is_another_site() -> None:
+    async with guarded() as client:
+        token = await sign_in(client, "edit")
+        host = f"{client.host}:{client.port}"
+        for scheme, status in (("http", 403), ("https", 200)):
+            headers = {"X-Forwarded-Proto": "https", "Origin": f"{scheme}://{host}"}
+            assert (await change(client, token, **headers)).status == status
+
+
+async def test_a_copied_cookie_is_worth_nothing_once_its_owner_has_signed_out() -> None:
+    async with guarded() as client:
+        token = await sign_in(client, "edit")
+        kept = {each.key: each.value for each in client.session.cookie_jar}
+        await client.post("/logout", data={"csrf": token}, allow_redirects=False)
+        assert (await client.get("/api/x", cookies=kept)).status == 401
+
+
+TOKENS = {"console_api_tokens": "e" * 32, "console_viewer_api_tokens": "v" * 32}
+
+
+async def by_token(client: Client, method: str, path: str, token: str) -> int:
+    headers = {"Authorization": f"Bearer {token}"}
+    async with client.request(method, path, headers=headers, allow_redirects=False) as answer:
+        return answer.status
+
+
+async def test_a_program_with_a_token_may_do_what_its_role_may_and_needs_nothing_else() -> None:
+    async with browsing(console_password=SecretStr("edit"), **TOKENS) as client:
+        assert await by_token(client, "GET", "/api/x", "v" * 32) == 200
+        assert await by_token(client, "POST", "/api/x", "v" * 32) == 403
+        assert await by_token(client, "POST", "/api/x", "e" * 32) == 200
+
+
+async def test_a_token_is_for_the_api_alone_and_one_that_is_not_known_for_nothing() -> None:
+    async with browsing(console_password=SecretStr("edit"), **TOKENS) as client:
+        assert await by_token(client, "GET", "/", "e" * 32) == 303
+        assert await by_token(client, "POST", "/change", "e" * 32) == 401
+        await sign_in(client, "edit")
+        answer = await client.get("/api/x", headers={"Authorization": "Bearer wrong"})
+        assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+        assert (await answer.json())["error"]
+
+
 async def test_who_signs_out_is_out() -> None:
     async with guarded() as client:
         token = await sign_in(client, "look")
@@ -133,6 +220,48 @@ async def test_an_open_console_answers_to_this_machines_names_alone() -> None:
         assert (await client.get("/")).status == 200
         assert (await client.get("/", headers={"Host": "evil.example"})).status == 403
         assert (await client.get("/", headers={"Host": "localhost:8081"})).status == 200
+
+
+async def test_where_names_are_given_it_answers_to_those_alone() -> None:
+    async with browsing(console_password=SecretStr("edit"), console_names="Leads.Example") as client:
+        for path in ("/login", "/static/console.css", "/live"):
+            assert (await client.get(path, headers={"Host": "leads.example:443"})).status == 200
+            assert (await client.get(path, headers={"Host": "evil.example"})).status == 403
+
+
+async def test_a_name_that_a_browser_sends_along_with_the_proxys_lets_nobody_in() -> None:
+    async with browsing(console_proxy_header="X-User", console_proxy_editors="ana") as client:
+        assert await (await client.get("/", headers={"X-User": "ana"})).text() == "role=editor"
+        twice = MultiDict([("X-User", "ana"), ("X-User", "ben")])
+        assert (await client.get("/", headers=twice)).status == 403
+
+
+async def test_an_answer_that_fails_half_way_does_not_look_whole() -> None:
+    async with browsing() as client:
+        answer = await client.get("/cut")
+        with pytest.raises(ClientPayloadError):
+            await answer.read()
+
+
+async def test_a_change_goes_on_when_the_browser_that_asked_for_it_has_gone() -> None:
+    begun, may_end, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def slow(_request: web.Request) -> web.Response:
+        begun.set()
+        await may_end.wait()
+        ended.set()
+        return web.Response()
+
+    entrance = entrance_of(ConsoleSettings())
+    guard = Guard(entrance, Renderer(entrance.signer, lambda: NOON, environment(lambda: NOON)))
+    request = make_mocked_request("POST", "/api/x")
+    request[ACCESS] = Access(Role.EDITOR, "token", is_token=True)
+    going = asyncio.ensure_future(guard.middlewares[-1](request, slow))
+    await begun.wait()
+    going.cancel()
+    await asyncio.wait([going])
+    may_end.set()
+    await asyncio.wait_for(ended.wait(), 5)
 
 
 async def test_an_open_console_still_wants_the_token() -> None:
@@ -159,9 +288,12 @@ async def test_what_is_told_of_an_error_is_escaped() -> None:
         assert "&lt;script&gt;" in await answer.text()
 
 
-async def test_what_nobody_expected_tells_nothing_of_itself() -> None:
+async def test_what_nobody_expected_tells_nothing_of_itself(capsys: pytest.CaptureFixture[str]) -> None:
     async with browsing() as client:
         answer = await client.get("/broken")
+        told = capsys.readouterr()
+        assert "page_failed" in told.out + told.err
+        assert "alert" not in told.out + told.err
         assert answer.status == 500
         assert "alert" not in await answer.text()
 
