@@ -69,21 +69,28 @@ function replace(region, newer) {
   const ticked = new Set([...region.querySelectorAll("input[name=id]:checked")].map((each) => each.value));
   const opened = [...region.querySelectorAll("details")].map((each) => each.open);
   const at = region.querySelector("tr.at")?.dataset.contact;
-  const focused = region.contains(document.activeElement) ? selectorOf(document.activeElement) : null;
+  const focused = region.contains(document.activeElement) ? selectorOf(document.activeElement, region) : null;
   const scrolled = [...region.querySelectorAll(".board")].map((each) => each.scrollLeft);
   region.replaceChildren(...newer.childNodes);
   for (const each of region.querySelectorAll("input[name=id]")) each.checked = ticked.has(each.value);
   region.querySelectorAll("details").forEach((each, i) => { each.open = opened[i] ?? each.open; });
   region.querySelectorAll(".board").forEach((each, i) => { each.scrollLeft = scrolled[i] ?? 0; });
   if (at) region.querySelector(`tr[data-contact="${CSS.escape(at)}"]`)?.classList.add("at");
-  if (focused) region.querySelector(focused)?.focus();
+  if (focused) region.querySelectorAll(focused.like)[focused.place]?.focus({ preventScroll: true });
   region.dispatchEvent(new CustomEvent("renewed", { bubbles: true }));
 }
 
-function selectorOf(element) {
+// By what says which it is; a button is known by where its form goes, anything else by its place among its kind.
+function selectorOf(element, region) {
   const card = element.closest("[data-contact]");
+  const within = card ? `[data-contact="${CSS.escape(card.dataset.contact)}"] ` : "";
   const link = element.getAttribute("href");
-  if (link) return `${card ? `[data-contact="${CSS.escape(card.dataset.contact)}"] ` : ""}a[href="${CSS.escape(link)}"]`;
-  if (card && element.name) return `[data-contact="${CSS.escape(card.dataset.contact)}"] [name="${CSS.escape(element.name)}"]`;
-  return element.id ? `#${CSS.escape(element.id)}` : null;
+  const action = element.matches("button") && element.form?.getAttribute("action");
+  const every = (selector) => [...region.querySelectorAll(selector)];
+  const like = element.id ? `#${CSS.escape(element.id)}`
+    : link ? `${within}a[href="${CSS.escape(link)}"]`
+    : action ? `form[action="${CSS.escape(action)}"] button`
+    : element.name ? `${within}${element.localName}[name="${CSS.escape(element.name)}"]`
+    : element.localName;
+  return { like, place: every(like).indexOf(element) };
 }
