@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from enum import StrEnum
 from typing import TextIO
@@ -10,8 +11,9 @@ from typing import TextIO
 from shared.contacts import Contact
 from shared.events import format_instant
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""A spreadsheet takes a cell that begins so for a formula, also with the full-width forms of the same characters.
+FORMULA = re.compile("(?:^|(?<=[;\t\r\n])) *(?=[=+@\uff1d\uff0b\uff0d\uff20-])|^(?=[\t\r\n])")
+"""A spreadsheet takes a cell that begins so for a formula, also with the full-width forms of the same characters. Where
+a semicolon parts the cells, one may begin within ours, also behind the end of a line.
 
 Source: https://owasp.org/www-community/attacks/CSV_Injection."""
 
@@ -57,7 +59,7 @@ def row(contact: Contact) -> list[str]:
 
 def neutral(cell: str) -> str:
     """With an apostrophe before what a spreadsheet would calculate: a customer chooses their own name and words."""
-    return f"'{cell}" if cell.startswith(FORMULA) else cell
+    return FORMULA.sub(r"\g<0>'", cell)
 
 
 async def write_contacts(contacts: AsyncIterator[Contact], form: Format, sink: TextIO) -> int:

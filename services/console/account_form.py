@@ -25,7 +25,7 @@ def new_account(form: Mapping[str, str], encrypt: Callable[[str], str]) -> Accou
         raise WrongAccountError("an Instagram account is read through its Page: give the Page's id")
     for each in (account_id, page_id):
         if not _ID.fullmatch(each):
-            raise WrongAccountError(f"{each!r} is not an id")
+            raise WrongAccountError("an id has up to 64 letters and digits")  # perhaps it is the token: not told
     token = form.get("token", "").strip()
     if not _TOKEN.fullmatch(token):
         raise WrongAccountError("the access token is missing, or is none")

@@ -21,10 +21,15 @@ from shared.contact_edits import Edit, WrongEditError
 from shared.contacts import Contact
 from shared.due import make_due
 from shared.ids import ConversationKey
-from shared.mongo import Database
+from shared.mongo import ConnectionFailure, Database
 
 MOST = 1000
 """Contacts changed by one request; each of them is a version that is published."""
+
+
+class BusyError(Exception):
+    """A worker is at it for too long: it can be tried again."""
+
 
 Form = dict[str, str]
 
@@ -67,9 +72,16 @@ class ContactActions:
 
     async def analyse(self, request: web.Request) -> web.Response:
         contact_id = request.match_info["contact_id"]
-        if not await make_due(self._database, [contact_id], reanalyse=True):
-            raise web.HTTPNotFound(text="There is no such conversation.")
+        try:
+            await self.make_due(contact_id)
+        except NoContactError:
+            raise web.HTTPNotFound(text="There is no such conversation.") from None
         raise self._renderer.redirect(contact_path(contact_id), "The next free analyzer reads it anew.")
+
+    async def make_due(self, contact_id: str) -> None:
+        """NoContactError."""
+        if not await make_due(self._database, [contact_id], reanalyse=True):
+            raise NoContactError(contact_id)
 
     async def ask_to_forget(self, request: web.Request) -> web.Response:
         contact = await contact_of(self._database, request.match_info["contact_id"])
@@ -80,7 +92,12 @@ class ContactActions:
 
     async def forget(self, request: web.Request) -> web.Response:
         contact_id = request.match_info["contact_id"]
-        await self._forget_one(contact_id)
+        try:
+            await self.forget_one(contact_id)
+        except NoContactError:
+            raise web.HTTPNotFound(text="Nothing is known of them any more.") from None
+        except BusyError as error:
+            raise web.HTTPConflict(text=str(error)) from None
         raise self._renderer.redirect("/contacts", "Forgotten: messages, contact and activities are erased.")
 
     async def bulk(self, request: web.Request) -> web.Response:
@@ -109,9 +126,9 @@ class ContactActions:
     def _action(self, form: Form, back: str) -> Callable[[str], Awaitable[object]]:
         action, value = form.get("action", ""), form.get("value", "").strip()[:200]
         if action == "analyse":
-            return lambda contact_id: make_due(self._database, [contact_id], reanalyse=True)
+            return self.make_due
         if action == "forget":
-            return self._forget_one
+            return self.forget_one
         edits = {
             "tag": Edit(tags_added=split_tags(value)),
             "untag": Edit(tags_removed=split_tags(value)),
@@ -124,30 +141,37 @@ class ContactActions:
 
     async def _each(self, ids: Sequence[str], act: Callable[[str], Awaitable[object]]) -> tuple[int, str]:
         """How many were done, and why the first that was not was not."""
-        done, refused = 0, ""
-        for contact_id in ids:
-            try:
-                await act(contact_id)
-                done += 1
-            except NoContactError:
-                refused = refused or "some are not there any more"
-            except WrongEditError as error:
-                refused = refused or str(error)
-        return done, refused
+        refused = await each_of(ids, act)
+        return len(ids) - len(refused), next(iter(refused.values()), "")
 
-    async def _forget_one(self, contact_id: str) -> None:
+    async def forget_one(self, contact_id: str) -> int:
+        """The version of the tombstone. NoContactError; BusyError."""
         try:
             version = await self._forget(self._database, ConversationKey.parse(contact_id))
-        except ValueError:
-            raise web.HTTPNotFound(text="That is no contact.") from None
-        except LookupError:
-            raise web.HTTPNotFound(text="Nothing is known of them any more.") from None
+        except (ValueError, LookupError):
+            raise NoContactError(contact_id) from None
         except RuntimeError as error:
-            raise web.HTTPConflict(text=str(error)) from None
+            raise BusyError(str(error)) from None
         self._directory.remove(contact_id, version)
+        return version
 
     def _confirm(self, request: web.Request, ids: Sequence[str], names: Sequence[str], back: str) -> web.Response:
         return self._renderer.page(request, "forget.html", request[ACCESS], ids=ids, names=names, back=back)
+
+
+async def each_of(ids: Sequence[str], act: Callable[[str], Awaitable[object]]) -> dict[str, str]:
+    """Does it to each, whatever becomes of another. Those that were refused, and why."""
+    refused: dict[str, str] = {}
+    for contact_id in ids:
+        try:
+            await act(contact_id)
+        except NoContactError:
+            refused[contact_id] = "there is no such contact any more"
+        except (WrongEditError, BusyError) as error:
+            refused[contact_id] = str(error).rstrip(".")
+        except ConnectionFailure:
+            refused[contact_id] = "the database does not answer"
+    return refused
 
 
 def contact_path(contact_id: str) -> str:

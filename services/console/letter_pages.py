@@ -62,7 +62,13 @@ class LetterPages:
     async def one(self, request: web.Request) -> web.Response:
         if not request[ACCESS].may_edit:
             raise web.HTTPForbidden(text="What is in a letter is shown to editors.")
-        found = [letter async for letter in self._letters.read({request.match_info["letter_id"]})]
+        asked = request.match_info["letter_id"]
+        try:
+            async with asyncio.timeout(BROKER_SECONDS):
+                wanted = {asked} & (await self._letters.parked()).keys()
+                found = [letter async for letter in self._letters.read(wanted)]
+        except (TimeoutError, KafkaError):
+            raise web.HTTPServiceUnavailable(text="The broker does not answer.") from None
         if not found:
             raise web.HTTPNotFound(text="No such letter is parked any more.")
         payload = found[0].raw[:SHOWN_BYTES].decode(errors="replace")
@@ -76,6 +82,8 @@ class LetterPages:
         reason = str(form.get("reason", ""))
         if "ticked" in form and "id" not in form:
             raise self._renderer.redirect(HERE, "Tick some letters first.", is_problem=True)
+        if reason and reason not in set(Reason):
+            raise web.HTTPBadRequest(text="There is no such reason: nothing was replayed.")
         told: dict[str, bool] = {}
 
         def tell(letter: DeadLetter, is_replayed: bool) -> None:
@@ -83,11 +91,13 @@ class LetterPages:
 
         try:
             async with asyncio.timeout(BROKER_SECONDS):
-                parked = await self._letters.parked(Reason(reason) if reason in set(Reason) else None)
+                parked = await self._letters.parked(Reason(reason) if reason else None)
                 wanted = set(parked) & set(map(str, form.getall("id", []))) if "id" in form else set(parked)
                 await self._replay.run(self._letters.read(wanted), tell)
         except (TimeoutError, KafkaError):
-            raise web.HTTPServiceUnavailable(text="The broker does not take what is replayed.") from None
+            done = sum(told.values())
+            message = f"The broker does not take what is replayed. {done} were replayed before: try again for the rest."
+            raise web.HTTPServiceUnavailable(text=message) from None
         done, stay = sum(told.values()), len(told) - sum(told.values())
         message = f"{done} replayed" + (f", {stay} still not understood: they stay." if stay else ".")
         back = f"{HERE}?reason={quote(reason)}" if reason else HERE

@@ -59,7 +59,7 @@ def test_an_account_has_its_token_encrypted() -> None:
     "wrong",
     [
         {"platform": "telegram"}, {"account_id": ""}, {"account_id": "a b"}, {"token": ""}, {"token": "two words"},
-        {"name": " "}, {"platform": "instagram"},
+        {"name": " "}, {"platform": "instagram"}, {"account_id": "EAAB" * 30}, {"page_id": "EAAB-secret!"},
     ],
 )  # fmt: skip
 def test_what_is_no_account_is_told_without_its_token(wrong: dict[str, str]) -> None:

@@ -1,0 +1,36 @@
+"""Changes of many things at once, of which some cannot be made."""
+
+from __future__ import annotations
+
+from services.console.contact_actions import BusyError, each_of
+from shared.contact_editing import NoContactError
+from shared.contact_edits import WrongEditError
+from shared.contact_export import neutral
+from shared.mongo import ConnectionFailure
+
+
+async def test_what_is_refused_for_some_is_done_for_the_others_and_told() -> None:
+    done: list[str] = []
+    faults: dict[str, Exception] = {
+        "gone": NoContactError("gone"),
+        "wrong": WrongEditError("no such stage"),
+        "busy": BusyError("a worker is at it."),
+        "away": ConnectionFailure("x"),
+    }
+
+    async def act(contact_id: str) -> None:
+        if contact_id in faults:
+            raise faults[contact_id]
+        done.append(contact_id)
+
+    refused = await each_of(["a", *faults, "b"], act)
+    assert done == ["a", "b"]
+    assert refused.keys() == faults.keys()
+    assert (refused["wrong"], refused["busy"]) == ("no such stage", "a worker has it")
+
+
+def test_no_cell_begins_a_formula_where_a_semicolon_parts_cells() -> None:
+    assert neutral("vip;=cmd()") == "vip;'=cmd()"
+    assert neutral("hello\n=cmd()") == "hello\n'=cmd()"
+    assert neutral("a; +1") == "a; '+1"
+    assert neutral("mail a-b@c.d 1+1=2") == "mail a-b@c.d 1+1=2"
