@@ -14,7 +14,7 @@ async def test_what_is_refused_for_some_is_done_for_the_others_and_told() -> Non
     faults: dict[str, Exception] = {
         "gone": NoContactError("gone"),
         "wrong": WrongEditError("no such stage"),
-        "busy": BusyError("a worker is at it."),
+        "busy": BusyError("a worker has it."),
         "away": ConnectionFailure("x"),
     }
 
