@@ -9,6 +9,7 @@ from datetime import datetime
 
 from services.analyzer.holding import hold
 from services.analyzer.marks import Timing, due_anew, first_mark, mark, tells_of_whole
+from services.analyzer.server_clock import ServerClock
 from shared.conversations import StoredMessage, document, fold_all, fold_into, from_document, message_of
 from shared.events import ConversationCompletedEvent, ConversationListedEvent, Event
 from shared.forgotten import Forgotten
@@ -19,7 +20,6 @@ from shared.mongo import (
     ReplaceOne,
     UpdateOne,
     insert_all,
-    server_time,
     write_all,
 )
 
@@ -33,11 +33,17 @@ MARKED_KEYS = 20_000
 class Aggregate:
     """`apply` is all that there is of it: for the intake, for tests and for benchmarks."""
 
-    def __init__(self, database: Database, timing: Timing, forgotten: Forgotten | None = None) -> None:
-        self._database = database
+    def __init__(
+        self,
+        database: Database,
+        timing: Timing,
+        forgotten: Forgotten | None = None,
+        clock: ServerClock | None = None,
+    ) -> None:
         self._messages = database.messages
         self._conversations = database.conversations
         self._timing = timing
+        self._clock = clock or ServerClock(database)
         self._forgotten = forgotten or Forgotten(database)
         self._marked: set[str] = set()
 
@@ -88,7 +94,7 @@ class Aggregate:
 
         `history` on the same document is the backfill's and is left alone.
         """
-        now = await server_time(self._database)
+        now = (await self._clock.look()).now
         groups: dict[str, list[Event]] = defaultdict(list)
         for event in events:
             groups[str(event.conversation)].append(event)

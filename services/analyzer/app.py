@@ -23,6 +23,7 @@ from services.analyzer.pool import Pool
 from services.analyzer.profiles import compose_profiles
 from services.analyzer.queue import Queue
 from services.analyzer.resilient import ResilientAnalyst
+from services.analyzer.server_clock import ServerClock
 from services.analyzer.worker import Worker
 from shared.clock import utc_now
 from shared.contact_store import Contacts
@@ -46,14 +47,16 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
     timing, kafka = timing_of(settings), settings.kafka_bootstrap_servers
     async with open_database(settings.mongo_url.get_secret_value()) as database:
         owner = f"{socket.gethostname()}:{secrets.token_hex(4)}"
-        queue = Queue(database, owner, settings.lease_seconds, timing)
+        clock = ServerClock(database)
+        queue = Queue(database, owner, settings.lease_seconds, timing, clock)
         again = Again(database, round(settings.ai_again_seconds * 1000))
         async with open_producer(kafka) as producer:
             await require_topics(producer, topics.message_events)
             group, instance = f"{topics.prefix}{GROUP}", settings.analyzer_instance or None
             async with open_consumer(kafka, topics.message_events, group, instance=instance) as consumer:
                 parking = Parking(producer, topics, metrics)
-                intake = Intake(consumer, Aggregate(database, timing), parking, changed, utc_now, metrics)
+                aggregate = Aggregate(database, timing, clock=clock)
+                intake = Intake(consumer, aggregate, parking, changed, utc_now, metrics)
                 worker = compose_worker(settings, database, producer, metrics)
                 per_minute = settings.ai_again_per_minute
                 pool = Pool(queue, again, worker, settings.analysis_parallelism, per_minute, changed, metrics)

@@ -10,16 +10,16 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from collections.abc import Container
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from datetime import timedelta
 
+from services.analyzer.server_clock import Seen, ServerClock
 from shared.conversations import LONG_AGO
-from shared.mongo import Database, server_time
+from shared.mongo import Database
 
 WHOLE_SECONDS = 1.0
 """How often all that is due is looked for, at the most: leases run out, and due times may lie in the past."""
-WHOLE_SHARE = 10
-"""All of it is looked for no more often than in a tenth of the time."""
+WHOLE_SHARE = 30
+"""All of it is looked for in no more than a thirtieth of the time."""
 FRESH_SECONDS = 0.1
 """While there is enough to do, somebody else's turn may come so much later."""
 OVERLAP = timedelta(seconds=2)
@@ -27,21 +27,9 @@ OVERLAP = timedelta(seconds=2)
 OF_AN_ACCOUNT = 2_000
 
 
-class Seen(NamedTuple):
-    """The server's time, and this process's monotonic time of just before."""
-
-    now: datetime
-    at: float
-
-
-async def look_at_clock(database: Database) -> Seen:
-    at = time.monotonic()
-    return Seen(await server_time(database), at)
-
-
 class Backlog:
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, clock: ServerClock) -> None:
+        self._clock = clock
         self._conversations = database.conversations
         self._waiting: dict[str, deque[str]] = {}
         self._known: set[str] = set()
@@ -52,11 +40,10 @@ class Backlog:
 
     async def look(self, limit: int, held: Container[str]) -> Seen:
         """Adds what is due and neither leased nor `held`, unless there are `limit` and it was just looked for. Returns
-        when that was: all that is here was due then."""
-        began = time.monotonic()
+        the time it is: all that is here is due by then."""
+        began, seen = time.monotonic(), await self._clock.look()
         if len(self._known) >= limit and began < self._seen.at + FRESH_SECONDS:
-            return self._seen
-        seen = await look_at_clock(self._database)
+            return seen
         is_whole = began >= self._next_whole or (self._has_more and not self._known)
         due = {"$gte": LONG_AGO if is_whole else self._seen.now - OVERLAP, "$lte": seen.now}
         found = self._conversations.find({"due_at": due}, {"lease.until": True}, batch_size=10_000).sort("due_at", 1)

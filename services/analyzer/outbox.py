@@ -18,7 +18,7 @@ from shared.contacts import AnalysisSource, activities_of, contact_updated_heade
 from shared.events import Header, cloud_event_headers, format_instant
 from shared.kafka import AIOKafkaProducer, KafkaError, Record, Topics, publish
 from shared.metrics import AnalyzerMetrics
-from shared.mongo import Collection, ReplaceOne, write_all
+from shared.mongo import Collection, insert_all
 
 log = structlog.get_logger()
 
@@ -95,10 +95,10 @@ class Outbox:
     async def _published(self, entries: Sequence[tuple[str, Entry]]) -> None:
         if not entries:
             return
-        activities = [entry.activity for _, entry in entries if entry.activity]
-        replaced = [ReplaceOne({"_id": id_}, {"_id": id_, **each}, upsert=True) for each, id_ in _with_ids(activities)]
-        while replaced and not await write_all(self._activities, replaced):
-            """Another has just written the same one."""
+        activities = [
+            {"_id": entry.activity["activity_id"], **entry.activity} for _, entry in entries if entry.activity
+        ]
+        await insert_all(self._activities, activities)  # one that is there already was published before
         await self._contacts.published_all(entries)
         self._metrics.published.inc(len(entries))
 
@@ -107,10 +107,6 @@ class Outbox:
             contact_updated_headers(load_contact_updated(entry.value)) if entry.value else _gone(contact_id, entry)
         )
         return Record(self._topic, contact_id.encode(), entry.value, headers)
-
-
-def _with_ids(activities: Iterable[dict[str, object]]) -> list[tuple[dict[str, object], object]]:
-    return [(activity, activity["activity_id"]) for activity in activities]
 
 
 def _gone(contact_id: str, entry: Entry) -> list[Header]:

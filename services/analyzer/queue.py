@@ -20,9 +20,10 @@ from typing import Any, NoReturn, TypeVar
 
 import structlog
 
-from services.analyzer.backlog import Backlog, Seen, look_at_clock
+from services.analyzer.backlog import Backlog
 from services.analyzer.conversation import Conversation
 from services.analyzer.marks import Timing
+from services.analyzer.server_clock import Seen, ServerClock
 from shared.conversations import LONG_AGO
 from shared.events import Participant
 from shared.ids import ConversationKey
@@ -69,13 +70,15 @@ class Claim:
 
 
 class Queue:
-    def __init__(self, database: Database, owner: str, lease_seconds: float, timing: Timing) -> None:
-        self._database = database
+    def __init__(
+        self, database: Database, owner: str, lease_seconds: float, timing: Timing, clock: ServerClock | None = None
+    ) -> None:
+        self._clock = clock or ServerClock(database)
         self._conversations = database.conversations
         self._owner = owner
         self.lease_seconds = lease_seconds
         self._timing = timing
-        self._backlog = Backlog(database)
+        self._backlog = Backlog(database, self._clock)
         self._held: dict[str, Claim] = {}
 
     @property
@@ -95,7 +98,7 @@ class Queue:
 
     async def claim_these(self, keys: Sequence[str]) -> list[Claim]:
         """Those of `keys` that nobody has, due or not. They are due then, so that a crash does not leave them lying."""
-        seen = await look_at_clock(self._database)
+        seen = await self._clock.look()
         return await self._take([key for key in keys if key not in self._held], seen, {}, {"due_at": seen.now})
 
     async def _take(self, keys: Sequence[str], seen: Seen, where: Document, more: Document) -> list[Claim]:

@@ -1,0 +1,77 @@
+"""The server's time, told here between two questions."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+import pytest
+
+from services.analyzer import server_clock
+from services.analyzer.server_clock import ServerClock
+from shared.mongo import Database
+
+NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
+
+
+class World:
+    """A server whose clock goes with the process's; an answer takes as long each way as the test says."""
+
+    def __init__(self) -> None:
+        self.at, self.asked, self.way = 1_000.0, 0, 0.0
+
+    def now(self) -> datetime:
+        return NOON + timedelta(seconds=self.at)
+
+    async def server_time(self, _database: Database) -> datetime:
+        self.asked += 1
+        self.at += self.way
+        now = self.now()
+        self.at += self.way
+        return now
+
+    def monotonic(self) -> float:
+        return self.at
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    world = World()
+    monkeypatch.setattr(server_clock, "server_time", world.server_time)
+    monkeypatch.setattr(time, "monotonic", world.monotonic)
+    return world
+
+
+def clock() -> ServerClock:
+    return ServerClock(cast(Database, None))
+
+
+async def test_it_goes_on_by_itself_for_a_second_and_asks_again_then(world: World) -> None:
+    told = clock()
+    assert (await told.look()).now == world.now()
+    world.at += 0.9
+    assert (await told.look()).now == world.now()
+    assert world.asked == 1
+    world.at += 0.2
+    assert (await told.look()).now == world.now()
+    assert world.asked == 2
+
+
+@pytest.mark.parametrize("later", [0.0, 0.5])
+async def test_it_is_never_ahead_of_the_server_however_slow_the_answer(world: World, later: float) -> None:
+    told, world.way = clock(), 3.0
+    await told.look()
+    world.at += later
+    seen = await told.look()
+    assert world.now() - timedelta(seconds=world.way) == seen.now
+
+
+async def test_what_is_counted_from_its_moment_here_ends_before_it_does_at_the_server(world: World) -> None:
+    told, world.way = clock(), 3.0
+    await told.look()
+    world.at += 0.5
+    seen = await told.look()
+    ends_there = seen.now + timedelta(seconds=60)
+    world.at = seen.at + 60
+    assert world.now() <= ends_there
