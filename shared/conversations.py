@@ -40,7 +40,6 @@ INDEXES = (
     Index("messages", (("conversation", 1), ("sent_at", 1), ("_id", 1))),
     Index("conversations", (("due_at", 1), ("_id", 1)), where={"due_at": {"$gte": LONG_AGO}}),
     Index("again", (("at", 1),)),
-    Index("conversations", (("platform", 1), ("account_id", 1), ("thread_id", 1))),
 )
 
 
