@@ -8,9 +8,11 @@ from typing import TypeVar
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ValidationError
 
 from services.console import api_models as models
+from services.console.api_operations import OPERATIONS
 from services.console.board import columns_of
 from services.console.contact_actions import ContactActions
 from services.console.contact_reading import whole_of
@@ -40,19 +42,20 @@ class Api:
         self._document = document()
 
     def routes(self) -> list[web.RouteDef]:
-        return [
-            web.get("/api/openapi.json", self.described),
-            web.get("/api/contacts", self.contacts),
-            web.get("/api/contacts/{contact_id}", self.contact),
-            web.patch("/api/contacts/{contact_id}", self.edit),
-            web.get("/api/board", self.board),
-            web.get("/api/accounts", self.accounts),
-            web.get("/api/pipelines", self.pipelines),
-            web.get("/api/runs", self.runs),
-            web.post("/api/runs", self.start),
-            web.get("/api/runs/{run_id}", self.run),
-            web.get("/api/overview", self.overview),
-        ]
+        handlers: dict[str, Handler] = {
+            "list_contacts": self.contacts,
+            "show_contact": self.contact,
+            "edit_contact": self.edit,
+            "show_board": self.board,
+            "list_accounts": self.accounts,
+            "list_pipelines": self.pipelines,
+            "list_runs": self.runs,
+            "start_run": self.start,
+            "show_run": self.run,
+            "show_overview": self.overview,
+        }
+        described = web.get("/api/openapi.json", self.described)
+        return [described, *(web.route(each.method, each.path, handlers[each.name]) for each in OPERATIONS)]
 
     async def described(self, _request: web.Request) -> web.Response:
         return web.json_response(self._document)
@@ -88,8 +91,7 @@ class Api:
         return _json(contact)
 
     async def board(self, request: web.Request) -> web.Response:
-        name = request.query.get("pipeline", "")
-        pipeline = await PipelineStore(self._database).get(name)
+        pipeline = await PipelineStore(self._database).get(_from_query(models.BoardQuery, request).pipeline)
         if pipeline is None:
             raise web.HTTPNotFound(text="there is no such pipeline")
         columns = [models.column_json(column) for column in columns_of(self._directory, pipeline)]

@@ -98,6 +98,10 @@ class EditRequest(Model):
     tags_removed: tuple[str, ...] = ()
 
 
+class BoardQuery(Model):
+    pipeline: str = Field(max_length=200)
+
+
 class BoardColumn(Model):
     stage: str
     count: int

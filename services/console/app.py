@@ -41,6 +41,8 @@ from shared.settings import ConsoleSettings
 GROUP = "analyzer"
 """Whose lag is shown."""
 DRAIN_SECONDS = 5
+LINE_BYTES = 64 * 1024
+"""Of an URL: a search may have 200 characters in each of its fields, of twelve bytes each."""
 
 log = structlog.get_logger()
 
@@ -107,7 +109,9 @@ async def _serve(
     app: web.Application, settings: ConsoleSettings, broadcast: Broadcast, say: Callable[[str], None],
     stop: asyncio.Event,
 ) -> None:  # fmt: skip
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2, handler_cancellation=True)
+    runner = web.AppRunner(
+        app, access_log=None, shutdown_timeout=2, handler_cancellation=True, max_line_size=LINE_BYTES
+    )
     await runner.setup()
     try:
         site = web.TCPSite(runner, settings.console_host, settings.console_port)

@@ -1,85 +1,83 @@
-"""The API's OpenAPI 3.1 document, out of the models that its answers are made of. Pure."""
+"""The API's OpenAPI 3.1 document, out of its operations and the models of their bodies. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from services.console import api_models as models
-from shared.contacts import Contact
-from shared.runs import Run
+from services.console.api_models import Problem
+from services.console.api_operations import OPERATIONS, Operation
+from services.console.guard import COOKIE, CSRF_HEADER
 
 Json = dict[str, Any]
+REF = "#/components/schemas/{model}"
+DESCRIPTION = """The data of the console's pages, and what can be done to it there.
 
-ANSWERS: Sequence[type[BaseModel]] = (
-    models.ContactPage, models.ContactWhole, Contact, models.Board, models.AccountList, models.PipelineList,
-    models.RunList, Run, models.OverviewInfo, models.Problem,
-)  # fmt: skip
-BODIES: Sequence[type[BaseModel]] = (models.EditRequest, models.RunRequest)
+A program shows one of the tokens of `LEADSTREAM_CONSOLE_API_TOKENS` (an editor's) or of
+`LEADSTREAM_CONSOLE_VIEWER_API_TOKENS`. A page of the console's own comes with its session's cookie, and with a change
+shows its CSRF token as well. A console without a password, and one behind a proxy that says who somebody is, want the
+CSRF token alone."""
+SCHEMES: Json = {
+    "token": {"type": "http", "scheme": "bearer", "description": "Of a program"},
+    "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "Of who has signed in"},
+    "csrf": {"type": "apiKey", "in": "header", "name": CSRF_HEADER, "description": "A page's `<meta name=csrf>`"},
+}
+TO_READ: list[Json] = [{"token": []}, {"session": []}]
+TO_CHANGE: list[Json] = [{"token": []}, {"session": [], "csrf": []}]
+PROBLEMS = {
+    400: "What was sent is not what is described here",
+    401: "Nobody is signed in, or the token is not known",
+    403: "It is for editors, or did not come from where it may",
+    404: "There is none of this name",
+    409: "It cannot be done to what is there",
+    413: "More than a request may have",
+    503: "A server that is needed does not answer",
+}
 
 
 def document() -> Json:
+    paths: defaultdict[str, Json] = defaultdict(dict)
+    for each in OPERATIONS:
+        paths[each.path][each.method.lower()] = _operation(each)
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": "Leadstream console",
-            "version": version("leadstream"),
-            "description": "The data of the console's pages. A session's cookie lets in; a change needs an editor, "
-            "and the token of the page's `<meta name=csrf>` in `X-CSRF-Token`.",
-        },
-        "paths": _paths(),
-        "components": {"schemas": _schemas()},
+        "info": {"title": "Leadstream console", "version": version("leadstream"), "description": DESCRIPTION},
+        "paths": dict(paths),
+        "components": {"schemas": _schemas(), "securitySchemes": SCHEMES},
     }
 
 
-def _paths() -> Json:
-    contact_id, run_id = _in_path("contact_id"), _in_path("run_id")
-    pipeline = {"name": "pipeline", "in": "query", "required": True, "schema": {"type": "string"}}
-    return {
-        "/api/contacts": {"get": _operation("Contacts, a page of fifty", models.ContactPage, parameters=_query())},
-        "/api/contacts/{contact_id}": {
-            "get": _operation("A contact with its conversation", models.ContactWhole, 404, parameters=[contact_id]),
-            "patch": _operation(
-                "Edit a contact", Contact, 404, 409, parameters=[contact_id], body=models.EditRequest
-            ),
-        },
-        "/api/board": {"get": _operation("A pipeline's stages", models.Board, 404, parameters=[pipeline])},
-        "/api/accounts": {"get": _operation("Accounts", models.AccountList)},
-        "/api/pipelines": {"get": _operation("Pipelines", models.PipelineList)},
-        "/api/runs": {
-            "get": _operation("The newest hundred runs", models.RunList),
-            "post": _operation("Queue a run", Run, 404, 409, body=models.RunRequest, status=201),
-        },
-        "/api/runs/{run_id}": {"get": _operation("A run", Run, 404, parameters=[run_id])},
-        "/api/overview": {"get": _operation("How the whole does", models.OverviewInfo)},
-    }  # fmt: skip
-
-
-def _operation(
-    summary: str, answer: type[BaseModel], *problems: int, parameters: Sequence[Json] = (),
-    body: type[BaseModel] | None = None, status: int = 200,
-) -> Json:  # fmt: skip
-    statuses = {*problems, *((400, 403) if body else ()), *((400,) if parameters else ())}
-    operation: Json = {
-        "summary": summary,
-        "responses": {
-            str(status): _content(answer, "What was asked for"),
-            **{str(each): _content(models.Problem, "What is wrong") for each in sorted(statuses)},
-        },
+def _operation(of: Operation) -> Json:
+    parameters = [*map(_in_path, of.path_names), *(_query(of.query) if of.query else ())]
+    problems = {str(each): _content(Problem, PROBLEMS[each]) for each in sorted(_problems(of))}
+    described: Json = {
+        "operationId": of.name,
+        "summary": of.summary,
+        "security": TO_CHANGE if of.is_change else TO_READ,
+        "responses": {str(of.status): _content(of.answer, "What was asked for"), **problems},
     }
+    if of.is_change:
+        described["description"] = "For editors."
     if parameters:
-        operation["parameters"] = list(parameters)
-    if body:
-        operation["requestBody"] = {"required": True, **_content(body)}
-    return operation
+        described["parameters"] = parameters
+    if of.body:
+        described["requestBody"] = {"required": True, **_content(of.body)}
+    return described
+
+
+def _problems(of: Operation) -> set[int]:
+    """Those of its own, and those that come with what it is."""
+    wrong = {400} if of.body or of.query or of.path_names else set()
+    return {401, 403, 503, *of.problems, *wrong, *({413} if of.body else ())}
 
 
 def _content(model: type[BaseModel], description: str = "") -> Json:
-    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
+    content = {"application/json": {"schema": {"$ref": REF.format(model=model.__name__)}}}
     return {"description": description, "content": content} if description else {"content": content}
 
 
@@ -87,10 +85,11 @@ def _in_path(name: str) -> Json:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
 
 
-def _query() -> list[Json]:
-    schema = models.ContactQuery.model_json_schema(ref_template="#/components/schemas/{model}")
+def _query(model: type[BaseModel]) -> list[Json]:
+    schema = model.model_json_schema(ref_template=REF)
+    required = schema.get("required", ())
     return [
-        {"name": name, "in": "query", "required": False, "schema": _plain(each)}
+        {"name": name, "in": "query", "required": name in required, "schema": _plain(each)}
         for name, each in schema["properties"].items()
     ]
 
@@ -102,8 +101,17 @@ def _plain(schema: Json) -> Json:
 
 
 def _schemas() -> Json:
-    wanted = [(model, "serialization") for model in ANSWERS] + [(model, "validation") for model in BODIES]
-    wanted.append((models.ContactQuery, "validation"))
-    _, schemas = models_json_schema(wanted, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
-    found: Json = schemas["$defs"]
-    return {name: schema for name, schema in found.items() if name != models.ContactQuery.__name__}
+    """Of all bodies, and of what queries are made of; a query itself is none."""
+    _, schemas = models_json_schema(list(dict.fromkeys(_bodies())), ref_template=REF)
+    queries = {each.query.__name__ for each in OPERATIONS if each.query}
+    return {name: schema for name, schema in schemas["$defs"].items() if name not in queries}
+
+
+def _bodies() -> Iterator[tuple[type[BaseModel], JsonSchemaMode]]:
+    yield Problem, "serialization"
+    for each in OPERATIONS:
+        yield each.answer, "serialization"
+        if each.body:
+            yield each.body, "validation"
+        if each.query:
+            yield each.query, "validation"

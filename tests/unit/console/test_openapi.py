@@ -1,0 +1,31 @@
+"""The document of the API."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from services.console.openapi import document
+
+DOCUMENT = document()
+OPERATIONS = [
+    pytest.param(method, operation, id=f"{method} {path}")
+    for path, methods in DOCUMENT["paths"].items()
+    for method, operation in methods.items()
+]
+
+
+def test_all_that_it_refers_to_is_in_it() -> None:
+    referred = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(DOCUMENT)))
+    assert referred <= DOCUMENT["components"]["schemas"].keys()
+
+
+@pytest.mark.parametrize(("method", "operation"), OPERATIONS)
+def test_an_operation_says_who_may_and_how_they_are_refused(method: str, operation: dict[str, Any]) -> None:
+    assert {"401", "403"} <= operation["responses"].keys()
+    ways = [set(way) for way in operation["security"]]
+    assert ways == [{"token"}, {"session"} if method == "get" else {"session", "csrf"}]
+    assert all(way <= DOCUMENT["components"]["securitySchemes"].keys() for way in ways)
