@@ -25,7 +25,10 @@ class AccountStore:
         await self._accounts.replace_one({"_id": account.key}, account.model_dump(mode="json"), upsert=True)
 
     async def get(self, platform: Platform, account_id: str) -> Account | None:
-        stored = await self._accounts.find_one({"_id": account_key(platform, account_id)})
+        return await self.by_key(account_key(platform, account_id))
+
+    async def by_key(self, key: str) -> Account | None:
+        stored = await self._accounts.find_one({"_id": key})
         return Account.model_validate(stored) if stored else None
 
     async def all(self) -> list[Account]:

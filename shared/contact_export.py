@@ -64,13 +64,21 @@ def neutral(cell: str) -> str:
 
 async def write_contacts(contacts: AsyncIterator[Contact], form: Format, sink: TextIO) -> int:
     """How many there were. Each is written as it comes, so that their number costs no memory."""
-    writer, number = csv.writer(sink), 0
-    if form is Format.CSV:
-        writer.writerow(COLUMNS)
+    number = 0
+    write_head(form, sink)
     async for contact in contacts:
-        if form is Format.CSV:
-            writer.writerow(row(contact))
-        else:
-            sink.write(contact.model_dump_json(exclude_none=True) + "\n")
+        write_contact(contact, form, sink)
         number += 1
     return number
+
+
+def write_head(form: Format, sink: TextIO) -> None:
+    if form is Format.CSV:
+        csv.writer(sink).writerow(COLUMNS)
+
+
+def write_contact(contact: Contact, form: Format, sink: TextIO) -> None:
+    if form is Format.CSV:
+        csv.writer(sink).writerow(row(contact))
+    else:
+        sink.write(contact.model_dump_json(exclude_none=True) + "\n")

@@ -1,4 +1,4 @@
-"""Forgetting as another service has it done: with a producer of its own for the moment."""
+"""Forgetting as another service has it done, over what that has opened."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from services.analyzer.outbox import Outbox
 from services.analyzer.queue import LeaseLostError, Queue
 from shared.contact_store import Contacts
 from shared.ids import ConversationKey
-from shared.kafka import Topics, open_producer, require_topics
+from shared.kafka import AIOKafkaProducer, Topics, require_topics
 from shared.metrics import AnalyzerMetrics
 from shared.mongo import Database
 from shared.settings import AnalyzerSettings
@@ -19,21 +19,20 @@ OWNER = "forgetting"
 PATIENCE_SECONDS = 30.0
 
 
-async def forget_customer(database: Database, key: ConversationKey) -> int:
+async def forget_customer(database: Database, producer: AIOKafkaProducer, key: ConversationKey) -> int:
     """The version of the tombstone. LookupError when nothing is known of them; RuntimeError when a worker has the
     conversation for too long, or goes beyond this."""
     settings = AnalyzerSettings()
     topics = Topics(settings.topic_prefix)
-    async with open_producer(settings.kafka_bootstrap_servers) as producer:
-        await require_topics(producer, topics.contact_updated)
-        queue = Queue(database, OWNER, settings.lease_seconds, timing_of(settings))
-        outbox = Outbox(producer, topics, Contacts(database.contacts), database.activities, AnalyzerMetrics())
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                return (await Forgetting(database, queue, outbox).forget(key)).version
-        except TimeoutError:
-            raise RuntimeError("A worker is still at this conversation: try again in a moment.") from None
-        except ExceptionGroup as errors:
-            if errors.subgroup(LeaseLostError) is None:
-                raise
-            raise RuntimeError("A worker went on with this conversation: try again.") from None
+    await require_topics(producer, topics.contact_updated)
+    queue = Queue(database, OWNER, settings.lease_seconds, timing_of(settings))
+    outbox = Outbox(producer, topics, Contacts(database.contacts), database.activities, AnalyzerMetrics())
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return (await Forgetting(database, queue, outbox).forget(key)).version
+    except TimeoutError:
+        raise RuntimeError("A worker is still at this conversation: try again in a moment.") from None
+    except ExceptionGroup as errors:
+        if errors.subgroup(LeaseLostError) is None:
+            raise
+        raise RuntimeError("A worker went on with this conversation: try again.") from None

@@ -7,9 +7,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.console.board import Column
+from services.console.contact_changes import MOST
 from services.console.directory import NEVER, Row
 from services.console.transcript import Said
 from shared.accounts import Account
+from shared.contact_edits import Edit, Owned
 from shared.contacts import Activity, AnalysisSource, Band, Contact, LeadStatus, Score, band
 from shared.events import Instant
 from shared.ids import Platform
@@ -27,7 +29,7 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class ContactQuery(Model):
+class Filters(Model):
     """All are optional; those that are given must all hold."""
 
     q: str = Field(default="", max_length=200, description="words, all of which must be found")
@@ -40,7 +42,13 @@ class ContactQuery(Model):
     source: AnalysisSource | None = None
     since: str = Field(default="", pattern=rf"{DAY}|^$", description="day of the last message, UTC, included")
     until: str = Field(default="", pattern=rf"{DAY}|^$", description="day of the last message, UTC, included")
+
+
+class ExportQuery(Filters):
     sort: Sort = Field(default="-score", description="`-` before a column is descending")
+
+
+class ContactQuery(ExportQuery):
     page: int = Field(default=1, ge=1, le=1_000_000, description="one beyond the last is the last")
 
 
@@ -96,6 +104,39 @@ class EditRequest(Model):
     notes: str | None = Field(default=None, max_length=10_000)
     tags_added: tuple[str, ...] = ()
     tags_removed: tuple[str, ...] = ()
+    given_back: tuple[Owned, ...] = Field(default=(), description="fields that a machine may set again")
+
+    def edit(self) -> Edit:
+        return Edit(**{**self.model_dump(), "given_back": frozenset(self.given_back)})
+
+
+class BulkEdit(Model):
+    tags_added: tuple[str, ...] = ()
+    tags_removed: tuple[str, ...] = ()
+    stage: str | None = Field(default=None, max_length=200)
+
+    def edit(self) -> Edit:
+        return Edit(**self.model_dump())
+
+
+class BulkRequest(Model):
+    """For the contacts that are named and for all that `matching` finds, a thousand at most. What cannot be done for
+    one is done for the others."""
+
+    action: Literal["edit", "analyse", "forget"]
+    contact_ids: tuple[str, ...] = Field(default=(), max_length=MOST)
+    matching: Filters | None = Field(default=None, description="`{}` finds all; left out, none are looked for")
+    edit: BulkEdit = BulkEdit()
+
+
+class Outcome(Model):
+    contact_id: str
+    error: str | None = Field(description="why it was not done; null when it was")
+
+
+class BulkOutcome(Model):
+    done: int
+    outcomes: list[Outcome]
 
 
 class BoardQuery(Model):

@@ -8,19 +8,22 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from services.console import api_models as models
+from services.console.exporting import MEDIA_TYPES
+from shared.contact_export import Format
 from shared.contacts import Contact
 from shared.runs import Run
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`answer` is what `status` brings, `problems` are the statuses that no other fact of it implies."""
+    """`answer` is what `status` brings: a model, a file of a media type, or nothing. `problems` are the statuses that
+    no other fact of it implies."""
 
     name: str
     method: str
     path: str
     summary: str
-    answer: type[BaseModel]
+    answer: type[BaseModel] | str | None
     problems: tuple[int, ...] = ()
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
@@ -40,13 +43,24 @@ CONTACT, RUN = "/api/contacts/{contact_id}", "/api/runs/{run_id}"
 OPERATIONS = (
     Operation("list_contacts", "GET", "/api/contacts", "Contacts, a page of fifty", models.ContactPage,
               query=models.ContactQuery),
+    Operation("export_csv", "GET", "/api/contacts.csv", "Contacts as a table", MEDIA_TYPES[Format.CSV],
+              query=models.ExportQuery),
+    Operation("export_jsonl", "GET", "/api/contacts.jsonl", "Contacts, one as JSON on each line",
+              MEDIA_TYPES[Format.JSONL], query=models.ExportQuery),
+    Operation("change_contacts", "POST", "/api/contacts", "Edit, analyse again or forget many contacts",
+              models.BulkOutcome, (409,), body=models.BulkRequest),
     Operation("show_contact", "GET", CONTACT, "A contact with its conversation", models.ContactWhole, (404,)),
     Operation("edit_contact", "PATCH", CONTACT, "Edit a contact", Contact, (404, 409), body=models.EditRequest),
+    Operation("forget_contact", "DELETE", CONTACT, "Erase all that is known of a customer", None, (404, 409),
+              status=204),
+    Operation("analyse_contact", "POST", f"{CONTACT}/analyse", "Have it analysed anew", None, (404,), status=202),
     Operation("show_board", "GET", "/api/board", "A pipeline's stages", models.Board, (404,), query=models.BoardQuery),
     Operation("list_accounts", "GET", "/api/accounts", "Accounts", models.AccountList),
     Operation("list_pipelines", "GET", "/api/pipelines", "Pipelines", models.PipelineList),
     Operation("list_runs", "GET", "/api/runs", "The newest hundred runs", models.RunList),
     Operation("start_run", "POST", "/api/runs", "Queue a run", Run, (404, 409), body=models.RunRequest, status=201),
     Operation("show_run", "GET", RUN, "A run", Run, (404,)),
+    Operation("cancel_run", "POST", f"{RUN}/cancel", "End a run; it may take its process a moment", Run, (404,)),
+    Operation("resume_run", "POST", f"{RUN}/resume", "Go on with a run that failed or was partial", Run, (404, 409)),
     Operation("show_overview", "GET", "/api/overview", "How the whole does", models.OverviewInfo),
 )  # fmt: skip

@@ -8,10 +8,16 @@ from collections.abc import Callable, Sequence
 import structlog
 from aiohttp import web
 
-from services.console.api import Api
+from services.console.api import api_routes
+from services.console.api_accounts import AccountApi
+from services.console.api_contacts import ContactApi
+from services.console.api_overview import OverviewApi
+from services.console.api_pipelines import PipelineApi
+from services.console.api_runs import RunApi
 from services.console.board_pages import BoardPages
 from services.console.broadcast import Broadcast
 from services.console.contact_actions import ContactActions
+from services.console.contact_changes import ContactChanges
 from services.console.contact_pages import ContactPages
 from services.console.directory import Directory
 from services.console.entrance import Entrance
@@ -27,6 +33,7 @@ from services.console.rendering import Renderer, environment
 from services.console.stream import Stream
 from services.console.vitals import Reader, Vitals
 from services.console.web import create_app
+from shared.account_store import AccountStore
 from shared.clock import utc_now
 from shared.crypto import TokenVault
 from shared.failures import UnreachableError
@@ -35,6 +42,8 @@ from shared.kafka_gauge import open_gauge
 from shared.kafka_groups import open_consumer
 from shared.letters import Letters
 from shared.mongo import Database, answers, open_database
+from shared.pipeline_store import PipelineStore
+from shared.run_store import RunStore
 from shared.service import run_until
 from shared.settings import ConsoleSettings
 
@@ -83,21 +92,28 @@ def _routes(
     directory: Directory, broadcast: Broadcast, vitals: Vitals, letters: Letters,
 ) -> Sequence[web.RouteDef]:  # fmt: skip
     renderer = _renderer(entrance)
-    actions = ContactActions(directory, database, renderer, utc_now, ports.forget)
+    changes = ContactChanges(directory, database, producer, utc_now, ports.forget)
+    accounts, pipelines, runs = AccountStore(database), PipelineStore(database), RunStore(database)
     vault, topics = _vault(settings), Topics(settings.topic_prefix)
     pages = (
         Login(entrance, renderer),
         OverviewPages(directory, database, renderer, vitals),
-        actions,
+        ContactActions(directory, database, renderer, changes),
         ContactPages(directory, database, renderer),
         BoardPages(directory, database, renderer),
         IntegrationPages(directory, database, renderer, utc_now, ports.check, vault),
         PipelinePages(directory, database, renderer),
         LetterPages(letters, producer, topics, ports, renderer, vitals),
         Stream(broadcast),
-        Api(directory, database, actions, vitals),
     )
-    return [route for page in pages for route in page.routes()]
+    parts = (
+        OverviewApi(directory, pipelines, vitals),
+        ContactApi(directory, database, changes),
+        AccountApi(directory, accounts),
+        PipelineApi(pipelines),
+        RunApi(runs, accounts),
+    )
+    return [*(route for page in pages for route in page.routes()), *api_routes(parts)]
 
 
 def _vault(settings: ConsoleSettings) -> TokenVault | None:

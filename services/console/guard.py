@@ -18,6 +18,7 @@ from aiohttp.typedefs import Handler, Middleware
 from services.console.entrance import Entrance
 from services.console.rendering import Renderer
 from services.console.sessions import Access
+from shared.failures import UnreachableError
 from shared.logging import without_message
 from shared.mongo import ConnectionFailure
 
@@ -87,6 +88,9 @@ class Guard:
         except ConnectionFailure as error:
             log.warning("database_unreachable", error=type(error).__name__)
             return self._failure(request, 503, "The database does not answer. It is tried again when you reload.")
+        except UnreachableError as error:
+            log.warning("server_unreachable", error=str(error))
+            return self._failure(request, 503, f"{error}.")
         except Exception as error:  # noqa: BLE001
             if not (request.get(BEGUN) and isinstance(error, ConnectionError)):  # then the browser has gone
                 log.error("page_failed", route=_route(request), **without_message(error))  # noqa: TRY400

@@ -76,9 +76,13 @@ def _problems(of: Operation) -> set[int]:
     return {401, 403, 503, *of.problems, *wrong, *({413} if of.body else ())}
 
 
-def _content(model: type[BaseModel], description: str = "") -> Json:
-    content = {"application/json": {"schema": {"$ref": REF.format(model=model.__name__)}}}
-    return {"description": description, "content": content} if description else {"content": content}
+def _content(what: type[BaseModel] | str | None, description: str = "") -> Json:
+    described: Json = {"description": description} if description else {}
+    if isinstance(what, str):
+        described["content"] = {what: {"schema": {"type": "string"}}}
+    elif what:
+        described["content"] = {"application/json": {"schema": {"$ref": REF.format(model=what.__name__)}}}
+    return described
 
 
 def _in_path(name: str) -> Json:
@@ -110,7 +114,8 @@ def _schemas() -> Json:
 def _bodies() -> Iterator[tuple[type[BaseModel], JsonSchemaMode]]:
     yield Problem, "serialization"
     for each in OPERATIONS:
-        yield each.answer, "serialization"
+        if each.answer and not isinstance(each.answer, str):
+            yield each.answer, "serialization"
         if each.body:
             yield each.body, "validation"
         if each.query:

@@ -8,10 +8,11 @@ from typing import Any
 
 from shared.accounts import Account
 from shared.ids import ConversationKey
+from shared.kafka import AIOKafkaProducer
 from shared.letters import ReadWebhook
 from shared.mongo import Database
 
-Forget = Callable[[Database, ConversationKey], Awaitable[int]]
+Forget = Callable[[Database, AIOKafkaProducer, ConversationKey], Awaitable[int]]
 """Erases a customer and returns the version of the tombstone. LookupError when nothing is known of them; RuntimeError
 when a worker has the conversation for too long."""
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import json
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 import schemathesis
+from aiohttp import ClientSession
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 
@@ -22,6 +25,9 @@ from tests.integration.test_console import JOSE, MARIA, known
 SCHEMA = schemathesis.openapi.from_dict(document())
 EXAMPLES = 30
 TOKEN = "t" * 32
+
+KNOWN = ({"contact_id": MARIA.contact_id}, {"contact_id": JOSE.contact_id})
+"""What is there, beside what is made up."""
 
 
 @pytest.fixture
@@ -40,11 +46,48 @@ def holding(operation: Any, mode: GenerationMode, console: str) -> Callable[[], 
     @settings(
         max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
     )
-    @given(case=operation.as_strategy(generation_mode=mode))
-    def hold(case: schemathesis.Case[Any]) -> None:
+    @given(case=operation.as_strategy(generation_mode=mode), there=st.sampled_from(({}, *KNOWN)))
+    def hold(case: schemathesis.Case[Any], there: dict[str, str]) -> None:
+        case.path_parameters = {name: there.get(name, value) for name, value in (case.path_parameters or {}).items()}
         case.call_and_validate(base_url=console, headers={"Authorization": f"Bearer {TOKEN}"})
 
     return hold
+
+
+@pytest.fixture
+async def program(console: str) -> AsyncIterator[ClientSession]:
+    """One with an editor's token."""
+    async with ClientSession(console, headers={"Authorization": f"Bearer {TOKEN}"}) as session:
+        yield session
+
+
+async def asked(program: ClientSession, method: str, path: str, **body: object) -> tuple[int, Any]:
+    async with program.request(method, path, json=body or None) as answer:
+        return answer.status, await answer.json() if answer.content_type == "application/json" else await answer.text()
+
+
+async def test_many_contacts_are_changed_and_what_became_of_each_is_told(
+    program: ClientSession, database: Database
+) -> None:
+    named = {"contact_ids": [MARIA.contact_id, "messenger:371:none"], "action": "edit", "edit": {"tags_added": ["vip"]}}
+    _, told = await asked(program, "POST", "/api/contacts", **named)
+    errors = {each["contact_id"]: each["error"] for each in told["outcomes"]}
+    assert (told["done"], errors[MARIA.contact_id]) == (1, None)
+    assert "no such contact" in errors["messenger:371:none"]
+    _, exported = await asked(program, "GET", "/api/contacts.jsonl?tag=vip")
+    assert [json.loads(line)["contact_id"] for line in exported.splitlines()] == [MARIA.contact_id]
+    _, told = await asked(program, "POST", "/api/contacts", matching={"tag": "vip"}, action="analyse")
+    assert told["done"] == 1
+    assert await database.conversations.count_documents({"reanalyse_at": {"$exists": True}}) == 1
+
+
+async def test_a_contact_is_given_back_and_forgotten(program: ClientSession) -> None:
+    path = f"/api/contacts/{MARIA.contact_id}"
+    _, named = await asked(program, "PATCH", path, name="Maria Cruz")
+    _, given_back = await asked(program, "PATCH", path, given_back=["name"])
+    assert (named["edited"], given_back["edited"]) == (["name"], [])
+    assert (await asked(program, "DELETE", path))[0] == 204
+    assert (await asked(program, "GET", path))[0] == 404
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["right", "wrong"])
@@ -57,5 +100,4 @@ async def test_every_answer_is_as_the_document_says(console: str, mode: Generati
             continue  # there is nothing that could be wrong of it
         called.add(operation.definition.raw["operationId"])
         await asyncio.to_thread(holding(operation, mode, console))
-    taking = {each.name for each in OPERATIONS if mode is GenerationMode.POSITIVE or each.query or each.body}
-    assert called == taking
+    assert called == {each.name for each in OPERATIONS if mode is GenerationMode.POSITIVE or each.query or each.body}

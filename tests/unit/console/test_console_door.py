@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.console.contact_actions import BusyError, each_of
+from services.console.contact_changes import BusyError, each_of
 from shared.contact_editing import NoContactError
 from shared.contact_edits import WrongEditError
 from shared.contact_export import neutral
