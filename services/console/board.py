@@ -32,7 +32,7 @@ def columns_of(directory: Directory, pipeline: Pipeline, account: str = "") -> l
     """In the order of the stages. A stage that the pipeline does not have any more comes last, while it has someone."""
     by_stage: dict[str, list[Row]] = {stage.name: [] for stage in pipeline.stages}
     for row in directory.ordered("score", descending=True):
-        if row.pipeline == pipeline.name and account in {"", f"{row.platform}:{row.account_id}"}:
+        if row.pipeline == pipeline.name and (not account or row.account == account):
             by_stage.setdefault(row.stage, []).append(row)
     return list(_columns(pipeline, by_stage))
 

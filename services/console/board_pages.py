@@ -42,6 +42,8 @@ class BoardPages:
         )  # fmt: skip
 
     def _chosen(self, pipelines: Sequence[Pipeline], name: str) -> Pipeline | None:
-        used = Counter(row.pipeline for row in self._directory.rows())
+        used = Counter[str]()
+        for (pipeline, _), count in self._directory.by_stage().items():
+            used[pipeline] += count
         by_use = sorted(pipelines, key=lambda each: (each.name != name, -used[each.name]))
         return by_use[0] if by_use else None

@@ -1,4 +1,4 @@
-"""All contacts in memory, as far as lists are made of them: to search, filter, sort and count at once (ADR 11). Pure.
+"""All contacts in memory, as far as lists are made of them: to search, filter, sort and count at once (ADR 14). Pure.
 
 A row is what the newest version said; an older one, which a topic may bring again, changes nothing.
 """
@@ -6,27 +6,27 @@ A row is what the newest version said; an older one, which a topic may bring aga
 from __future__ import annotations
 
 import unicodedata
-from bisect import insort
+from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
-from services.console.texts import BETWEEN, Texts
+from services.console.texts import Texts
 from shared.contacts import Contact
 from shared.ids import ConversationKey
 
 MENDED = 1000
 """With more changes than that, an order is made anew."""
-NARROW = 30_000
-"""Into so many texts it is quicker to look one by one than through all."""
 FEW = 5000
 """So many are sorted more quickly than picked out of all in their order."""
+Tell: TypeAlias = "Callable[[str, int, Row | None], None]"
+"""Of a contact's id, its version, and what it is now: None where it was forgotten."""
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Row:
     """`text` is what is searched, `name_key` what names are ordered by: both without case and accents.
 
@@ -49,6 +49,11 @@ class Row:
     last_inbound_at: datetime
     last_message_at: datetime
 
+    @property
+    def account(self) -> str:
+        """The account's key."""
+        return f"{self.platform}:{self.account_id}"
+
 
 SORTS: Mapping[str, Callable[[Row], Any]] = {
     "name": lambda row: row.name_key,
@@ -66,7 +71,7 @@ def plain(text: str) -> str:
     """Without case, accents and doubled spaces: what a person types finds what another wrote."""
     if not text.isascii():
         text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return " ".join(text.casefold().replace(BETWEEN, " ").split())
+    return " ".join(text.casefold().split())
 
 
 def row_of(contact: Contact) -> Row:
@@ -102,35 +107,65 @@ def row_of_document(stored: Mapping[str, Any]) -> Row:
 
 
 class Order:
-    """Rows by a key. What changed since it was last asked for is taken out and put in again at its place."""
+    """Rows by a key, and those that are equal by it by their last message, the newest first. What changed since it was
+    last asked for is taken out and put in again at its place."""
 
-    def __init__(self, key: Callable[[Row], Any], descending: bool) -> None:
-        self.changed: set[str] = set()
-        self._descending = descending
-        self._rows: list[Row] | None = None
+    def __init__(self, key: Callable[[Row], Any], *, descending: bool) -> None:
+        self._is_descending = descending
         recent = 1 if descending else -1
-        self._place = lambda row: (key(row), recent * row.last_message_at.timestamp())
+        self._place: Callable[[Row], Any] = lambda row: (key(row), recent * row.last_message_at.timestamp())
+        self._rows: list[Row] | None = None
+        self._before: dict[str, Row | None] = {}
+
+    def changed(self, contact_id: str, before: Row | None) -> None:
+        self._before.setdefault(contact_id, before)
 
     def of(self, rows: Mapping[str, Row]) -> list[Row]:
-        if self._rows is None or len(self.changed) > MENDED:
+        if self._rows is None or len(self._before) > MENDED:
             self._rows = sorted(rows.values(), key=self._place)
-        elif self.changed:
-            self._rows = [row for row in self._rows if row.contact_id not in self.changed]
-            for row in filter(None, map(rows.get, self.changed)):
-                insort(self._rows, row, key=self._place)
-        self.changed.clear()
-        return self._rows[::-1] if self._descending else self._rows[:]
+        else:
+            self._mend(self._rows, rows)
+        self._before.clear()
+        return self._rows[::-1] if self._is_descending else self._rows[:]
+
+    def _mend(self, ordered: list[Row], rows: Mapping[str, Row]) -> None:
+        for contact_id, before in self._before.items():
+            if before:
+                del ordered[ordered.index(before, bisect_left(ordered, self._place(before), key=self._place))]
+            if after := rows.get(contact_id):
+                insort(ordered, after, key=self._place)
+
+
+class Counts:
+    """How many rows there are of each, kept up with every change."""
+
+    def __init__(self) -> None:
+        self.accounts: Counter[str] = Counter()
+        self.scores: Counter[int] = Counter()
+        self.sources: Counter[str] = Counter()
+        self.stages: Counter[tuple[str, str]] = Counter()
+        self.tags: Counter[str] = Counter()
+
+    def add(self, row: Row, by: int) -> None:
+        self.accounts[row.account] += by
+        self.scores[row.score] += by
+        self.sources[row.source] += by
+        self.stages[row.pipeline, row.stage] += by
+        for tag in row.tags:
+            self.tags[tag] += by
 
 
 class Directory:
-    """`put` and `remove` are what changes it. An order by a column is made when it is first asked for, and mended when
-    it is asked for again."""
+    """`put` and `remove` are what changes it, and `tell` hears of each change. An order by a column is made when it is
+    first asked for, and mended with each change from then on."""
 
     def __init__(self) -> None:
+        self.tell: Tell | None = None
         self._rows: dict[str, Row] = {}
         self._gone: dict[str, int] = {}
         self._orders: dict[tuple[str, bool], Order] = {}
         self._texts = Texts(self._rows)
+        self._counts = Counts()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -141,6 +176,9 @@ class Directory:
     def rows(self) -> Iterable[Row]:
         return self._rows.values()
 
+    def versions(self) -> dict[str, int]:
+        return {row.contact_id: row.version for row in self._rows.values()}
+
     def put(self, row: Row) -> bool:
         """Whether that is news."""
         known = self._rows.get(row.contact_id)
@@ -149,50 +187,75 @@ class Directory:
             return False
         self._gone.pop(row.contact_id, None)
         self._rows[row.contact_id] = row
-        self._changed(row.contact_id)
+        self._changed(row.contact_id, row.version, known, row)
         return True
 
     def remove(self, contact_id: str, version: int) -> bool:
-        """Of a customer who was forgotten as of `version`."""
+        """Of a customer who was forgotten as of `version`, of whom no earlier one is news any more."""
         known = self._rows.get(contact_id)
         if known is None or known.version > version:
+            if known is None:
+                self._gone[contact_id] = max(version, self._gone.get(contact_id, 0))
             return False
         del self._rows[contact_id]
         self._gone[contact_id] = version
-        self._changed(contact_id)
+        self._changed(contact_id, version, known, None)
         return True
 
     def ordered(self, column: str, *, descending: bool) -> list[Row]:
         """By a column of SORTS; those that are equal by it by their last message, the newest first."""
-        order = self._orders.setdefault((column, descending), Order(SORTS[column], descending))
+        order = self._orders.get((column, descending))
+        if order is None:
+            order = self._orders[column, descending] = Order(SORTS[column], descending=descending)
         return order.of(self._rows)
 
-    def with_words(self, words: Iterable[str], column: str, *, descending: bool) -> list[Row]:
+    def with_words(self, words: Sequence[str], column: str, *, descending: bool) -> list[Row]:
         """Those that have all of `words` in their text, ordered as by `ordered`."""
-        first, *others = sorted(words, key=len, reverse=True)
-        ids = self._texts.with_word(first)
-        for word in others:
-            few = len(ids) <= NARROW
-            ids = {each for each in ids if word in self._rows[each].text} if few else ids & self._texts.with_word(word)
-        if len(ids) > FEW:
-            return [row for row in self.ordered(column, descending=descending) if row.contact_id in ids]
-        order = Order(SORTS[column], descending)
-        return order.of({each: self._rows[each] for each in ids})
-
-    def _changed(self, contact_id: str) -> None:
-        self._texts.changed.add(contact_id)
-        for order in self._orders.values():
-            order.changed.add(contact_id)
+        longest, *others = sorted(words, key=len, reverse=True)
+        ids = self._texts.with_word(longest)
+        if ids is None:
+            return _with_all(words, self.ordered(column, descending=descending))
+        found = _with_all(others, [self._rows[each] for each in ids])
+        if len(found) <= FEW:
+            return Order(SORTS[column], descending=descending).of({row.contact_id: row for row in found})
+        chosen = set(found)
+        return [row for row in self.ordered(column, descending=descending) if row in chosen]
 
     def tags(self) -> list[str]:
-        return sorted({tag for row in self._rows.values() for tag in row.tags})
-
-    def by_source(self) -> Counter[str]:
-        return Counter(row.source for row in self._rows.values() if row.source)
+        return sorted(tag for tag, count in self._counts.tags.items() if count)
 
     def by_account(self) -> Counter[str]:
         """Keys are those of accounts."""
-        return Counter(f"{row.platform}:{row.account_id}" for row in self._rows.values())
+        return self._counts.accounts
+
+    def by_score(self) -> Counter[int]:
+        """0 is not analysed yet."""
+        return self._counts.scores
+
+    def by_source(self) -> Counter[str]:
+        """Of those that are analysed."""
+        return Counter({source: count for source, count in self._counts.sources.items() if source})
+
+    def by_stage(self) -> Counter[tuple[str, str]]:
+        """By pipeline and stage, both empty for none."""
+        return self._counts.stages
+
+    def _changed(self, contact_id: str, version: int, before: Row | None, after: Row | None) -> None:
+        self._texts.changed(contact_id, before.text if before else "", after.text if after else "")
+        for order in self._orders.values():
+            order.changed(contact_id, before)
+        if before:
+            self._counts.add(before, -1)
+        if after:
+            self._counts.add(after, 1)
+        if self.tell:
+            self.tell(contact_id, version, after)
+
+
+def _with_all(words: Iterable[str], rows: list[Row]) -> list[Row]:
+    for word in words:
+        rows = [row for row in rows if word in row.text]
+    return rows
 
 
 def is_contact_id(text: str) -> bool:

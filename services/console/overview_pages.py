@@ -17,7 +17,7 @@ from shared.mongo import Database, server_time
 from shared.run_store import RunStore
 from shared.runs import RunState
 
-RUNS, ERRORS = 20, 8
+RUNS, ENDED, ERRORS, NEWEST = 20, 4, 8, 9
 
 
 class OverviewPages:
@@ -48,11 +48,16 @@ class OverviewPages:
             fallback_share=100 * sources[AnalysisSource.FALLBACK] / sources.total() if sources else 0.0,
             names={account.key: account.name for account in accounts},
             has_accounts=bool(accounts),
+            newest=self._directory.ordered("inbound", descending=True)[:NEWEST],
             active=[each for each in runs if each.is_active],
+            ended=[each for each in runs if not each.is_active][:ENDED],
             failed=failed[:ERRORS],
             letters=letters[:ERRORS],
         )  # fmt: skip
 
     def _bands(self) -> dict[Band, int]:
-        counts = Counter(band(row.score) for row in self._directory.rows() if row.score)
+        counts = Counter[Band]()
+        for score, count in self._directory.by_score().items():
+            if score:
+                counts[band(score)] += count
         return {each: counts[each] for each in reversed(Band)}

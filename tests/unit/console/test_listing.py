@@ -173,9 +173,3 @@ def test_no_word_is_found_across_two_texts_and_none_outside_of_a_script() -> Non
     assert find(made, Asked(q="1\0マ")) == []
     assert [row.contact_id for row in find(made, Asked(q="マリ"))] == ["messenger:371:2"]
     assert [row.contact_id for row in find(made, Asked(q="🎉"))] == ["messenger:371:2"]
-
-
-def test_many_that_match_stand_in_the_same_order_as_few() -> None:
-    many = [contact(str(number), f"N{number}", 1 + number % 100) for number in range(5200)]
-    made = directory(*many)
-    assert find(made, Asked(q="n")) == find(made, Asked())
