@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from shared.accounts import format_every
 from shared.contacts import Band, LeadStatus, band
+from shared.failures import Reason
 from shared.pipelines import Mode
-from shared.runs import RunState
 
 STATUS_WORDS = {status: status.replace("_", " ").capitalize() for status in LeadStatus}
 BAND_WORDS = {Band.COLD: "Cold", Band.WARM: "Warm", Band.HOT: "Hot", Band.READY: "Ready"}
@@ -16,7 +16,26 @@ MODE_WORDS = {
     Mode.SKIP_EXISTING: "Leave a stage that is set",
     Mode.UPDATE_EXISTING: "Move contacts on with each analysis",
 }
-STATE_WORDS = {state: state.capitalize() for state in RunState}
+REASON_WORDS = {
+    Reason.NOT_JSON: "It is not JSON.",
+    Reason.TOO_DEEP: "Its JSON is nested too deeply to be read safely.",
+    Reason.UNKNOWN_OBJECT: "It is about another kind of object than a Page or an Instagram account.",
+    Reason.UNKNOWN_KIND: "It tells of something that this version does not know.",
+    Reason.MALFORMED: "It does not have the shape that its kind has.",
+    Reason.NO_ACCOUNT: "It does not say which account it is about.",
+    Reason.NO_CUSTOMER: "It does not say which customer it is about.",
+    Reason.NO_MESSAGE_ID: "Its message has no id.",
+    Reason.BAD_ID: "One of its ids is none.",
+    Reason.BAD_TIME: "It does not say when it happened, or not as a time.",
+    Reason.NOT_AN_EVENT: "What lay on the topic is not an event.",
+}
+FAILURE_TITLES = {
+    401: "Sign in first",
+    403: "Not allowed",
+    404: "Not here",
+    500: "Something broke",
+    503: "No answer just now",
+}
 HUES = 8
 
 
@@ -64,11 +83,18 @@ def iso(at: datetime) -> str:
 def duration(seconds: float) -> str:
     """`45 s`, `3 min 20 s`, `1 h 5 min`."""
     whole = max(round(seconds), 0)
+    if whole == 0:
+        return "under 1 s"
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def sentence(text: str) -> str:
+    """A reason, as a log has it, to stand alone."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}" if text else ""
 
 
 def number(value: float) -> str:

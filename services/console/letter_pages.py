@@ -71,10 +71,14 @@ class LetterPages:
             raise web.HTTPServiceUnavailable(text="The broker does not answer.") from None
         if not found:
             raise web.HTTPNotFound(text="No such letter is parked any more.")
-        payload = found[0].raw[:SHOWN_BYTES].decode(errors="replace")
+        raw = found[0].raw
         return self._renderer.page(
-            request, "letter.html", request[ACCESS], letter=found[0], payload=payload, bytes=len(found[0].raw)
-        )
+            request, "letter.html", request[ACCESS],
+            letter=found[0],
+            payload=raw[:SHOWN_BYTES].decode(errors="replace"),
+            bytes=len(raw),
+            is_cut=len(raw) > SHOWN_BYTES,
+        )  # fmt: skip
 
     async def replay(self, request: web.Request) -> web.Response:
         """The letters that are named, else all of a reason, else all. What is still not understood stays parked."""

@@ -64,8 +64,11 @@ class Renderer:
         return response
 
     def failure(self, request: web.Request, status: int, message: str, access: Access | None) -> web.Response:
-        title = HTTPStatus(status).phrase
-        return self.page(request, "failure.html", access, status=status, title=title, message=message)
+        """An address that leads nowhere is all that nobody has words for yet."""
+        if message == "404: Not Found":
+            message = "Nothing is at this address. Perhaps the link is old, or a part of it is missing."
+        title = formats.FAILURE_TITLES.get(status, HTTPStatus(status).phrase)
+        return self.page(request, "failure.html", access, status=status, title=title, code=status, message=message)
 
     def redirect(self, to: str, message: str = "", *, is_problem: bool = False) -> web.HTTPSeeOther:
         """To be raised: after a change, so that reloading does not make it again."""
@@ -95,13 +98,14 @@ def environment(clock: Clock) -> Environment:
         "STATUS_WORDS": formats.STATUS_WORDS,
         "BAND_WORDS": formats.BAND_WORDS,
         "MODE_WORDS": formats.MODE_WORDS,
+        "REASON_WORDS": formats.REASON_WORDS,
     }
     return made
 
 
 _FILTERS: tuple[Callable[..., object], ...] = (
     formats.initials, formats.hue, formats.moment, formats.day, formats.iso, formats.duration, formats.number,
-    formats.score_band, formats.score_word, formats.size,
+    formats.score_band, formats.score_word, formats.sentence, formats.size,
     formats.pair,
     formats.every,
 )  # fmt: skip
