@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.conversations import LONG_AGO
-from shared.mongo import Database, UpdateOne, server_time, write_all
+from shared.mongo import Database, UpdateOne, later, server_time, write_all
 
 LONGEST = 256
 """How many times the first wait the longest is: what Gemini will never answer for is not paid for all day."""
@@ -33,7 +33,7 @@ class Again:
         """`in_vain`: the AI has just been asked; else a wait that has begun goes on."""
         tries = {"$add": [{"$ifNull": ["$tries", -1]}, 1]} if in_vain else {"$ifNull": ["$tries", 0]}
         wait = {"$multiply": [self._wait_ms, {"$min": [{"$pow": [2, "$tries"]}, LONGEST]}]}
-        new = {"$add": ["$$NOW", wait]}
+        new = later("$$NOW", wait)
         at = new if in_vain else {"$ifNull": ["$at", new]}
         put: list[dict[str, Any]] = [{"$set": {"tries": tries}}, {"$set": {"at": at}}]
         while keys and not await write_all(self._again, [UpdateOne({"_id": key}, put, upsert=True) for key in keys]):

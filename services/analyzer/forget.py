@@ -21,7 +21,7 @@ from shared.contacts import activities_of
 from shared.due import make_due
 from shared.forgotten import Forgotten
 from shared.ids import ConversationKey
-from shared.mongo import Database, Document, DuplicateKeyError, server_time
+from shared.mongo import Database, Document, DuplicateKeyError, later, server_time
 
 LOOK_SECONDS = 0.1
 TOMBSTONE = b""
@@ -120,7 +120,7 @@ class Forgetting:
     async def _try(self, key: ConversationKey, stored: Document) -> Claim | None:
         held_until = time.monotonic() + self.queue.lease_seconds
         fence, revision = stored.get("fence", 0) + 1, stored.get("revision", 0)
-        until = {"$add": ["$$NOW", round(self.queue.lease_seconds * 1000)]}
+        until = later("$$NOW", round(self.queue.lease_seconds * 1000))
         lease = {"owner": "forgetting", "since": "$$NOW", "until": until}
         seen = {name: stored.get(name) for name in ("_id", "fence", "revision")}
         seen["lease.until"] = stored.get("lease", {}).get("until")

@@ -20,6 +20,7 @@ from shared.events import (
     ReferralEvent,
     compact,
 )
+from shared.mongo import later
 
 Document: TypeAlias = dict[str, Any]
 Stages: TypeAlias = list[Document]
@@ -36,8 +37,8 @@ class Timing:
 
     def due(self) -> dict[str, Any]:
         """The stage that works out `due_at` from the fields that the stages before it have set."""
-        quiet = {"$add": ["$last_event_at", self.quiet_ms]}
-        latest = {"$add": ["$first_pending_at", self.max_wait_ms]}
+        quiet = later("$last_event_at", self.quiet_ms)
+        latest = later("$first_pending_at", self.max_wait_ms)
         return {"$set": {"due_at": {"$max": [{"$min": [quiet, latest]}, "$held_until"]}}}
 
 

@@ -27,7 +27,7 @@ from services.analyzer.server_clock import Seen, ServerClock
 from shared.conversations import LONG_AGO
 from shared.events import Participant
 from shared.ids import ConversationKey
-from shared.mongo import ConnectionFailure, Database, Document
+from shared.mongo import ConnectionFailure, Database, Document, later
 
 DONE = {"$unset": {"due_at": "", "first_pending_at": "", "reanalyse_at": "", "lease": ""}}
 Key = TypeVar("Key", str, int)
@@ -192,7 +192,7 @@ class Queue:
         return {"_id": {"$in": [claim.contact_id for claim in claims]}, "lease.group": group}
 
     def _until(self) -> dict[str, Any]:
-        return {"$add": ["$$NOW", round(self.lease_seconds * 1000)]}
+        return later("$$NOW", round(self.lease_seconds * 1000))
 
 
 def lost(claim: Claim) -> None:
