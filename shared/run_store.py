@@ -96,7 +96,8 @@ class RunStore:
     async def give_back(self, run: Run) -> None:
         """To whoever claims it next, with all that was counted. ActiveRunError as of `save`."""
         fields = run.model_dump(exclude=NOT_ITS_OWNERS)
-        await self._write(run, {"$set": fields | {"state": RunState.QUEUED, "owner": None, "heartbeat_at": None}})
+        queued = {"state": RunState.QUEUED, "since": await server_time(self._database)}
+        await self._write(run, {"$set": fields | queued | {"owner": None, "heartbeat_at": None}})
         if (await self.get(run.run_id)).cancel_asked:
             await self._end_what_nobody_is_at(run.run_id)
 
@@ -110,7 +111,8 @@ class RunStore:
         """QUEUED again, to go on from its checkpoints. NotResumableError; ActiveRunError when another is active."""
         anew: dict[str, Any] = {
             "state": RunState.QUEUED, "active": True, "owner": None, "cancel_asked": False, "heartbeat_at": None,
-            "finished_at": None, "reason": None, "failures": [], "throttled_until": None, "is_warned": False,
+            "since": await server_time(self._database), "finished_at": None, "reason": None, "failures": [],
+            "throttled_until": None, "is_warned": False,
         }  # fmt: skip
         try:
             ended = {"_id": run_id, "state": {"$in": list(RESUMABLE_STATES)}}
@@ -146,7 +148,7 @@ class RunStore:
         return [Run.model_validate(each) for each in stored]
 
     async def _insert(self, account: Account, run_id: str, now: datetime, held: dict[str, Any]) -> Run:
-        queued = {"state": RunState.QUEUED, "created_at": now, **held}
+        queued = {"state": RunState.QUEUED, "created_at": now, "since": now, **held}
         run = Run(run_id=run_id, platform=account.platform, account_id=account.account_id, **queued)
         try:
             await self._runs.insert_one({"_id": run_id, "active": True, **run.model_dump()})
@@ -155,7 +157,7 @@ class RunStore:
         return run
 
     async def _take(self, run: Run, now: datetime) -> Run | None:
-        mine = {"state": RunState.RUNNING, "owner": _new_owner(), "started_at": run.started_at or now}
+        mine = {"state": RunState.RUNNING, "owner": _new_owner(), "since": now, "started_at": run.started_at or now}
         beat = {"$set": mine, "$currentDate": {"heartbeat_at": True}}
         if not _is_anyones(run, now) or not (await self._runs.update_one(_as_seen(run), beat)).matched_count:
             return None

@@ -63,6 +63,9 @@ class Run(BaseModel):
     is_warned: bool = Field(default=False, description="no scheduled run follows before a person has begun one")
     throttled_until: Instant | None = None
     created_at: Instant
+    since: Instant | None = Field(
+        default=None, description="when it was last queued or claimed: what is counted of conversations, is from then"
+    )
     started_at: Instant | None = None
     heartbeat_at: Instant | None = Field(default=None, description="when its process last wrote it, server time")
     finished_at: Instant | None = None

@@ -44,7 +44,7 @@ from shared.letters import Letters
 from shared.mongo import Database, answers, open_database
 from shared.pipeline_store import PipelineStore
 from shared.run_store import RunStore
-from shared.service import run_until
+from shared.service import collect_seldom, run_until
 from shared.settings import ConsoleSettings
 
 GROUP = "analyzer"
@@ -70,6 +70,7 @@ async def run(
         following = Following(database, directory, broadcast)
         await consumer.skip_to_end()
         await following.load()
+        collect_seldom()
         letters = Letters(kafka, topics)
         reader = Reader(vitals, database, letters, settings.console_receiver_url, utc_now)
         gauge = open_gauge(kafka, topics.message_events, f"{topics.prefix}{GROUP}")
@@ -77,7 +78,7 @@ async def run(
         guard = Guard(entrance, _renderer(entrance))
         app = create_app(guard, routes, lambda: answers(database))
         works = (
-            following.follow_topic(consumer, stop), following.follow_runs(stop),
+            following.follow_topic(consumer, stop), following.follow_runs(stop), following.keep_comparing(stop),
             reader.run(gauge, stop), _serve(app, settings, broadcast, say, stop),
         )  # fmt: skip
         await run_until(stop, DRAIN_SECONDS, *works)

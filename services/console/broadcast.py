@@ -1,86 +1,85 @@
-"""Changes told to every open page: encoded once, kept for a while for who was away for a moment. Pure but for queues.
+"""Changes told to every open page: encoded once and kept for a while. A page is a place among them, so one that is slow
+costs nothing, and is told together what it missed.
 
-An id is that of this process and a number. Who shows one that is not remembered is told to read its page anew.
+An id is that of this process and a number; who
+shows one that is not remembered, as after a restart, is told to read its page anew.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeAlias
+from itertools import islice
 
 import orjson
 
 KEPT = 1000
-WAITING = 200
-"""What may lie unread for one page; a page that is slower is closed, and comes back with its last id."""
-END = b""
-
-Pages: TypeAlias = "asyncio.Queue[bytes]"
+JUST_SECONDS = 10.0
+"""So long a page may take from when it is made to when it listens."""
+LOST = -1
+"""The place of who has missed more than is kept."""
 
 
 class Broadcast:
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.listeners = 0
+        self.is_over = False
+        self._clock = clock
         self._process = secrets.token_hex(4)
         self._number = 0
-        self._kept: deque[tuple[int, bytes]] = deque(maxlen=KEPT)
-        self._pages: set[Pages] = set()
-        self._is_over = False
-
-    @property
-    def listeners(self) -> int:
-        return len(self._pages)
+        self._told_at = -JUST_SECONDS
+        self._kept: deque[bytes] = deque(maxlen=KEPT)
+        self._news = asyncio.Event()
 
     def send(self, kind: str, fields: Mapping[str, object]) -> None:
         self._number += 1
-        event = encoded(kind, fields, f"{self._process}-{self._number}")
-        self._kept.append((self._number, event))
-        for page in list(self._pages):
-            self._give(page, event)
-
-    @contextmanager
-    def listening(self, last_id: str = "") -> Iterator[Pages]:
-        """A queue of events as they go over the wire; END closes it."""
-        page: Pages = asyncio.Queue(WAITING + KEPT + 1)
-        for event in self._missed(last_id):
-            page.put_nowait(event)
-        if self._is_over:
-            page.put_nowait(END)
-        self._pages.add(page)
-        try:
-            yield page
-        finally:
-            self._pages.discard(page)
+        self._told_at = self._clock()
+        self._kept.append(self._encoded(kind, fields))
+        self._wake()
 
     def close(self) -> None:
-        self._is_over = True
-        for page in list(self._pages):
-            self._end(page)
+        self.is_over = True
+        self._wake()
 
-    def _missed(self, last_id: str) -> list[bytes]:
+    @contextmanager
+    def listening(self, last_id: str = "") -> Iterator[int]:
+        """The place to begin at, by the last id that was heard. A new page has no id, and is lost where there was a
+        change just now: it may have been made before that."""
+        self.listeners += 1
+        try:
+            yield self._place_of(last_id)
+        finally:
+            self.listeners -= 1
+
+    async def news(self, place: int) -> None:
+        """Returns when there is something beyond `place`, or it is over."""
+        while place == self._number and not self.is_over:
+            await self._news.wait()
+
+    def since(self, place: int) -> tuple[bytes, int]:
+        """All events beyond `place` as they go over the wire, and the place then."""
+        missed = self._number - place
+        if place == LOST or missed > len(self._kept):
+            return self._encoded("reset", {}), self._number
+        return b"".join(islice(self._kept, len(self._kept) - missed, None)), self._number
+
+    def _place_of(self, last_id: str) -> int:
         if not last_id:
-            return []
+            return LOST if self._clock() - self._told_at < JUST_SECONDS else self._number
         process, _, number = last_id.partition("-")
-        oldest = self._kept[0][0] if self._kept else self._number + 1
-        if process != self._process or not number.isdigit() or not oldest - 1 <= int(number) <= self._number:
-            return [encoded("reset", {}, f"{self._process}-{self._number}")]
-        return [event for each, event in self._kept if each > int(number)]
+        is_known = process == self._process and number.isascii() and number.isdigit() and int(number) <= self._number
+        return int(number) if is_known else LOST
 
-    def _give(self, page: Pages, event: bytes) -> None:
-        if page.qsize() < WAITING:
-            page.put_nowait(event)
-        else:
-            self._end(page)
+    def _wake(self) -> None:
+        """Those who wait now; who comes later waits for the next."""
+        self._news.set()
+        self._news = asyncio.Event()
 
-    def _end(self, page: Pages) -> None:
-        self._pages.discard(page)
-        if not page.full():
-            page.put_nowait(END)
-
-
-def encoded(kind: str, fields: Mapping[str, object], event_id: str) -> bytes:
-    """JSON has no line break, so an event has one line of data."""
-    return b"id: %s\nevent: %s\ndata: %s\n\n" % (event_id.encode(), kind.encode(), orjson.dumps(fields))
+    def _encoded(self, kind: str, fields: Mapping[str, object]) -> bytes:
+        """JSON has no line break, so an event has one line of data."""
+        event_id = f"{self._process}-{self._number}"
+        return b"id: %s\nevent: %s\ndata: %s\n\n" % (event_id.encode(), kind.encode(), orjson.dumps(fields))

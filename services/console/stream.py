@@ -6,10 +6,14 @@ import asyncio
 
 from aiohttp import web
 
-from services.console.broadcast import END, Broadcast
+from services.console.broadcast import Broadcast
 
 MOST_PAGES = 1000
 KEEP_ALIVE_SECONDS = 20.0
+BREATH_SECONDS = 0.25
+"""After a write: what happens meanwhile goes together."""
+PATIENCE_SECONDS = 30.0
+"""For a page that does not read."""
 LIFETIME_SECONDS = 1800.0
 """Then the browser comes again, and whether it may is looked at anew."""
 
@@ -26,24 +30,26 @@ class Stream:
         if self._broadcast.listeners >= MOST_PAGES:
             raise web.HTTPServiceUnavailable(text="Too many pages are open.")
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
-        with self._broadcast.listening(request.headers.get("Last-Event-ID", "")) as page:
+        with self._broadcast.listening(request.headers.get("Last-Event-ID", "")) as place:
             await response.prepare(request)
-            await response.write(b"retry: 2000\n\n")
             try:
                 async with asyncio.timeout(LIFETIME_SECONDS):
-                    await _pass_on(page, response)
+                    await self._pass_on(place, response)
             except (TimeoutError, ConnectionError):
-                pass
+                if request.transport:
+                    request.transport.abort()
         return response
 
-
-async def _pass_on(page: asyncio.Queue[bytes], response: web.StreamResponse) -> None:
-    while True:
-        try:
-            async with asyncio.timeout(KEEP_ALIVE_SECONDS):
-                event = await page.get()
-        except TimeoutError:
-            event = b": still here\n\n"
-        if event == END:
-            return
-        await response.write(event)
+    async def _pass_on(self, place: int, response: web.StreamResponse) -> None:
+        await response.write(b"retry: 2000\n\n")
+        while not self._broadcast.is_over:
+            told = b": still here\n\n"
+            try:
+                async with asyncio.timeout(KEEP_ALIVE_SECONDS):
+                    await self._broadcast.news(place)
+                told, place = self._broadcast.since(place)
+            except TimeoutError:
+                pass
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await response.write(told)
+            await asyncio.sleep(BREATH_SECONDS)

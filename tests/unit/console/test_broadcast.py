@@ -5,75 +5,99 @@ from __future__ import annotations
 import asyncio
 import re
 
-from services.console.broadcast import END, KEPT, WAITING, Broadcast
+from services.console.broadcast import JUST_SECONDS, KEPT, Broadcast
 
 
-def taken(page: asyncio.Queue[bytes]) -> list[bytes]:
-    return [page.get_nowait() for _ in range(page.qsize())]
+def kinds(events: bytes) -> list[str]:
+    return re.findall(r"event: (\w+)", events.decode())
 
 
-def kinds(events: list[bytes]) -> list[str]:
-    return [match[1].decode() for event in events if (match := re.search(rb"event: (\w+)", event))]
+def last_id(events: bytes) -> str:
+    return str(re.findall(r"id: (.+)", events.decode())[-1])
 
 
-def id_of(event: bytes) -> str:
-    match = re.search(rb"id: (.+)", event)
-    assert match is not None
-    return match[1].decode()
+def missed(broadcast: Broadcast, shown_id: str = "") -> list[str]:
+    """What a page hears at once when it comes with that id."""
+    with broadcast.listening(shown_id) as place:
+        return kinds(broadcast.since(place)[0])
 
 
-def test_every_open_page_hears_of_a_change() -> None:
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_every_open_page_hears_of_a_change_in_one_line() -> None:
     broadcast = Broadcast()
     with broadcast.listening() as one, broadcast.listening() as two:
         broadcast.send("contact", {"id": "a\nb"})
-        (first,) = taken(one)
-        assert taken(two) == [first]
-        assert first.endswith(b'data: {"id":"a\\nb"}\n\n')
+        told, after = broadcast.since(one)
+        assert broadcast.since(two) == (told, after)
+        assert told.endswith(b'data: {"id":"a\\nb"}\n\n')
+        assert broadcast.since(after) == (b"", after)
 
 
 def test_a_page_that_was_away_hears_what_it_missed_and_nothing_twice() -> None:
     broadcast = Broadcast()
-    with broadcast.listening() as page:
-        broadcast.send("contact", {"id": 1})
-        last = id_of(taken(page)[-1])
-    broadcast.send("run", {"id": 2})
-    with broadcast.listening(last) as page:
-        assert kinds(taken(page)) == ["run"]
+    broadcast.send("contact", {})
+    shown = last_id(broadcast.since(0)[0])
+    broadcast.send("run", {})
+    broadcast.send("contact", {})
+    assert missed(broadcast, shown) == ["run", "contact"]
 
 
-def test_a_page_that_was_away_for_too_long_is_told_to_read_anew() -> None:
-    broadcast = Broadcast()
-    with broadcast.listening() as page:
-        broadcast.send("contact", {})
-        last = id_of(taken(page)[-1])
-    for _ in range(KEPT + 1):
-        broadcast.send("contact", {})
-    with broadcast.listening(last) as page:
-        assert kinds(taken(page)) == ["reset"]
-
-
-def test_an_id_of_another_process_is_not_taken_for_ones_own() -> None:
+def test_a_page_that_missed_more_than_is_kept_is_told_to_read_anew_and_goes_on_from_there() -> None:
     broadcast = Broadcast()
     broadcast.send("contact", {})
-    for strange in ("feed-1", "x", f"{broadcast._process}-99", f"{broadcast._process}-x", "-"):
-        with broadcast.listening(strange) as page:
-            assert kinds(taken(page)) == ["reset"]
+    shown = last_id(broadcast.since(0)[0])
+    for _ in range(KEPT + 1):
+        broadcast.send("contact", {})
+    with broadcast.listening(shown) as place:
+        told, after = broadcast.since(place)
+    assert kinds(told) == ["reset"]
+    broadcast.send("run", {})
+    assert kinds(broadcast.since(after)[0]) == ["run"]
+    assert missed(broadcast, last_id(told)) == ["run"]
 
 
-def test_a_page_that_does_not_read_is_closed_and_costs_the_others_nothing() -> None:
+def test_an_id_of_before_a_restart_is_not_taken_for_ones_own() -> None:
+    before, broadcast = Broadcast(), Broadcast()
+    for each in (before, broadcast):
+        each.send("contact", {})
+    own = last_id(broadcast.since(0)[0]).partition("-")[0]
+    for strange in (last_id(before.since(0)[0]), "x", f"{own}-99", f"{own}-x", f"{own}-²", f"{own}--1", own, "-"):
+        assert missed(broadcast, strange) == ["reset"]
+
+
+def test_a_page_that_may_have_been_made_before_a_change_is_told_to_read_anew() -> None:
+    clock = Clock()
+    broadcast = Broadcast(clock)
+    assert missed(broadcast) == []
+    broadcast.send("contact", {})
+    clock.now = JUST_SECONDS - 0.1
+    assert missed(broadcast) == ["reset"]
+    clock.now = JUST_SECONDS
+    assert missed(broadcast) == []
+
+
+async def test_who_waits_is_woken_by_each_change_and_by_the_end() -> None:
     broadcast = Broadcast()
-    with broadcast.listening() as slow, broadcast.listening() as quick:
-        for _ in range(WAITING + 1):
-            broadcast.send("contact", {})
-            taken(quick)
-        assert taken(slow)[-1] == END
-        assert broadcast.listeners == 1
-
-
-def test_the_end_closes_every_page_and_those_that_come_after() -> None:
-    broadcast = Broadcast()
-    with broadcast.listening() as page:
+    with broadcast.listening() as place:
+        waiting = asyncio.create_task(broadcast.news(place))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        broadcast.send("contact", {})
+        await waiting
+        waiting = asyncio.create_task(broadcast.news(broadcast.since(place)[1]))
+        await asyncio.sleep(0)
         broadcast.close()
-        assert taken(page) == [END]
-    with broadcast.listening() as late:
-        assert taken(late) == [END]
+        await waiting
+
+
+def test_a_page_that_has_gone_is_counted_no_more() -> None:
+    broadcast = Broadcast()
+    with broadcast.listening(), broadcast.listening():
+        assert broadcast.listeners == 2
+    assert broadcast.listeners == 0

@@ -9,7 +9,7 @@ import pytest
 from services.console.board import CARDS, columns_of
 from services.console.formats import ago, duration, initials
 from services.console.plot import HEIGHT, plot
-from services.console.progress import progress_of
+from services.console.progress import progress_of, together
 from services.console.transcript import transcript
 from services.console.vitals import sparkline
 from shared.contacts import AnalysisSource, Score
@@ -17,6 +17,7 @@ from shared.conversations import fold_all
 from shared.events import Attachment
 from shared.ids import Platform
 from shared.pipelines import template
+from shared.run_store import LEASE
 from shared.runs import Run, RunCounters, RunState
 from tests.support.making import answered, reacted, said, unsent
 from tests.unit.console.rows import NOON, contact, directory
@@ -66,7 +67,8 @@ def test_one_score_is_no_plot(values: tuple[int, ...]) -> None:
 
 def run(state: RunState, listed: int, read: int, **more: object) -> Run:
     counters = RunCounters(conversations_listed=listed, conversations_read=read)
-    fields = {"run_id": "r", "platform": Platform.MESSENGER, "account_id": "371", "created_at": NOON, **more}
+    fields = {"run_id": "r", "platform": Platform.MESSENGER, "account_id": "371", "created_at": NOON}
+    fields |= {"heartbeat_at": NOON + timedelta(seconds=29), **more}
     return Run.model_validate({**fields, "state": state, "counters": counters})
 
 
@@ -92,6 +94,44 @@ def test_a_run_is_full_only_when_it_is_completed() -> None:
 def test_a_run_that_nobody_takes_says_so() -> None:
     assert progress_of(run(RunState.QUEUED, 0, 0), NOON + timedelta(seconds=11)).is_unclaimed
     assert not progress_of(run(RunState.QUEUED, 0, 0), NOON + timedelta(seconds=1)).is_unclaimed
+
+
+def test_a_run_that_was_only_now_given_back_or_resumed_is_not_one_that_nobody_takes() -> None:
+    later = NOON + timedelta(hours=1)
+    given_back = run(RunState.QUEUED, 0, 0, started_at=NOON, since=later)
+    assert not progress_of(given_back, later + timedelta(seconds=5)).is_unclaimed
+    assert progress_of(given_back, later + timedelta(seconds=15)).is_unclaimed
+
+
+def test_a_run_that_was_taken_over_is_as_quick_as_it_was_since_then() -> None:
+    """Its conversations are counted anew from there."""
+    later = NOON + timedelta(hours=1)
+    taken = run(RunState.RUNNING, 100, 25, started_at=NOON, since=later, heartbeat_at=later)
+    progress = progress_of(taken, later + timedelta(seconds=5))
+    assert (progress.per_minute, progress.left_seconds) == (300, 15)
+
+
+def test_a_run_whose_process_died_does_not_move() -> None:
+    now = NOON + timedelta(seconds=29) + LEASE + timedelta(seconds=1)
+    progress = progress_of(run(RunState.RUNNING, 100, 25, started_at=NOON), now)
+    assert (progress.is_left, progress.is_moving, progress.per_minute, progress.left_seconds) == (True, False, 0, None)
+    ended = run(RunState.FAILED, 100, 25, started_at=NOON, finished_at=NOON + timedelta(seconds=30))
+    assert not progress_of(ended, now).is_left
+
+
+def test_runs_together_are_their_sums_and_end_with_the_last() -> None:
+    at = NOON + timedelta(seconds=30)
+    one, other, ended = (
+        progress_of(each, at)
+        for each in (
+            run(RunState.RUNNING, 100, 25, started_at=NOON), run(RunState.RUNNING, 20, 10, started_at=NOON),
+            run(RunState.COMPLETED, 8, 8, started_at=NOON, finished_at=at),
+        )
+    )  # fmt: skip
+    both = together([one, other, ended])
+    assert (both.done, both.counters.conversations_listed, both.per_minute, both.left_seconds) == (43, 128, 70, 90)
+    assert together([one, progress_of(run(RunState.QUEUED, 0, 0), at)]).left_seconds is None
+    assert together([ended]).left_seconds is None
 
 
 def test_a_board_has_every_stage_and_its_best_first() -> None:

@@ -1,0 +1,92 @@
+"""The stream of changes as a browser reads it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import ClientResponse, web
+from aiohttp.test_utils import TestClient, TestServer
+
+from services.console import stream
+from services.console.broadcast import Broadcast
+from services.console.stream import Stream
+
+Site = TestClient[web.Request, web.Application]
+
+
+@asynccontextmanager
+async def serving(broadcast: Broadcast) -> AsyncIterator[Site]:
+    app = web.Application()
+    app.add_routes(Stream(broadcast).routes())
+    async with TestClient(TestServer(app)) as site:
+        yield site
+        broadcast.close()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+async def next_event(page: ClientResponse) -> dict[str, str]:
+    """Its fields; a comment is the field without a name."""
+    fields = dict[str, str]()
+    while line := (await page.content.readline()).decode().rstrip("\n"):
+        name, _, value = line.partition(": ")
+        fields[name] = value
+    return fields
+
+
+async def test_a_page_hears_what_happens_and_what_happened_while_it_was_away() -> None:
+    broadcast = Broadcast()
+    async with serving(broadcast) as site:
+        async with site.get("/events") as page:
+            assert await next_event(page) == {"retry": "2000"}
+            broadcast.send("contact", {"id": 1})
+            told = await next_event(page)
+            assert (told["event"], told["data"]) == ("contact", '{"id":1}')
+        broadcast.send("run", {})
+        async with site.get("/events", headers={"Last-Event-ID": told["id"]}) as page:
+            await next_event(page)
+            assert (await next_event(page))["event"] == "run"
+
+
+async def test_a_quiet_stream_says_that_it_is_still_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "KEEP_ALIVE_SECONDS", 0.01)
+    async with serving(Broadcast()) as site, site.get("/events") as page:
+        await next_event(page)
+        assert await next_event(page) == {"": "still here"}
+
+
+async def test_the_end_closes_every_page() -> None:
+    broadcast = Broadcast()
+    async with serving(broadcast) as site, site.get("/events") as page:
+        await next_event(page)
+        broadcast.close()
+        assert await page.content.read() == b""
+        await until(lambda: broadcast.listeners == 0)
+
+
+async def test_a_page_that_does_not_read_is_cut_off_and_the_others_hear_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(stream, "BREATH_SECONDS", 0)
+    broadcast = Broadcast()
+    async with serving(broadcast) as site, site.get("/events") as quick:
+        _, writer = await asyncio.open_connection(site.host, site.port, limit=1)
+        writer.write(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await until(lambda: broadcast.listeners == 2)
+        await next_event(quick)
+        while broadcast.listeners == 2:
+            broadcast.send("contact", {"name": "x" * 20_000})
+            assert (await next_event(quick))["event"] == "contact"
+        writer.close()
+
+
+async def test_of_very_many_pages_the_last_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "MOST_PAGES", 1)
+    async with serving(Broadcast()) as site, site.get("/events"), site.get("/events") as late:
+        assert late.status == 503
