@@ -3,6 +3,7 @@ const PLACES = { o: "/", c: "/contacts", b: "/board", i: "/integrations", p: "/p
 let isGoing = false;
 
 export function listenForKeys() {
+  document.querySelector("[data-keys-button]")?.addEventListener("click", showKeys);
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target.matches("input:not([type=checkbox]), textarea, select")) {
@@ -22,15 +23,19 @@ function act(key) {
   switch (key) {
     case "g": isGoing = true; setTimeout(() => { isGoing = false; }, 1500); return true;
     case "/": return focus(document.querySelector("[data-search]"));
-    case "?": document.getElementById("keys").showModal(); return true;
+    case "?": return showKeys();
     case "j": return step(1);
     case "k": return step(-1);
     case "x": return click(document.querySelector("tr.at input[name=id]"));
-    case "Enter": return document.activeElement === document.body && click(document.querySelector("tr.at .who a"));
     case "]": return !document.activeElement.closest(".lead") && click(document.querySelector("a[rel=next]"));
     case "[": return !document.activeElement.closest(".lead") && click(document.querySelector("a[rel=prev]"));
     default: return false;
   }
+}
+
+function showKeys() {
+  document.getElementById("keys").showModal();
+  return true;
 }
 
 function focus(element) {
@@ -52,5 +57,6 @@ function step(by) {
   rows[now]?.classList.remove("at");
   next.classList.add("at");
   next.scrollIntoView({ block: "nearest" });
+  next.querySelector("a").focus({ preventScroll: true });
   return true;
 }

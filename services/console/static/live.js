@@ -1,6 +1,7 @@
 // Regions marked data-live are fetched anew when the server tells of a change that concerns them.
 const PAUSE_MS = 1000;
 const PATIENCE_MS = 15000;
+const SCROLLING = ".board, .cards, .scroll";
 let pending = false;
 let wasLost = false;
 let loadedAt = 0;
@@ -9,7 +10,7 @@ export function followLive() {
   if (!document.querySelector(".side")) return;
   const source = new EventSource("/events");
   source.addEventListener("open", () => { say("Live", false); if (wasLost) refreshSoon(); wasLost = false; });
-  source.addEventListener("error", () => { wasLost = true; say("Reconnecting …", true); });
+  source.addEventListener("error", () => { say("Reconnecting …", true); wasLost = true; });
   for (const kind of ["contact", "run"]) {
     source.addEventListener(kind, (event) => hear(kind, JSON.parse(event.data)));
   }
@@ -19,11 +20,13 @@ export function followLive() {
   addEventListener("pagehide", () => source.close());
 }
 
+// Seen always, spoken only when it changes while one is on the page.
 function say(word, isLost) {
   const state = document.querySelector("[data-live-state]");
   state.hidden = false;
   state.classList.toggle("lost", isLost);
   state.querySelector("[data-live-word]").textContent = word;
+  if (isLost !== wasLost) document.querySelector("[data-live-said]").textContent = isLost ? "Not live any more" : "Live again";
 }
 
 function hear(kind, change) {
@@ -70,11 +73,11 @@ function replace(region, newer) {
   const opened = [...region.querySelectorAll("details")].map((each) => each.open);
   const at = region.querySelector("tr.at")?.dataset.contact;
   const focused = region.contains(document.activeElement) ? selectorOf(document.activeElement, region) : null;
-  const scrolled = [...region.querySelectorAll(".board")].map((each) => each.scrollLeft);
+  const scrolled = [...region.querySelectorAll(SCROLLING)].map((each) => [each.scrollLeft, each.scrollTop]);
   region.replaceChildren(...newer.childNodes);
   for (const each of region.querySelectorAll("input[name=id]")) each.checked = ticked.has(each.value);
   region.querySelectorAll("details").forEach((each, i) => { each.open = opened[i] ?? each.open; });
-  region.querySelectorAll(".board").forEach((each, i) => { each.scrollLeft = scrolled[i] ?? 0; });
+  region.querySelectorAll(SCROLLING).forEach((each, i) => { [each.scrollLeft, each.scrollTop] = scrolled[i] ?? [0, 0]; });
   if (at) region.querySelector(`tr[data-contact="${CSS.escape(at)}"]`)?.classList.add("at");
   if (focused) region.querySelectorAll(focused.like)[focused.place]?.focus({ preventScroll: true });
   region.dispatchEvent(new CustomEvent("renewed", { bubbles: true }));
