@@ -98,7 +98,7 @@ async def server_time(database: Database) -> datetime:
 
 
 def later(start: Any, milliseconds: Any) -> dict[str, Any]:
-    """The expression of the time so much after `start`. By `$dateAdd`, as SecantusDB in Rust adds no number to a time."""
+    """The expression of the time so much after `start`. By `$dateAdd`: not every server adds numbers to times."""
     return {"$dateAdd": {"startDate": start, "unit": "millisecond", "amount": milliseconds}}
 
 
