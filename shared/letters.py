@@ -45,12 +45,12 @@ class Letters:
 
     def __init__(self, bootstrap_servers: str, topics: Topics) -> None:
         self._bootstrap_servers = bootstrap_servers
-        self._topics = topics
+        self.topic = topics.dead_letters
 
     async def parked(self, reason: Reason | None = None) -> dict[str, Summary]:
         """By id, the oldest first."""
         found: dict[str, Summary] = {}
-        async for record in stream_all(self._bootstrap_servers, self._topics.dead_letters):
+        async for record in stream_all(self._bootstrap_servers, self.topic):
             if not record.value:
                 found.pop((record.key or b"").decode(), None)
             elif letter := read_letter(record):
@@ -61,7 +61,7 @@ class Letters:
     async def read(self, letter_ids: set[str]) -> AsyncIterator[DeadLetter]:
         """Those letters, each once."""
         remaining = set(letter_ids)
-        async for record in stream_all(self._bootstrap_servers, self._topics.dead_letters):
+        async for record in stream_all(self._bootstrap_servers, self.topic):
             if (letter := read_letter(record)) and letter.letter_id in remaining:
                 remaining.remove(letter.letter_id)
                 yield letter

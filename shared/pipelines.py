@@ -9,6 +9,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from shared.ids import content_hash
+
 RECOMMENDATION_REACH = 10
 """How far outside its range a score may lie for a recommended stage to be taken."""
 BACKWARD_MARGIN = 10
@@ -49,6 +51,9 @@ class ScoreRange(BaseModel):
             raise ValueError(f"a range needs low <= high, not {self.low}-{self.high}")
         return self
 
+    def __str__(self) -> str:
+        return f"{self.low}–{self.high}"
+
     def __contains__(self, score: int) -> bool:
         return self.low <= score <= self.high
 
@@ -86,6 +91,11 @@ class Pipeline(BaseModel):
         return next((stage for stage in self.stages if stage.type is stage_type), None)
 
     @property
+    def edition(self) -> str:
+        """Another one for whatever else the pipeline may hold: who edits it says what they had seen."""
+        return content_hash(self.model_dump(mode="json"))
+
+    @property
     def open_stages(self) -> tuple[Stage, ...]:
         return tuple(stage for stage in self.stages if stage.type in OPEN_TYPES)
 
@@ -95,6 +105,15 @@ def with_ranges(stages: Sequence[Stage]) -> tuple[Stage, ...]:
     of_type = {kind: [s for s in stages if s.type is kind and not s.range_edited] for kind in _BANDS}
     made = {s.name: r for kind, group in of_type.items() for s, r in zip(group, _split(kind, len(group)), strict=True)}
     return tuple(s if s.range_edited else s.model_copy(update={"range": made.get(s.name)}) for s in stages)
+
+
+def check_apart(stages: Sequence[Stage]) -> None:
+    """ValueError where open stages share a score, of which the first would have it alone. What WON and LOST have is
+    not asked for their place, and may be shared."""
+    ranged = [(stage.name, stage.range) for stage in stages if stage.type in OPEN_TYPES and stage.range]
+    for (one, a), (other, b) in itertools.combinations(ranged, 2):
+        if a.low <= b.high and b.low <= a.high:
+            raise ValueError(f"{one} ({a}) and {other} ({b}) share scores, but each score has one stage")
 
 
 def keep_edited(stages: Sequence[Stage], before: Pipeline | None) -> tuple[Stage, ...]:

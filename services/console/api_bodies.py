@@ -32,9 +32,13 @@ async def from_body(model: type[Value], request: web.Request) -> Value:
     return _checked(lambda: model.model_validate_json(body))
 
 
+def faults(error: ValidationError) -> str:
+    """What a model does not take, without what it was."""
+    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}".removeprefix(": ") for each in error.errors())
+
+
 def _checked(read: Callable[[], Value]) -> Value:
     try:
         return read()
     except ValidationError as error:
-        faults = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise web.HTTPBadRequest(text="; ".join(faults)) from None
+        raise web.HTTPBadRequest(text=faults(error)) from None

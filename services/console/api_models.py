@@ -15,7 +15,7 @@ from shared.contact_edits import Edit, Owned
 from shared.contacts import Activity, AnalysisSource, Band, Contact, LeadStatus, Score, band
 from shared.events import Instant
 from shared.ids import Platform
-from shared.pipelines import Mode, Pipeline
+from shared.pipelines import Mode, Pipeline, ScoreRange, Stage, StageType
 from shared.runs import Run
 
 Sort = Literal[
@@ -180,8 +180,45 @@ class RunRequest(Model):
     account: str = Field(max_length=200, description="`platform:account_id`")
 
 
+class PipelineInfo(Model):
+    name: str
+    stages: tuple[Stage, ...]
+    edition: str = Field(description="of what it holds: to be said when it is replaced")
+
+
 class PipelineList(Model):
-    pipelines: list[Pipeline]
+    pipelines: list[PipelineInfo]
+
+
+class RangeRequest(Model):
+    low: int = Field(ge=1, le=100)
+    high: int = Field(ge=1, le=100)
+
+
+class StageRequest(Model):
+    """Without a range it gets one, by its type. A range that is given is a person's, unless `range_edited` is false:
+    then it is made anew."""
+
+    name: str = Field(min_length=1, max_length=80)
+    type: StageType
+    range: RangeRequest | None = None
+    range_edited: bool = True
+
+    def stage(self) -> Stage:
+        """Of LOST and ARCHIVED ones no range is kept. ValueError where it does not go up."""
+        given = None if self.type in {StageType.LOST, StageType.ARCHIVED} else self.range
+        scores = ScoreRange(low=given.low, high=given.high) if given else None
+        return Stage(name=self.name, type=self.type, range=scores, range_edited=bool(scores and self.range_edited))
+
+
+class StagesRequest(Model):
+    stages: tuple[StageRequest, ...] = Field(min_length=1, max_length=30)
+    edition: str | None = Field(default=None, description="refused when it is not this any more; null for any")
+
+
+class PipelineRequest(Model):
+    name: str = Field(min_length=1, max_length=80)
+    stages: tuple[StageRequest, ...] = Field(min_length=1, max_length=30)
 
 
 class OverviewInfo(Model):
@@ -233,3 +270,7 @@ def message_json(said: Said) -> Message:
 
 def account_json(account: Account, contacts: int) -> AccountInfo:
     return AccountInfo(**account.model_dump(include=set(AccountInfo.model_fields) - {"contacts"}), contacts=contacts)
+
+
+def pipeline_json(pipeline: Pipeline) -> PipelineInfo:
+    return PipelineInfo(name=pipeline.name, stages=pipeline.stages, edition=pipeline.edition)

@@ -38,7 +38,7 @@ class Operation:
         return re.findall(r"{(\w+)}", self.path)
 
 
-CONTACT, RUN = "/api/contacts/{contact_id}", "/api/runs/{run_id}"
+CONTACT, RUN, PIPELINE = "/api/contacts/{contact_id}", "/api/runs/{run_id}", "/api/pipelines/{pipeline}"
 
 OPERATIONS = (
     Operation("list_contacts", "GET", "/api/contacts", "Contacts, a page of fifty", models.ContactPage,
@@ -57,6 +57,12 @@ OPERATIONS = (
     Operation("show_board", "GET", "/api/board", "A pipeline's stages", models.Board, (404,), query=models.BoardQuery),
     Operation("list_accounts", "GET", "/api/accounts", "Accounts", models.AccountList),
     Operation("list_pipelines", "GET", "/api/pipelines", "Pipelines", models.PipelineList),
+    Operation("list_templates", "GET", "/api/pipeline-templates", "What one may begin with", models.PipelineList),
+    Operation("add_pipeline", "POST", "/api/pipelines", "Make a pipeline", models.PipelineInfo, (409,),
+              body=models.PipelineRequest, status=201),
+    Operation("show_pipeline", "GET", PIPELINE, "A pipeline", models.PipelineInfo, (404,)),
+    Operation("replace_pipeline", "PUT", PIPELINE, "Give a pipeline other stages", models.PipelineInfo, (404, 409),
+              body=models.StagesRequest),
     Operation("list_runs", "GET", "/api/runs", "The newest hundred runs", models.RunList),
     Operation("start_run", "POST", "/api/runs", "Queue a run", Run, (404, 409), body=models.RunRequest, status=201),
     Operation("show_run", "GET", RUN, "A run", Run, (404,)),

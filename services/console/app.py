@@ -103,7 +103,7 @@ def _routes(
         ContactPages(directory, database, renderer),
         BoardPages(directory, database, renderer),
         IntegrationPages(directory, database, renderer, utc_now, ports.check, vault),
-        PipelinePages(directory, database, renderer),
+        PipelinePages(directory, accounts, pipelines, renderer),
         LetterPages(letters, producer, topics, ports, renderer, vitals),
         Stream(broadcast),
     )

@@ -34,7 +34,7 @@ PROBLEMS = {
     401: "Nobody is signed in, or the token is not known",
     403: "It is for editors, or did not come from where it may",
     404: "There is none of this name",
-    409: "It cannot be done to what is there",
+    409: "It is well formed, but cannot be done to what is there",
     413: "More than a request may have",
     503: "A server that is needed does not answer",
 }

@@ -3,55 +3,83 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from aiohttp import web
 
-from services.console.contact_actions import form_of
 from services.console.directory import Directory
 from services.console.guard import ACCESS
-from services.console.pipeline_form import WrongPipelineError, pipeline_of
+from services.console.pipeline_form import PipelineForm, WrongPipelineError, form_of, pipeline_of, typed
 from services.console.rendering import Renderer
 from shared.account_store import AccountStore
-from shared.mongo import Database
-from shared.pipeline_store import PipelineStore
-from shared.pipelines import TEMPLATES, template
+from shared.pipeline_store import KnownPipelineError, OutdatedPipelineError, PipelineStore
+from shared.pipelines import TEMPLATES, Pipeline, template
 
 HERE = "/pipelines"
 
 
 class PipelinePages:
-    def __init__(self, directory: Directory, database: Database, renderer: Renderer) -> None:
+    def __init__(
+        self, directory: Directory, accounts: AccountStore, pipelines: PipelineStore, renderer: Renderer
+    ) -> None:
         self._directory = directory
-        self._accounts = AccountStore(database)
-        self._pipelines = PipelineStore(database)
+        self._accounts = accounts
+        self._pipelines = pipelines
         self._renderer = renderer
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get(HERE, self.listed), web.post(HERE, self.save), web.post("/pipelines/template", self.take)]
 
     async def listed(self, request: web.Request) -> web.Response:
-        pipelines = await self._pipelines.all()
-        accounts = await self._accounts.all()
+        return await self._page(request)
+
+    async def save(self, request: web.Request) -> web.Response:
+        """What cannot be saved is shown again as it was typed, with what is wrong of it."""
+        try:
+            form = typed(await request.post())
+        except WrongPipelineError as error:
+            raise web.HTTPBadRequest(text=f"Not saved: {error}.") from None
+        try:
+            pipeline = await self._put(pipeline_of(form), form.edition)
+        except KeyError:
+            raise web.HTTPNotFound(text="There is no such pipeline any more.") from None
+        except (KnownPipelineError, ValueError) as error:
+            return await self._page(request, form, error)
+        except OutdatedPipelineError as error:
+            now = await self._pipelines.get(form.name)
+            return await self._page(request, replace(form, edition=now.edition if now else ""), error)
+        raise self._renderer.redirect(HERE, f"{pipeline.name} is saved.")
+
+    async def _put(self, pipeline: Pipeline, edition: str) -> Pipeline:
+        return await (self._pipelines.replace(pipeline, edition) if edition else self._pipelines.add(pipeline))
+
+    async def take(self, request: web.Request) -> web.Response:
+        wanted = template(str((await request.post()).get("name", "")))
+        if wanted is None:
+            raise web.HTTPNotFound(text="There is no such template.")
+        try:
+            await self._pipelines.add(wanted)
+        except KnownPipelineError as error:
+            raise self._renderer.redirect(HERE, f"Not added: {error}.", is_problem=True) from None
+        raise self._renderer.redirect(HERE, f"{wanted.name} is there.")
+
+    async def _page(
+        self, request: web.Request, form: PipelineForm | None = None, wrong: Exception | None = None
+    ) -> web.Response:
+        pipelines, accounts = await self._pipelines.all(), await self._accounts.all()
         have, used = {each.name for each in pipelines}, {account.pipeline for account in accounts}
+        forms = {each.name: form_of(each) for each in pipelines}
+        if form and form.edition:
+            forms[form.name] = form
         return self._renderer.page(
-            request, "pipelines.html", request[ACCESS],
+            request, "pipelines.html", request[ACCESS], status=400 if wrong else 200,
             pipelines=sorted(pipelines, key=lambda each: each.name not in used),
             missing=[each.name for each in TEMPLATES if each.name not in have],
             accounts=accounts,
             contacts=Counter((row.pipeline, row.stage) for row in self._directory.rows()),
+            forms=forms,
+            new=form if form and not form.edition else PipelineForm(),
+            wrong_form=form,
+            wrong=wrong,
+            wrong_line=getattr(wrong, "line", None),
         )  # fmt: skip
-
-    async def save(self, request: web.Request) -> web.Response:
-        """Ranges that were set by a person and are emptied here are made again."""
-        try:
-            pipeline = await self._pipelines.put(pipeline_of(await request.post()), keeps_edited=False)
-        except (WrongPipelineError, ValueError) as error:
-            raise self._renderer.redirect(HERE, f"Not saved: {error}.", is_problem=True) from None
-        raise self._renderer.redirect(HERE, f"{pipeline.name} is saved.")
-
-    async def take(self, request: web.Request) -> web.Response:
-        wanted = template((await form_of(request)).get("name", ""))
-        if wanted is None:
-            raise web.HTTPNotFound(text="There is no such template.")
-        await self._pipelines.put(wanted)
-        raise self._renderer.redirect(HERE, f"{wanted.name} is there.")

@@ -26,7 +26,7 @@ SCHEMA = schemathesis.openapi.from_dict(document())
 EXAMPLES = 30
 TOKEN = "t" * 32
 
-KNOWN = ({"contact_id": MARIA.contact_id}, {"contact_id": JOSE.contact_id})
+KNOWN = ({"contact_id": MARIA.contact_id, "pipeline": "Sales"}, {"contact_id": JOSE.contact_id})
 """What is there, beside what is made up."""
 
 
@@ -88,6 +88,17 @@ async def test_a_contact_is_given_back_and_forgotten(program: ClientSession) -> 
     assert (named["edited"], given_back["edited"]) == (["name"], [])
     assert (await asked(program, "DELETE", path))[0] == 204
     assert (await asked(program, "GET", path))[0] == 404
+
+
+async def test_a_pipeline_is_made_once_and_replaced_only_as_it_was_seen(program: ClientSession) -> None:
+    stages = [{"name": "New", "type": "LEAD"}, {"name": "Hot", "type": "IN_PROGRESS", "range": {"low": 40, "high": 90}}]
+    status, made = await asked(program, "POST", "/api/pipelines", name="Mine", stages=stages)
+    assert (status, made["stages"][0]["range"]) == (201, {"low": 1, "high": 30})
+    assert (await asked(program, "POST", "/api/pipelines", name="Mine", stages=stages))[0] == 409
+    first = await asked(program, "PUT", "/api/pipelines/Mine", stages=stages[:1], edition=made["edition"])
+    again = await asked(program, "PUT", "/api/pipelines/Mine", stages=stages, edition=made["edition"])
+    assert (first[0], again[0]) == (200, 409)
+    assert [each["name"] for each in (await asked(program, "GET", "/api/pipelines/Mine"))[1]["stages"]] == ["New"]
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["right", "wrong"])

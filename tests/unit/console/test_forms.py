@@ -7,10 +7,10 @@ from multidict import MultiDict
 
 from services.console.account_form import WrongAccountError, chosen, new_account
 from services.console.edit_form import edit_of
-from services.console.pipeline_form import WrongPipelineError, pipeline_of
+from services.console.pipeline_form import PipelineForm, WrongPipelineError, form_of, pipeline_of, typed
 from shared.contact_edits import Edit, Owned, WrongEditError
 from shared.contacts import LeadStatus
-from shared.pipelines import Mode, StageType, with_ranges
+from shared.pipelines import TEMPLATES, Mode, Pipeline, StageType, with_ranges
 
 ACCOUNT = {"platform": "messenger", "account_id": "371", "name": "The Page", "token": "EAAB-secret"}
 
@@ -83,7 +83,7 @@ def test_what_cannot_be_chosen_is_refused(wrong: dict[str, str]) -> None:
         chosen(new_account(ACCOUNT, str), form, ["Sales"])
 
 
-def pipeline_form(*stages: tuple[str, ...], name: str = "Sales") -> MultiDict[object]:
+def fields(*stages: tuple[str, ...], name: str = "Sales") -> MultiDict[object]:
     form: MultiDict[object] = MultiDict(name=name)
     for number, stage in enumerate(stages, 1):
         cells = dict(zip(("name", "type", "low", "high", "made"), (*stage, "", "", "")[:5], strict=True))
@@ -92,39 +92,68 @@ def pipeline_form(*stages: tuple[str, ...], name: str = "Sales") -> MultiDict[ob
     return form
 
 
+def sent(*stages: tuple[str, ...], name: str = "Sales") -> PipelineForm:
+    return typed(fields(*stages, name=name))
+
+
 def test_a_line_without_a_name_is_no_stage() -> None:
-    made = pipeline_of(pipeline_form(("New", "LEAD"), ("", "LEAD"), ("Won", "WON")))
+    made = pipeline_of(sent(("New", "LEAD"), ("", "LEAD"), ("Won", "WON")))
     assert [stage.name for stage in made.stages] == ["New", "Won"]
 
 
 def test_a_range_is_a_persons_only_where_it_differs_from_the_one_that_was_made() -> None:
-    made = pipeline_of(pipeline_form(("New", "LEAD", "1", "30", "1-30"), ("Open", "IN_PROGRESS", "40", "80", "31-80")))
+    made = pipeline_of(sent(("New", "LEAD", "1", "30", "1-30"), ("Open", "IN_PROGRESS", "40", "80", "31-80")))
     assert [stage.range_edited for stage in made.stages] == [False, True]
     ranges = [stage.range for stage in with_ranges(made.stages)]
     assert [(each.low, each.high) for each in ranges if each] == [(1, 30), (40, 80)]
 
 
+def test_where_a_person_sets_one_range_the_others_of_its_type_stay_as_they_stand() -> None:
+    made = pipeline_of(
+        sent(("Open", "IN_PROGRESS", "31", "60", "31-55"), ("Later", "IN_PROGRESS", "61", "80", ""),
+             ("Won", "WON", "81", "100", "81-100"))
+    )  # fmt: skip
+    assert [stage.range_edited for stage in made.stages] == [True, True, False]
+
+
 def test_places_order_the_stages() -> None:
-    form = pipeline_form(("New", "LEAD"), ("Won", "WON"))
+    form = fields(("New", "LEAD"), ("Won", "WON"))
     form.popall("stage_place")
     for place in ("2", "1"):
         form.add("stage_place", place)
-    assert [stage.type for stage in pipeline_of(form).stages] == [StageType.WON, StageType.LEAD]
+    assert [stage.type for stage in pipeline_of(typed(form)).stages] == [StageType.WON, StageType.LEAD]
+
+
+def test_a_form_that_is_sent_as_it_was_shown_changes_nothing() -> None:
+    sales = TEMPLATES[0]
+    assert Pipeline(name="Sales", stages=with_ranges(pipeline_of(form_of(sales)).stages)) == sales
 
 
 @pytest.mark.parametrize(
     "form",
     [
-        pipeline_form(),
-        pipeline_form(("New", "LEAD"), ("New", "LEAD")),
-        pipeline_form(("New", "KING")),
-        pipeline_form(("New", "LEAD", "9", "3")),
-        pipeline_form(("New", "LEAD", "-1", "3")),
-        pipeline_form(("New", "LEAD", "1", "101")),
-        pipeline_form(("New", "LEAD"), name=" "),
-        MultiDict(name="Sales", stage_name="New"),
+        sent(),
+        sent(("New", "LEAD"), ("New", "LEAD")),
+        sent(("New", "KING")),
+        sent(("New", "LEAD", "9", "3")),
+        sent(("New", "LEAD", "9")),
+        sent(("New", "LEAD", "-1", "3")),
+        sent(("New", "LEAD", "1", "101")),
+        sent(("New", "LEAD"), name=" "),
     ],
 )
-def test_what_is_no_pipeline_is_refused(form: MultiDict[object]) -> None:
+def test_what_is_no_pipeline_is_refused(form: PipelineForm) -> None:
     with pytest.raises(WrongPipelineError):
         pipeline_of(form)
+
+
+def test_what_is_wrong_is_told_of_its_line() -> None:
+    form = sent(("New", "LEAD"), ("Won", "WON", "90", "80"))
+    with pytest.raises(WrongPipelineError) as told:
+        pipeline_of(form)
+    assert told.value.line is form.lines[1]
+
+
+def test_a_form_that_is_not_whole_is_none() -> None:
+    with pytest.raises(WrongPipelineError):
+        typed(MultiDict(name="Sales", stage_name="New"))

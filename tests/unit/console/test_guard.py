@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 import pytest
 from aiohttp import ClientPayloadError, ClientResponse, FormData, web
@@ -48,21 +49,33 @@ async def refused(_request: web.Request) -> web.Response:
     raise web.HTTPNotFound(text=EVIL)
 
 
-@asynccontextmanager
-async def browsing(**settings: object) -> AsyncIterator[Client]:
+class Pages(Protocol):
+    def routes(self) -> list[web.RouteDef]: ...
+
+
+def app_of(
+    *pages: Callable[[Renderer], Pages], routes: Sequence[web.RouteDef] = (), **settings: object
+) -> web.Application:
+    """These pages behind the guard."""
     entrance = entrance_of(ConsoleSettings.model_validate(settings))
     renderer = Renderer(entrance.signer, lambda: NOON, environment(lambda: NOON))
 
     async def is_ready() -> bool:
         return True
 
+    made = [*routes, *(route for each in pages for route in each(renderer).routes())]
+    made += Login(entrance, renderer).routes()
+    return create_app(Guard(entrance, renderer), made, is_ready)
+
+
+@asynccontextmanager
+async def browsing(**settings: object) -> AsyncIterator[Client]:
     routes = [
-        *Login(entrance, renderer).routes(), web.get("/", page), web.post("/change", changed), web.get("/api/x", page),
+        web.get("/", page), web.post("/change", changed), web.get("/api/x", page),
         web.patch("/api/x", changed), web.get("/broken", broken), web.get("/refused", refused),
         web.get("/cut", cut), web.post("/api/x", changed),
     ]  # fmt: skip
-    app = create_app(Guard(entrance, renderer), routes, is_ready)
-    async with TestClient(TestServer(app)) as client:
+    async with TestClient(TestServer(app_of(routes=routes, **settings))) as client:
         yield client
 
 

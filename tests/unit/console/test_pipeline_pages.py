@@ -1,0 +1,114 @@
+"""The page of pipelines, as a browser meets it, over pipelines in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from services.console.directory import Directory
+from services.console.pipeline_form import form_of
+from services.console.pipeline_pages import PipelinePages
+from shared.account_store import AccountStore
+from shared.accounts import Account
+from shared.pipeline_store import KnownPipelineError, OutdatedPipelineError, PipelineStore
+from shared.pipelines import TEMPLATES, Pipeline, check_apart
+from tests.unit.console.test_guard import Client, app_of
+
+SALES = TEMPLATES[0]
+
+
+class NoAccounts(AccountStore):
+    def __init__(self) -> None:
+        pass
+
+    async def all(self) -> list[Account]:
+        return []
+
+
+class Pipelines(PipelineStore):
+    def __init__(self, *pipelines: Pipeline) -> None:
+        self.by_name = {each.name: each for each in pipelines}
+
+    async def all(self) -> list[Pipeline]:
+        return list(self.by_name.values())
+
+    async def get(self, name: str | None) -> Pipeline | None:
+        return self.by_name.get(name or "")
+
+    async def add(self, pipeline: Pipeline) -> Pipeline:
+        if pipeline.name in self.by_name:
+            raise KnownPipelineError("it is there")
+        return self._put(pipeline)
+
+    async def replace(self, pipeline: Pipeline, edition: str | None) -> Pipeline:
+        if self.by_name[pipeline.name].edition != edition:
+            raise OutdatedPipelineError(pipeline.name)
+        return self._put(pipeline)
+
+    def _put(self, pipeline: Pipeline) -> Pipeline:
+        check_apart(pipeline.stages)
+        self.by_name[pipeline.name] = pipeline
+        return pipeline
+
+
+@asynccontextmanager
+async def browsing(pipelines: Pipelines) -> AsyncIterator[Client]:
+    async with TestClient(
+        TestServer(app_of(lambda r: PipelinePages(Directory(), NoAccounts(), pipelines, r)))
+    ) as client:
+        yield client
+
+
+def fields(pipeline: Pipeline, **changes: str) -> list[tuple[str, str]]:
+    """Of the form as it is shown, with the first stage changed."""
+    form = form_of(pipeline)
+    told = [("name", pipeline.name), ("edition", form.edition)]
+    for number, line in enumerate(form.lines):
+        cells = {"place": line.place, "name": line.name, "type": line.kind, "low": line.low, "high": line.high}
+        cells |= {"made": line.made} | (changes if number == 0 else {})
+        told += [(f"stage_{name}", value) for name, value in cells.items()]
+    return told
+
+
+async def save(client: Client, form: list[tuple[str, str]]) -> tuple[int, str]:
+    text = await (await client.get("/pipelines")).text()
+    token = text.split('name="csrf" content="')[1].split('"')[0]
+    async with client.post("/pipelines", data=[*form, ("csrf", token)], allow_redirects=False) as answer:
+        return answer.status, await answer.text()
+
+
+async def test_what_is_refused_is_shown_again_as_it_was_typed_with_the_fault_beside_it() -> None:
+    async with browsing(Pipelines(SALES)) as client:
+        status, page = await save(client, fields(SALES, name="Newest", low="40", high="9"))
+        assert status == 400
+        assert 'value="Newest"' in page
+        assert "Its scores must go up" in page
+        assert page.count('aria-invalid="true"') == 2
+
+
+async def test_of_two_editors_the_later_one_is_told_and_may_save_over_what_they_have_seen_now() -> None:
+    pipelines = Pipelines(SALES)
+    async with browsing(pipelines) as client:
+        assert (await save(client, fields(SALES, name="First")))[0] == 303
+        status, page = await save(client, fields(SALES, name="Second"))
+        assert (status, pipelines.by_name["Sales"].stages[0].name) == (400, "First")
+        assert "changed by somebody else" in page
+        assert 'value="Second"' in page
+        assert pipelines.by_name["Sales"].edition in page
+
+
+async def test_a_new_pipeline_takes_no_others_place() -> None:
+    pipelines = Pipelines(SALES)
+    async with browsing(pipelines) as client:
+        form = [(name, "" if name == "edition" else value) for name, value in fields(SALES, name="Other")]
+        assert (await save(client, form))[0] == 400
+        assert pipelines.by_name["Sales"] == SALES
+
+
+async def test_stages_that_share_scores_are_named() -> None:
+    async with browsing(Pipelines(SALES)) as client:
+        status, page = await save(client, fields(SALES, low="1", high="20"))
+        assert status == 400
+        assert "New Lead (1–20) and Contacted (16–30) share scores" in page
