@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 from shared.kafka_groups import started
 
 
 class Gauge:
-    """It reads no record and joins no group."""
+    """It reads no record and joins no group. KafkaError where the broker does not tell, or a topic is not there."""
 
     def __init__(self, consumer: AIOKafkaConsumer, topic: str) -> None:
         self._consumer = consumer
@@ -19,19 +20,24 @@ class Gauge:
 
     async def read(self) -> tuple[int, int]:
         """Records that were ever put on the topic, and how many of them the group has yet to commit."""
-        numbers = self._consumer.partitions_for_topic(self._topic) or await self._partitions()
-        partitions = [TopicPartition(self._topic, number) for number in numbers]
-        if not partitions:
-            return 0, 0
+        partitions = await self._partitions(self._topic)
         ends = await self._consumer.end_offsets(partitions)
         begins = await self._consumer.beginning_offsets(partitions)
         committed = {each: await self._consumer.committed(each) for each in partitions}
-        lag = sum(ends[each] - max(committed[each] or 0, begins[each]) for each in partitions)
+        lag = sum(max(ends[each] - max(committed[each] or 0, begins[each]), 0) for each in partitions)
         return sum(ends.values()), lag
 
-    async def _partitions(self) -> set[int]:
-        await self._consumer.topics()
-        return self._consumer.partitions_for_topic(self._topic) or set()
+    async def end_of(self, topic: str) -> int:
+        """Records that were ever put on `topic`, which may be another."""
+        return sum((await self._consumer.end_offsets(await self._partitions(topic))).values())
+
+    async def _partitions(self, topic: str) -> list[TopicPartition]:
+        if not (numbers := self._consumer.partitions_for_topic(topic)):
+            await self._consumer.topics()
+            numbers = self._consumer.partitions_for_topic(topic)
+        if not numbers:
+            raise UnknownTopicOrPartitionError(topic)
+        return [TopicPartition(topic, number) for number in numbers]
 
 
 @asynccontextmanager

@@ -45,7 +45,7 @@ class OverviewPages:
             contacts=len(self._directory),
             bands=self._bands(),
             sources=sources,
-            fallback_share=100 * sources[AnalysisSource.FALLBACK] / sources.total() if sources else 0.0,
+            fallback_share=100 * sources[AnalysisSource.FALLBACK] / sources.total() if sources else None,
             names={account.key: account.name for account in accounts},
             has_accounts=bool(accounts),
             newest=self._directory.ordered("inbound", descending=True)[:NEWEST],

@@ -5,25 +5,32 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from services.console.following import ends
 from shared.clock import Clock
+from shared.failures import UnreachableError
 from shared.kafka import KafkaError
 from shared.kafka_gauge import Gauge
 from shared.letters import Letters, Summary
 from shared.mongo import ConnectionFailure, Database
 
 SAMPLE_SECONDS = 5.0
-LETTERS_EVERY = 6
-"""Samples: the whole topic is read for it."""
+READ_SECONDS = 10.0
+LETTERS_SECONDS = 30.0
+LETTERS_READ_SECONDS = 120.0
+"""The whole topic is read for it, where there is something new on it."""
 KEPT = 120
 _SPOOL = re.compile(rb"^leadstream_receiver_spool_depth(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
+_UNREADABLE = (TimeoutError, KafkaError, UnreachableError, ConnectionFailure, ClientError)
+Value = TypeVar("Value")
 
 log = structlog.get_logger()
 
@@ -39,12 +46,13 @@ class Sample:
 
 @dataclass(slots=True)
 class Vitals:
-    """None is what could not be read. `spool` is None as well where nobody said where the receiver is."""
+    """None is what could not be read when it was last tried."""
 
     samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=KEPT))
     letters: tuple[Summary, ...] | None = None
     due: int | None = None
     spool: int | None = None
+    asks_receiver: bool = False
     broker_answers: bool = True
 
     @property
@@ -52,51 +60,71 @@ class Vitals:
         return self.samples[-1].lag if self.samples and self.broker_answers else None
 
     def rates(self) -> list[float]:
-        """Events a second between the samples, oldest first."""
-        pairs = zip(self.samples, list(self.samples)[1:], strict=False)
+        """Events a second between the samples, oldest first; none while nobody knows how it is now."""
+        pairs = zip(self.samples, list(self.samples)[1:], strict=False) if self.broker_answers else ()
         return [max(b.put - a.put, 0) / max((b.at - a.at).total_seconds(), 0.1) for a, b in pairs]
 
 
 class Reader:
+    """One thing that cannot be read does not cost the others."""
+
     def __init__(self, vitals: Vitals, database: Database, letters: Letters, receiver_url: str, clock: Clock) -> None:
         self._vitals = vitals
         self._database = database
         self._letters = letters
-        self._receiver_url = receiver_url
+        self._receiver_url = receiver_url.rstrip("/")
         self._clock = clock
+        self._letters_end: int | None = None
+        vitals.asks_receiver = bool(receiver_url)
 
     async def run(self, gauge: AbstractAsyncContextManager[Gauge], stop: asyncio.Event) -> None:
-        async with gauge as opened, ClientSession(timeout=ClientTimeout(total=3)) as session:
-            number = 0
-            while True:
-                await self._read(opened, session, with_letters=number % LETTERS_EVERY == 0)
-                number += 1
-                if await ends(stop, SAMPLE_SECONDS):
-                    return
+        async with (
+            gauge as opened,
+            ClientSession(timeout=ClientTimeout(total=3)) as session,
+            asyncio.TaskGroup() as group,
+        ):
+            group.create_task(_again_and_again(lambda: self.read(opened, session), SAMPLE_SECONDS, stop))
+            group.create_task(_again_and_again(lambda: self.read_letters(opened), LETTERS_SECONDS, stop))
 
-    async def _read(self, gauge: Gauge, session: ClientSession, *, with_letters: bool) -> None:
+    async def read(self, gauge: Gauge, session: ClientSession) -> None:
         vitals = self._vitals
-        try:
-            async with asyncio.timeout(SAMPLE_SECONDS * 2):
-                vitals.due = await self._database.conversations.count_documents({"due_at": {"$lte": self._clock()}})
-                vitals.spool = await self._spool(session)
-                put, lag = await gauge.read()
-                vitals.samples.append(Sample(self._clock(), put, lag))
-                if with_letters:
-                    vitals.letters = tuple((await self._letters.parked()).values())
-                vitals.broker_answers = True
-        except (TimeoutError, KafkaError, ConnectionFailure) as error:
-            vitals.broker_answers = isinstance(error, ConnectionFailure)
-            log.warning("vitals_not_read", error=type(error).__name__)
+        due = self._database.conversations.count_documents({"due_at": {"$lte": self._clock()}})
+        vitals.due, vitals.spool, read = await asyncio.gather(
+            _tried("due", due), _tried("spool", self._spool(session)), _tried("events", gauge.read())
+        )
+        vitals.broker_answers = read is not None
+        if read:
+            vitals.samples.append(Sample(self._clock(), *read))
+
+    async def read_letters(self, gauge: Gauge) -> None:
+        end = await _tried("letters", gauge.end_of(self._letters.topic))
+        if end is None or end != self._letters_end or self._vitals.letters is None:
+            parked = None if end is None else await _tried("letters", self._letters.parked(), LETTERS_READ_SECONDS)
+            self._vitals.letters = None if parked is None else tuple(parked.values())
+            self._letters_end = end
 
     async def _spool(self, session: ClientSession) -> int | None:
-        if not self._receiver_url:
+        if not self._vitals.asks_receiver:
             return None
-        try:
-            async with session.get(f"{self._receiver_url.rstrip('/')}/metrics") as answer:
-                return round(sum(float(each) for each in _SPOOL.findall(await answer.read())))
-        except (ClientError, TimeoutError):
-            return None
+        async with session.get(f"{self._receiver_url}/metrics") as answer:
+            depths = _SPOOL.findall(await answer.read()) if answer.ok else []
+        return round(sum(map(float, depths))) if depths else None
+
+
+async def _again_and_again(read: Callable[[], Awaitable[None]], seconds: float, stop: asyncio.Event) -> None:
+    while True:
+        await read()
+        if await ends(stop, seconds):
+            return
+
+
+async def _tried(what: str, reading: Awaitable[Value], seconds: float = READ_SECONDS) -> Value | None:
+    try:
+        async with asyncio.timeout(seconds):
+            return await reading
+    except _UNREADABLE as error:
+        log.warning("vital_not_read", what=what, error=type(error).__name__)
+        return None
 
 
 def sparkline(values: list[float], width: int = 120, height: int = 28) -> str:

@@ -1,0 +1,228 @@
+"""How the whole system does: what is read is right, and what cannot be read is not known, never 0 or of yesterday."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
+from aiokafka.errors import KafkaConnectionError
+
+from services.console.vitals import Reader, Vitals
+from shared.kafka_gauge import Gauge
+from shared.letters import Letters
+from tests.unit.console.fakes import Collection, FakeDatabase
+from tests.unit.console.rows import NOON
+
+SPOOL = "# TYPE leadstream_receiver_spool_depth gauge\nleadstream_receiver_spool_depth %s\n"
+
+
+class FakeGauge:
+    def __init__(self) -> None:
+        self.put, self.lag, self.parked_end = 0, 0, 0
+        self.is_away = False
+
+    async def read(self) -> tuple[int, int]:
+        self._check()
+        return self.put, self.lag
+
+    async def end_of(self, _topic: str) -> int:
+        self._check()
+        return self.parked_end
+
+    def _check(self) -> None:
+        if self.is_away:
+            raise KafkaConnectionError
+
+
+class FakeLetters:
+    topic = "dlq"
+
+    def __init__(self) -> None:
+        self.times_read = 0
+        self.is_away = False
+
+    async def parked(self) -> dict[str, str]:
+        self.times_read += 1
+        if self.is_away:
+            raise KafkaConnectionError
+        return {"a": "letter", "b": "letter"}
+
+
+class Ward:
+    """A reader over servers that the test has in its hands."""
+
+    def __init__(self, receiver_url: str = "") -> None:
+        self.now = NOON
+        self.vitals, self.gauge, self.letters, self.database = Vitals(), FakeGauge(), FakeLetters(), FakeDatabase()
+        letters, database = cast(Letters, self.letters), self.database.as_database()
+        self.reader = Reader(self.vitals, database, letters, receiver_url, self._clock)
+
+    def _clock(self) -> datetime:
+        return self.now
+
+    async def look(self, after: float = 5, **seen: int) -> Vitals:
+        for name, value in seen.items():
+            setattr(self.gauge, name, value)
+        self.now += timedelta(seconds=after)
+        async with ClientSession() as session:
+            await self.reader.read(cast(Gauge, self.gauge), session)
+        await self.reader.read_letters(cast(Gauge, self.gauge))
+        return self.vitals
+
+
+async def test_events_a_second_lag_and_what_is_due_are_what_was_read_last() -> None:
+    ward = Ward()
+    ward.database.conversations = Collection({"_id": "1"}, {"_id": "2"})
+    await ward.look(put=1000, lag=9)
+    assert ward.vitals.rates() == []
+    await ward.look(put=1050, lag=3)
+    await ward.look(put=1050, lag=0)
+    assert (ward.vitals.rates(), ward.vitals.lag, ward.vitals.due) == ([10, 0], 0, 2)
+
+
+async def test_a_topic_that_was_made_anew_has_no_rate_below_nothing() -> None:
+    ward = Ward()
+    await ward.look(put=1000)
+    await ward.look(put=10)
+    assert ward.vitals.rates() == [0]
+
+
+async def test_while_the_broker_is_away_nobody_knows_what_it_has_and_the_database_is_still_asked() -> None:
+    ward = Ward()
+    await ward.look(put=10, lag=5)
+    await ward.look(put=20, lag=5)
+    ward.gauge.is_away = True
+    ward.database.conversations = Collection({"_id": "1"})
+    vitals = await ward.look()
+    assert (vitals.broker_answers, vitals.lag, vitals.rates(), vitals.letters, vitals.due) == (False, None, [], None, 1)
+    ward.gauge.is_away = False
+    vitals = await ward.look(put=60, lag=2)
+    assert (vitals.broker_answers, vitals.lag, vitals.rates(), vitals.letters) == (
+        True,
+        2,
+        [2, 4],
+        ("letter", "letter"),
+    )
+
+
+async def test_while_the_database_is_away_nobody_knows_what_is_due_and_the_broker_is_still_asked() -> None:
+    ward = Ward()
+    await ward.look()
+    ward.database.conversations.is_away = True
+    vitals = await ward.look(lag=7)
+    assert (vitals.due, vitals.lag, vitals.broker_answers) == (None, 7, True)
+
+
+async def test_dead_letters_are_read_only_when_something_was_put_there() -> None:
+    ward = Ward()
+    for end in (2, 2, 2, 3, 3):
+        assert len((await ward.look(parked_end=end)).letters or ()) == 2
+    assert ward.letters.times_read == 2
+
+
+async def test_dead_letters_that_cannot_be_read_are_not_known_and_are_tried_again() -> None:
+    ward = Ward()
+    await ward.look(parked_end=2)
+    ward.letters.is_away = True
+    assert (await ward.look(parked_end=3)).letters is None
+    ward.letters.is_away = False
+    assert (await ward.look(parked_end=3)).letters is not None
+
+
+@asynccontextmanager
+async def receiver(answer: Callable[[], web.Response]) -> AsyncIterator[str]:
+    async def metrics(_request: web.Request) -> web.Response:
+        return answer()
+
+    app = web.Application()
+    app.add_routes([web.get("/metrics", metrics)])
+    async with TestServer(app) as server:
+        yield str(server.make_url("/"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "spool"),
+    [
+        (lambda: web.Response(text=SPOOL % "0.0"), 0),
+        (lambda: web.Response(text=SPOOL % "1.2e+03"), 1200),
+        (lambda: web.Response(text="another_metric 5.0\n"), None),
+        (lambda: web.Response(text=SPOOL % "4.0", status=500), None),
+    ],
+)
+async def test_the_spool_is_what_the_receiver_says_of_it(answer: Callable[[], web.Response], spool: int | None) -> None:
+    async with receiver(answer) as url:
+        vitals = await Ward(url).look()
+    assert (vitals.spool, vitals.asks_receiver) == (spool, True)
+
+
+async def test_the_spool_of_a_receiver_that_is_away_is_not_known_any_more() -> None:
+    async with receiver(lambda: web.Response(text=SPOOL % "4.0")) as url:
+        ward = Ward(url)
+        assert (await ward.look()).spool == 4
+    vitals = await ward.look()
+    assert (vitals.spool, vitals.lag) == (None, 0)
+
+
+async def test_nobody_is_asked_for_a_spool_where_no_receiver_is_named() -> None:
+    vitals = await Ward().look()
+    assert (vitals.spool, vitals.asks_receiver) == (None, False)
+
+
+async def test_what_is_read_is_read_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    ward, stop = Ward(), asyncio.Event()
+    monkeypatch.setattr("services.console.vitals.SAMPLE_SECONDS", 0)
+    monkeypatch.setattr("services.console.vitals.LETTERS_SECONDS", 0)
+
+    @asynccontextmanager
+    async def gauge() -> AsyncIterator[Any]:
+        yield ward.gauge
+
+    running = asyncio.create_task(ward.reader.run(gauge(), stop))
+    async with asyncio.timeout(10):
+        while len(ward.vitals.samples) < 3 or ward.vitals.letters is None:
+            await asyncio.sleep(0)
+    stop.set()
+    await running
+
+
+class FakeConsumer:
+    """Of one topic with two partitions; `committed` by partition."""
+
+    def __init__(self, committed: dict[int, int | None]) -> None:
+        self._committed = committed
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        return {0, 1} if topic == "events" else None
+
+    async def topics(self) -> set[str]:
+        return {"events"}
+
+    async def end_offsets(self, partitions: list[Any]) -> dict[Any, int]:
+        return dict.fromkeys(partitions, 100)
+
+    async def beginning_offsets(self, partitions: list[Any]) -> dict[Any, int]:
+        return dict.fromkeys(partitions, 20)
+
+    async def committed(self, partition: Any) -> int | None:
+        return self._committed[partition.partition]
+
+
+@pytest.mark.parametrize(
+    ("committed", "lag"),
+    [({0: 100, 1: 90}, 10), ({0: None, 1: 100}, 80), ({0: 5, 1: 100}, 80), ({0: 100, 1: 300}, 0)],
+)
+async def test_lag_is_what_is_there_and_not_committed(committed: dict[int, int | None], lag: int) -> None:
+    gauge = Gauge(cast(Any, FakeConsumer(committed)), "events")
+    assert await gauge.read() == (200, lag)
+
+
+async def test_a_topic_that_is_not_there_is_not_one_without_records() -> None:
+    gauge = Gauge(cast(Any, FakeConsumer({})), "events")
+    with pytest.raises(Exception, match="other"):
+        await gauge.end_of("other")
