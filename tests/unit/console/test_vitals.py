@@ -103,12 +103,8 @@ async def test_while_the_broker_is_away_nobody_knows_what_it_has_and_the_databas
     assert (vitals.broker_answers, vitals.lag, vitals.rates(), vitals.letters, vitals.due) == (False, None, [], None, 1)
     ward.gauge.is_away = False
     vitals = await ward.look(put=60, lag=2)
-    assert (vitals.broker_answers, vitals.lag, vitals.rates(), vitals.letters) == (
-        True,
-        2,
-        [2, 4],
-        ("letter", "letter"),
-    )
+    assert (vitals.broker_answers, vitals.lag, vitals.rates()) == (True, 2, [2, 4])
+    assert len(vitals.letters or ()) == 2
 
 
 async def test_while_the_database_is_away_nobody_knows_what_is_due_and_the_broker_is_still_asked() -> None:
