@@ -40,8 +40,9 @@ class AccountStore:
         await self._accounts.update_one({"_id": account.key}, {"$set": chosen})
 
     async def remember_health(self, account: Account, health: dict[str, Any]) -> None:
-        """What the platform was last heard to say of it. It goes when the account is put anew."""
-        await self._accounts.update_one({"_id": account.key}, {"$set": {"health": health}})
+        """What the platform was last heard to say of it, with its token. It goes when the account is put anew."""
+        known = {"_id": account.key, "encrypted_token": account.encrypted_token}
+        await self._accounts.update_one(known, {"$set": {"health": health}})
 
     async def healths(self) -> dict[str, dict[str, Any]]:
         """By account those that were remembered."""

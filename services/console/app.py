@@ -16,6 +16,7 @@ from services.console.api_pipelines import PipelineApi
 from services.console.api_runs import RunApi
 from services.console.board_pages import BoardPages
 from services.console.broadcast import Broadcast
+from services.console.checks import Checks
 from services.console.contact_actions import ContactActions
 from services.console.contact_changes import ContactChanges
 from services.console.contact_pages import ContactPages
@@ -72,14 +73,15 @@ async def run(
         await following.load()
         collect_seldom()
         letters = Letters(kafka, topics)
+        checks = Checks(database, AccountStore(database), ports.check, utc_now)
         reader = Reader(vitals, database, letters, settings.console_receiver_url, utc_now)
         gauge = open_gauge(kafka, topics.message_events, f"{topics.prefix}{GROUP}")
-        routes = _routes(settings, entrance, ports, database, producer, directory, broadcast, vitals, letters)
+        routes = _routes(settings, entrance, ports, database, producer, directory, broadcast, vitals, letters, checks)
         guard = Guard(entrance, _renderer(entrance))
         app = create_app(guard, routes, lambda: answers(database))
         works = (
             following.follow_topic(consumer, stop), following.follow_runs(stop), following.keep_comparing(stop),
-            reader.run(gauge, stop), _serve(app, settings, broadcast, say, stop),
+            reader.run(gauge, stop), checks.run(stop), _serve(app, settings, broadcast, say, stop),
         )  # fmt: skip
         await run_until(stop, DRAIN_SECONDS, *works)
 
@@ -90,7 +92,7 @@ def _renderer(entrance: Entrance) -> Renderer:
 
 def _routes(
     settings: ConsoleSettings, entrance: Entrance, ports: Ports, database: Database, producer: AIOKafkaProducer,
-    directory: Directory, broadcast: Broadcast, vitals: Vitals, letters: Letters,
+    directory: Directory, broadcast: Broadcast, vitals: Vitals, letters: Letters, checks: Checks,
 ) -> Sequence[web.RouteDef]:  # fmt: skip
     renderer = _renderer(entrance)
     changes = ContactChanges(directory, database, producer, utc_now, ports.forget)
@@ -102,7 +104,7 @@ def _routes(
         ContactActions(directory, database, renderer, changes),
         ContactPages(directory, database, renderer),
         BoardPages(directory, database, renderer),
-        IntegrationPages(directory, database, renderer, utc_now, ports.check, vault),
+        IntegrationPages(directory, database, renderer, checks, vault),
         PipelinePages(directory, accounts, pipelines, renderer),
         LetterPages(letters, producer, topics, ports, renderer, vitals),
         Stream(broadcast),

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
 
 from services.console.account_form import WrongAccountError, chosen, new_account
+from services.console.checks import Checks
 from services.console.contact_actions import form_of
 from services.console.directory import Directory
 from services.console.guard import ACCESS
-from services.console.ports import Check
-from services.console.progress import Progress, progress_of
+from services.console.progress import Progress, Together, next_in_seconds, progress_of, together
 from services.console.rendering import Renderer
 from shared.account_store import AccountInUseError, AccountStore
 from shared.accounts import Account
-from shared.clock import Clock
 from shared.crypto import TokenVault
-from shared.events import format_instant
-from shared.failures import UnreachableError
+from shared.ids import Platform
 from shared.mongo import Database, server_time
 from shared.pipeline_store import PipelineStore
 from shared.run_store import ActiveRunError, NotResumableError, RunStore
-from shared.runs import RESUMABLE_STATES
+from shared.runs import ACTIVE_STATES, RESUMABLE_STATES
 
 HISTORY = 25
 HERE = "/integrations"
@@ -31,23 +31,35 @@ HERE = "/integrations"
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
+    """`next_seconds` is when it is read by itself; None for never, or not as things are."""
+
     account: Account
     contacts: int
     health: dict[str, Any] | None
     last: Progress | None
+    next_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformView:
+    """All accounts of a platform; `last` is what their last runs come to together."""
+
+    platform: Platform
+    accounts: int
+    contacts: int
+    active: int
+    last: Together
 
 
 class IntegrationPages:
     def __init__(
-        self, directory: Directory, database: Database, renderer: Renderer, clock: Clock, check: Check,
-        vault: TokenVault | None,
-    ) -> None:  # fmt: skip
+        self, directory: Directory, database: Database, renderer: Renderer, checks: Checks, vault: TokenVault | None
+    ) -> None:
         """Without a vault no account can be added: there is no key to encrypt its token with."""
         self._directory = directory
         self._database = database
         self._renderer = renderer
-        self._clock = clock
-        self._check = check
+        self._checks = checks
         self._vault = vault
         self._accounts = AccountStore(database)
         self._runs = RunStore(database)
@@ -68,20 +80,22 @@ class IntegrationPages:
 
     async def listed(self, request: web.Request) -> web.Response:
         accounts, now = await self._accounts.all(), await server_time(self._database)
-        healths, contacts = await self._accounts.healths(), self._directory.by_account()
-        views = []
-        for account in accounts:
-            last = await self._runs.newest_of(account)
-            progress = progress_of(last, now) if last else None
-            views.append(AccountView(account, contacts[account.key], healths.get(account.key), progress))
+        healths = await self._accounts.healths()
+        views = [await self._view(account, healths.get(account.key), now) for account in accounts]
         return self._renderer.page(
             request, "integrations.html", request[ACCESS],
             views=views,
+            platforms=_by_platform(views),
             names={account.key: account.name for account in accounts},
             pipelines=[each.name for each in await PipelineStore(self._database).all()],
             history=[progress_of(run, now) for run in await self._runs.newest(HISTORY)],
             can_add=self._vault is not None,
         )  # fmt: skip
+
+    async def _view(self, account: Account, health: dict[str, Any] | None, now: datetime) -> AccountView:
+        last = await self._runs.newest_of(account)
+        progress, next_seconds = progress_of(last, now) if last else None, next_in_seconds(account, last, now)
+        return AccountView(account, self._directory.by_account()[account.key], health, progress, next_seconds)
 
     async def add(self, request: web.Request) -> web.Response:
         """The token is encrypted before anything else is done with it, and never shown again."""
@@ -95,7 +109,7 @@ class IntegrationPages:
             renewed = {"encrypted_token": account.encrypted_token, "page_id": account.page_id, "name": account.name}
             account = known.model_copy(update=renewed)
         await self._accounts.put(account)
-        raise self._back(f"{account.name} is {'renewed' if known else 'added'}. Check it, then run a sync.")
+        raise self._back(f"{account.name} is {'renewed' if known else 'added'}, and the platform is asked about it.")
 
     async def run(self, request: web.Request) -> web.Response:
         account = await self._account(request)
@@ -117,13 +131,7 @@ class IntegrationPages:
 
     async def check(self, request: web.Request) -> web.Response:
         account = await self._account(request)
-        try:
-            health = await self._check(self._database, account)
-        except (UnreachableError, ValueError) as error:
-            raise self._back(f"{account.name} could not be checked: {error}.", is_problem=True) from None
-        checked = {**health, "checked_at": format_instant(self._clock())}
-        await self._accounts.remember_health(account, checked)
-        problems = health["problems"]
+        problems = (await self._checks.check(account))["problems"]
         raise self._back(f"{account.name} is {'not ' if problems else ''}well.", is_problem=bool(problems))
 
     async def settings(self, request: web.Request) -> web.Response:
@@ -162,10 +170,11 @@ class IntegrationPages:
     async def cancel(self, request: web.Request) -> web.Response:
         run_id = request.match_info["run_id"]
         try:
-            await self._runs.cancel(run_id)
+            run = await self._runs.cancel(run_id)
         except KeyError:
             raise web.HTTPNotFound(text="There is no such run.") from None
-        raise self._renderer.redirect(f"/runs/{run_id}", "Cancelling: it ends when its process hears of it.")
+        message = "Cancelling: it ends when its process hears of it." if run.state in ACTIVE_STATES else "It has ended."
+        raise self._renderer.redirect(f"/runs/{run_id}", message)
 
     async def resume(self, request: web.Request) -> web.Response:
         run_id = request.match_info["run_id"]
@@ -186,3 +195,17 @@ class IntegrationPages:
 
     def _back(self, message: str, *, is_problem: bool = False) -> web.HTTPSeeOther:
         return self._renderer.redirect(HERE, message, is_problem=is_problem)
+
+
+def _by_platform(views: Iterable[AccountView]) -> list[PlatformView]:
+    return [
+        PlatformView(
+            platform=platform,
+            accounts=len(of_it),
+            contacts=sum(view.contacts for view in of_it),
+            active=sum(view.last is not None and view.last.is_active for view in of_it),
+            last=together(view.last for view in of_it if view.last),
+        )
+        for platform in Platform
+        if (of_it := [view for view in views if view.account.platform is platform])
+    ]

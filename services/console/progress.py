@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.accounts import Account
 from shared.run_store import is_left
 from shared.runs import ACTIVE_STATES, Run, RunCounters, RunState
 
@@ -112,3 +113,10 @@ def together(runs: Iterable[Progress]) -> Together:
         per_minute=sum(progress.per_minute for progress in every),
         left_seconds=None if None in left else max(filter(None, left), default=None),
     )
+
+
+def next_in_seconds(account: Account, last: Run | None, now: datetime) -> float | None:
+    """When the account is read by itself. None for never, and while a run is active or a person has to begin one."""
+    if not account.every_seconds or (last and (last.is_warned or last.state in ACTIVE_STATES)):
+        return None
+    return max(account.every_seconds - (now - last.created_at).total_seconds(), 0.0) if last else 0.0

@@ -34,6 +34,8 @@ from tests.support.waiting import eventually
 from tests.unit.console.rows import NOON, analysis, contact
 
 HOSTILE = "<script>alert('x')</script>\u202egnp.exe"
+NOBODY = "http://127.0.0.1:9"
+"""Where the platform would be: nobody answers there."""
 PAGES = ("/", "/contacts", "/board", "/integrations", "/pipelines", "/dead-letters")
 
 
@@ -63,7 +65,8 @@ class Browser:
 async def browsing(start: Start, **settings: str) -> AsyncIterator[Browser]:
     """A browser at a running console, which has read what is in the database."""
     port = free_port()
-    start("console", LEADSTREAM_CONSOLE_PORT=str(port), **settings).wait_for("The console is at")
+    settings = {"LEADSTREAM_CONSOLE_PORT": str(port), "LEADSTREAM_GRAPH_URL": NOBODY, **settings}
+    start("console", **settings).wait_for("The console is at")
     async with ClientSession(f"http://127.0.0.1:{port}") as session:
         async with session.get("/contacts") as answer:
             token = re.search(r'name="csrf" content="([^"]+)"', await answer.text())
@@ -256,6 +259,7 @@ async def test_an_account_is_added_run_and_cancelled_and_its_token_is_never_show
         for text in (str(stored), await browser.page("/integrations"), str(await browser.json("/api/accounts"))):
             assert "EAAB-very-secret" not in text
         assert stored["encrypted_token"] not in await browser.page("/integrations")
+        await eventually(lambda: browser.page("/integrations"), lambda page: "could not be checked" in page)
         await browser.post(
             "/integrations/messenger:371/settings", name="Shop", pipeline="Sales", mode="UPDATE_EXISTING"
         )

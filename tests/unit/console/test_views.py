@@ -9,9 +9,11 @@ import pytest
 from services.console.board import CARDS, columns_of
 from services.console.formats import ago, duration, initials
 from services.console.plot import HEIGHT, plot
-from services.console.progress import progress_of, together
+from services.console.progress import next_in_seconds, progress_of, together
+from services.console.rendering import environment
 from services.console.transcript import transcript
 from services.console.vitals import sparkline
+from shared.accounts import Account
 from shared.contacts import AnalysisSource, Score
 from shared.conversations import fold_all
 from shared.events import Attachment
@@ -117,6 +119,43 @@ def test_a_run_whose_process_died_does_not_move() -> None:
     assert (progress.is_left, progress.is_moving, progress.per_minute, progress.left_seconds) == (True, False, 0, None)
     ended = run(RunState.FAILED, 100, 25, started_at=NOON, finished_at=NOON + timedelta(seconds=30))
     assert not progress_of(ended, now).is_left
+
+
+@pytest.mark.parametrize(
+    ("state", "more", "after", "words"),
+    [
+        (RunState.QUEUED, {}, 2, "waiting for a worker"),
+        (RunState.QUEUED, {}, 20, "no worker has taken it yet"),
+        (RunState.RUNNING, {"started_at": NOON}, 30, "50 a minute · about 1 min 30 s left"),
+        (RunState.RUNNING, {"started_at": NOON, "throttled_until": NOON + timedelta(minutes=2)}, 30, "1 min 30 s more"),
+        (RunState.RUNNING, {"started_at": NOON}, 60, "its worker is gone"),
+        (RunState.COMPLETED, {"started_at": NOON, "finished_at": NOON + timedelta(seconds=42)}, 900, "in 42 s"),
+    ],
+)
+def test_a_run_says_what_it_waits_for(state: RunState, more: dict[str, object], after: int, words: str) -> None:
+    progress = progress_of(run(state, 100, 25, **more), NOON + timedelta(seconds=after))
+    page = environment(lambda: NOON).from_string(
+        """{% from "progress.html" import bar, run_state %}{{ run_state(progress) }}{{ bar(progress) }}"""
+    )
+    shown = page.render(progress=progress)
+    assert words in shown
+    assert ("Stalled" in shown) is progress.is_left
+
+
+ACCOUNT = Account(platform=Platform.MESSENGER, account_id="371", page_id="371", name="Shop", encrypted_token="x")
+HOURLY = ACCOUNT.model_copy(update={"every_seconds": 3600})
+
+
+def test_an_account_is_read_by_itself_when_its_last_run_began_long_enough_ago() -> None:
+    ended, now = run(RunState.COMPLETED, 1, 1, finished_at=NOON), NOON + timedelta(minutes=20)
+    assert next_in_seconds(HOURLY, ended, now) == 2400
+    assert next_in_seconds(HOURLY, ended, now + timedelta(days=1)) == 0
+    assert next_in_seconds(HOURLY, None, now) == 0
+    for account, last in (
+        (ACCOUNT, ended), (HOURLY, run(RunState.RUNNING, 1, 0)),
+        (HOURLY, run(RunState.FAILED, 1, 0, finished_at=NOON, is_warned=True)),
+    ):  # fmt: skip
+        assert next_in_seconds(account, last, now) is None
 
 
 def test_runs_together_are_their_sums_and_end_with_the_last() -> None:
