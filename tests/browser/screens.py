@@ -1,4 +1,4 @@
-"""Pictures of every page, light and dark, over the demo's accounts: `python -m tests.browser.screens docs/console`."""
+"""`make screenshots`: every page of the console in light, in dark and on a phone, over the demo's accounts."""
 
 from __future__ import annotations
 
@@ -7,82 +7,104 @@ import sys
 import tempfile
 from pathlib import Path
 
-from cryptography.fernet import Fernet
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Browser, Page, ViewportSize
 
-from services.demo.servers import embedded_servers
-from tests.browser.conftest import chromium
-from tests.browser.staging import Staged, staged
+from tests.browser.chromium import launched
+from tests.browser.palette import with_palette
+from tests.browser.staging import Staged, site_in
 
 PATHS = {
-    "overview": "/", "contacts": "/contacts", "search": "/contacts?q=maria&band=hot", "board": "/board",
-    "integrations": "/integrations", "pipelines": "/pipelines", "dead-letters": "/dead-letters",
+    "overview": "/", "contacts": "/contacts", "filtered": "/contacts?q=maria&platform=messenger",
+    "no-match": "/contacts?q=nobody+at+all", "board": "/board", "integrations": "/integrations",
+    "add-account": "/integrations#add-account", "pipelines": "/pipelines", "dead-letters": "/dead-letters",
+    "not-found": "/nowhere",
 }  # fmt: skip
-SETTLED_MS = 1500
-WIDE, PHONE = {"width": 1360, "height": 860}, {"width": 390, "height": 844}
+OPENED = {"add-account": "Add an account", "pipeline-edit": "Edit stages"}
+"""What is unfolded before the picture is taken."""
+SETTLED_MS = 700
+WIDE, PHONE = ViewportSize(width=1360, height=860), ViewportSize(width=390, height=844)
+LOOKS = {"light": ("light", WIDE), "dark": ("dark", WIDE), "phone": ("light", PHONE)}
+NEWCOMER = "Carmela Dizon"
+SAID = (
+    ("Hi po, magkano po yung standing desk?", False),
+    ("Meron po kami for you, ₱13,990 po.", True),
+    ("Available po ba sa Saturday? Dalawa po kukunin ko para sa office namin sa Makati", False),
+    ("Sige po, paki-reserve. Eto po number ko 0917 555 0142", False),
+    ("Free delivery na po. Dito po ang GCash namin.", True),
+    ("Nabayaran ko na po, eto po yung resibo. Deal na po!", False),
+)
+UNREADABLE = (
+    b'{"object": "whatsapp_business_account", "entry": [{"id": "99", "changes": []}]}',
+    b'{"object": "page", "entry": [{"id": "371000000000001", "messag',
+)
 
 
 async def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
-        async with embedded_servers(Path(temporary)) as (kafka, mongo):
-            env = {
-                "LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": kafka,
-                "LEADSTREAM_MONGO_URL": mongo,
-                "LEADSTREAM_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
-                "LEADSTREAM_RECEIVER_HOST": "127.0.0.1",
-            }
-            staging = staged(env, Path(temporary))
-            site = await asyncio.to_thread(staging.__enter__)
-            try:
-                await asyncio.to_thread(site.history_is_read)
-                await take(site, folder)
-            finally:
-                await asyncio.to_thread(staging.__exit__, None, None, None)
+        async with site_in(Path(temporary)) as site, launched() as browser:
+            await site.history_is_read()
+            await something_happens(site)
+            paths = {**PATHS, **await inner_paths(site, browser)}
+            for look in LOOKS:
+                await take(site, browser, paths, look, folder)
 
 
-async def take(site: Staged, folder: Path) -> None:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        page = await browser.new_page(viewport=WIDE)  # type: ignore[arg-type]
-        await grow(site, page)
-        contact = await contact_of(site, page)
-        for theme in ("light", "dark"):
-            await page.emulate_media(color_scheme=theme)
-            for name, path in {**PATHS, "contact": contact}.items():
-                await shoot(page, f"{site.console}{path}", folder / f"{name}-{theme}.png")
-            await shoot(page, f"{site.guarded}/login", folder / f"login-{theme}.png")
-        await page.set_viewport_size(PHONE)  # type: ignore[arg-type]
-        await page.emulate_media(color_scheme="light")
-        for name, path in {**PATHS, "contact": contact}.items():
-            await shoot(page, f"{site.console}{path}", folder / f"{name}-phone.png")
-        await browser.close()
+async def take(site: Staged, browser: Browser, paths: dict[str, str], look: str, folder: Path) -> None:
+    theme, viewport = LOOKS[look]
+    page = await browser.new_page(viewport=viewport, color_scheme="dark" if theme == "dark" else "light")
+    blank = await browser.new_page()
+    for name, url in {"login": f"{site.guarded}/login", **{n: f"{site.console}{p}" for n, p in paths.items()}}.items():
+        await page.goto(url)
+        if name in OPENED:
+            await page.get_by_text(OPENED[name]).first.click()
+            await page.get_by_text(OPENED[name]).first.evaluate("each => each.scrollIntoView()")
+        await page.wait_for_timeout(SETTLED_MS)
+        (folder / f"{name}-{look}.png").write_bytes(await with_palette(blank, await page.screenshot()))
+    await page.close()
 
 
-async def shoot(page: Page, url: str, file: Path) -> None:
-    await page.goto(url)
-    await page.wait_for_timeout(SETTLED_MS)
-    await page.screenshot(path=file)
+async def something_happens(site: Staged) -> None:
+    """A customer whose score rises, so that there is something to plot; a run that fails; letters; tags."""
+    for text, echo in SAID:
+        await site.act(act="say", who=NEWCOMER, text=text, echo=echo)
+        await asyncio.sleep(2)
+    for body in UNREADABLE:
+        await site.receive(body)
+    await site.simulate("faults", [{"error": "permission", "times": 100}])
+    messenger = site.simulator["accounts"][0]
+    await asyncio.to_thread(site.start("backfill", "run", messenger["platform"], messenger["id"]).wait, 60)
+    await site.simulate("faults", [])
+    await asyncio.to_thread(site.start("backfill", "run").wait, 60)
 
 
-async def grow(site: Staged, page: Page) -> None:
-    """A customer whose score rose, so that there is something to plot."""
-    configure, act = (f"{site.simulator['graph_url']}/_simulator/{each}" for each in ("configure", "act"))
-    await page.request.post(configure, data={"callback": f"{site.receiver}/webhook"})
-    texts = (
-        "Hi po, magkano po yung L-shaped sofa?",
-        "Available po ba this Saturday? Sa Makati po kami",
-        "Sige po, order na ako. Eto po number ko 0917 555 0142",
-        "Paid na po, thank you! Confirmed po",
-    )
-    for text in texts:
-        await page.request.post(act, data={"act": "say", "who": "Carmela Dizon", "text": text})
-        await page.wait_for_timeout(2 * SETTLED_MS)
+async def inner_paths(site: Staged, browser: Browser) -> dict[str, str]:
+    page = await browser.new_page()
+    await tag(page, site)
+    for each in range(len(site.simulator["accounts"])):
+        await page.goto(f"{site.console}/integrations")
+        await page.get_by_role("button", name="Check").nth(each).click()
+    links = {
+        "contact": (f"/contacts?q={NEWCOMER}", "tr .who a"),
+        "run": ("/integrations", "#live-history tr:last-child a"),
+        "letter": ("/dead-letters", "td a"),
+    }
+    found = {"pipeline-edit": "/pipelines"}
+    for name, (where, link) in links.items():
+        await page.goto(f"{site.console}{where}")
+        found[name] = await page.locator(link).first.get_attribute("href") or ""
+    await page.close()
+    return {**found, "forget": f"{found['contact']}/forget"}
 
 
-async def contact_of(site: Staged, page: Page) -> str:
-    found = await (await page.request.get(f"{site.console}/api/contacts?q=carmela")).json()
-    return f"/contacts/{found['contacts'][0]['contact_id']}"
+async def tag(page: Page, site: Staged) -> None:
+    for value, ticked in {"furniture-fair": (0, 3, 4), "vip": (1,)}.items():
+        await page.goto(f"{site.console}/contacts")
+        for number in ticked:
+            await page.locator("input[name=id]").nth(number).check()
+        await page.locator("[name=value]").fill(value)
+        await page.get_by_role("button", name="Apply").click()
+        await page.get_by_text("Done for").wait_for()
 
 
 if __name__ == "__main__":

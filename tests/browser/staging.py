@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.demo.servers import free_port
+from cryptography.fernet import Fernet
+
+from services.demo.servers import embedded_servers, free_port
+from shared.crypto import webhook_signature
 from tests.support.processes import Leadstream
 
 EDITOR, VIEWER = "an editor's password", "a viewer's password"
+HOST = "http://127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +31,61 @@ class Staged:
     simulator: dict[str, Any]
     start: Callable[..., Leadstream]
 
-    def history_is_read(self) -> None:
-        for account in self.simulator["accounts"]:
-            assert self.start("backfill", "run", account["platform"], account["id"]).wait(120) == 0
+    async def history_is_read(self) -> None:
+        accounts = self.simulator["accounts"]
+        reading = [self.start("backfill", "run", each["platform"], each["id"]) for each in accounts]
+        assert [await asyncio.to_thread(each.wait, 120) for each in reading] == [0] * len(accounts)
+
+    async def act(self, **what: object) -> dict[str, Any]:
+        """Something that a customer does; the simulator sends the webhook for it."""
+        done: dict[str, Any] = await self.simulate("act", what)
+        return done
+
+    async def simulate(self, what: str, body: object) -> Any:
+        """Of the simulator's own edges: `act`, `configure`, `faults`."""
+        url = f"{self.simulator['graph_url']}/_simulator/{what}"
+        return json.loads(await asyncio.to_thread(_post, url, json.dumps(body).encode()))
+
+    async def receive(self, body: bytes) -> None:
+        """A webhook of any content, signed as Facebook signs it."""
+        signed = {"X-Hub-Signature-256": webhook_signature(self.simulator["app_secret"], body)}
+        await asyncio.to_thread(_post, f"{self.receiver}/webhook", body, signed)
+
+
+def _post(url: str, body: bytes, headers: Mapping[str, str] | None = None) -> bytes:
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json", **(headers or {})})
+    with urllib.request.urlopen(request) as answer:
+        told: bytes = answer.read()
+        return told
+
+
+@asynccontextmanager
+async def site_in(folder: Path) -> AsyncIterator[Staged]:
+    """Accounts are there and webhooks come; their history is not read yet."""
+    async with embedded_servers(folder) as (kafka, mongo):
+        env = {
+            "LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": kafka,
+            "LEADSTREAM_MONGO_URL": mongo,
+            "LEADSTREAM_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+            "LEADSTREAM_RECEIVER_HOST": "127.0.0.1",
+        }
+        staging = _staged(env, folder)
+        made = await asyncio.to_thread(staging.__enter__)
+        try:
+            await made.simulate("configure", {"callback": f"{made.receiver}/webhook"})
+            yield made
+        finally:
+            await asyncio.to_thread(staging.__exit__, None, None, None)
 
 
 @contextmanager
-def staged(env: Mapping[str, str], folder: Path) -> Iterator[Staged]:
-    """Accounts are there, their history is not read yet."""
+def _staged(env: Mapping[str, str], folder: Path) -> Iterator[Staged]:
     running: list[Leadstream] = []
     receiver, console, guarded = free_port(), free_port(), free_port()
     settings = {
         **env,
         "LEADSTREAM_RECEIVER_PORT": str(receiver),
-        "LEADSTREAM_CONSOLE_RECEIVER_URL": f"http://127.0.0.1:{receiver}",
+        "LEADSTREAM_CONSOLE_RECEIVER_URL": f"{HOST}:{receiver}",
         "LEADSTREAM_SPOOL_DIR": str(folder / "spool"),
         "LEADSTREAM_QUIET_SECONDS": "0.3",
         "LEADSTREAM_MAX_WAIT_SECONDS": "2",
@@ -49,6 +96,11 @@ def staged(env: Mapping[str, str], folder: Path) -> Iterator[Staged]:
         running.append(Leadstream(arguments, {**settings, **more}, log, stdin))
         return running[-1]
 
+    def added(account: Mapping[str, str]) -> Leadstream:
+        chosen = ("--name", account["name"], "--page", account["page_id"], "--pipeline", "Sales")
+        adding = ("accounts", "add", account["platform"], account["id"], *chosen, "--mode", "UPDATE_EXISTING")
+        return start(*adding, stdin=account["token"])
+
     try:
         simulator = json.loads(start("simulator", "--port", "0").wait_for("graph_url"))
         settings |= {
@@ -57,18 +109,19 @@ def staged(env: Mapping[str, str], folder: Path) -> Iterator[Staged]:
             "LEADSTREAM_VERIFY_TOKEN": simulator["verify_token"],
         }
         assert start("setup").wait() == 0
-        for account in simulator["accounts"]:
-            chosen = ("--name", account["name"], "--page", account["page_id"], "--pipeline", "Sales")
-            adding = ("accounts", "add", account["platform"], account["id"], *chosen, "--mode", "UPDATE_EXISTING")
-            assert start(*adding, stdin=account["token"]).wait() == 0
-        start("receiver")
+        assert [each.wait() for each in map(added, simulator["accounts"])] == [0, 0]
+        listening = start("receiver")
         start("analyzer")
         start("backfill", "worker")
-        start("console", LEADSTREAM_CONSOLE_PORT=str(console)).wait_for("console is at")
         passwords = {"LEADSTREAM_CONSOLE_PASSWORD": EDITOR, "LEADSTREAM_CONSOLE_VIEWER_PASSWORD": VIEWER}
-        start("console", LEADSTREAM_CONSOLE_PORT=str(guarded), **passwords).wait_for("console is at")
-        host = "http://127.0.0.1"
-        yield Staged(f"{host}:{console}", f"{host}:{guarded}", f"{host}:{receiver}", simulator, start)
+        consoles = [
+            start("console", LEADSTREAM_CONSOLE_PORT=str(console)),
+            start("console", LEADSTREAM_CONSOLE_PORT=str(guarded), **passwords),
+        ]
+        for each in consoles:
+            each.wait_for("console is at")
+        listening.wait_for("receiver_listening")
+        yield Staged(f"{HOST}:{console}", f"{HOST}:{guarded}", f"{HOST}:{receiver}", simulator, start)
     finally:
         for process in running:
             if process.process.poll() is None:
