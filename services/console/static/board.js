@@ -38,18 +38,33 @@ function mark(column) {
   column?.classList.add("over");
 }
 
-// Shown at once; where the server refuses, the page says why and the card is back.
+// Shown at once; where the server refuses, the card goes back and the page says why.
 async function move(lead, stage) {
   const form = lead.querySelector("form");
   const column = document.querySelector(`.column[data-stage="${CSS.escape(stage)}"]`);
-  if (!form || lead.closest(".column") === column) return;
-  form.elements.stage.value = stage;
-  const body = new URLSearchParams(new FormData(form));
+  if (!form || !column || lead.closest(".column") === column) return;
+  const [cards, next] = [lead.parentElement, lead.nextElementSibling];
+  place(lead, column.querySelector(".cards"), column.querySelector(".lead"));
+  const refusal = await refusalOf(lead.dataset.contact, stage, form.elements.csrf.value);
+  if (refusal) place(lead, cards, next?.parentElement === cards ? next : null);
+  form.elements.stage.value = lead.closest(".column").dataset.stage;
+  const said = document.querySelector("[data-board-said]");
+  said.className = refusal ? "flash problem" : "away";
+  said.textContent = refusal || `${lead.querySelector("a").textContent} is in ${stage}`;
+}
+
+function place(lead, cards, before) {
   const hadFocus = lead.contains(document.activeElement);
-  column?.querySelector(".cards").prepend(lead);
+  cards.insertBefore(lead, before);
   if (hadFocus) lead.querySelector("a").focus();
-  const answer = await fetch(form.action, { method: "POST", body }).catch(() => null);
-  if (!answer?.ok || answer.redirected === false) return location.reload();
-  document.querySelector("[data-board-said]").textContent = `${lead.querySelector("a").textContent} is in ${stage}`;
-  form.elements.was_stage.value = stage;
+}
+
+// Empty where it is moved.
+async function refusalOf(contact, stage, csrf) {
+  const headers = { "Content-Type": "application/json", "X-CSRF-Token": csrf };
+  const request = { method: "PATCH", headers, body: JSON.stringify({ stage }) };
+  const answer = await fetch(`/api/contacts/${encodeURIComponent(contact)}`, request).catch(() => null);
+  if (answer?.ok) return "";
+  const told = await answer?.json().catch(() => null);
+  return `Not moved: ${told?.error ?? "the console does not answer"}`;
 }

@@ -1,23 +1,48 @@
 // Regions marked data-live are fetched anew when the server tells of a change that concerns them.
 const PAUSE_MS = 1000;
+const RETRY_MS = 5000;
 const PATIENCE_MS = 15000;
 const SCROLLING = ".board, .cards, .scroll";
+let source;
+let pauseMs = PAUSE_MS;
 let pending = false;
+let wasAway = false;
 let wasLost = false;
 let loadedAt = 0;
 
+// A browser opens few connections to one host for all its tabs together, so one that nobody sees keeps none.
 export function followLive() {
   if (!document.querySelector(".side")) return;
-  const source = new EventSource("/events");
-  source.addEventListener("open", () => { say("Live", false); if (wasLost) refreshSoon(); wasLost = false; });
-  source.addEventListener("error", () => { say("Reconnecting …", true); wasLost = true; });
+  wasAway = document.hidden;
+  if (!document.hidden) listen();
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) return listen();
+    wasAway = true;
+    source?.close();
+  });
+  setInterval(() => { if (document.querySelector("[data-live~=time]")) refreshSoon(); }, RETRY_MS);
+  addEventListener("pagehide", () => source?.close());
+  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+}
+
+// What is refused, as while the console starts behind a proxy, a browser does not try again by itself.
+function listen() {
+  source?.close();
+  const mine = source = new EventSource("/events");
+  mine.addEventListener("open", () => {
+    say("Live", false);
+    if (wasLost || wasAway) refreshSoon();
+    wasLost = wasAway = false;
+  });
+  mine.addEventListener("error", () => {
+    say("Reconnecting …", true);
+    wasLost = true;
+    if (mine.readyState === EventSource.CLOSED) setTimeout(() => { if (mine === source && !document.hidden) listen(); }, RETRY_MS);
+  });
   for (const kind of ["contact", "run"]) {
-    source.addEventListener(kind, (event) => hear(kind, JSON.parse(event.data)));
+    mine.addEventListener(kind, (event) => hear(kind, JSON.parse(event.data)));
   }
-  source.addEventListener("reset", refreshSoon);
-  document.addEventListener("visibilitychange", () => { if (pending && !document.hidden) refreshSoon(); });
-  setInterval(() => { if (document.querySelector("[data-live~=time]")) refreshSoon(); }, 5000);
-  addEventListener("pagehide", () => source.close());
+  mine.addEventListener("reset", refreshSoon);
 }
 
 // Seen always, spoken only when it changes while one is on the page.
@@ -36,27 +61,26 @@ function hear(kind, change) {
 }
 
 function refreshSoon() {
-  if (pending && !document.hidden && performance.now() - loadedAt < PATIENCE_MS) return;
+  if (document.hidden || (pending && performance.now() - loadedAt < PATIENCE_MS)) return;
   pending = true;
-  if (document.hidden) return;
   loadedAt = performance.now();
-  setTimeout(refresh, PAUSE_MS);
+  setTimeout(refresh, pauseMs);
 }
 
+// The slower the server is, the less often it is asked: however many pages are open, it has time for what people do.
 async function refresh() {
   pending = false;
-  let answer;
-  try {
-    answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-  } catch {
-    return; // the stream says when the server is back
-  }
+  const began = performance.now();
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+  if (!answer) return; // the stream says when the server is back
   if (answer.redirected && new URL(answer.url).pathname === "/login") return location.reload();
-  if (!answer.ok && answer.status !== 404) return;
+  if (!answer.ok && answer.status !== 404) return setTimeout(refreshSoon, RETRY_MS);
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  pauseMs = Math.max(PAUSE_MS, 4 * (performance.now() - began));
   for (const region of document.querySelectorAll("[data-live]")) {
     const newer = fresh.getElementById(region.id);
-    if (newer && !isInUse(region)) replace(region, newer);
+    if (newer && isInUse(region)) setTimeout(refreshSoon, RETRY_MS);
+    else if (newer) replace(region, newer);
   }
 }
 
