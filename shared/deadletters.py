@@ -1,7 +1,7 @@
 """What could not be understood, whole, with its reason, as published on `message-events.dlq`. Pure.
 
-A record's key is its letter's id. A record of that key without a value says that the letter was replayed; it counts
-again where it is parked again after that.
+A record's key is its letter's id. A record of that key without a value says that the letter was replayed, and in its
+header `replayed-offset` until which place; it counts again where it is parked behind that.
 """
 
 from __future__ import annotations

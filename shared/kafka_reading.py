@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from shared.kafka import MAX_RECORD_BYTES, Record, partition_of
 from shared.kafka_groups import started
@@ -42,12 +42,19 @@ async def read_all(bootstrap_servers: str, topic: str) -> list[Record]:
 
 async def stream_all(bootstrap_servers: str, topic: str) -> AsyncGenerator[Record, None]:
     """As `read_all`, without ever having all of them. Who stops before the end has to close it (`aclosing`)."""
+    async with aclosing(stream_placed(bootstrap_servers, topic)) as every:
+        async for each in every:
+            yield each.record
+
+
+async def stream_placed(bootstrap_servers: str, topic: str) -> AsyncGenerator[Placed, None]:
+    """As `stream_all`, with the place of each."""
     async with _reader(bootstrap_servers, topic) as (consumer, partitions):
         ends = await consumer.end_offsets(partitions)
         while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
-            for batch in (await consumer.getmany(timeout_ms=200)).values():
+            for partition, batch in (await consumer.getmany(timeout_ms=200)).items():
                 for each in batch:
-                    yield Record(topic, each.key, each.value or b"", list(each.headers))
+                    yield _placed(partition, each)
 
 
 async def stream_since(
@@ -70,6 +77,10 @@ async def stream_since(
             for partition, batch in (await consumer.getmany(timeout_ms=200)).items():
                 for each in batch:
                     if partition in starts and key in (None, each.key):
-                        at = datetime.fromtimestamp(each.timestamp / 1000, UTC)
-                        record = Record(topic, each.key, each.value or b"", list(each.headers))
-                        yield Placed(partition.partition, each.offset, at, record)
+                        yield _placed(partition, each)
+
+
+def _placed(partition: TopicPartition, found: ConsumerRecord[bytes, bytes]) -> Placed:
+    at = datetime.fromtimestamp(found.timestamp / 1000, UTC)
+    record = Record(partition.topic, found.key, found.value or b"", list(found.headers))
+    return Placed(partition.partition, found.offset, at, record)

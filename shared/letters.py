@@ -1,12 +1,13 @@
 """The DLQ as a person sees it: what is parked there and was not replayed since.
 
 The last record of a letter's id counts. A letter that is replayed gets a tombstone behind it, and shows again only if
-it is parked again.
+it is parked again. As that may be before its tombstone is written, the tombstone says which record it is for: all of an
+id lie on one partition, where offsets rise.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,7 +16,7 @@ from shared.decode import decode
 from shared.events import Event, cloud_event_headers, format_instant
 from shared.failures import Reason
 from shared.kafka import AIOKafkaProducer, Record, Topics, publish
-from shared.kafka_reading import stream_all
+from shared.kafka_reading import stream_all, stream_placed
 from shared.mongo import is_storable
 
 TOGETHER = 100
@@ -24,12 +25,15 @@ TOGETHER = 100
 ReadWebhook = Callable[[bytes, datetime, Topics], list[Record]]
 """What the receiver makes of a body that came then: events, and dead letters of what it does not understand."""
 
+REPLAYED = "replayed-offset"
+"""A tombstone's header: it says nothing of what was parked behind that."""
+
 Tell = Callable[[DeadLetter, bool], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A letter without its payload, of which it only has the size in bytes."""
+    """A letter without its payload, of which it only has the size in bytes. `offset` is where it was last parked."""
 
     letter_id: str
     reason: Reason
@@ -38,6 +42,7 @@ class Summary:
     parked_at: datetime
     size: int
     key: str | None
+    offset: int
 
 
 class Letters:
@@ -50,11 +55,11 @@ class Letters:
     async def parked(self, reason: Reason | None = None) -> dict[str, Summary]:
         """By id, the oldest first."""
         found: dict[str, Summary] = {}
-        async for record in stream_all(self._bootstrap_servers, self.topic):
-            if not record.value:
-                found.pop((record.key or b"").decode(), None)
-            elif letter := read_letter(record):
-                found[letter.letter_id] = _summary(letter)
+        async for placed in stream_placed(self._bootstrap_servers, self.topic):
+            if not placed.record.value:
+                drop_replayed(found, placed.record)
+            elif letter := read_letter(placed.record):
+                found[letter.letter_id] = summary_of(letter, placed.offset)
         oldest_first = sorted(found.values(), key=lambda each: each.parked_at)
         return {each.letter_id: each for each in oldest_first if reason in {None, each.reason}}
 
@@ -75,8 +80,9 @@ class Replay:
         self._topics = topics
         self._read_webhook = read_webhook
 
-    async def run(self, letters: AsyncIterator[DeadLetter], tell: Tell) -> None:
-        """`tell` hears of each letter whether it was replayed: what is still not understood stays where it is."""
+    async def run(self, parked: Mapping[str, Summary], letters: AsyncIterator[DeadLetter], tell: Tell) -> None:
+        """Of `letters`, which are some of `parked`. `tell` hears of each whether it was replayed: what is still not
+        understood stays where it is."""
         group: list[tuple[DeadLetter, list[Record]]] = []
         async for letter in letters:
             records = self._records(letter)
@@ -85,16 +91,17 @@ class Replay:
                 continue
             group.append((letter, records))
             if len(group) == TOGETHER:
-                await self._publish(group, tell)
+                await self._publish(group, parked, tell)
                 group = []
-        await self._publish(group, tell)
+        await self._publish(group, parked, tell)
 
-    async def _publish(self, group: list[tuple[DeadLetter, list[Record]]], tell: Tell) -> None:
+    async def _publish(
+        self, group: list[tuple[DeadLetter, list[Record]]], parked: Mapping[str, Summary], tell: Tell
+    ) -> None:
         """The tombstones only after the events are safe."""
         await publish(self._producer, [record for _, records in group for record in records])
         await publish(
-            self._producer,
-            [Record(self._topics.dead_letters, letter.letter_id.encode(), b"", []) for letter, _ in group],
+            self._producer, [tombstone(self._topics.dead_letters, parked[letter.letter_id]) for letter, _ in group]
         )
         for letter, _ in group:
             tell(letter, True)
@@ -134,7 +141,20 @@ def read_letter(record: Record) -> DeadLetter | None:
         return None
 
 
-def _summary(letter: DeadLetter) -> Summary:
+def summary_of(letter: DeadLetter, offset: int) -> Summary:
     return Summary(
-        letter.letter_id, letter.reason, letter.detail, letter.where, letter.parked_at, len(letter.raw), letter.key
-    )
+        letter.letter_id, letter.reason, letter.detail, letter.where, letter.parked_at, len(letter.raw), letter.key,
+        offset,
+    )  # fmt: skip
+
+
+def tombstone(topic: str, parked: Summary) -> Record:
+    return Record(topic, parked.letter_id.encode(), b"", [(REPLAYED, str(parked.offset).encode())])
+
+
+def drop_replayed(found: dict[str, Summary], tombstone: Record) -> None:
+    """One without the header is for all that was parked before it."""
+    letter_id, until = (tombstone.key or b"").decode(errors="replace"), dict(tombstone.headers).get(REPLAYED)
+    parked = found.get(letter_id)
+    if parked and (until is None or parked.offset <= int(until)):
+        del found[letter_id]

@@ -81,11 +81,11 @@ def _replay(read_webhook: ReadWebhook, letter_ids: list[str] | None, reason: Rea
 
     async def go() -> set[str]:
         letters, topics = _letters(), Topics(settings.topic_prefix)
-        parked = set(await letters.parked(reason))
-        wanted = parked & set(letter_ids) if letter_ids else parked
+        parked = await letters.parked(reason)
+        wanted = parked.keys() & set(letter_ids) if letter_ids else set(parked)
         async with open_producer(settings.kafka_bootstrap_servers) as producer:
-            await _in_time(Replay(producer, topics, read_webhook).run(letters.read(wanted), tell), len(wanted))
-        return set(letter_ids or ()) - parked
+            await _in_time(Replay(producer, topics, read_webhook).run(parked, letters.read(wanted), tell), len(wanted))
+        return set(letter_ids or ()) - parked.keys()
 
     missing = asyncio.run(go())
     for letter_id in sorted(missing):

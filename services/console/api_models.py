@@ -14,7 +14,9 @@ from shared.accounts import Account
 from shared.contact_edits import Edit, Owned
 from shared.contacts import Activity, AnalysisSource, Band, Contact, LeadStatus, Score, band
 from shared.events import Instant
+from shared.failures import Reason
 from shared.ids import Platform
+from shared.letters import Summary
 from shared.pipelines import Mode, Pipeline, ScoreRange, Stage, StageType
 from shared.runs import Run
 
@@ -233,6 +235,40 @@ class OverviewInfo(Model):
     spool: int | None
 
 
+class LetterQuery(Model):
+    reason: Reason | None = None
+
+
+class LetterInfo(Model):
+    """Without what was parked."""
+
+    letter_id: str
+    reason: Reason
+    detail: str
+    where: str
+    parked_at: Instant
+    size: int = Field(description="in bytes")
+
+
+class LetterList(Model):
+    letters: list[LetterInfo] = Field(description="the newest two hundred")
+    found: int
+
+
+class ReplayRequest(Model):
+    """Of what is parked, letters of these ids and of this reason; null leaves out none."""
+
+    letter_ids: tuple[str, ...] | None = None
+    reason: Reason | None = None
+
+
+class ReplayOutcome(Model):
+    """Ids of letters."""
+
+    done: tuple[str, ...]
+    stay: tuple[str, ...] = Field(description="still not understood")
+
+
 class Problem(Model):
     error: str
 
@@ -274,3 +310,7 @@ def account_json(account: Account, contacts: int) -> AccountInfo:
 
 def pipeline_json(pipeline: Pipeline) -> PipelineInfo:
     return PipelineInfo(name=pipeline.name, stages=pipeline.stages, edition=pipeline.edition)
+
+
+def letter_json(letter: Summary) -> LetterInfo:
+    return LetterInfo(**{name: getattr(letter, name) for name in LetterInfo.model_fields})

@@ -11,6 +11,7 @@ from services.console import api_models as models
 from services.console.exporting import MEDIA_TYPES
 from shared.contact_export import Format
 from shared.contacts import Contact
+from shared.deadletters import DeadLetter
 from shared.runs import Run
 
 
@@ -28,6 +29,11 @@ class Operation:
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     status: int = 200
+    reads_for_editors: bool = False
+
+    @property
+    def is_for_editors(self) -> bool:
+        return self.is_change or self.reads_for_editors
 
     @property
     def is_change(self) -> bool:
@@ -68,5 +74,11 @@ OPERATIONS = (
     Operation("show_run", "GET", RUN, "A run", Run, (404,)),
     Operation("cancel_run", "POST", f"{RUN}/cancel", "End a run; it may take its process a moment", Run, (404,)),
     Operation("resume_run", "POST", f"{RUN}/resume", "Go on with a run that failed or was partial", Run, (404, 409)),
+    Operation("list_letters", "GET", "/api/dead-letters", "What could not be understood", models.LetterList,
+              query=models.LetterQuery),
+    Operation("show_letter", "GET", "/api/dead-letters/{letter_id}", "One, with what it holds", DeadLetter, (404,),
+              reads_for_editors=True),
+    Operation("replay_letters", "POST", "/api/dead-letters/replay", "Try again what could not be understood",
+              models.ReplayOutcome, body=models.ReplayRequest),
     Operation("show_overview", "GET", "/api/overview", "How the whole does", models.OverviewInfo),
 )  # fmt: skip

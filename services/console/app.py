@@ -11,6 +11,7 @@ from aiohttp import web
 from services.console.api import api_routes
 from services.console.api_accounts import AccountApi
 from services.console.api_contacts import ContactApi
+from services.console.api_letters import LetterApi
 from services.console.api_overview import OverviewApi
 from services.console.api_pipelines import PipelineApi
 from services.console.api_runs import RunApi
@@ -25,6 +26,7 @@ from services.console.entrance import Entrance
 from services.console.following import Following
 from services.console.guard import Guard
 from services.console.integration_pages import IntegrationPages
+from services.console.letter_box import LetterBox
 from services.console.letter_pages import LetterPages
 from services.console.login import Login
 from services.console.overview_pages import OverviewPages
@@ -41,7 +43,7 @@ from shared.failures import UnreachableError
 from shared.kafka import AIOKafkaProducer, Topics, open_producer
 from shared.kafka_gauge import open_gauge
 from shared.kafka_groups import open_consumer
-from shared.letters import Letters
+from shared.letters import Letters, Replay
 from shared.mongo import Database, answers, open_database
 from shared.pipeline_store import PipelineStore
 from shared.run_store import RunStore
@@ -97,7 +99,8 @@ def _routes(
     renderer = _renderer(entrance)
     changes = ContactChanges(directory, database, producer, utc_now, ports.forget)
     accounts, pipelines, runs = AccountStore(database), PipelineStore(database), RunStore(database)
-    vault, topics = _vault(settings), Topics(settings.topic_prefix)
+    vault = _vault(settings)
+    box = LetterBox(letters, Replay(producer, Topics(settings.topic_prefix), ports.read_webhook), vitals)
     pages = (
         Login(entrance, renderer),
         OverviewPages(directory, database, renderer, vitals),
@@ -106,7 +109,7 @@ def _routes(
         BoardPages(directory, database, renderer),
         IntegrationPages(directory, database, renderer, checks, vault),
         PipelinePages(directory, accounts, pipelines, renderer),
-        LetterPages(letters, producer, topics, ports, renderer, vitals),
+        LetterPages(box, renderer),
         Stream(broadcast),
     )
     parts = (
@@ -115,6 +118,7 @@ def _routes(
         AccountApi(directory, accounts),
         PipelineApi(pipelines),
         RunApi(runs, accounts),
+        LetterApi(box),
     )
     return [*(route for page in pages for route in page.routes()), *api_routes(parts)]
 

@@ -61,7 +61,7 @@ def _operation(of: Operation) -> Json:
         "security": TO_CHANGE if of.is_change else TO_READ,
         "responses": {str(of.status): _content(of.answer, "What was asked for"), **problems},
     }
-    if of.is_change:
+    if of.is_for_editors:
         described["description"] = "For editors."
     if parameters:
         described["parameters"] = parameters

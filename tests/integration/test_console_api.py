@@ -18,9 +18,13 @@ from schemathesis.core.result import Ok
 from services.console.api_operations import OPERATIONS
 from services.console.openapi import document
 from services.demo.servers import free_port
+from shared.deadletters import DeadLetter, dump_dead_letter
+from shared.failures import Reason
+from shared.kafka import Record, open_producer, publish
 from shared.mongo import Database
-from tests.conftest import Start
+from tests.conftest import Stack, Start
 from tests.integration.test_console import JOSE, MARIA, known
+from tests.unit.console.rows import NOON
 
 SCHEMA = schemathesis.openapi.from_dict(document())
 EXAMPLES = 30
@@ -88,6 +92,20 @@ async def test_a_contact_is_given_back_and_forgotten(program: ClientSession) -> 
     assert (named["edited"], given_back["edited"]) == (["name"], [])
     assert (await asked(program, "DELETE", path))[0] == 204
     assert (await asked(program, "GET", path))[0] == 404
+
+
+async def test_a_letter_is_listed_shown_and_stays_while_it_is_not_understood(
+    program: ClientSession, stack: Stack
+) -> None:
+    letter = DeadLetter(reason=Reason.NOT_AN_EVENT, where="analyzer", parked_at=NOON, payload="odd")
+    record = Record(stack.topics.dead_letters, letter.letter_id.encode(), dump_dead_letter(letter), [])
+    async with open_producer(stack.kafka) as producer:
+        await publish(producer, [record])
+    _, listed = await asked(program, "GET", "/api/dead-letters?reason=not_an_event")
+    assert [each["letter_id"] for each in listed["letters"]] == [letter.letter_id]
+    assert (await asked(program, "GET", f"/api/dead-letters/{letter.letter_id}"))[1]["payload"] == "odd"
+    told = await asked(program, "POST", "/api/dead-letters/replay", letter_ids=[letter.letter_id, "none"])
+    assert told == (200, {"done": [], "stay": [letter.letter_id]})
 
 
 async def test_a_pipeline_is_made_once_and_replaced_only_as_it_was_seen(program: ClientSession) -> None:

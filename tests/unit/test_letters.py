@@ -1,0 +1,39 @@
+"""What is parked and what was replayed, as records tell it."""
+
+from __future__ import annotations
+
+from shared.deadletters import DeadLetter
+from shared.failures import Reason
+from shared.kafka import Record
+from shared.letters import Summary, drop_replayed, summary_of, tombstone
+from tests.unit.console.rows import NOON
+
+LETTER = DeadLetter(reason=next(iter(Reason)), where="analyzer", parked_at=NOON, payload="odd")
+
+
+def parked(offset: int) -> dict[str, Summary]:
+    return {LETTER.letter_id: summary_of(LETTER, offset)}
+
+
+def test_a_letter_that_was_replayed_is_not_parked_any_more() -> None:
+    found = parked(7)
+    drop_replayed(found, tombstone("topic", summary_of(LETTER, 7)))
+    assert not found
+
+
+def test_one_that_was_parked_again_before_the_tombstone_of_its_replay_stays() -> None:
+    found = parked(8)
+    drop_replayed(found, tombstone("topic", summary_of(LETTER, 7)))
+    assert found.keys() == {LETTER.letter_id}
+
+
+def test_a_tombstone_that_says_no_place_is_for_all_before_it() -> None:
+    found = parked(8)
+    drop_replayed(found, Record("topic", LETTER.letter_id.encode(), b"", []))
+    assert not found
+
+
+def test_a_tombstone_of_what_is_not_parked_is_nothing() -> None:
+    found = parked(8)
+    drop_replayed(found, Record("topic", b"another", b"", []))
+    assert found.keys() == {LETTER.letter_id}
