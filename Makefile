@@ -1,6 +1,6 @@
 # Each verb does its own set-up; all that is needed is python3 (3.11 or newer) with venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage check format bench bench-receiver bench-backfill bench-analyzer profile-receiver fuzz servers lock clean
+.PHONY: help setup demo test coverage check format bench bench-receiver bench-backfill bench-analyzer bench-console profile-receiver fuzz servers lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,7 +11,7 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 ARGS ?=
 
 help:
-	@echo "make setup | demo | test | coverage | check | format | bench | bench-receiver | bench-backfill | bench-analyzer | fuzz | servers | lock | clean   (arguments: ARGS=...)"
+	@echo "make setup | demo | test | coverage | check | format | bench | bench-receiver | bench-backfill | bench-analyzer | bench-console | fuzz | servers | lock | clean   (arguments: ARGS=...)"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Leadstream needs Python 3.11 or newer; say which with PYTHON=")'
@@ -63,6 +63,10 @@ bench-backfill: $(STAMP)
 # ARGS="--only decode" takes one figure; "--messages 1000000" the whole figure of memory; "--profile backlog".
 bench-analyzer: $(STAMP) $(BENCH)
 	@$(BIN)/python -m tests.bench analyzer $(ARGS)
+
+# ARGS="--contacts 1000000" for more of them.
+bench-console: $(STAMP)
+	@$(BIN)/python -m tests.bench console $(ARGS)
 
 profile-receiver: $(STAMP)
 	@$(BIN)/python -m tests.bench receiver --profile $(ARGS)

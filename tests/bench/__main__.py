@@ -3,9 +3,10 @@
     python -m tests.bench [receiver] [--requests N] [--seconds S] [--rounds N] [--profile [singles|batches]]
     python -m tests.bench [backfill] [--messages N] [--rounds N]
     python -m tests.bench [analyzer] [--messages N] [--rounds N] [--only FIGURE] [--profile aggregate|backlog]
+    python -m tests.bench [console] [--contacts N] [--rounds N]
 
-Needs Java and Maven, and wrk for the receiver. Status: 0 all limits are kept, 1 one is missed or a figure could not be
-had, 2 wrong usage, 3 a tool is missing.
+All but the console need Java and Maven, and the receiver wrk. Status: 0 all limits are kept, 1 one is missed or a
+figure could not be had, 2 wrong usage, 3 a tool is missing.
 """
 
 from __future__ import annotations
@@ -22,23 +23,24 @@ from pathlib import Path
 from tests.bench.analyzer import FIGURES, measure_analyzer
 from tests.bench.analyzer_profile import PROFILES, profile_analyzer
 from tests.bench.backfill import measure_backfill
+from tests.bench.console import measure_console
 from tests.bench.figures import Bench
 from tests.bench.ground import prepared
 from tests.bench.judging import Measured
 from tests.bench.profile import profile
 from tests.bench.receiver import measure
-from tests.bench.report import analyzer_method, backfill_method, machine, method, table
+from tests.bench.report import analyzer_method, backfill_method, console_method, machine, method, table
 from tests.bench.wrk import BenchError
 from tests.support.servers import local_servers
 
 TOOLS = {"wrk": "wrk", "java": "default-jre-headless", "mvn": "maven"}
 """Commands and the Debian packages that have them."""
+NEEDED = {"backfill": ("java", "mvn"), "analyzer": ("java", "mvn"), "console": ()}
 
 
 def main() -> int:
     options = _options()
-    needed = TOOLS if options.of in {None, "receiver"} else {tool: TOOLS[tool] for tool in ("java", "mvn")}
-    missing = [package for tool, package in needed.items() if shutil.which(tool) is None]
+    missing = [TOOLS[tool] for tool in NEEDED.get(options.of, TOOLS) if shutil.which(tool) is None]
     if missing:
         print(f"bench: to measure, install {' '.join(missing)} (names of Debian's packages)", file=sys.stderr)
         return 3
@@ -58,7 +60,7 @@ def _run(options: argparse.Namespace) -> int:
         print(_profile(options))
         return 0
     measured = Measured()
-    for of, measure_it in (("receiver", _receiver), ("backfill", _backfill), ("analyzer", _analyzer)):
+    for of, measure_it in MEASURES.items():
         if options.of in {None, of}:
             measured += measure_it(options)
     print(table(measured))
@@ -93,6 +95,15 @@ def _analyzer(options: argparse.Namespace) -> Measured:
         return measure_analyzer(bench, _say, options.only)
 
 
+def _console(options: argparse.Namespace) -> Measured:
+    print(console_method(options.rounds), flush=True)
+    _say("console")
+    return measure_console(options.contacts, options.rounds)
+
+
+MEASURES = {"receiver": _receiver, "backfill": _backfill, "analyzer": _analyzer, "console": _console}
+
+
 @contextmanager
 def _folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="leadstream-bench-") as folder:
@@ -105,13 +116,12 @@ def _say(phase: str) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "of", nargs="?", choices=("receiver", "backfill", "analyzer"), help="what to measure; all there is without it"
-    )
+    parser.add_argument("of", nargs="?", choices=tuple(MEASURES), help="what to measure; all there is without it")
     parser.add_argument("--requests", type=int, default=1_000_000, help="how many for the figure of memory")
     parser.add_argument(
         "--messages", type=int, help="how many for the others' memory (default: backfill 1,000,000, analyzer 60,000)"
     )
+    parser.add_argument("--contacts", type=int, default=100_000, help="how many the console has in memory")
     parser.add_argument("--only", choices=tuple(FIGURES), help="one figure of the analyzer")
     parser.add_argument("--seconds", type=float, default=5, help="how long one round of a comparison is")
     parser.add_argument("--rounds", type=int, default=3, help="how many rounds are counted")

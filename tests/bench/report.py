@@ -56,6 +56,15 @@ def analyzer_method(rounds: int) -> str:
     )
 
 
+def console_method(rounds: int) -> str:
+    return "\n".join(
+        [
+            "The console: one process, its pages through guard, filters and template, over a socket, with the client.",
+            f"{rounds * 10} of each page, of which five are shown; a change is told to pages read by another process.",
+        ]
+    )
+
+
 def machine() -> str:
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     return "\n".join(

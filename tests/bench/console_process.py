@@ -1,0 +1,188 @@
+"""The console's pages among many contacts, as a process of its own, whose memory is theirs: prints its figures as JSON.
+
+    python -m tests.bench.console_process CONTACTS TIMES
+
+It builds the directory that a console has in memory and asks its application for pages as a browser does: through the
+guard, the filters and the template, over a socket. Streams of changes are read by another process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import multiprocessing
+import random
+import resource
+import select
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from services.console.broadcast import Broadcast
+from services.console.contact_pages import ContactPages
+from services.console.directory import Directory, row_of_document
+from services.console.entrance import entrance_of
+from services.console.guard import Guard
+from services.console.rendering import Renderer, environment
+from services.console.stream import BREATH_SECONDS, Stream
+from services.console.web import create_app
+from shared.contacts import LeadStatus
+from shared.mongo import Database
+from shared.settings import ConsoleSettings
+
+PAGES_OPEN, CHANGES = 200, 50
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+FIRST = "Maria Juan Ana José Liza Mark Carla Paolo Rosa Miguel Sofia Diego Lucia Andrés Elena Tomas".split()
+LAST = "Santos Cruz Reyes Garcia Lopez Ramos Mendoza Torres Flores Rivera Aquino Bautista Peñaflor Castro".split()
+WORDS = "asks price sofa delivery table lamp budget visit order invoice blue large urgent friday Cebu Makati".split()
+VOCABULARY = WORDS + [f"{word[::-1]}{number}" for number in range(24) for word in WORDS]
+"""Of 400 words, a summary has one in eight."""
+STAGES = ("New Lead", "Contacted", "Qualified", "Proposal Sent", "Negotiating", "Closed Won")
+
+QUERIES = {
+    "first page": "",
+    "page 1,000": "page=1000",
+    "by name": "sort=name",
+    "full name": "q=maria+santos",
+    "three filters": "band=hot&status=QUALIFIED&source=ai",
+    "two common words": "q=sofa+cebu&sort=-inbound",
+    "a letter": "q=a",
+    "nobody": "q=nobody+at+all",
+}
+
+
+def stored(number: int, chance: random.Random) -> dict[str, Any]:
+    """As a contact lies in the database."""
+    at = NOW - timedelta(minutes=chance.randrange(500_000))
+    return {
+        "contact_id": f"messenger:371:{number:016d}", "version": 1, "platform": "messenger", "account_id": "371",
+        "customer_id": f"{number:016d}", "name": {"first": chance.choice(FIRST), "last": chance.choice(LAST)},
+        "analysis": {
+            "lead_score": chance.randint(1, 100), "lead_status": chance.choice(list(LeadStatus)),
+            "source": chance.choice(("ai", "ai", "fallback")), "summary": " ".join(chance.choices(VOCABULARY, k=50)),
+        },
+        "stage": {"pipeline": "Sales", "name": chance.choice(STAGES)}, "emails": [f"c{number}@example.com"],
+        "last_inbound_at": at,
+    }  # fmt: skip
+
+
+def filled(contacts: int) -> Directory:
+    chance, directory = random.Random(7), Directory()
+    for number in range(contacts):
+        directory.put(row_of_document(stored(number, chance)))
+    return directory
+
+
+class Nothing:
+    """A database without accounts and pipelines: two reads of a millisecond each, which are not what is measured."""
+
+    def __getattr__(self, _name: str) -> Nothing:
+        return self
+
+    def find(self, *_query: object, **_options: object) -> Nothing:
+        return self
+
+    def sort(self, *_keys: object) -> Nothing:
+        return self
+
+    async def to_list(self, _length: object) -> list[object]:
+        return []
+
+    def __aiter__(self) -> Nothing:
+        return self
+
+    async def __anext__(self) -> object:
+        raise StopAsyncIteration
+
+
+@asynccontextmanager
+async def browsing(directory: Directory) -> AsyncIterator[TestClient[web.Request, web.Application]]:
+    entrance = entrance_of(ConsoleSettings())
+    clock = lambda: NOW  # noqa: E731
+    renderer = Renderer(entrance.signer, clock, environment(clock))
+
+    async def is_ready() -> bool:
+        return True
+
+    pages = ContactPages(directory, cast(Database, Nothing()), renderer)
+    async with TestClient(TestServer(create_app(Guard(entrance, renderer), pages.routes(), is_ready))) as client:
+        yield client
+
+
+async def pages(directory: Directory, times: int) -> dict[str, list[float]]:
+    """The milliseconds of each query; and of the first page, each time after one contact has changed."""
+    found: dict[str, list[float]] = {}
+    async with browsing(directory) as client:
+        for name, query in QUERIES.items():
+            await _milliseconds(client, query)  # an order is made when it is first asked for
+            found[name] = [await _milliseconds(client, query) for _ in range(times)]
+        row = next(iter(directory.rows()))
+        for number in range(times):
+            directory.put(replace(row, version=row.version + 1 + number, score=number % 100))
+            found.setdefault("after a change", []).append(await _milliseconds(client, ""))
+    return found
+
+
+async def _milliseconds(client: TestClient[web.Request, web.Application], query: str) -> float:
+    began = time.perf_counter()
+    async with client.get(f"/contacts?{query}") as answer:
+        await answer.read()
+    return (time.perf_counter() - began) * 1000
+
+
+async def streams() -> float:
+    """Milliseconds of processor time that one change costs, told to every open page."""
+    broadcast, app = Broadcast(), web.Application()
+    app.add_routes(Stream(broadcast).routes())
+    async with TestServer(app) as server:
+        reader = multiprocessing.get_context("spawn").Process(target=read_streams, args=(server.port,), daemon=True)
+        reader.start()
+        while broadcast.listeners < PAGES_OPEN:
+            await asyncio.sleep(0.05)
+        began = time.process_time()
+        for number in range(CHANGES):
+            broadcast.send("contact", {"id": f"messenger:371:{number:016d}", "version": 2, "score": 50, "stage": "New"})
+            await asyncio.sleep(2 * BREATH_SECONDS)  # so that each is told alone, which costs most
+        spent = time.process_time() - began
+        reader.kill()
+        broadcast.close()
+    return spent * 1000 / CHANGES
+
+
+def read_streams(port: int) -> None:
+    opened = [socket.create_connection(("127.0.0.1", port)) for _ in range(PAGES_OPEN)]
+    for each in opened:
+        each.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    while True:
+        time.sleep(0.1)
+        for each in select.select(opened, [], [], 0)[0]:
+            each.recv(1 << 20)
+
+
+def _resident_megabytes() -> float:
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+
+
+def main() -> None:
+    contacts, times = map(int, sys.argv[1:])
+    before, began = _resident_megabytes(), time.perf_counter()
+    directory = filled(contacts)
+    seconds, megabytes = time.perf_counter() - began, _resident_megabytes() - before
+    measured = asyncio.run(pages(directory, times))
+    told = {"seconds": seconds, "megabytes": megabytes, "pages": measured, "change_ms": asyncio.run(streams())}
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()
