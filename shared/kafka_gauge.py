@@ -33,7 +33,8 @@ class Gauge:
 
     async def _partitions(self, topic: str) -> list[TopicPartition]:
         if not (numbers := self._consumer.partitions_for_topic(topic)):
-            await self._consumer.topics()
+            # The consumer's own `topics()` leaves its metadata as they are: without a subscription they have no topic.
+            await self._consumer._client.force_metadata_update()
             numbers = self._consumer.partitions_for_topic(topic)
         if not numbers:
             raise UnknownTopicOrPartitionError(topic)

@@ -188,16 +188,19 @@ async def test_what_is_read_is_read_until_the_end(monkeypatch: pytest.MonkeyPatc
 
 
 class FakeConsumer:
-    """Of one topic with two partitions; `committed` by partition."""
+    """Of one topic with two partitions; `committed` by partition. As the real one it knows no topic by itself."""
 
     def __init__(self, committed: dict[int, int | None]) -> None:
         self._committed = committed
+        self._known = False
+        self._client = self
+
+    async def force_metadata_update(self) -> bool:
+        self._known = True
+        return True
 
     def partitions_for_topic(self, topic: str) -> set[int] | None:
-        return {0, 1} if topic == "events" else None
-
-    async def topics(self) -> set[str]:
-        return {"events"}
+        return {0, 1} if topic == "events" and self._known else None
 
     async def end_offsets(self, partitions: list[Any]) -> dict[Any, int]:
         return dict.fromkeys(partitions, 100)
