@@ -1,6 +1,6 @@
 # Each verb does its own set-up; all that is needed is python3 (3.11 or newer) with venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage check format bench bench-receiver bench-backfill bench-analyzer bench-console profile-receiver fuzz servers lock clean
+.PHONY: help setup demo test coverage check format bench bench-receiver bench-backfill bench-analyzer bench-console profile-receiver fuzz screenshots servers lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,7 +11,7 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 ARGS ?=
 
 help:
-	@echo "make setup | demo | test | coverage | check | format | bench | bench-receiver | bench-backfill | bench-analyzer | bench-console | fuzz | servers | lock | clean   (arguments: ARGS=...)"
+	@echo "make setup | demo | test | coverage | check | format | bench | bench-receiver | bench-backfill | bench-analyzer | bench-console | fuzz | screenshots | servers | lock | clean   (arguments: ARGS=...)"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Leadstream needs Python 3.11 or newer; say which with PYTHON=")'
@@ -74,6 +74,10 @@ profile-receiver: $(STAMP)
 # ARGS="normalise --seconds 600"; signature, parse and normalise for a minute each by default.
 fuzz: $(STAMP)
 	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+# Every page of the console, and the demo; needs a Chromium.
+screenshots: $(STAMP)
+	@$(BIN)/python -m tests.browser.screens docs
 
 servers: $(STAMP)
 	@deploy/local/servers $(ARGS)

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from services.demo import story
 from services.demo.checks import Check, backfill_checks, equal, version_checks
-from services.demo.display import checks_table, contacts_table
+from services.demo.display import addresses_table, checks_table, contacts_table
 from services.demo.facts import Facts
 from services.demo.processes import ChildFailedError, run_to_end, running
 from services.demo.servers import embedded_servers, free_port
@@ -155,7 +155,7 @@ async def _subscribe(stage: Stage) -> None:
 
 
 async def _history(console: Console, stage: Stage) -> list[Check]:
-    console.print(f"[bold]Watch it[/]  http://127.0.0.1:{stage.env['LEADSTREAM_CONSOLE_PORT']}\n")
+    console.print(f"[bold]Watch it[/]  in the console, http://127.0.0.1:{stage.env['LEADSTREAM_CONSOLE_PORT']}\n")
     console.print(f"[bold]History[/]  analysed by {stage.analyst}")
     for account in stage.simulator["accounts"]:
         arguments = ["--name", account["name"], "--page", account["page_id"]]
@@ -217,12 +217,14 @@ async def _until_interrupted(console: Console, stage: Stage) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, *ENDING):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    webhook = f"http://127.0.0.1:{stage.env['LEADSTREAM_RECEIVER_PORT']}/webhook"
-    console.print(
-        f"\nStill running: webhooks go to {webhook}, the simulated Graph API is {stage.simulator['graph_url']}."
-    )
-    console.print(f"The console is at http://127.0.0.1:{stage.env['LEADSTREAM_CONSOLE_PORT']}.")
-    console.print("Ctrl-C ends everything and leaves nothing behind.")
+    where = {
+        "console": f"http://127.0.0.1:{stage.env['LEADSTREAM_CONSOLE_PORT']}",
+        "webhooks": f"http://127.0.0.1:{stage.env['LEADSTREAM_RECEIVER_PORT']}/webhook",
+        "Graph API": f"{stage.simulator['graph_url']}, simulated",
+    }
+    console.print()
+    console.print(addresses_table(where))
+    console.print("\nCtrl-C ends everything and leaves nothing behind.")
     await stop.wait()
 
 

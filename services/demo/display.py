@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from rich.console import Group, RenderableType
@@ -87,4 +87,11 @@ def checks_table(checks: Sequence[Check]) -> Table:
     for check in checks:
         mark = Text("✓", style="green") if check.holds else Text("✗", style="bold red")
         table.add_row(mark, check.what, check.before, check.expected, check.happened)
+    return table
+
+
+def addresses_table(where: Mapping[str, str]) -> Table:
+    table = Table(title="Still running", title_justify="left", title_style="bold", box=None, show_header=False)
+    for name, address in where.items():
+        table.add_row(name, address)
     return table

@@ -8,9 +8,10 @@ from base64 import b64decode, b64encode
 
 from playwright.async_api import Page
 
-MOST = 256
-# Colours that differ in their last bits only are one, which is the most frequent of them; as few bits as will do.
-FEWER = """async ([png, most]) => {
+MOST, EXACT = 256, 96
+# The most frequent stay as they are. Of the others those that differ in their last bits only are one colour, the most
+# frequent of them: in as few bits as will do.
+FEWER = """async ([png, most, exact]) => {
   const bitmap = await createImageBitmap(await (await fetch(`data:image/png;base64,${png}`)).blob());
   const { width, height } = bitmap;
   const context = new OffscreenCanvas(width, height).getContext("2d");
@@ -21,13 +22,15 @@ FEWER = """async ([png, most]) => {
   const byCount = [...counts.keys()].sort((a, b) => counts.get(b) - counts.get(a));
   for (let bits = 0; ; bits += 1) {
     const mask = 0x010101 * ((255 << bits) & 255);
-    const places = new Map();
-    const palette = [];
-    for (const pixel of byCount) {
-      if (!places.has(pixel & mask)) { places.set(pixel & mask, palette.length); palette.push(pixel); }
+    const palette = byCount.slice(0, exact);
+    const places = new Map(palette.map((pixel, place) => [pixel, place]));
+    const alike = new Map();
+    for (const pixel of byCount.slice(exact)) {
+      if (!alike.has(pixel & mask)) { alike.set(pixel & mask, palette.length); palette.push(pixel); }
+      places.set(pixel, alike.get(pixel & mask));
     }
     if (palette.length > most) continue;
-    const picture = Uint8Array.from(pixels, (pixel) => places.get(pixel & mask));
+    const picture = Uint8Array.from(pixels, (pixel) => places.get(pixel));
     let text = "";
     for (let i = 0; i < picture.length; i += 32768) text += String.fromCharCode(...picture.subarray(i, i + 32768));
     return [width, height, palette, btoa(text)];
@@ -37,7 +40,7 @@ FEWER = """async ([png, most]) => {
 
 async def with_palette(page: Page, png: bytes) -> bytes:
     """`png` anew. `page` is any whose policy lets it read a picture, as `about:blank`."""
-    width, height, palette, picture = await page.evaluate(FEWER, [b64encode(png).decode(), MOST])
+    width, height, palette, picture = await page.evaluate(FEWER, [b64encode(png).decode(), MOST, EXACT])
     return _png(width, height, palette, b64decode(picture))
 
 

@@ -1,4 +1,4 @@
-"""`make screenshots`: every page of the console in light, in dark and on a phone, over the demo's accounts."""
+"""`make screenshots`: every page of the console in light, in dark and on a phone, and the demo in its terminal."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from playwright.async_api import Browser, Page, ViewportSize
 from tests.browser.chromium import launched
 from tests.browser.palette import with_palette
 from tests.browser.staging import Staged, site_in
+from tests.browser.terminal import demo_picture
 
 PATHS = {
     "overview": "/", "contacts": "/contacts", "filtered": "/contacts?q=maria&platform=messenger",
@@ -39,15 +40,16 @@ UNREADABLE = (
 )
 
 
-async def main(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as temporary:
-        async with site_in(Path(temporary)) as site, launched() as browser:
-            await site.history_is_read()
-            await something_happens(site)
-            paths = {**PATHS, **await inner_paths(site, browser)}
-            for look in LOOKS:
-                await take(site, browser, paths, look, folder)
+async def main(docs: Path) -> None:
+    async with launched() as browser:
+        (docs / "demo.png").write_bytes(await demo_picture(browser))
+        with tempfile.TemporaryDirectory() as temporary:
+            async with site_in(Path(temporary)) as site:
+                await site.history_is_read()
+                await something_happens(site)
+                paths = {**PATHS, **await inner_paths(site, browser)}
+                for look in LOOKS:
+                    await take(site, browser, paths, look, docs / "console")
 
 
 async def take(site: Staged, browser: Browser, paths: dict[str, str], look: str, folder: Path) -> None:

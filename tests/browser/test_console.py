@@ -151,10 +151,10 @@ async def test_those_that_are_ticked_are_tagged(contacts: Staged, opened: Open) 
     async with opened(f"{contacts.console}/contacts?sort=name") as page:
         for number in (0, 1):
             await page.locator("input[name=id]").nth(number).check()
-        await page.locator("[name=value]").fill("fair")
+        await page.locator("[name=value]").fill("furniture fair 2026")
         await page.get_by_role("button", name="Apply").click()
         await expect(page.get_by_text("Done for 2 contacts.")).to_be_visible()
-        await page.get_by_role("link", name="fair").first.click()
+        await page.get_by_role("link", name="furniture fair 2026").first.click()
         await expect(page.locator("tr[data-contact]")).to_have_count(2)
 
 
@@ -174,6 +174,17 @@ async def test_a_card_is_moved_by_the_mouse_and_by_keys_and_stays_moved(contacts
         await expect(page.locator("[data-board-said]")).to_contain_text("is in Proposal Sent")
         await page.reload()
         await expect(card_in("Proposal Sent")).to_be_visible()
+
+
+async def test_a_card_that_the_server_refuses_goes_back_and_says_why(contacts: Staged, opened: Open) -> None:
+    async with opened(f"{contacts.console}/board", width=1700) as page:
+        await page.route("**/api/contacts/*", lambda route: route.fulfill(status=409, json={"error": "it is gone"}))
+        card = page.locator(".column[data-stage='New Lead'] .lead").first
+        contact_id = await card.get_attribute("data-contact") or ""
+        await card.get_by_role("link").focus()
+        await page.keyboard.press("]")
+        await expect(page.get_by_text("Not moved: it is gone")).to_be_visible()
+        assert await column_of(page, contact_id) == "New Lead"
 
 
 async def test_a_webhook_changes_a_contact_without_a_reload(contacts: Staged, opened: Open) -> None:
