@@ -7,11 +7,15 @@ from typing import Any
 from shared.accounts import Account, account_key
 from shared.crypto import TokenVault
 from shared.ids import Platform
-from shared.mongo import Database
+from shared.mongo import Database, DuplicateKeyError
 
 
 class AccountInUseError(Exception):
     """A run of the account is queued or under way."""
+
+
+class KnownAccountError(Exception):
+    """An account of that id is there."""
 
 
 class AccountStore:
@@ -23,6 +27,18 @@ class AccountStore:
     async def put(self, account: Account) -> None:
         """Adds it, or puts it in the place of the one with that id."""
         await self._accounts.replace_one({"_id": account.key}, account.model_dump(mode="json"), upsert=True)
+
+    async def add(self, account: Account) -> None:
+        """KnownAccountError."""
+        try:
+            await self._accounts.insert_one({"_id": account.key, **account.model_dump(mode="json")})
+        except DuplicateKeyError:
+            raise KnownAccountError(account.key) from None
+
+    async def renew(self, account: Account) -> None:
+        """Writes its token, and nothing else of it."""
+        renewed = {"$set": {"encrypted_token": account.encrypted_token}, "$unset": {"health": ""}}
+        await self._accounts.update_one({"_id": account.key}, renewed)
 
     async def get(self, platform: Platform, account_id: str) -> Account | None:
         return await self.by_key(account_key(platform, account_id))

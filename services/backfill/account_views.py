@@ -100,6 +100,7 @@ def health_json(health: Health) -> dict[str, Any]:
         "page_id": account.page_id,
         "name": account.name,
         "is_well": health.is_well,
+        "is_refused": health.is_refused,
         "problems": list(health.problems),
         "token": token and {
             "is_valid": token.is_valid,

@@ -18,10 +18,12 @@ from services.backfill.values import Json, identity, objects
 from shared.accounts import Account
 from shared.clock import Clock
 from shared.graph import GraphClient
-from shared.graph_errors import ErrorKind, GraphError
+from shared.graph_errors import FATAL, ErrorKind, GraphError
 from shared.ids import Platform
 
 SOON = timedelta(days=7)
+REFUSALS = FATAL | {ErrorKind.GONE}
+"""Which another token, or another id, could change; what else there is, passes."""
 
 
 class ThrottledError(Exception):
@@ -41,7 +43,8 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """`problems` are what somebody must do something about; None is what the platform did not tell."""
+    """`problems` are what somebody must do something about; None is what the platform did not tell. With `is_refused`
+    it lets the token read nothing."""
 
     account: Account
     problems: tuple[str, ...]
@@ -49,6 +52,7 @@ class Health:
     missing_permissions: tuple[str, ...] = ()
     subscribed_fields: tuple[str, ...] | None = None
     missing_fields: tuple[str, ...] = ()
+    is_refused: bool = False
 
     @property
     def is_well(self) -> bool:
@@ -70,7 +74,8 @@ class Checker:
             refusal = await self._probe()
             token = await self._debug() if refusal is None or refusal.kind is ErrorKind.PERMISSION else None
             if refusal and refusal.kind is not ErrorKind.PERMISSION:
-                return Health(self.account, (f"its conversations cannot be listed: {refusal}",))
+                problem = f"its conversations cannot be listed: {refusal}"
+                return Health(self.account, (problem,), is_refused=refusal.kind in REFUSALS)
             fields = await self._subscribed(subscribe=subscribe)
         except ThrottledError as throttled:
             return Health(self.account, (str(throttled),))
@@ -88,7 +93,7 @@ class Checker:
             f"its webhooks are not subscribed: {', '.join(unheard)}; `--subscribe` subscribes them" if unheard else "",
         ]
         told = None if isinstance(fields, GraphError) else tuple(fields)
-        return Health(self.account, tuple(filter(None, problems)), token, missing, told, unheard)
+        return Health(self.account, tuple(filter(None, problems)), token, missing, told, unheard, refusal is not None)
 
     async def _probe(self) -> GraphError | None:
         parameters = {"platform": self.account.platform.value, "fields": "id", "limit": "1"}

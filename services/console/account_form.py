@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Self
 
 from shared.accounts import Account, parse_every
 from shared.ids import Platform
@@ -15,30 +17,66 @@ _TOKEN = re.compile(r"[!-~]{1,4096}")
 
 
 class WrongAccountError(ValueError):
-    """Says what is wrong, and never the token."""
+    """Says what is wrong of which field, and never the token."""
+
+    def __init__(self, message: str, at: str = "") -> None:
+        super().__init__(message)
+        self.at = at
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A form as it was sent, but for its token, and what is wrong of it. `key` is the account's whose settings it has,
+    empty for one to be added, None where there is no such form."""
+
+    message: str = ""
+    at: str = ""
+    key: str | None = None
+    sent: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def because(cls, error: Exception, key: str, form: Mapping[str, str]) -> Self:
+        at = error.at if isinstance(error, WrongAccountError) else ""
+        return cls(str(error), at, key, {name: text for name, text in form.items() if name != "token"})
+
+    def is_of(self, key: str) -> bool:
+        return self.key == key
+
+    def typed(self, key: str, name: str, stored: str = "") -> str:
+        """What is to stand in a field of the form of `key`."""
+        return self.sent.get(name, "") if self.is_of(key) else stored
 
 
 def new_account(form: Mapping[str, str], encrypt: Callable[[str], str]) -> Account:
     platform, account_id = _platform(form.get("platform", "")), form.get("account_id", "").strip()
     page_id = form.get("page_id", "").strip() or account_id
     if platform is Platform.INSTAGRAM and page_id == account_id:
-        raise WrongAccountError("an Instagram account is read through its Page: give the Page's id")
-    for each in (account_id, page_id):
+        raise WrongAccountError("an Instagram account is read through its Page: give the Page's id", "page_id")
+    for name, each in (("account_id", account_id), ("page_id", page_id)):
         if not _ID.fullmatch(each):
-            raise WrongAccountError("an id has up to 64 letters and digits")  # perhaps it is the token: not told
-    token = form.get("token", "").strip()
-    if not _TOKEN.fullmatch(token):
-        raise WrongAccountError("the access token is missing, or is none")
+            raise WrongAccountError("an id has up to 64 letters and digits", name)  # perhaps it is the token: not told
     return Account(
-        platform=platform, account_id=account_id, page_id=page_id, name=_name(form), encrypted_token=encrypt(token)
+        platform=platform,
+        account_id=account_id,
+        page_id=page_id,
+        name=_name(form),
+        encrypted_token=token_of(form, encrypt),
     )
+
+
+def token_of(form: Mapping[str, str], encrypt: Callable[[str], str]) -> str:
+    """Encrypted."""
+    text = form.get("token", "").strip()
+    if not _TOKEN.fullmatch(text):
+        raise WrongAccountError("the access token is missing, or is none", "token")
+    return encrypt(text)
 
 
 def chosen(account: Account, form: Mapping[str, str], pipelines: Collection[str]) -> Account:
     """`account` with what is chosen for it; its token stays."""
     pipeline, every = form.get("pipeline", ""), form.get("every", "").strip()
     if pipeline and pipeline not in pipelines:
-        raise WrongAccountError(f"there is no pipeline {pipeline!r}")
+        raise WrongAccountError(f"there is no pipeline {pipeline!r}", "pipeline")
     return account.model_copy(
         update={
             "name": _name(form),
@@ -52,7 +90,7 @@ def chosen(account: Account, form: Mapping[str, str], pipelines: Collection[str]
 def _name(form: Mapping[str, str]) -> str:
     name = " ".join(form.get("name", "").split())
     if not name or len(name) > MAX_NAME:
-        raise WrongAccountError("it needs a name")
+        raise WrongAccountError("it needs a name", "name")
     return name
 
 
@@ -60,18 +98,18 @@ def _platform(text: str) -> Platform:
     try:
         return Platform(text)
     except ValueError:
-        raise WrongAccountError("say whether it is Messenger or Instagram") from None
+        raise WrongAccountError("say whether it is Messenger or Instagram", "platform") from None
 
 
 def _mode(text: str) -> Mode:
     try:
         return Mode(text)
     except ValueError:
-        raise WrongAccountError("say what an analysis may do to a stage") from None
+        raise WrongAccountError("say what an analysis may do to a stage", "mode") from None
 
 
 def _every(text: str) -> int | None:
     try:
         return parse_every(text) if text else None
     except ValueError as error:
-        raise WrongAccountError(str(error)) from None
+        raise WrongAccountError(str(error), "every") from None

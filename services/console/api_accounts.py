@@ -1,4 +1,4 @@
-"""`/api/accounts…`."""
+"""`/api/accounts…`: accounts as programs add and keep them. A token comes in and never goes out."""
 
 from __future__ import annotations
 
@@ -6,20 +6,82 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from services.console import api_models as models
-from services.console.api_bodies import json_of
+from services.console.account_changes import AccountChanges, NoKeysError
+from services.console.account_form import WrongAccountError
+from services.console.api_bodies import from_body, json_of
+from services.console.checks import Checks
 from services.console.directory import Directory
-from shared.account_store import AccountStore
+from shared.account_store import AccountInUseError, AccountStore
+from shared.accounts import Account, format_every
 
 
 class AccountApi:
-    def __init__(self, directory: Directory, accounts: AccountStore) -> None:
+    def __init__(self, directory: Directory, accounts: AccountStore, changes: AccountChanges, checks: Checks) -> None:
         self._directory = directory
         self._accounts = accounts
+        self._changes = changes
+        self._checks = checks
 
     def handlers(self) -> dict[str, Handler]:
-        return {"list_accounts": self.listed}
+        return {
+            "list_accounts": self.listed,
+            "add_account": self.add,
+            "show_account": self.one,
+            "set_account": self.choose,
+            "remove_account": self.remove,
+            "check_account": self.check,
+        }
 
     async def listed(self, _request: web.Request) -> web.Response:
+        healths = await self._accounts.healths()
         contacts = self._directory.by_account()
-        shown = [models.account_json(account, contacts[account.key]) for account in await self._accounts.all()]
+        shown = [
+            models.account_json(each, contacts[each.key], healths.get(each.key)) for each in await self._accounts.all()
+        ]
         return json_of(models.AccountList(accounts=shown))
+
+    async def one(self, request: web.Request) -> web.Response:
+        return await self._shown(await self._account(request))
+
+    async def add(self, request: web.Request) -> web.Response:
+        asked = await from_body(models.AccountRequest, request)
+        try:
+            account, _ = await self._changes.add(asked.fields())
+        except (NoKeysError, WrongAccountError) as error:
+            raise web.HTTPConflict(text=str(error)) from None
+        return await self._shown(account, status=201)
+
+    async def choose(self, request: web.Request) -> web.Response:
+        asked, account = await from_body(models.AccountSettings, request), await self._account(request)
+        try:
+            return await self._shown(await self._changes.choose(account, _settings_of(account) | asked.fields()))
+        except (NoKeysError, WrongAccountError) as error:
+            raise web.HTTPConflict(text=str(error)) from None
+
+    async def check(self, request: web.Request) -> web.Response:
+        account = await self._account(request)
+        await self._checks.check(account)
+        return await self._shown(account)
+
+    async def remove(self, request: web.Request) -> web.Response:
+        try:
+            await self._accounts.remove(await self._account(request))
+        except AccountInUseError as error:
+            raise web.HTTPConflict(text=str(error)) from None
+        return web.Response(status=204)
+
+    async def _account(self, request: web.Request) -> Account:
+        account = await self._accounts.by_key(request.match_info["account"])
+        if account is None:
+            raise web.HTTPNotFound(text="there is no such account")
+        return account
+
+    async def _shown(self, account: Account, status: int = 200) -> web.Response:
+        health = (await self._accounts.healths()).get(account.key)
+        return json_of(models.account_json(account, self._directory.by_account()[account.key], health), status)
+
+
+def _settings_of(account: Account) -> dict[str, str]:
+    """As its form shows them."""
+    every = format_every(account.every_seconds) if account.every_seconds else ""
+    return {"name": account.name, "pipeline": account.pipeline or "", "mode": account.mode, "every": every}

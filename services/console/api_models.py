@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from services.console.board import Column
 from services.console.contact_changes import MOST
@@ -29,6 +30,17 @@ DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
 class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Told(BaseModel):
+    """By another service, which may tell more."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+Id = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,64}$")]
+Every = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}[mhd]$", examples=["30m", "6h", "1d"])]
+Token = Annotated[SecretStr, Field(min_length=1, max_length=4096, json_schema_extra={"pattern": "^[!-~]+$"})]
 
 
 class Filters(Model):
@@ -157,6 +169,28 @@ class Board(Model):
     columns: list[BoardColumn]
 
 
+class TokenInfo(Told):
+    """What the platform tells of a token."""
+
+    is_valid: bool
+    is_of_page: bool
+    expires_at: str | None
+    data_access_expires_at: str | None
+
+
+class AccountHealth(Told):
+    """What the platform was last heard to say; null is what it did not tell."""
+
+    is_well: bool
+    problems: tuple[str, ...]
+    token: TokenInfo | None
+    permissions_granted: tuple[str, ...] | None
+    permissions_missing: tuple[str, ...]
+    webhooks_subscribed: tuple[str, ...] | None
+    webhooks_missing: tuple[str, ...]
+    checked_at: str
+
+
 class AccountInfo(Model):
     """Without its token."""
 
@@ -168,6 +202,32 @@ class AccountInfo(Model):
     mode: Mode
     every_seconds: int | None
     contacts: int
+    health: AccountHealth | None = Field(description="null before it was asked for")
+
+
+class AccountSettings(Model):
+    """What is left out stays."""
+
+    name: str = Field(default="", min_length=1, max_length=200)
+    pipeline: str | None = Field(default=None, max_length=200, description="null: its contacts get no stage")
+    mode: Mode = Mode.SKIP_EXISTING
+    every: Every | None = Field(default=None, description="how often it is read by itself; null: when asked")
+    token: Token | None = None
+
+    def fields(self) -> dict[str, str]:
+        """Those that are given, as a form has them."""
+        return _fields(self)
+
+
+class AccountRequest(Model):
+    platform: Platform
+    account_id: Id
+    page_id: Id | None = Field(default=None, description="of the Page that serves it; needed for Instagram")
+    name: str = Field(min_length=1, max_length=200)
+    token: Token
+
+    def fields(self) -> dict[str, str]:
+        return _fields(self)
 
 
 class AccountList(Model):
@@ -304,8 +364,16 @@ def message_json(said: Said) -> Message:
     )  # fmt: skip
 
 
-def account_json(account: Account, contacts: int) -> AccountInfo:
-    return AccountInfo(**account.model_dump(include=set(AccountInfo.model_fields) - {"contacts"}), contacts=contacts)
+def account_json(account: Account, contacts: int, health: Mapping[str, Any] | None) -> AccountInfo:
+    known = account.model_dump(include=set(AccountInfo.model_fields))
+    return AccountInfo(**known, contacts=contacts, health=AccountHealth.model_validate(health) if health else None)
+
+
+def _fields(body: Model) -> dict[str, str]:
+    given = {name: getattr(body, name) for name in body.model_fields_set}
+    return {
+        name: each.get_secret_value() if isinstance(each, SecretStr) else each or "" for name, each in given.items()
+    }
 
 
 def pipeline_json(pipeline: Pipeline) -> PipelineInfo:

@@ -44,7 +44,8 @@ class Operation:
         return re.findall(r"{(\w+)}", self.path)
 
 
-CONTACT, RUN, PIPELINE = "/api/contacts/{contact_id}", "/api/runs/{run_id}", "/api/pipelines/{pipeline}"
+CONTACT, RUN = "/api/contacts/{contact_id}", "/api/runs/{run_id}"
+ACCOUNT, PIPELINE = "/api/accounts/{account}", "/api/pipelines/{pipeline}"
 
 OPERATIONS = (
     Operation("list_contacts", "GET", "/api/contacts", "Contacts, a page of fifty", models.ContactPage,
@@ -62,6 +63,15 @@ OPERATIONS = (
     Operation("analyse_contact", "POST", f"{CONTACT}/analyse", "Have it analysed anew", None, (404,), status=202),
     Operation("show_board", "GET", "/api/board", "A pipeline's stages", models.Board, (404,), query=models.BoardQuery),
     Operation("list_accounts", "GET", "/api/accounts", "Accounts", models.AccountList),
+    Operation("add_account", "POST", "/api/accounts", "Add an account, whose token the platform is asked about",
+              models.AccountInfo, (409,), body=models.AccountRequest, status=201),
+    Operation("show_account", "GET", ACCOUNT, "An account", models.AccountInfo, (404,)),
+    Operation("set_account", "PATCH", ACCOUNT, "Change an account's settings, or its token", models.AccountInfo,
+              (404, 409), body=models.AccountSettings),
+    Operation("remove_account", "DELETE", ACCOUNT, "Remove an account and its token; its contacts stay", None,
+              (404, 409), status=204),
+    Operation("check_account", "POST", f"{ACCOUNT}/check", "Ask the platform how an account is", models.AccountInfo,
+              (404,)),
     Operation("list_pipelines", "GET", "/api/pipelines", "Pipelines", models.PipelineList),
     Operation("list_templates", "GET", "/api/pipeline-templates", "What one may begin with", models.PipelineList),
     Operation("add_pipeline", "POST", "/api/pipelines", "Make a pipeline", models.PipelineInfo, (409,),

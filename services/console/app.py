@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import structlog
 from aiohttp import web
 
+from services.console.account_changes import AccountChanges
 from services.console.api import api_routes
 from services.console.api_accounts import AccountApi
 from services.console.api_contacts import ContactApi
@@ -99,7 +100,7 @@ def _routes(
     renderer = _renderer(entrance)
     changes = ContactChanges(directory, database, producer, utc_now, ports.forget)
     accounts, pipelines, runs = AccountStore(database), PipelineStore(database), RunStore(database)
-    vault = _vault(settings)
+    account_changes = AccountChanges(accounts, pipelines, checks, _vault(settings))
     box = LetterBox(letters, Replay(producer, Topics(settings.topic_prefix), ports.read_webhook), vitals)
     pages = (
         Login(entrance, renderer),
@@ -107,7 +108,7 @@ def _routes(
         ContactActions(directory, database, renderer, changes),
         ContactPages(directory, database, renderer),
         BoardPages(directory, database, renderer),
-        IntegrationPages(directory, database, renderer, checks, vault),
+        IntegrationPages(directory, database, renderer, checks, account_changes),
         PipelinePages(directory, accounts, pipelines, renderer),
         LetterPages(box, renderer),
         Stream(broadcast),
@@ -115,7 +116,7 @@ def _routes(
     parts = (
         OverviewApi(directory, pipelines, vitals),
         ContactApi(directory, database, changes),
-        AccountApi(directory, accounts),
+        AccountApi(directory, accounts, account_changes, checks),
         PipelineApi(pipelines),
         RunApi(runs, accounts),
         LetterApi(box),

@@ -51,15 +51,19 @@ class Checks:
                 await self.check(account)
 
     async def check(self, account: Account) -> dict[str, Any]:
-        """How it is, remembered. Where nobody answers, that is its problem, and what was known stays."""
+        """How it is, remembered."""
+        health = await self.ask(account)
+        await self._accounts.remember_health(account, health)
+        return health
+
+    async def ask(self, account: Account) -> dict[str, Any]:
+        """How it is. Where nobody answers, that is its problem, and what was known stays."""
         try:
             health = await self._check(self._database, account)
         except (UnreachableError, ValueError) as error:
             known = (await self._accounts.healths()).get(account.key, UNTOLD)
-            health = {**known, "is_well": False, "problems": [f"it could not be checked: {error}"]}
-        health = {**health, "checked_at": format_instant(self._clock())}
-        await self._accounts.remember_health(account, health)
-        return health
+            health = {**known, "is_well": False, "is_refused": False, "problems": [f"it could not be checked: {error}"]}
+        return {**health, "checked_at": format_instant(self._clock())}
 
 
 def _is_due(health: dict[str, Any] | None, now: datetime) -> bool:

@@ -9,7 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
-from services.console.account_form import WrongAccountError, chosen, new_account
+from services.console.account_changes import AccountChanges, NoKeysError
+from services.console.account_form import Refused, WrongAccountError
 from services.console.checks import Checks
 from services.console.contact_actions import form_of
 from services.console.directory import Directory
@@ -18,7 +19,6 @@ from services.console.progress import Progress, Together, next_in_seconds, progr
 from services.console.rendering import Renderer
 from shared.account_store import AccountInUseError, AccountStore
 from shared.accounts import Account
-from shared.crypto import TokenVault
 from shared.ids import Platform
 from shared.mongo import Database, server_time
 from shared.pipeline_store import PipelineStore
@@ -53,14 +53,13 @@ class PlatformView:
 
 class IntegrationPages:
     def __init__(
-        self, directory: Directory, database: Database, renderer: Renderer, checks: Checks, vault: TokenVault | None
+        self, directory: Directory, database: Database, renderer: Renderer, checks: Checks, changes: AccountChanges
     ) -> None:
-        """Without a vault no account can be added: there is no key to encrypt its token with."""
         self._directory = directory
         self._database = database
         self._renderer = renderer
         self._checks = checks
-        self._vault = vault
+        self._changes = changes
         self._accounts = AccountStore(database)
         self._runs = RunStore(database)
 
@@ -71,6 +70,7 @@ class IntegrationPages:
             web.post("/integrations/run-all", self.run_all),
             web.post("/integrations/{key}/run", self.run),
             web.post("/integrations/{key}/check", self.check),
+            web.get("/integrations/{key}/settings", self.listed),
             web.post("/integrations/{key}/settings", self.settings),
             web.post("/integrations/{key}/remove", self.remove),
             web.get("/runs/{run_id}", self.one_run),
@@ -79,17 +79,21 @@ class IntegrationPages:
         ]
 
     async def listed(self, request: web.Request) -> web.Response:
+        return await self._page(request)
+
+    async def _page(self, request: web.Request, refused: Refused | None = None) -> web.Response:
         accounts, now = await self._accounts.all(), await server_time(self._database)
         healths = await self._accounts.healths()
         views = [await self._view(account, healths.get(account.key), now) for account in accounts]
         return self._renderer.page(
-            request, "integrations.html", request[ACCESS],
+            request, "integrations.html", request[ACCESS], status=400 if refused else 200,
             views=views,
+            refused=refused or Refused(),
             platforms=_by_platform(views),
             names={account.key: account.name for account in accounts},
             pipelines=[each.name for each in await PipelineStore(self._database).all()],
             history=[progress_of(run, now) for run in await self._runs.newest(HISTORY)],
-            can_add=self._vault is not None,
+            can_add=self._changes.can_add,
         )  # fmt: skip
 
     async def _view(self, account: Account, health: dict[str, Any] | None, now: datetime) -> AccountView:
@@ -98,18 +102,13 @@ class IntegrationPages:
         return AccountView(account, self._directory.by_account()[account.key], health, progress, next_seconds)
 
     async def add(self, request: web.Request) -> web.Response:
-        """The token is encrypted before anything else is done with it, and never shown again."""
-        if self._vault is None:
-            raise self._back("Set LEADSTREAM_ENCRYPTION_KEYS first: tokens are stored encrypted.", is_problem=True)
+        form = await form_of(request)
         try:
-            account = new_account(await form_of(request), self._vault.encrypt)
-        except WrongAccountError as error:
-            raise self._back(f"Not added: {error}.", is_problem=True) from None
-        if known := await self._accounts.get(account.platform, account.account_id):
-            renewed = {"encrypted_token": account.encrypted_token, "page_id": account.page_id, "name": account.name}
-            account = known.model_copy(update=renewed)
-        await self._accounts.put(account)
-        raise self._back(f"{account.name} is {'renewed' if known else 'added'}, and the platform is asked about it.")
+            account, problems = await self._changes.add(form)
+        except (NoKeysError, WrongAccountError) as error:
+            return await self._page(request, Refused.because(error, "", form))
+        message = f"{account.name} is added." + (f" But {'; '.join(problems)}." if problems else "")
+        raise self._back(message, is_problem=bool(problems))
 
     async def run(self, request: web.Request) -> web.Response:
         account = await self._account(request)
@@ -135,12 +134,11 @@ class IntegrationPages:
         raise self._back(f"{account.name} is {'not ' if problems else ''}well.", is_problem=bool(problems))
 
     async def settings(self, request: web.Request) -> web.Response:
-        account = await self._account(request)
-        names = [each.name for each in await PipelineStore(self._database).all()]
+        account, form = await self._account(request), await form_of(request)
         try:
-            await self._accounts.choose(chosen(account, await form_of(request), names))
-        except WrongAccountError as error:
-            raise self._back(f"Not saved: {error}.", is_problem=True) from None
+            await self._changes.choose(account, form)
+        except (NoKeysError, WrongAccountError) as error:
+            return await self._page(request, Refused.because(error, account.key, form))
         raise self._back("Saved.")
 
     async def remove(self, request: web.Request) -> web.Response:

@@ -17,8 +17,8 @@ Forget = Callable[[Database, AIOKafkaProducer, ConversationKey], Awaitable[int]]
 when a worker has the conversation for too long."""
 
 Check = Callable[[Database, Account], Awaitable[dict[str, Any]]]
-"""What the platform says of an account: `is_well`, `problems`, `token`, `permissions_…` and `webhooks_…`, without its
-token. ValueError when the token cannot be decrypted, UnreachableError when the platform does not answer."""
+"""What the platform says of an account: `is_well`, `is_refused`, `problems`, `token`, `permissions_…`, `webhooks_…`,
+without its token. ValueError when the token cannot be decrypted, UnreachableError when the platform does not answer."""
 
 
 @dataclass(frozen=True, slots=True)

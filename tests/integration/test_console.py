@@ -36,6 +36,8 @@ from tests.unit.console.rows import NOON, analysis, contact
 HOSTILE = "<script>alert('x')</script>\u202egnp.exe"
 NOBODY = "http://127.0.0.1:9"
 """Where the platform would be: nobody answers there."""
+NO_PLATFORM = {"LEADSTREAM_GRAPH_URL": "http://127.0.0.1:9", "LEADSTREAM_GRAPH_DEADLINE_SECONDS": "0.1"}
+"""Asked, nobody answers."""
 PAGES = ("/", "/contacts", "/board", "/integrations", "/pipelines", "/dead-letters")
 
 
@@ -252,14 +254,18 @@ async def test_an_account_is_added_run_and_cancelled_and_its_token_is_never_show
     leadstream: Start, database: Database
 ) -> None:
     fields = {"platform": "messenger", "account_id": "371", "name": "The Page", "token": "EAAB-very-secret"}
-    async with browsing(leadstream) as browser:
+    async with browsing(leadstream, **NO_PLATFORM) as browser:
         await browser.post("/integrations", **fields)
         stored = await database.accounts.find_one({"_id": "messenger:371"})
         assert stored is not None
         for text in (str(stored), await browser.page("/integrations"), str(await browser.json("/api/accounts"))):
             assert "EAAB-very-secret" not in text
         assert stored["encrypted_token"] not in await browser.page("/integrations")
-        await eventually(lambda: browser.page("/integrations"), lambda page: "could not be checked" in page)
+        assert "could not be checked" in await browser.page("/integrations")
+        again = await browser.post("/integrations", **{**fields, "name": "Another"})
+        assert (again.status, 'value="Another"' in await again.text()) == (400, True)
+        assert "EAAB-very-secret" not in await again.text()
+        assert "Another" not in await browser.page("/integrations")
         await browser.post(
             "/integrations/messenger:371/settings", name="Shop", pipeline="Sales", mode="UPDATE_EXISTING"
         )
@@ -273,16 +279,19 @@ async def test_an_account_is_added_run_and_cancelled_and_its_token_is_never_show
         assert "Shop" in await browser.page(f"/runs/{run['run_id']}")
 
 
-async def test_what_is_parked_is_shown_and_replayed(leadstream: Start, stack: Stack) -> None:
+async def test_what_is_parked_and_what_waits_is_counted_shown_and_replayed(leadstream: Start, stack: Stack) -> None:
     body = b'{"object":"page","entry":"<script>"}'
     payload, encoding = encode_payload(body)
     letter = DeadLetter(
         reason=next(iter(Reason)), where="receiver", parked_at=NOON, payload=payload, encoding=encoding, detail="odd"
     )
     record = Record(stack.topics.dead_letters, letter.letter_id.encode(), dump_dead_letter(letter), [])
+    event = Record(stack.topics.message_events, b"messenger:371:1", b"{}", [])
     async with open_producer(stack.kafka) as producer:
-        await publish(producer, [record])
+        await publish(producer, [record, event])
     async with browsing(leadstream) as browser:
+        told = await eventually(lambda: browser.json("/api/overview"), lambda told: told["dead_letters"] is not None)
+        assert (told["dead_letters"], told["lag"], told["conversations_due"], told["spool"]) == (1, 1, 0, None)
         assert letter.letter_id[:12] in await browser.page("/dead-letters")
         page = await browser.page(f"/dead-letters/{letter.letter_id}")
         assert "&lt;script&gt;" in page

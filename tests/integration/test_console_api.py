@@ -18,19 +18,21 @@ from schemathesis.core.result import Ok
 from services.console.api_operations import OPERATIONS
 from services.console.openapi import document
 from services.demo.servers import free_port
+from shared.account_store import AccountStore
 from shared.deadletters import DeadLetter, dump_dead_letter
 from shared.failures import Reason
 from shared.kafka import Record, open_producer, publish
 from shared.mongo import Database
 from tests.conftest import Stack, Start
-from tests.integration.test_console import JOSE, MARIA, known
+from tests.integration.test_console import JOSE, MARIA, NO_PLATFORM, known
 from tests.unit.console.rows import NOON
+from tests.unit.console.test_checks import SHOP
 
 SCHEMA = schemathesis.openapi.from_dict(document())
-EXAMPLES = 30
+EXAMPLES = 20
 TOKEN = "t" * 32
 
-KNOWN = ({"contact_id": MARIA.contact_id, "pipeline": "Sales"}, {"contact_id": JOSE.contact_id})
+KNOWN = ({"contact_id": MARIA.contact_id, "pipeline": "Sales", "account": SHOP.key}, {"contact_id": JOSE.contact_id})
 """What is there, beside what is made up."""
 
 
@@ -38,9 +40,10 @@ KNOWN = ({"contact_id": MARIA.contact_id, "pipeline": "Sales"}, {"contact_id": J
 async def console(leadstream: Start, database: Database) -> str:
     """Its address."""
     await known(database, MARIA, JOSE)
+    await AccountStore(database).put(SHOP)
     port = free_port()
     settings = {"LEADSTREAM_CONSOLE_PASSWORD": "edit", "LEADSTREAM_CONSOLE_API_TOKENS": TOKEN}
-    leadstream("console", LEADSTREAM_CONSOLE_PORT=str(port), **settings).wait_for("The console is at")
+    leadstream("console", LEADSTREAM_CONSOLE_PORT=str(port), **settings, **NO_PLATFORM).wait_for("The console is at")
     return f"http://127.0.0.1:{port}"
 
 
@@ -106,6 +109,25 @@ async def test_a_letter_is_listed_shown_and_stays_while_it_is_not_understood(
     assert (await asked(program, "GET", f"/api/dead-letters/{letter.letter_id}"))[1]["payload"] == "odd"
     told = await asked(program, "POST", "/api/dead-letters/replay", letter_ids=[letter.letter_id, "none"])
     assert told == (200, {"done": [], "stay": [letter.letter_id]})
+
+
+async def test_an_account_is_added_once_and_kept_and_its_token_never_told(
+    program: ClientSession, database: Database
+) -> None:
+    new = {"platform": "messenger", "account_id": "9", "name": "Mine", "token": "EAAB-secret"}
+    status, added = await asked(program, "POST", "/api/accounts", **new)
+    assert (status, added["health"]["problems"][0][:27]) == (201, "it could not be checked: th")
+    assert (await asked(program, "POST", "/api/accounts", **new))[0] == 409
+    _, kept = await asked(program, "PATCH", "/api/accounts/messenger:9", every="6h", pipeline="Sales")
+    assert (kept["name"], kept["every_seconds"], kept["pipeline"]) == ("Mine", 21_600, "Sales")
+    _, checked = await asked(program, "POST", f"/api/accounts/{SHOP.key}/check")
+    assert not checked["health"]["is_well"]
+    stored = await database.accounts.find_one({"_id": "messenger:9"})
+    shown = str([added, kept, checked, await asked(program, "GET", "/api/accounts")])
+    assert stored is not None
+    assert not any(token in shown for token in ("EAAB", stored["encrypted_token"]))
+    assert (await asked(program, "DELETE", "/api/accounts/messenger:9"))[0] == 204
+    assert (await asked(program, "GET", "/api/accounts/messenger:9"))[0] == 404
 
 
 async def test_a_pipeline_is_made_once_and_replaced_only_as_it_was_seen(program: ClientSession) -> None:
