@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, expect
 
 from services.console.directory import plain
 from tests.browser.conftest import PATIENCE_MS, Open
@@ -158,13 +158,15 @@ async def test_those_that_are_ticked_are_tagged(contacts: Staged, opened: Open) 
         await expect(page.locator("tr[data-contact]")).to_have_count(2)
 
 
+async def first_new_lead(page: Page) -> Callable[[str], Locator]:
+    """The first card of that column, as it is found in any column."""
+    contact_id = await page.locator(".column[data-stage='New Lead'] .lead").first.get_attribute("data-contact")
+    return lambda stage: page.locator(f".column[data-stage='{stage}'] .lead[data-contact='{contact_id}']")
+
+
 async def test_a_card_is_moved_by_the_mouse_and_by_keys_and_stays_moved(contacts: Staged, opened: Open) -> None:
     async with opened(f"{contacts.console}/board", width=1700) as page:
-        contact_id = await page.locator(".column[data-stage='New Lead'] .lead").first.get_attribute("data-contact")
-
-        def card_in(stage: str) -> Any:
-            return page.locator(f".column[data-stage='{stage}'] .lead[data-contact='{contact_id}']")
-
+        card_in = await first_new_lead(page)
         await card_in("New Lead").drag_to(page.locator(".column[data-stage='Qualified']"))
         await expect(card_in("Qualified")).to_be_visible()
         await card_in("Qualified").get_by_role("link").focus()
@@ -179,12 +181,11 @@ async def test_a_card_is_moved_by_the_mouse_and_by_keys_and_stays_moved(contacts
 async def test_a_card_that_the_server_refuses_goes_back_and_says_why(contacts: Staged, opened: Open) -> None:
     async with opened(f"{contacts.console}/board", width=1700) as page:
         await page.route("**/api/contacts/*", lambda route: route.fulfill(status=409, json={"error": "it is gone"}))
-        card = page.locator(".column[data-stage='New Lead'] .lead").first
-        contact_id = await card.get_attribute("data-contact") or ""
-        await card.get_by_role("link").focus()
+        card_in = await first_new_lead(page)
+        await card_in("New Lead").get_by_role("link").focus()
         await page.keyboard.press("]")
         await expect(page.get_by_text("Not moved: it is gone")).to_be_visible()
-        assert await column_of(page, contact_id) == "New Lead"
+        await expect(card_in("New Lead")).to_be_visible()
 
 
 async def test_a_webhook_changes_a_contact_without_a_reload(contacts: Staged, opened: Open) -> None:
