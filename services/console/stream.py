@@ -35,9 +35,11 @@ class Stream:
             try:
                 async with asyncio.timeout(LIFETIME_SECONDS):
                     await self._pass_on(place, response)
-            except (TimeoutError, ConnectionError):
+            except TimeoutError:
+                pass
+            except ConnectionError:
                 if request.transport:
-                    request.transport.abort()
+                    request.transport.abort()  # what it has not read would be waited for
         return response
 
     async def _pass_on(self, place: int, response: web.StreamResponse) -> None:
@@ -50,6 +52,14 @@ class Stream:
                 told, place = self._broadcast.since(place)
             except TimeoutError:
                 pass
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await response.write(told)
+            await _write(response, told)
             await asyncio.sleep(BREATH_SECONDS)
+
+
+async def _write(response: web.StreamResponse, told: bytes) -> None:
+    """ConnectionError when the page has gone, or does not read."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await response.write(told)
+    except TimeoutError:
+        raise ConnectionAbortedError from None

@@ -71,6 +71,13 @@ async def test_the_end_closes_every_page() -> None:
         await until(lambda: broadcast.listeners == 0)
 
 
+async def test_after_its_time_a_page_is_let_go_and_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "LIFETIME_SECONDS", 0.05)
+    async with serving(Broadcast()) as site, site.get("/events") as page:
+        await next_event(page)
+        assert await page.content.read() == b""
+
+
 async def test_a_page_that_does_not_read_is_cut_off_and_the_others_hear_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "PATIENCE_SECONDS", 0.5)
     monkeypatch.setattr(stream, "BREATH_SECONDS", 0)
