@@ -43,7 +43,7 @@ log = structlog.get_logger()
 
 async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
     """Aggregates and analyses until `stop`. UnreachableError when a server or the topic is not there at the start."""
-    topics, metrics, changed = Topics(settings.topic_prefix), AnalyzerMetrics(), asyncio.Event()
+    topics, metrics = Topics(settings.topic_prefix), AnalyzerMetrics()
     timing, kafka = timing_of(settings), settings.kafka_bootstrap_servers
     async with open_database(settings.mongo_url.get_secret_value()) as database:
         owner = f"{socket.gethostname()}:{secrets.token_hex(4)}"
@@ -55,11 +55,11 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
             group, instance = f"{topics.prefix}{GROUP}", settings.analyzer_instance or None
             async with open_consumer(kafka, topics.message_events, group, instance=instance) as consumer:
                 parking = Parking(producer, topics, metrics)
-                aggregate = Aggregate(database, timing, clock=clock)
-                intake = Intake(consumer, aggregate, parking, changed, utc_now, metrics)
                 worker = compose_worker(settings, database, producer, metrics)
                 per_minute = settings.ai_again_per_minute
-                pool = Pool(queue, again, worker, settings.analysis_parallelism, per_minute, changed, metrics)
+                pool = Pool(queue, again, worker, settings.analysis_parallelism, per_minute, metrics)
+                aggregate = Aggregate(database, timing, clock=clock)
+                intake = Intake(consumer, aggregate, parking, pool.expect, utc_now, metrics)
                 health = health_app(metrics, lambda: answers(database))
                 collect_seldom()
                 log.info("analyzer_started", owner=owner)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from datetime import timedelta
 
 from services.analyzer.server_clock import Seen, ServerClock
@@ -39,10 +39,11 @@ class Backlog:
         self._has_more = False
 
     async def look(self, limit: int, held: Container[str]) -> Seen:
-        """Adds what is due and neither leased nor `held`, unless there are `limit` and it was just looked for. Returns
+        """Adds what is due and neither leased nor `held`, unless it was just looked for and some is here. Returns
         the time it is: all that is here is due by then."""
         began, seen = time.monotonic(), await self._clock.look()
-        if len(self._known) >= limit and began < self._seen.at + FRESH_SECONDS:
+        is_enough = len(self._known) >= limit or (self._known and not self._has_more)
+        if is_enough and began < self._seen.at + FRESH_SECONDS:
             return seen
         is_whole = began >= self._next_whole or (self._has_more and not self._known)
         due = {"$gte": LONG_AGO if is_whole else self._seen.now - OVERLAP, "$lte": seen.now}
@@ -57,6 +58,10 @@ class Backlog:
         if is_whole:
             self._next_whole = began + max(WHOLE_SECONDS, WHOLE_SHARE * (time.monotonic() - began))
         return seen
+
+    def expect(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._add(key)
 
     def take(self, limit: int) -> list[str]:
         """Up to `limit`: one of each account in turns, of each the longest due first."""

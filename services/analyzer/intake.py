@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -75,21 +75,21 @@ class Batch:
 
 
 class Intake:
-    """`changed` is set after every batch, so that what is due at once need not wait for the next look at the queue."""
+    """`arrived` is told the conversations of every batch that is written."""
 
     def __init__(
         self,
         consumer: Consumer,
         aggregate: Aggregate,
         parking: Parking,
-        changed: asyncio.Event,
+        arrived: Callable[[Iterable[str]], None],
         clock: Clock,
         metrics: AnalyzerMetrics,
     ) -> None:
         self._consumer = consumer
         self._aggregate = aggregate
         self._parking = parking
-        self._changed = changed
+        self._arrived = arrived
         self._clock = clock
         self._metrics = metrics
         self._settling: asyncio.Task[None] | None = None
@@ -163,7 +163,7 @@ class Intake:
         except UnstorableError:
             await self._put_halves(pairs)
             return
-        self._changed.set()
+        self._arrived({str(event.conversation) for event in events})
         await self._parking.park([item for _, item in pairs if isinstance(item, DeadLetter)])
         for kind, number in Counter(event.kind for event in events).items():
             self._metrics.events.labels(kind).inc(number)

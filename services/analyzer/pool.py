@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import structlog
@@ -44,7 +44,6 @@ class Pool:
         worker: Worker,
         parallelism: int,
         again_per_minute: float,
-        changed: asyncio.Event,
         metrics: AnalyzerMetrics,
     ) -> None:
         self._queue = queue
@@ -55,8 +54,9 @@ class Pool:
         self._next_again = 0.0
         self._analysing: dict[str, str] = {}
         self._is_full = False
+        self._room = 0
         self._large = asyncio.Lock()
-        self._changed = changed
+        self._changed = asyncio.Event()
         self._metrics = metrics
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -70,12 +70,17 @@ class Pool:
                     if claims:
                         self._analysing.update((claim.contact_id, claim.group) for claim in claims)
                         group.create_task(self._work(claims))
-                    else:
+                    if len(claims) < max(1, self._room):
                         await self._pause()
             renewing.cancel()
 
+    def expect(self, keys: Iterable[str]) -> None:
+        """Something was told of these conversations: what is due at once does not wait for the next look."""
+        self._queue.expect(keys)
+        self._changed.set()
+
     async def _claim(self) -> list[Claim]:
-        room = min(GROUP, self._free(), HELD - self._queue.held)
+        self._room = room = min(GROUP, self._free(), HELD - self._queue.held)
         self._is_full = room <= 0
         claims = [] if self._is_full else await self._queue.claim(room)
         if not claims and 2 * len(self._analysing) <= self._parallelism and self._may_ask_again():

@@ -86,6 +86,11 @@ class Queue:
         """How many conversations this process has now."""
         return len(self._held)
 
+    def expect(self, keys: Iterable[str]) -> None:
+        """What has just been marked need not be looked for where a mark makes it due at once."""
+        if self._timing.quiet_ms == 0:
+            self._backlog.expect(key for key in keys if key not in self._held)
+
     async def claim(self, limit: int) -> list[Claim]:
         """Up to `limit` due conversations, of each account in turns the longest due. None only says that none could
         be had now."""

@@ -165,7 +165,7 @@ async def test_a_batch_that_was_written_and_not_committed_is_taken_again(
     async with open_consumer(stack.kafka, stack.topics.message_events, group) as consumer:
         monkeypatch.setattr(consumer, "commit", die)
         aggregate, parking = Aggregate(database, Timing(0, 0, 0)), cast("Parking", NoParking())
-        intake = Intake(consumer, aggregate, parking, asyncio.Event(), utc_now, AnalyzerMetrics())
+        intake = Intake(consumer, aggregate, parking, lambda _keys: None, utc_now, AnalyzerMetrics())
         with pytest.raises(DiedError):
             await intake.run(asyncio.Event())
         assert await messages(database) == fold_all(events)

@@ -76,7 +76,7 @@ def one_each(number: int) -> list[Event]:
 
 def intake(consumer: Consumer, gate: Gate) -> Intake:
     aggregate, parking = cast("Aggregate", gate), cast("Parking", NoParking())
-    return Intake(consumer, aggregate, parking, asyncio.Event(), utc_now, AnalyzerMetrics())
+    return Intake(consumer, aggregate, parking, lambda _keys: None, utc_now, AnalyzerMetrics())
 
 
 @asynccontextmanager

@@ -52,7 +52,7 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
         aggregate, parking = Aggregate(database, timing_of(settings)), Parking(producer, topics, metrics)
         log.info("intake_started")
         await run_until(
-            stop, DRAIN_SECONDS, Intake(consumer, aggregate, parking, asyncio.Event(), utc_now, metrics).run(stop)
+            stop, DRAIN_SECONDS, Intake(consumer, aggregate, parking, lambda _keys: None, utc_now, metrics).run(stop)
         )
     log.info("intake_stopped")
 

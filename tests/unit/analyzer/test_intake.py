@@ -92,7 +92,7 @@ class Rig:
     batches: list[dict[TopicPartition, list[Polled]]]
     steps: list[Any] = field(default_factory=list)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    arrived: set[str] = field(default_factory=set)
     refuses: bool = False
     dlq_is_away: bool = False
     during: Callable[[], Awaitable[None]] = at_once
@@ -104,7 +104,7 @@ class Rig:
         consumer = cast("Consumer", self.consumer)
         aggregate = cast("Aggregate", FakeAggregate(self.steps, self.during))
         parking = cast("Parking", FakeParking(self.steps, self.dlq_is_away))
-        await Intake(consumer, aggregate, parking, self.changed, lambda: EPOCH, AnalyzerMetrics()).run(self.stop)
+        await Intake(consumer, aggregate, parking, self.arrived.update, lambda: EPOCH, AnalyzerMetrics()).run(self.stop)
 
 
 PARTITION = TopicPartition("message-events", 0)
@@ -115,7 +115,7 @@ async def test_a_batch_is_written_then_parked_then_committed() -> None:
     rig = Rig([{PARTITION: [Polled(GOOD, 4), Polled(b"junk", 5)]}])
     await rig.run()
     assert rig.steps == [("write", [said("How much?", 0)]), ("park", ["junk"]), ("commit", {PARTITION: 6})]
-    assert rig.changed.is_set()
+    assert rig.arrived == {str(said("How much?", 0).conversation)}
 
 
 async def test_a_dlq_that_cannot_be_written_stops_the_commit() -> None:

@@ -126,9 +126,8 @@ def claim(name: str) -> Claim:
 
 
 async def run(queue: FakeQueue, worker: FakeWorker, parallelism: int = 2, per_minute: float = 60_000) -> None:
-    changed = asyncio.Event()
     again, metrics = cast("Again", queue), AnalyzerMetrics()
-    pool = Pool(cast("Queue", queue), again, cast("Worker", worker), parallelism, per_minute, changed, metrics)
+    pool = Pool(cast("Queue", queue), again, cast("Worker", worker), parallelism, per_minute, metrics)
     async with asyncio.timeout(10):
         await pool.run(queue.stop)
 
