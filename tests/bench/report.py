@@ -19,6 +19,11 @@ from tests.support.servers import ROOT
 LIBRARIES = ("aiohttp", "aiokafka", "orjson", "uvloop")
 
 
+def mongo_server() -> str:
+    """As `deploy/local/servers` chooses it."""
+    return f"SecantusDB, {Path(os.environ.get('LEADSTREAM_SECANTUSD', 'secantusd-py')).name}"
+
+
 def method(seconds: float, rounds: int) -> str:
     return "\n".join(
         [
@@ -34,7 +39,7 @@ def backfill_method(rounds: int) -> str:
     return "\n".join(
         [
             "The backfill: each run a process of its own on uvloop, against a real broker, and the tests' MongoDB",
-            "(SecantusDB, in Python: slower than the real one, and on the same cores).",
+            f"({mongo_server()}: slower than the real one, and on the same cores).",
             f"Medians of {rounds} rounds. Pages of prepared bytes from a process of their own.",
             "The original's way is reckoned from a few conversations, with its sleeps and nothing else it did.",
         ]
@@ -44,8 +49,9 @@ def backfill_method(rounds: int) -> str:
 def analyzer_method(rounds: int) -> str:
     return "\n".join(
         [
-            "The analyzer: processes on uvloop, against a real broker, and the tests' MongoDB (SecantusDB, in",
-            f"Python: slower than the real one, and on the same cores). By turns, medians of {rounds} rounds.",
+            "The analyzer: processes on uvloop, against a real broker, and the tests' MongoDB",
+            f"({mongo_server()}: slower than the real one, and on the same cores).",
+            f"By turns, medians of {rounds} rounds.",
             "Decode: of one topic, nobody waits for a commit; FastStream and Faust in their leanest form.",
             "Aggregate: up to the commit; the raw loop is told what to write, and writes it in equal batches.",
             "Scorer: lines of the simulator's corpus, each with a number of its own; by processor time.",
