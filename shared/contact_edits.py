@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -24,7 +25,11 @@ LONGEST_NAME, LONGEST_TAG, MOST_TAGS, LONGEST_NOTES = 200, 100, 100, 20_000
 
 
 class WrongEditError(ValueError):
-    """It cannot be made; says why to the person who asked for it."""
+    """It cannot be made; says why to the person who asked for it, and at which field."""
+
+    def __init__(self, message: str, at: str = "") -> None:
+        super().__init__(message)
+        self.at = at
 
 
 class Owned(StrEnum):
@@ -37,7 +42,11 @@ class Owned(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """None, and no tags, leave alone what is there. What is `given_back` is a machine's again."""
+    """None, and no tags, leave alone what is there. What is `given_back` is a machine's again.
+
+    `was` is what its editor had seen of name, stage, status and notes, empty for none: one that they change must still
+    be so. Tags need none, as they are added and removed one by one.
+    """
 
     name: str | None = None
     stage: str | None = None
@@ -46,13 +55,16 @@ class Edit:
     tags_added: tuple[str, ...] = ()
     tags_removed: tuple[str, ...] = ()
     given_back: frozenset[Owned] = frozenset()
+    was: Mapping[str, str] = field(default_factory=dict)
 
 
 def edited(contact: Contact, edit: Edit, pipeline: Pipeline | None, now: datetime) -> Change | None:
     """The next version; None when all is so already. `pipeline` is that of the contact's account.
 
     A name that is given back gives way to any that is found, a stage stays until an analysis moves it.
+    WrongEditError, also where it was made of what is no longer so.
     """
+    _check_seen(contact, edit)
     found = {**_given_back(contact, edit.given_back), **_set(contact, edit, pipeline)}
     by_person = (set(contact.edited) - edit.given_back) | (found.keys() - edit.given_back)
     new = contact.model_copy(
@@ -67,6 +79,31 @@ def edited(contact: Contact, edit: Edit, pipeline: Pipeline | None, now: datetim
     return Change(new, changed, _activity(contact, new)) if changed else None
 
 
+def _check_seen(contact: Contact, edit: Edit) -> None:
+    stage, status = contact.stage, contact.lead_status
+    now = {
+        "name": contact.name.full,
+        "stage": stage.name if stage else "",
+        "status": status or "",
+        "notes": contact.notes,
+    }
+    for name, wanted in _wanted(edit).items():
+        if name in edit.was and _plain(now[name]) not in {_plain(edit.was[name]), _plain(wanted)}:
+            told = f": it is {now[name]!r} now" if now[name] and name != "notes" else ""
+            raise WrongEditError(f"the {name} was changed by somebody else meanwhile{told}", name)
+
+
+def _wanted(edit: Edit) -> dict[str, str]:
+    status = "" if Owned.STATUS in edit.given_back else edit.status
+    wanted = {"name": edit.name, "stage": edit.stage, "status": status, "notes": edit.notes}
+    return {name: text for name, text in wanted.items() if text is not None}
+
+
+def _plain(text: str) -> str:
+    """As a browser sends it back, give or take."""
+    return text.replace("\r\n", "\n").strip()
+
+
 def _set(contact: Contact, edit: Edit, pipeline: Pipeline | None) -> dict[str, Any]:
     """By name of field. Tags and notes are no machine's: where they stay as they are, nothing is said of them."""
     found: dict[str, Any] = {}
@@ -79,7 +116,7 @@ def _set(contact: Contact, edit: Edit, pipeline: Pipeline | None) -> dict[str, A
     if both := found.keys() & edit.given_back:
         raise WrongEditError(f"either set {', '.join(sorted(both))} or give it back")
     if edit.notes is not None and len(edit.notes) > LONGEST_NOTES:
-        raise WrongEditError(f"notes have at most {LONGEST_NOTES} characters, not {len(edit.notes)}")
+        raise WrongEditError(f"notes have at most {LONGEST_NOTES} characters, not {len(edit.notes)}", "notes")
     if edit.notes is not None and edit.notes != contact.notes:
         found["notes"] = edit.notes
     tags = _tags(contact, edit)
@@ -97,19 +134,19 @@ def _given_back(contact: Contact, fields: frozenset[Owned]) -> dict[str, Any]:
 
 def _name(full: str, username: str | None) -> Name:
     if not full.strip():
-        raise WrongEditError("a name needs a letter")
+        raise WrongEditError("a name needs a letter", "name")
     if len(full) > LONGEST_NAME:
-        raise WrongEditError(f"a name has at most {LONGEST_NAME} characters, not {len(full)}")
+        raise WrongEditError(f"a name has at most {LONGEST_NAME} characters, not {len(full)}", "name")
     return Name.split(full, NameSource.PERSON, username)
 
 
 def _stage(name: str, pipeline: Pipeline | None) -> StageRef:
     if pipeline is None:
-        raise WrongEditError("its account has no pipeline, so there is no stage to be in")
+        raise WrongEditError("its account has no pipeline, so there is no stage to be in", "stage")
     stage = pipeline.stage(name)
     if stage is None:
         names = ", ".join(each.name for each in pipeline.stages)
-        raise WrongEditError(f"pipeline {pipeline.name} has no stage {name!r}; it has: {names}")
+        raise WrongEditError(f"pipeline {pipeline.name} has no stage {name!r}; it has: {names}", "stage")
     return StageRef(pipeline=pipeline.name, name=stage.name, type=stage.type)
 
 
@@ -117,10 +154,10 @@ def _tags(contact: Contact, edit: Edit) -> tuple[str, ...]:
     """In the order in which they came, each once."""
     added = [" ".join(tag.split()) for tag in edit.tags_added]
     if not all(added):
-        raise WrongEditError("a tag needs a letter")
+        raise WrongEditError("a tag needs a letter", "tags")
     tags = tuple(tag for tag in dict.fromkeys((*contact.tags, *added)) if tag not in edit.tags_removed)
     if added and (len(tags) > MOST_TAGS or max(map(len, added)) > LONGEST_TAG):
-        raise WrongEditError(f"a contact has at most {MOST_TAGS} tags of {LONGEST_TAG} characters")
+        raise WrongEditError(f"a contact has at most {MOST_TAGS} tags of {LONGEST_TAG} characters", "tags")
     return tags
 
 

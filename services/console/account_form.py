@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Self
 
 from shared.accounts import Account, parse_every
 from shared.ids import Platform
@@ -22,29 +20,6 @@ class WrongAccountError(ValueError):
     def __init__(self, message: str, at: str = "") -> None:
         super().__init__(message)
         self.at = at
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A form as it was sent, but for its token, and what is wrong of it. `key` is the account's whose settings it has,
-    empty for one to be added, None where there is no such form."""
-
-    message: str = ""
-    at: str = ""
-    key: str | None = None
-    sent: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def because(cls, error: Exception, key: str, form: Mapping[str, str]) -> Self:
-        at = error.at if isinstance(error, WrongAccountError) else ""
-        return cls(str(error), at, key, {name: text for name, text in form.items() if name != "token"})
-
-    def is_of(self, key: str) -> bool:
-        return self.key == key
-
-    def typed(self, key: str, name: str, stored: str = "") -> str:
-        """What is to stand in a field of the form of `key`."""
-        return self.sent.get(name, "") if self.is_of(key) else stored
 
 
 def new_account(form: Mapping[str, str], encrypt: Callable[[str], str]) -> Account:

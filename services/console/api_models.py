@@ -109,6 +109,15 @@ class ContactWhole(Model):
     messages: tuple[Message, ...]
 
 
+class Seen(Model):
+    """Empty for none."""
+
+    name: str | None = None
+    stage: str | None = None
+    status: LeadStatus | Literal[""] | None = None
+    notes: str | None = None
+
+
 class EditRequest(Model):
     """What is left out, or null, stays."""
 
@@ -120,8 +129,11 @@ class EditRequest(Model):
     tags_removed: tuple[str, ...] = ()
     given_back: tuple[Owned, ...] = Field(default=(), description="fields that a machine may set again")
 
+    was: Seen = Field(default=Seen(), description="what was seen of what is changed: refused when it is no longer so")
+
     def edit(self) -> Edit:
-        return Edit(**{**self.model_dump(), "given_back": frozenset(self.given_back)})
+        given_back, was = frozenset(self.given_back), self.was.model_dump(exclude_none=True)
+        return Edit(**{**self.model_dump(), "given_back": given_back, "was": was})
 
 
 class BulkEdit(Model):

@@ -8,12 +8,14 @@ from urllib.parse import quote
 from aiohttp import web
 
 from services.console.contact_changes import MOST, BusyError, ContactChanges, each_of
+from services.console.contact_pages import contact_page
 from services.console.contact_reading import contact_of
 from services.console.directory import Directory, is_contact_id
-from services.console.edit_form import edit_of, split_tags
+from services.console.edit_form import changes_of, edit_of, split_tags
 from services.console.guard import ACCESS
 from services.console.listing import find, parse
 from services.console.login import inner_path
+from services.console.refused import Refused
 from services.console.rendering import Renderer
 from shared.contact_editing import NoContactError
 from shared.contact_edits import Edit, WrongEditError
@@ -32,11 +34,16 @@ class ContactActions:
     def routes(self) -> list[web.RouteDef]:
         return [
             web.post("/contacts/bulk", self.bulk),
+            web.get("/contacts/{contact_id}/edit", self.shown),
             web.post("/contacts/{contact_id}/edit", self.edit),
             web.post("/contacts/{contact_id}/analyse", self.analyse),
             web.get("/contacts/{contact_id}/forget", self.ask_to_forget),
             web.post("/contacts/{contact_id}/forget", self.forget),
         ]
+
+    async def shown(self, request: web.Request) -> web.Response:
+        """For who reloads a form that was refused."""
+        raise web.HTTPSeeOther(contact_path(request.match_info["contact_id"]))
 
     async def edit(self, request: web.Request) -> web.Response:
         contact_id, form = request.match_info["contact_id"], await form_of(request)
@@ -46,7 +53,10 @@ class ContactActions:
         except NoContactError:
             raise web.HTTPNotFound(text="There is no such contact any more.") from None
         except WrongEditError as error:
-            raise self._renderer.redirect(back, f"Not saved: {error}.", is_problem=True) from None
+            if "next" in form:
+                raise self._renderer.redirect(back, f"Not saved: {error}.", is_problem=True) from None
+            sent = {**changes_of(form), "was_tags": form.get("was_tags", "")}
+            return await contact_page(request, self._database, self._renderer, Refused.because(error, contact_id, sent))
         raise self._renderer.redirect(back, "Saved. No machine will overwrite it.")
 
     async def analyse(self, request: web.Request) -> web.Response:

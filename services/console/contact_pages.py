@@ -10,6 +10,7 @@ from services.console.exporting import send_contacts
 from services.console.guard import ACCESS
 from services.console.listing import find, page_of, parse
 from services.console.plot import plot
+from services.console.refused import Refused
 from services.console.rendering import Renderer
 from shared.account_store import AccountStore
 from shared.contact_export import Format
@@ -50,9 +51,20 @@ class ContactPages:
         return await send_contacts(request, contacts_of(self._database, ids), Format.CSV)
 
     async def one(self, request: web.Request) -> web.Response:
-        whole = await whole_of(self._database, request.match_info["contact_id"])
-        if whole is None:
-            raise web.HTTPNotFound(text="There is no such contact. Perhaps they were forgotten.")
-        return self._renderer.page(
-            request, "contact.html", request[ACCESS], whole=whole, contact=whole.contact, plot=plot(whole.scores)
-        )
+        return await contact_page(request, self._database, self._renderer)
+
+
+async def contact_page(
+    request: web.Request, database: Database, renderer: Renderer, refused: Refused | None = None
+) -> web.Response:
+    """Of the contact that the path names."""
+    whole = await whole_of(database, request.match_info["contact_id"])
+    if whole is None:
+        raise web.HTTPNotFound(text="There is no such contact. Perhaps they were forgotten.")
+    return renderer.page(
+        request, "contact.html", request[ACCESS], status=400 if refused else 200,
+        whole=whole,
+        contact=whole.contact,
+        plot=plot(whole.scores),
+        refused=refused or Refused(),
+    )  # fmt: skip

@@ -12,10 +12,14 @@ GIVEN_BACK = {"name": Owned.NAME, "stage": Owned.STAGE, "status": Owned.STATUS}
 
 
 def edit_of(form: Mapping[str, str]) -> Edit:
-    """`was_…` is what the page had shown, so that what another changed meanwhile is left alone. WrongEditError."""
+    """`was_…` is what the page had shown: only what differs from it was changed, and what another changed meanwhile is
+    neither undone nor written over. WrongEditError."""
     if back := GIVEN_BACK.get(form.get("give_back", "")):
         return Edit(given_back=frozenset({back}))
-    changed = {name: text for name in _LIMITS if (text := _changed(form, name)) is not None}
+    changed = changes_of(form)
+    for name, text in changed.items():
+        if len(text) > _LIMITS[name]:
+            raise WrongEditError(f"the {name} may have {_LIMITS[name]:,} characters, not {len(text):,}", name)
     status = changed.get("status")
     tags_before, tags_now = split_tags(form.get("was_tags", "")), split_tags(changed.get("tags", ""))
     has_tags = "tags" in changed
@@ -27,7 +31,13 @@ def edit_of(form: Mapping[str, str]) -> Edit:
         tags_added=tuple(tag for tag in tags_now if tag not in tags_before) if has_tags else (),
         tags_removed=tuple(tag for tag in tags_before if tag not in tags_now) if has_tags else (),
         given_back=frozenset({Owned.STATUS}) if status == "" else frozenset(),
+        was={name: form[f"was_{name}"] for name in changed if name != "tags" and f"was_{name}" in form},
     )
+
+
+def changes_of(form: Mapping[str, str]) -> dict[str, str]:
+    """The fields that a person has changed, by name."""
+    return {name: text for name in _LIMITS if (text := _changed(form, name)) is not None}
 
 
 def split_tags(text: str) -> tuple[str, ...]:
@@ -43,8 +53,6 @@ def _changed(form: Mapping[str, str], name: str) -> str | None:
     if name not in form:
         return None
     text = form[name].replace("\r\n", "\n").strip()
-    if len(text) > _LIMITS[name]:
-        raise WrongEditError(f"the {name} may have {_LIMITS[name]:,} characters, not {len(text):,}")
     return text if text != form.get(f"was_{name}", "").replace("\r\n", "\n").strip() else None
 
 
@@ -52,4 +60,4 @@ def _status(text: str) -> LeadStatus:
     try:
         return LeadStatus(text)
     except ValueError:
-        raise WrongEditError(f"there is no status {text!r}") from None
+        raise WrongEditError(f"there is no status {text!r}", "status") from None

@@ -10,12 +10,13 @@ from typing import Any
 from aiohttp import web
 
 from services.console.account_changes import AccountChanges, NoKeysError
-from services.console.account_form import Refused, WrongAccountError
+from services.console.account_form import WrongAccountError
 from services.console.checks import Checks
 from services.console.contact_actions import form_of
 from services.console.directory import Directory
 from services.console.guard import ACCESS
 from services.console.progress import Progress, Together, next_in_seconds, progress_of, together
+from services.console.refused import Refused
 from services.console.rendering import Renderer
 from shared.account_store import AccountInUseError, AccountStore
 from shared.accounts import Account

@@ -159,6 +159,14 @@ async def test_what_another_changed_meanwhile_is_left_alone(leadstream: Start, d
         )
         after = await contact_of(database, MARIA.contact_id)
         assert (after.name.full, after.notes) == ("Maria Cruz", "by another")
+        refused = await browser.post(
+            f"/contacts/{MARIA.contact_id}/edit", name="Maria Sy", was_name="Maria Santos", notes="", was_notes=""
+        )
+        page = await refused.text()
+        assert refused.status == 400
+        for shown in ('value="Maria Sy"', "is &#39;Maria Cruz&#39; now", ">by another</textarea>"):
+            assert shown in page
+        assert (await contact_of(database, MARIA.contact_id)).name.full == "Maria Cruz"
 
 
 async def test_all_that_are_ticked_are_tagged_and_those_alone(leadstream: Start, database: Database) -> None:

@@ -7,8 +7,9 @@ from typing import Any, cast
 import pytest
 
 from services.console.account_changes import AccountChanges, NoKeysError
-from services.console.account_form import Refused, WrongAccountError
+from services.console.account_form import WrongAccountError
 from services.console.checks import Checks
+from services.console.refused import Refused
 from shared.account_store import AccountStore
 from shared.accounts import Account
 from shared.crypto import TokenVault

@@ -8,9 +8,10 @@ from multidict import MultiDict
 from services.console.account_form import WrongAccountError, chosen, new_account
 from services.console.edit_form import edit_of
 from services.console.pipeline_form import PipelineForm, WrongPipelineError, form_of, pipeline_of, typed
-from shared.contact_edits import Edit, Owned, WrongEditError
+from shared.contact_edits import Edit, Owned, WrongEditError, edited
 from shared.contacts import LeadStatus
 from shared.pipelines import TEMPLATES, Mode, Pipeline, StageType, with_ranges
+from tests.unit.console.rows import NOON, contact
 
 ACCOUNT = {"platform": "messenger", "account_id": "371", "name": "The Page", "token": "EAAB-secret"}
 
@@ -32,11 +33,40 @@ def test_each_field_that_differs_is_one() -> None:
         "name": "Maria Cruz", "was_name": "Maria", "stage": "Won", "was_stage": "New", "status": "WON",
         "was_status": "", "tags": "vip, b", "was_tags": "a, b", "notes": "called", "was_notes": "",
     }  # fmt: skip
-    assert edit_of(form) == Edit("Maria Cruz", "Won", LeadStatus.WON, "called", ("vip",), ("a",))
+    was = {"name": "Maria", "stage": "New", "status": "", "notes": ""}
+    assert edit_of(form) == Edit("Maria Cruz", "Won", LeadStatus.WON, "called", ("vip",), ("a",), was=was)
 
 
 def test_an_emptied_status_is_the_machines_again() -> None:
-    assert edit_of({"status": "", "was_status": "WON"}) == Edit(given_back=frozenset({Owned.STATUS}))
+    assert edit_of({"status": "", "was_status": "WON"}) == Edit(
+        given_back=frozenset({Owned.STATUS}), was={"status": "WON"}
+    )
+
+
+def test_of_two_who_change_one_field_the_later_one_is_told_what_it_is_now() -> None:
+    first = edited(
+        contact("1", "Maria Santos"), edit_of({"name": "Maria Cruz", "was_name": "Maria Santos"}), None, NOON
+    )
+    assert first is not None
+    with pytest.raises(WrongEditError, match="'Maria Cruz' now") as told:
+        edited(first.contact, edit_of({"name": "Maria Sy", "was_name": "Maria Santos"}), None, NOON)
+    assert told.value.at == "name"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"name": "Maria Cruz", "was_name": "Maria Santos"},
+        {"name": "Maria Santos", "was_name": "Maria Santos", "tags": "vip", "was_tags": ""},
+        {"notes": "called", "was_notes": " by\r\nanother "},
+        {"name": "Maria Sy"},
+    ],
+    ids=["who wants the same", "who left the field alone", "who has seen it", "who says not what they saw"],
+)
+def test_no_other_is_held_up_by_an_edit_of_the_same_contact(form: dict[str, str]) -> None:
+    now = contact("1", "Maria Cruz", notes="by\nanother", tags=("b",))
+    change = edited(now, edit_of(form), None, NOON)
+    assert change is None or change.contact.version == 2
 
 
 def test_giving_back_is_all_that_is_done_then() -> None:
