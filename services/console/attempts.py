@@ -6,7 +6,9 @@ import ipaddress
 from collections import OrderedDict, deque
 
 TRIES, WINDOW_SECONDS = 5, 60.0
-TRIES_OF_ALL = 100
+TRIES_OF_ALL, TRIES_THEN = 100, 1
+"""After so many failures of all together, each address has fewer. None has none: who guesses from many addresses must
+not be able to shut out who knows the password."""
 REMEMBERED = 10_000
 
 
@@ -19,8 +21,8 @@ class Attempts:
 
     def wait_seconds(self, address: str, now: float) -> float:
         """How long this address has to wait for its next try; 0 for not at all."""
-        mine = self._of.get(_who(address), deque())
-        return max(_wait(mine, TRIES, now), _wait(self._all, TRIES_OF_ALL, now))
+        is_attack = _wait(self._all, TRIES_OF_ALL, now) > 0
+        return _wait(self._of.get(_who(address), deque()), TRIES_THEN if is_attack else TRIES, now)
 
     def failed(self, address: str, now: float) -> None:
         who = _who(address)

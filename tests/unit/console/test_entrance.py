@@ -184,11 +184,13 @@ def test_an_address_that_failed_too_often_waits_and_others_do_not() -> None:
     assert attempts.wait_seconds("a", NOW + WINDOW_SECONDS) == 0
 
 
-def test_many_addresses_together_wait_as_well() -> None:
+def test_while_many_addresses_guess_each_has_one_try_and_none_shuts_out_another() -> None:
     attempts = Attempts()
     for number in range(TRIES_OF_ALL):
         attempts.failed(str(number), NOW)
-    assert attempts.wait_seconds("new", NOW) > 0
+    assert attempts.wait_seconds("0", NOW) > 0
+    assert attempts.wait_seconds("new", NOW) == 0
+    assert attempts.wait_seconds("0", NOW + WINDOW_SECONDS) == 0
 
 
 def test_all_addresses_of_one_network_of_ipv6_are_one() -> None:
