@@ -18,7 +18,7 @@ from shared.contacts import Contact
 from shared.ids import ConversationKey
 
 MENDED = 1000
-"""With more changes than that, an order is made anew."""
+"""With more changes than that, an order is forgotten, and made anew when it is asked for."""
 FEW = 5000
 """So many are sorted more quickly than picked out of all in their order."""
 Tell: TypeAlias = "Callable[[str, int, Row | None], None]"
@@ -118,14 +118,16 @@ class Order:
         self._before: dict[str, Row | None] = {}
 
     def changed(self, contact_id: str, before: Row | None) -> None:
-        self._before.setdefault(contact_id, before)
+        if self._rows is not None:
+            self._before.setdefault(contact_id, before)
+        if len(self._before) > MENDED:
+            self._rows = None
+            self._before.clear()
 
     def of(self, rows: Mapping[str, Row]) -> list[Row]:
-        if self._rows is None or len(self._before) > MENDED:
+        if self._rows is None:
             self._rows = sorted(rows.values(), key=self._place)
-        else:
-            self._mend(self._rows, rows)
-        self._before.clear()
+        self._mend(self._rows, rows)
         return self._rows[::-1] if self._is_descending else self._rows[:]
 
     def _mend(self, ordered: list[Row], rows: Mapping[str, Row]) -> None:
@@ -134,6 +136,7 @@ class Order:
                 del ordered[ordered.index(before, bisect_left(ordered, self._place(before), key=self._place))]
             if after := rows.get(contact_id):
                 insort(ordered, after, key=self._place)
+        self._before.clear()
 
 
 class Counts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from aiohttp import web
 
@@ -18,6 +19,7 @@ from shared.run_store import RunStore
 from shared.runs import RunState
 
 RUNS, ENDED, ERRORS, NEWEST = 20, 4, 8, 9
+FAILURES = (RunState.FAILED, RunState.PARTIAL)
 
 
 class OverviewPages:
@@ -34,26 +36,31 @@ class OverviewPages:
         now = await server_time(self._database)
         runs = [progress_of(run, now) for run in await RunStore(self._database).newest(RUNS)]
         accounts = await AccountStore(self._database).all()
-        sources, vitals, rates = self._directory.by_source(), self._vitals, self._vitals.rates()
-        failed = [each for each in runs if each.run.state in {RunState.FAILED, RunState.PARTIAL}]
-        letters = sorted(vitals.letters or (), key=lambda letter: letter.parked_at, reverse=True)
         return self._renderer.page(
             request, "overview.html", request[ACCESS],
-            vitals=vitals,
-            rate=rates[-1] if rates else None,
-            spark=sparkline(rates),
-            contacts=len(self._directory),
-            bands=self._bands(),
-            sources=sources,
-            fallback_share=100 * sources[AnalysisSource.FALLBACK] / sources.total() if sources else None,
             names={account.key: account.name for account in accounts},
             has_accounts=bool(accounts),
-            newest=self._directory.ordered("inbound", descending=True)[:NEWEST],
             active=[each for each in runs if each.is_active],
             ended=[each for each in runs if not each.is_active][:ENDED],
-            failed=failed[:ERRORS],
-            letters=letters[:ERRORS],
+            failed=[each for each in runs if each.run.state in FAILURES][:ERRORS],
+            **self.facts(),
         )  # fmt: skip
+
+    def facts(self) -> dict[str, Any]:
+        """What is known without asking anybody."""
+        vitals, rates, sources = self._vitals, self._vitals.rates(), self._directory.by_source()
+        letters = sorted(vitals.letters or (), key=lambda letter: letter.parked_at, reverse=True)
+        return {
+            "vitals": vitals,
+            "rate": rates[-1] if rates else None,
+            "spark": sparkline(rates),
+            "contacts": len(self._directory),
+            "bands": self._bands(),
+            "sources": sources,
+            "fallback_share": 100 * sources[AnalysisSource.FALLBACK] / sources.total() if sources else None,
+            "newest": self._directory.ordered("inbound", descending=True)[:NEWEST],
+            "letters": letters[:ERRORS],
+        }
 
     def _bands(self) -> dict[Band, int]:
         counts = Counter[Band]()

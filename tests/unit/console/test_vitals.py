@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -10,12 +12,17 @@ from typing import Any, cast
 
 import pytest
 from aiohttp import ClientSession, web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import TestServer, make_mocked_request
 from aiokafka.errors import KafkaConnectionError
 
-from services.console.vitals import Reader, Vitals
+from services.console.directory import Directory
+from services.console.entrance import entrance_of
+from services.console.overview_pages import OverviewPages
+from services.console.rendering import Renderer, environment
+from services.console.vitals import Reader, Sample, Vitals
 from shared.kafka_gauge import Gauge
 from shared.letters import Letters
+from shared.settings import ConsoleSettings
 from tests.unit.console.fakes import Collection, FakeDatabase
 from tests.unit.console.rows import NOON
 
@@ -185,6 +192,32 @@ async def test_what_is_read_is_read_until_the_end(monkeypatch: pytest.MonkeyPatc
             await asyncio.sleep(0)
     stop.set()
     await running
+
+
+def overview(vitals: Vitals, **more: Any) -> str:
+    """The page, without its tags."""
+    entrance = entrance_of(ConsoleSettings())
+    renderer = Renderer(entrance.signer, lambda: NOON, environment(lambda: NOON))
+    pages = OverviewPages(Directory(), FakeDatabase().as_database(), renderer, vitals)
+    context: dict[str, Any] = {"names": {}, "has_accounts": True, "active": [], "ended": [], "failed": [], **more}
+    page = renderer.page(make_mocked_request("GET", "/"), "overview.html", None, **pages.facts(), **context)
+    return re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", page.text or ""))
+
+
+def test_an_overview_shows_what_is_not_known_as_such_and_never_as_nothing() -> None:
+    page = overview(Vitals(broker_answers=False, asks_receiver=True))
+    for words in (
+        "Events a second – the broker does not answer", "Events waiting – the broker does not answer",
+        "To be analysed –", "Fallback share –", "Dead letters –", "In the spool – the receiver does not tell",
+        "Dead letters could not be read",
+    ):  # fmt: skip
+        assert words in page
+
+
+def test_an_overview_shows_nothing_as_nothing() -> None:
+    page = overview(Vitals(samples=deque([Sample(NOON, 5, 0)]), letters=(), due=0, spool=0, asks_receiver=True))
+    for words in ("Events waiting 0", "To be analysed 0", "Dead letters 0", "In the spool 0", "None that is known"):
+        assert words in page
 
 
 class FakeConsumer:
