@@ -8,7 +8,7 @@ from base64 import b64decode, b64encode
 
 from playwright.async_api import Page
 
-MOST, EXACT = 256, 96
+MOST, EXACT = 256, 176
 # The most frequent stay as they are. Of the others those that differ in their last bits only are one colour, the most
 # frequent of them: in as few bits as will do.
 FEWER = """async ([png, most, exact]) => {
