@@ -6,6 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from services.console import api_models as models
+from services.console import api_requests as requests
 from services.console.account_changes import AccountChanges, NoKeysError
 from services.console.account_form import WrongAccountError
 from services.console.api_bodies import from_body, json_of
@@ -44,7 +45,7 @@ class AccountApi:
         return await self._shown(await self._account(request))
 
     async def add(self, request: web.Request) -> web.Response:
-        asked = await from_body(models.AccountRequest, request)
+        asked = await from_body(requests.AccountRequest, request)
         try:
             account, _ = await self._changes.add(asked.fields())
         except (NoKeysError, WrongAccountError) as error:
@@ -52,7 +53,7 @@ class AccountApi:
         return await self._shown(account, status=201)
 
     async def choose(self, request: web.Request) -> web.Response:
-        asked, account = await from_body(models.AccountSettings, request), await self._account(request)
+        asked, account = await from_body(requests.AccountSettings, request), await self._account(request)
         try:
             return await self._shown(await self._changes.choose(account, _settings_of(account) | asked.fields()))
         except (NoKeysError, WrongAccountError) as error:

@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from services.console import api_models as models
+from services.console import api_requests as requests
 from services.console.api_bodies import from_body, from_query, json_of
 from services.console.contact_changes import MOST, BusyError, ContactChanges, each_of
 from services.console.contact_reading import contacts_of, whole_of
@@ -42,7 +43,7 @@ class ContactApi:
         }
 
     async def listed(self, request: web.Request) -> web.Response:
-        query = from_query(models.ContactQuery, request)
+        query = from_query(requests.ContactQuery, request)
         page = page_of(self._directory, asked_of(query, page=query.page))
         rows = [models.row_json(row) for row in page.rows]
         return json_of(
@@ -50,7 +51,7 @@ class ContactApi:
         )
 
     async def _export(self, request: web.Request, form: Format) -> web.StreamResponse:
-        ids = [row.contact_id for row in find(self._directory, asked_of(from_query(models.ExportQuery, request)))]
+        ids = [row.contact_id for row in find(self._directory, asked_of(from_query(requests.ExportQuery, request)))]
         return await send_contacts(request, contacts_of(self._database, ids), form)
 
     async def one(self, request: web.Request) -> web.Response:
@@ -65,7 +66,7 @@ class ContactApi:
         )
 
     async def edit(self, request: web.Request) -> web.Response:
-        edit = (await from_body(models.EditRequest, request)).edit()
+        edit = (await from_body(requests.EditRequest, request)).edit()
         try:
             return json_of(await self._changes.edit(request.match_info["contact_id"], edit))
         except NoContactError:
@@ -90,7 +91,7 @@ class ContactApi:
         return web.Response(status=202)
 
     async def change(self, request: web.Request) -> web.Response:
-        asked = await from_body(models.BulkRequest, request)
+        asked = await from_body(requests.BulkRequest, request)
         ids = list(dict.fromkeys((*asked.contact_ids, *self._matching(asked.matching))))
         if len(ids) > MOST:
             raise web.HTTPConflict(text=f"at most {MOST:,} contacts at once, not {len(ids):,}")
@@ -98,10 +99,10 @@ class ContactApi:
         outcomes = [models.Outcome(contact_id=each, error=refused.get(each)) for each in ids]
         return json_of(models.BulkOutcome(done=len(ids) - len(refused), outcomes=outcomes))
 
-    def _matching(self, filters: models.Filters | None) -> Iterable[str]:
+    def _matching(self, filters: requests.Filters | None) -> Iterable[str]:
         return (row.contact_id for row in find(self._directory, asked_of(filters))) if filters else ()
 
-    def _action(self, asked: models.BulkRequest) -> Callable[[str], Awaitable[object]]:
+    def _action(self, asked: requests.BulkRequest) -> Callable[[str], Awaitable[object]]:
         actions: dict[str, Callable[[str], Awaitable[object]]] = {
             "edit": lambda contact_id: self._changes.edit(contact_id, asked.edit.edit()),
             "analyse": self._changes.analyse,
@@ -110,6 +111,6 @@ class ContactApi:
         return actions[asked.action]
 
 
-def asked_of(query: models.Filters, page: int = 1) -> Asked:
+def asked_of(query: requests.Filters, page: int = 1) -> Asked:
     told: dict[str, str] = {name: value or "" for name, value in query.model_dump(exclude={"page"}).items()}
     return replace(Asked(page=page), **told)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from services.console import api_models as models
+from services.console import api_requests as requests
 from services.console.api_bodies import from_body, from_query, json_of
 from services.console.guard import ACCESS
 from services.console.letter_box import LetterBox
@@ -21,7 +22,7 @@ class LetterApi:
         return {"list_letters": self.listed, "show_letter": self.one, "replay_letters": self.replay}
 
     async def listed(self, request: web.Request) -> web.Response:
-        reason = from_query(models.LetterQuery, request).reason
+        reason = from_query(requests.LetterQuery, request).reason
         found = [each for each in await self._letters.parked() if reason in {None, each.reason}]
         shown = list(map(models.letter_json, found[:NEWEST]))
         return json_of(models.LetterList(letters=shown, found=len(found)))
@@ -35,6 +36,6 @@ class LetterApi:
         return json_of(letter)
 
     async def replay(self, request: web.Request) -> web.Response:
-        asked = await from_body(models.ReplayRequest, request)
+        asked = await from_body(requests.ReplayRequest, request)
         told = await self._letters.replay(asked.letter_ids, asked.reason)
         return json_of(models.ReplayOutcome(done=told.done, stay=told.stay))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from services.console import api_models as models
+from services.console import api_requests as requests
 from services.console.exporting import MEDIA_TYPES
 from shared.contact_export import Format
 from shared.contacts import Contact
@@ -49,25 +50,26 @@ ACCOUNT, PIPELINE = "/api/accounts/{account}", "/api/pipelines/{pipeline}"
 
 OPERATIONS = (
     Operation("list_contacts", "GET", "/api/contacts", "Contacts, a page of fifty", models.ContactPage,
-              query=models.ContactQuery),
+              query=requests.ContactQuery),
     Operation("export_csv", "GET", "/api/contacts.csv", "Contacts as a table", MEDIA_TYPES[Format.CSV],
-              query=models.ExportQuery),
+              query=requests.ExportQuery),
     Operation("export_jsonl", "GET", "/api/contacts.jsonl", "Contacts, one as JSON on each line",
-              MEDIA_TYPES[Format.JSONL], query=models.ExportQuery),
+              MEDIA_TYPES[Format.JSONL], query=requests.ExportQuery),
     Operation("change_contacts", "POST", "/api/contacts", "Edit, analyse again or forget many contacts",
-              models.BulkOutcome, (409,), body=models.BulkRequest),
+              models.BulkOutcome, (409,), body=requests.BulkRequest),
     Operation("show_contact", "GET", CONTACT, "A contact with its conversation", models.ContactWhole, (404,)),
-    Operation("edit_contact", "PATCH", CONTACT, "Edit a contact", Contact, (404, 409), body=models.EditRequest),
+    Operation("edit_contact", "PATCH", CONTACT, "Edit a contact", Contact, (404, 409), body=requests.EditRequest),
     Operation("forget_contact", "DELETE", CONTACT, "Erase all that is known of a customer", None, (404, 409),
               status=204),
     Operation("analyse_contact", "POST", f"{CONTACT}/analyse", "Have it analysed anew", None, (404,), status=202),
-    Operation("show_board", "GET", "/api/board", "A pipeline's stages", models.Board, (404,), query=models.BoardQuery),
+    Operation("show_board", "GET", "/api/board", "A pipeline's stages and who is in them", models.Board, (404,),
+              query=requests.BoardQuery),
     Operation("list_accounts", "GET", "/api/accounts", "Accounts", models.AccountList),
     Operation("add_account", "POST", "/api/accounts", "Add an account, whose token the platform is asked about",
-              models.AccountInfo, (409,), body=models.AccountRequest, status=201),
+              models.AccountInfo, (409,), body=requests.AccountRequest, status=201),
     Operation("show_account", "GET", ACCOUNT, "An account", models.AccountInfo, (404,)),
     Operation("set_account", "PATCH", ACCOUNT, "Change an account's settings, or its token", models.AccountInfo,
-              (404, 409), body=models.AccountSettings),
+              (404, 409), body=requests.AccountSettings),
     Operation("remove_account", "DELETE", ACCOUNT, "Remove an account and its token; its contacts stay", None,
               (404, 409), status=204),
     Operation("check_account", "POST", f"{ACCOUNT}/check", "Ask the platform how an account is", models.AccountInfo,
@@ -75,20 +77,20 @@ OPERATIONS = (
     Operation("list_pipelines", "GET", "/api/pipelines", "Pipelines", models.PipelineList),
     Operation("list_templates", "GET", "/api/pipeline-templates", "What one may begin with", models.PipelineList),
     Operation("add_pipeline", "POST", "/api/pipelines", "Make a pipeline", models.PipelineInfo, (409,),
-              body=models.PipelineRequest, status=201),
+              body=requests.PipelineRequest, status=201),
     Operation("show_pipeline", "GET", PIPELINE, "A pipeline", models.PipelineInfo, (404,)),
     Operation("replace_pipeline", "PUT", PIPELINE, "Give a pipeline other stages", models.PipelineInfo, (404, 409),
-              body=models.StagesRequest),
+              body=requests.StagesRequest),
     Operation("list_runs", "GET", "/api/runs", "The newest hundred runs", models.RunList),
-    Operation("start_run", "POST", "/api/runs", "Queue a run", Run, (404, 409), body=models.RunRequest, status=201),
+    Operation("start_run", "POST", "/api/runs", "Queue a run", Run, (404, 409), body=requests.RunRequest, status=201),
     Operation("show_run", "GET", RUN, "A run", Run, (404,)),
     Operation("cancel_run", "POST", f"{RUN}/cancel", "End a run; it may take its process a moment", Run, (404,)),
     Operation("resume_run", "POST", f"{RUN}/resume", "Go on with a run that failed or was partial", Run, (404, 409)),
     Operation("list_letters", "GET", "/api/dead-letters", "What could not be understood", models.LetterList,
-              query=models.LetterQuery),
+              query=requests.LetterQuery),
     Operation("show_letter", "GET", "/api/dead-letters/{letter_id}", "One, with what it holds", DeadLetter, (404,),
               reads_for_editors=True),
     Operation("replay_letters", "POST", "/api/dead-letters/replay", "Try again what could not be understood",
-              models.ReplayOutcome, body=models.ReplayRequest),
+              models.ReplayOutcome, body=requests.ReplayRequest),
     Operation("show_overview", "GET", "/api/overview", "How the whole does", models.OverviewInfo),
 )  # fmt: skip

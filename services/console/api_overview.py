@@ -6,6 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from services.console import api_models as models
+from services.console import api_requests as requests
 from services.console.api_bodies import from_query, json_of
 from services.console.board import columns_of
 from services.console.directory import Directory
@@ -38,7 +39,7 @@ class OverviewApi:
         )
 
     async def board(self, request: web.Request) -> web.Response:
-        pipeline = await self._pipelines.get(from_query(models.BoardQuery, request).pipeline)
+        pipeline = await self._pipelines.get(from_query(requests.BoardQuery, request).pipeline)
         if pipeline is None:
             raise web.HTTPNotFound(text="there is no such pipeline")
         columns = [models.column_json(column) for column in columns_of(self._directory, pipeline)]

@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler
 from pydantic import ValidationError
 
 from services.console import api_models as models
+from services.console import api_requests as requests
 from services.console.api_bodies import faults, from_body, json_of
 from shared.pipeline_store import KnownPipelineError, OutdatedPipelineError, PipelineStore
 from shared.pipelines import TEMPLATES, Pipeline
@@ -42,7 +43,7 @@ class PipelineApi:
         return json_of(models.pipeline_json(pipeline))
 
     async def add(self, request: web.Request) -> web.Response:
-        asked = await from_body(models.PipelineRequest, request)
+        asked = await from_body(requests.PipelineRequest, request)
         try:
             made = await self._pipelines.add(_pipeline(asked.name, asked.stages))
         except (KnownPipelineError, ValueError) as error:
@@ -50,7 +51,7 @@ class PipelineApi:
         return json_of(models.pipeline_json(made), status=201)
 
     async def replace(self, request: web.Request) -> web.Response:
-        asked = await from_body(models.StagesRequest, request)
+        asked = await from_body(requests.StagesRequest, request)
         pipeline = _pipeline(request.match_info["pipeline"], asked.stages)
         try:
             return json_of(models.pipeline_json(await self._pipelines.replace(pipeline, asked.edition)))
@@ -64,7 +65,7 @@ def _list(pipelines: Sequence[Pipeline]) -> web.Response:
     return json_of(models.PipelineList(pipelines=list(map(models.pipeline_json, pipelines))))
 
 
-def _pipeline(name: str, stages: Sequence[models.StageRequest]) -> Pipeline:
+def _pipeline(name: str, stages: Sequence[requests.StageRequest]) -> Pipeline:
     try:
         return Pipeline(name=name, stages=tuple(each.stage() for each in stages))
     except ValidationError as error:

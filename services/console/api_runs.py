@@ -6,6 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from services.console import api_models as models
+from services.console import api_requests as requests
 from services.console.api_bodies import from_body, json_of
 from shared.account_store import AccountStore
 from shared.run_store import ActiveRunError, NotResumableError, RunStore
@@ -35,7 +36,7 @@ class RunApi:
         return json_of(await self._run(request))
 
     async def start(self, request: web.Request) -> web.Response:
-        account = await self._accounts.by_key((await from_body(models.RunRequest, request)).account)
+        account = await self._accounts.by_key((await from_body(requests.RunRequest, request)).account)
         if account is None:
             raise web.HTTPNotFound(text="there is no such account")
         try:
