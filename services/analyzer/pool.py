@@ -54,7 +54,7 @@ class Pool:
         self._next_again = 0.0
         self._analysing: dict[str, str] = {}
         self._is_full = False
-        self._room = 0
+        self._is_drained = False
         self._large = asyncio.Lock()
         self._changed = asyncio.Event()
         self._metrics = metrics
@@ -70,7 +70,7 @@ class Pool:
                     if claims:
                         self._analysing.update((claim.contact_id, claim.group) for claim in claims)
                         group.create_task(self._work(claims))
-                    if len(claims) < max(1, self._room):
+                    if self._is_drained:
                         await self._pause()
             renewing.cancel()
 
@@ -80,11 +80,13 @@ class Pool:
         self._changed.set()
 
     async def _claim(self) -> list[Claim]:
-        self._room = room = min(GROUP, self._free(), HELD - self._queue.held)
+        room = min(GROUP, self._free(), HELD - self._queue.held)
         self._is_full = room <= 0
         claims = [] if self._is_full else await self._queue.claim(room)
+        self._is_drained = len(claims) < max(1, room)
         if not claims and 2 * len(self._analysing) <= self._parallelism and self._may_ask_again():
             claims = await self._claim_again()
+            self._is_drained = not claims
         self._metrics.in_work.set(self._queue.held)
         return claims
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
@@ -39,6 +39,7 @@ class FakeQueue:
         self.waiting = [claim(name) for name in names]
         self.again = list(again)
         self.held_claims: list[Claim] = []
+        self.asked: list[int] = []
         self.finished: list[str] = []
         self.for_ai: list[tuple[str, bool]] = []
         self.dropped: list[str] = []
@@ -51,11 +52,15 @@ class FakeQueue:
         return len(self.held_claims)
 
     async def claim(self, limit: int) -> list[Claim]:
+        self.asked.append(limit)
         taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
         for each in taken:
             each.group = taken[0].contact_id
         self.held_claims += taken
         return taken
+
+    def expect(self, keys: Iterable[str]) -> None:
+        self.waiting += map(claim, keys)
 
     async def due(self, limit: int) -> list[str]:
         return self.again[:limit]
@@ -125,11 +130,14 @@ def claim(name: str) -> Claim:
     return Claim(Conversation(name, Platform.MESSENGER, "371", name), 1, 1, float("inf"))
 
 
-async def run(queue: FakeQueue, worker: FakeWorker, parallelism: int = 2, per_minute: float = 60_000) -> None:
+def pool_of(queue: FakeQueue, worker: FakeWorker, parallelism: int = 2, per_minute: float = 60_000) -> Pool:
     again, metrics = cast("Again", queue), AnalyzerMetrics()
-    pool = Pool(cast("Queue", queue), again, cast("Worker", worker), parallelism, per_minute, metrics)
+    return Pool(cast("Queue", queue), again, cast("Worker", worker), parallelism, per_minute, metrics)
+
+
+async def run(queue: FakeQueue, worker: FakeWorker, parallelism: int = 2, per_minute: float = 60_000) -> None:
     async with asyncio.timeout(10):
-        await pool.run(queue.stop)
+        await pool_of(queue, worker, parallelism, per_minute).run(queue.stop)
 
 
 async def test_what_waits_together_is_worked_on_together() -> None:
@@ -242,3 +250,28 @@ async def test_what_nobody_foresaw_ends_the_process() -> None:
     with pytest.raises(ExceptionGroup) as raised:
         await run(FakeQueue("a"), FakeWorker(analyse))
     assert raised.group_contains(KeyError)
+
+
+async def test_who_is_expected_ends_an_idle_pools_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "IDLE_SECONDS", 1_000)
+    queue, worker = FakeQueue("first"), FakeWorker()
+    queue.left += 1
+
+    async def tell_of_another(_claim: Claim) -> None:
+        if queue.left == 2:
+            asyncio.get_running_loop().call_later(0.05, pool.expect, ["second"])
+
+    worker.publish = tell_of_another
+    pool = pool_of(queue, worker)
+    async with asyncio.timeout(10):
+        running = asyncio.create_task(pool.run(queue.stop))
+        await queue.stop.wait()
+        pool.expect([])
+        await running
+    assert queue.finished == ["first", "second"]
+
+
+async def test_a_claim_that_finds_too_few_is_the_last_until_there_is_news() -> None:
+    queue = FakeQueue(*(f"{number:03}" for number in range(GROUP + 5)))
+    await run(queue, FakeWorker())
+    assert queue.asked == [GROUP, GROUP]
