@@ -28,8 +28,8 @@ from tests.bench.wrk import BenchError
 from tests.support.servers import free_port
 
 PER_SECOND, SECONDS = 200, 5
-WARMING = 200
-"""Requests before, so that both processes have their partitions, connections and code at hand."""
+WARMING = 2_000
+"""Requests before: both processes have their partitions and connections then, and the broker its code compiled."""
 ARRIVE_SECONDS = 60
 
 
