@@ -17,7 +17,7 @@ MODE_WORDS = {
     Mode.UPDATE_EXISTING: "Move contacts on with each analysis",
 }
 REASON_WORDS = {
-    Reason.NOT_JSON: "It is not JSON.",
+    Reason.NOT_JSON: "It cannot be read as JSON.",
     Reason.TOO_DEEP: "Its JSON is nested too deeply to be read safely.",
     Reason.UNKNOWN_OBJECT: "It is about another kind of object than a Page or an Instagram account.",
     Reason.UNKNOWN_KIND: "It tells of something that this version does not know.",
