@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from services.console.directory import Directory, row_of
@@ -11,12 +12,15 @@ from shared.contact_editing import NoContactError, edit_contact
 from shared.contact_edits import Edit, WrongEditError
 from shared.contacts import Contact
 from shared.due import make_due
+from shared.failures import UnreachableError
 from shared.ids import ConversationKey
 from shared.kafka import AIOKafkaProducer
 from shared.mongo import ConnectionFailure, Database
 
 MOST = 1000
 """Contacts changed by one request; each of them is a version that is published."""
+PATIENCE_SECONDS = 120.0
+"""For all of them together: while a server is away, each waits for it."""
 
 
 class BusyError(Exception):
@@ -55,16 +59,20 @@ class ContactChanges:
         self._directory.remove(contact_id, version)
 
 
-async def each_of(ids: Iterable[str], act: Callable[[str], Awaitable[object]]) -> dict[str, str]:
+async def each_of(
+    ids: Iterable[str], act: Callable[[str], Awaitable[object]], seconds: float = PATIENCE_SECONDS
+) -> dict[str, str]:
     """Does it to each, whatever becomes of another. Those that were refused, and why."""
-    refused: dict[str, str] = {}
+    refused, until = dict[str, str](), time.monotonic() + seconds
     for contact_id in ids:
         try:
+            if time.monotonic() > until:
+                raise BusyError("it took too long: try again")
             await act(contact_id)
         except NoContactError:
             refused[contact_id] = "there is no such contact any more"
         except (WrongEditError, BusyError) as error:
             refused[contact_id] = str(error).rstrip(".")
-        except ConnectionFailure:
-            refused[contact_id] = "the database does not answer"
+        except (ConnectionFailure, UnreachableError):
+            refused[contact_id] = "the database or the broker does not answer"
     return refused

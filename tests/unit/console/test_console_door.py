@@ -6,6 +6,7 @@ from services.console.contact_changes import BusyError, each_of
 from shared.contact_editing import NoContactError
 from shared.contact_edits import WrongEditError
 from shared.contact_export import neutral
+from shared.failures import UnreachableError
 from shared.mongo import ConnectionFailure
 
 
@@ -16,6 +17,7 @@ async def test_what_is_refused_for_some_is_done_for_the_others_and_told() -> Non
         "wrong": WrongEditError("no such stage"),
         "busy": BusyError("a worker has it."),
         "away": ConnectionFailure("x"),
+        "unpublished": UnreachableError("x"),
     }
 
     async def act(contact_id: str) -> None:
@@ -27,6 +29,13 @@ async def test_what_is_refused_for_some_is_done_for_the_others_and_told() -> Non
     assert done == ["a", "b"]
     assert refused.keys() == faults.keys()
     assert (refused["wrong"], refused["busy"]) == ("no such stage", "a worker has it")
+
+
+async def test_what_there_is_no_time_for_is_told_and_not_begun() -> None:
+    async def act(contact_id: str) -> None:
+        raise AssertionError(contact_id)
+
+    assert (await each_of(["a", "b"], act, seconds=-1)).keys() == {"a", "b"}
 
 
 def test_no_cell_begins_a_formula_where_a_semicolon_parts_cells() -> None:
