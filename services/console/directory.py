@@ -160,7 +160,7 @@ class Counts:
 
 class Directory:
     """`put` and `remove` are what changes it, and `tell` hears of each change. An order by a column is made when it is
-    first asked for, and mended with each change from then on."""
+    first asked for, and mended when it is asked for again."""
 
     def __init__(self) -> None:
         self.tell: Tell | None = None
@@ -196,12 +196,12 @@ class Directory:
     def remove(self, contact_id: str, version: int) -> bool:
         """Of a customer who was forgotten as of `version`, of whom no earlier one is news any more."""
         known = self._rows.get(contact_id)
-        if known is None or known.version > version:
-            if known is None:
-                self._gone[contact_id] = max(version, self._gone.get(contact_id, 0))
+        if known and known.version > version:
+            return False
+        self._gone[contact_id] = max(version, self._gone.get(contact_id, 0))
+        if known is None:
             return False
         del self._rows[contact_id]
-        self._gone[contact_id] = version
         self._changed(contact_id, version, known, None)
         return True
 

@@ -26,7 +26,7 @@ class Texts:
                 del self._who[word]
 
     def with_word(self, part: str) -> set[str] | None:
-        """The ids of those that have `part`, which has no space, anywhere in their text. None where all have it
-        so often that it is quicker to look into each text: a letter or two."""
+        """The ids of those that have `part`, which has no space, anywhere in their text. None for a letter or two that
+        nearly all have: then it is quicker to look into each text."""
         found = [who for word, who in self._who.items() if part in word]
         return set().union(*found) if sum(map(len, found)) <= 5 * len(self._rows) else None

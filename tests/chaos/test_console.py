@@ -1,0 +1,19 @@
+"""The console through what happens to the broker."""
+
+from __future__ import annotations
+
+from tests.conftest import Stack, Start
+from tests.integration.test_console import JOSE, MARIA, browsing, updated
+from tests.support.brokers import gone
+from tests.support.servers import Servers
+from tests.support.waiting import eventually
+
+
+async def test_lists_go_on_when_the_broker_is_back(leadstream: Start, stack: Stack, servers: Servers) -> None:
+    async with browsing(leadstream) as browser:
+        await updated(stack, MARIA)
+        await eventually(lambda: browser.json("/api/contacts"), lambda told: told["found"] == 1)
+        with gone(servers):
+            assert (await browser.json("/api/contacts"))["found"] == 1
+        await updated(stack, JOSE)
+        await eventually(lambda: browser.json("/api/contacts"), lambda told: told["found"] == 2)
