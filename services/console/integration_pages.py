@@ -90,7 +90,7 @@ class IntegrationPages:
             request, "integrations.html", request[ACCESS], status=400 if refused else 200,
             views=views,
             refused=refused or Refused(),
-            platforms=_by_platform(views),
+            platforms=by_platform(views),
             names={account.key: account.name for account in accounts},
             pipelines=[each.name for each in await PipelineStore(self._database).all()],
             history=[progress_of(run, now) for run in await self._runs.newest(HISTORY)],
@@ -196,7 +196,7 @@ class IntegrationPages:
         return self._renderer.redirect(HERE, message, is_problem=is_problem)
 
 
-def _by_platform(views: Iterable[AccountView]) -> list[PlatformView]:
+def by_platform(views: Iterable[AccountView]) -> list[PlatformView]:
     return [
         PlatformView(
             platform=platform,

@@ -8,6 +8,7 @@ import pytest
 
 from services.console.board import CARDS, columns_of
 from services.console.formats import ago, duration, initials
+from services.console.integration_pages import AccountView, by_platform
 from services.console.plot import HEIGHT, plot
 from services.console.progress import next_in_seconds, progress_of, together
 from services.console.rendering import environment
@@ -156,6 +157,20 @@ def test_an_account_is_read_by_itself_when_its_last_run_began_long_enough_ago() 
         (HOURLY, run(RunState.FAILED, 1, 0, finished_at=NOON, is_warned=True)),
     ):  # fmt: skip
         assert next_in_seconds(account, last, now) is None
+
+
+def test_a_platform_is_the_sum_of_its_accounts() -> None:
+    at, other = NOON + timedelta(seconds=30), ACCOUNT.model_copy(update={"account_id": "372"})
+    running = progress_of(run(RunState.RUNNING, 100, 25, started_at=NOON), at)
+    ended = progress_of(run(RunState.COMPLETED, 8, 8, started_at=NOON, finished_at=at), at)
+    fresh = ACCOUNT.model_copy(update={"platform": Platform.INSTAGRAM})
+    views = [
+        AccountView(ACCOUNT, 7, None, running, None), AccountView(other, 5, None, ended, None),
+        AccountView(fresh, 0, None, None, None),
+    ]  # fmt: skip
+    messenger, instagram = by_platform(views)
+    assert (messenger.accounts, messenger.contacts, messenger.active, messenger.last.done) == (2, 12, 1, 33)
+    assert (instagram.accounts, instagram.active, instagram.last.counters) == (1, 0, RunCounters())
 
 
 def test_runs_together_are_their_sums_and_end_with_the_last() -> None:
