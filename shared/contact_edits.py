@@ -80,17 +80,16 @@ def edited(contact: Contact, edit: Edit, pipeline: Pipeline | None, now: datetim
 
 
 def _check_seen(contact: Contact, edit: Edit) -> None:
-    stage, status = contact.stage, contact.lead_status
     now = {
         "name": contact.name.full,
-        "stage": stage.name if stage else "",
-        "status": status or "",
+        "stage": contact.stage.name if contact.stage else "",
+        "status": contact.lead_status or "",
         "notes": contact.notes,
     }
     for name, wanted in _wanted(edit).items():
         if name in edit.was and _plain(now[name]) not in {_plain(edit.was[name]), _plain(wanted)}:
             told = f": it is {now[name]!r} now" if now[name] and name != "notes" else ""
-            raise WrongEditError(f"the {name} was changed by somebody else meanwhile{told}", name)
+            raise WrongEditError(f"a person or an analysis has changed the {name} meanwhile{told}", name)
 
 
 def _wanted(edit: Edit) -> dict[str, str]:
