@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from services.console.api_models import Model
 from services.console.contact_changes import MOST
+from services.console.formats import utc_day
 from shared.contact_edits import Edit, Owned
 from shared.contacts import AnalysisSource, Band, LeadStatus
 from shared.failures import Reason
@@ -18,7 +19,17 @@ Sort = Literal[
     "name", "platform", "account", "score", "status", "stage", "inbound", "source",
     "-name", "-platform", "-account", "-score", "-status", "-stage", "-inbound", "-source",
 ]  # fmt: skip
+
+
+def _real_day(text: str) -> str:
+    """A filter that is not understood must not find everybody: perhaps to be forgotten."""
+    if text and utc_day(text) is None:
+        raise ValueError("there is no such day")
+    return text
+
+
 DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+Day = Annotated[str, Field(pattern=rf"{DAY}|^$"), AfterValidator(_real_day)]
 Id = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,64}$")]
 Every = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}[mhd]$", examples=["30m", "6h", "1d"])]
 Token = Annotated[SecretStr, Field(min_length=1, max_length=4096, json_schema_extra={"pattern": "^[!-~]+$"})]
@@ -35,8 +46,8 @@ class Filters(Model):
     stage: str = Field(default="", max_length=200, description="`none` finds who has none")
     tag: str = Field(default="", max_length=200)
     source: AnalysisSource | None = None
-    since: str = Field(default="", pattern=rf"{DAY}|^$", description="day of the last message, UTC, included")
-    until: str = Field(default="", pattern=rf"{DAY}|^$", description="day of the last message, UTC, included")
+    since: Day = Field(default="", description="day of the last message, UTC, included")
+    until: Day = Field(default="", description="day of the last message, UTC, included")
 
 
 class ExportQuery(Filters):

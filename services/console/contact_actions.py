@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 from aiohttp import web
+from multidict import MultiDict
 
 from services.console.contact_changes import MOST, BusyError, ContactChanges, each_of
 from services.console.contact_pages import contact_page
@@ -103,7 +104,7 @@ class ContactActions:
 
     async def _chosen(self, request: web.Request, form: Form) -> list[str]:
         if form.get("every") == "yes":
-            asked = parse(request.url.with_query(form.get("query", "")).query)
+            asked = parse(MultiDict(parse_qsl(form.get("query", ""))))
             return [row.contact_id for row in find(self._directory, asked)]
         ticked = (str(each) for each in (await request.post()).getall("id", []))
         return [each for each in dict.fromkeys(ticked) if is_contact_id(each)]

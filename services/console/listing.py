@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from urllib.parse import urlencode
 
 from multidict import MultiMapping
@@ -159,5 +159,5 @@ def _times(since: datetime | None, until: datetime | None) -> Iterator[Narrow]:
     if since:
         yield lambda rows: [row for row in rows if row.last_message_at >= since]
     if until:
-        end = until + timedelta(days=1)
-        yield lambda rows: [row for row in rows if row.last_message_at < end]
+        end = until.replace(hour=23, minute=59, second=59, microsecond=999_999)
+        yield lambda rows: [row for row in rows if row.last_message_at <= end]

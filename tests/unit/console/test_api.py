@@ -74,6 +74,12 @@ async def test_nobody_is_changed_who_is_neither_named_nor_looked_for() -> None:
     assert not changes.done
 
 
+async def test_a_day_that_there_is_not_finds_nobody_to_be_changed() -> None:
+    changes = Changes()
+    status, told = await changed(changes, 2, matching={"since": "2026-02-30"})
+    assert (status, "no such day" in told["error"], changes.done) == (400, True, [])
+
+
 async def test_of_more_than_may_be_changed_at_once_none_is() -> None:
     changes = Changes()
     status, _ = await changed(changes, MOST + 1, matching={})

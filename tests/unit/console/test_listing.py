@@ -63,6 +63,10 @@ def test_each_filter_leaves_those_it_is_for(name: str, value: str, found: list[s
     assert names(**{name: value}) == found
 
 
+def test_the_last_day_that_there_is_leaves_out_nobody() -> None:
+    assert len(names(until="9999-12-31")) == len(ALL)
+
+
 def test_filters_hold_together() -> None:
     assert names(q="mar", band="ready") == ["Mario Cruz"]
 

@@ -1,0 +1,43 @@
+"""Many contacts changed by one form."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from services.console.contact_actions import ContactActions
+from services.console.guard import CSRF_HEADER
+from services.console.listing import Asked
+from services.console.rendering import Renderer
+from services.console.sessions import Access, Role
+from shared.mongo import Database
+from tests.unit.console.rows import contact, directory
+from tests.unit.console.test_api import Changes
+from tests.unit.console.test_guard import app_of
+
+KNOWN = directory(contact("1", "María Santos", tags=("50% & more",)), contact("2", "José", tags=("vip",)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        (Asked(account="messenger:371"), ["messenger:371:1", "messenger:371:2"]),
+        (Asked(q="maría santos"), ["messenger:371:1"]),
+        (Asked(tag="50% & more"), ["messenger:371:1"]),
+        (Asked(account="messenger:372"), []),
+    ],
+)
+async def test_all_that_match_are_those_whom_the_list_showed(asked: Asked, found: list[str]) -> None:
+    changes, csrf = Changes(), ""
+
+    def pages(renderer: Renderer) -> ContactActions:
+        nonlocal csrf
+        csrf = renderer.signer.csrf(Access(Role.EDITOR, "open"))
+        return ContactActions(KNOWN, cast(Database, None), renderer, changes)
+
+    async with TestClient(TestServer(app_of(pages))) as client:
+        form = {"every": "yes", "query": asked.url("").removeprefix("?"), "action": "tag", "value": "seen"}
+        answer = await client.post("/contacts/bulk", data=form, headers={CSRF_HEADER: csrf}, allow_redirects=False)
+    assert (answer.status, sorted(changes.done)) == (303, found)
