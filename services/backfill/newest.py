@@ -82,6 +82,8 @@ def unknown(items: Sequence[Json], known: Second | None) -> tuple[Sequence[Json]
 
 def unread(items: Sequence[Json], ahead: Spans) -> tuple[list[Json], Spans]:
     """What of a page of a list that was begun anew is in none of the spans read by then; and those not yet passed."""
+    if not ahead:
+        return list(items), ahead
     new: list[Json] = []
     for item in items:
         at = read_time(item.get("created_time"))

@@ -12,13 +12,16 @@ from datetime import datetime
 from typing import Any
 
 from services.backfill.listing import Listed
-from services.backfill.values import Json, identity, objects, read_time, text
+from services.backfill.values import Json, identity, instant_of, objects, read_time, text
 from shared.accounts import Account
 from shared.drafts import Draft
 from shared.events import Direction, Source, compact, format_instant
 from shared.ids import ConversationKey, event_id, message_id
 
 INBOUND, OUTBOUND, BACKFILL = Direction.INBOUND.value, Direction.OUTBOUND.value, Source.BACKFILL.value
+
+CARRIERS = frozenset({"attachments", "sticker", "shares", "story"})
+"""Fields of a message that may hold what becomes an attachment."""
 
 MESSAGE_FIELDS = (
     "id,created_time,from,to,message,sticker,reply_to,is_unsupported,story,"
@@ -36,9 +39,15 @@ class Reading:
     run_id: str
     name: str = field(init=False)
     """`str()` of its key, made once: every event has it."""
+    shared: Json = field(init=False, compare=False, repr=False)
+    """What of their values is the same."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", str(self.key))
+        object.__setattr__(self, "shared", {
+            "platform": self.account.platform.value, "account_id": self.account.account_id,
+            "customer_id": self.listed.customer.id, "source": BACKFILL, "run_id": self.run_id,
+        })  # fmt: skip
 
     @property
     def key(self) -> ConversationKey:
@@ -63,7 +72,9 @@ class Reading:
 
         Source: https://developers.facebook.com/docs/messenger-platform/conversations.
         """
-        mid, sender, sent_at = identity(item.get("id")), item.get("from"), read_time(item.get("created_time"))
+        mid, sender = identity(item.get("id")), item.get("from")
+        told_at: Any = item.get("created_time")
+        sent_at = read_time(told_at)
         sender_id = identity(sender.get("id")) if isinstance(sender, dict) else None
         if not mid or not isinstance(sender, dict) or not sender_id or sent_at is None:
             return None
@@ -72,14 +83,14 @@ class Reading:
             "message_id": own_id,
             "mid": mid,
             "text": text(item.get("message")),
-            "attachments": list(_attachments(item)) or None,
+            "attachments": None if CARRIERS.isdisjoint(item) else list(_attachments(item)) or None,
             "reply_to": _reply_to(item),
             "is_unsupported": True if item.get("is_unsupported") is True else None,
             "sender_name": text(sender.get("name")),
             "sender_username": text(sender.get("username")),
         }
         direction = INBOUND if sender_id == self.listed.customer.id else OUTBOUND
-        return self._draft("message", event_id("message", own_id), direction, sent_at, now, fields)
+        return self._draft("message", event_id("message", own_id), direction, instant_of(told_at, sent_at), now, fields)
 
     @property
     def _updated(self) -> str:
@@ -88,23 +99,18 @@ class Reading:
     def _of_whole(self, kind: str, own_id: str, now: datetime, **more: object) -> Draft:
         listed = self.listed
         fields = {"thread_id": listed.thread_id, "updated_time": self._updated or None, **more}
-        return self._draft(kind, own_id, INBOUND, listed.updated_time or now, now, fields)
+        return self._draft(kind, own_id, INBOUND, format_instant(listed.updated_time or now), now, fields)
 
     def _draft(
-        self, kind: str, own_id: str, direction: str, at: datetime, now: datetime, fields: dict[str, Any]
+        self, kind: str, own_id: str, direction: str, occurred_at: str, now: datetime, fields: dict[str, Any]
     ) -> Draft:
-        occurred_at = format_instant(at)
         value = {
             "kind": kind,
             "event_id": own_id,
-            "platform": self.account.platform.value,
-            "account_id": self.account.account_id,
-            "customer_id": self.listed.customer.id,
             "direction": direction,
             "occurred_at": occurred_at,
             "received_at": format_instant(now),
-            "source": BACKFILL,
-            "run_id": self.run_id,
+            **self.shared,
             **compact(fields),
         }
         return Draft(kind, own_id, self.name, occurred_at, value)

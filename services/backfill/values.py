@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+from shared.events import format_instant
+
 Json = dict[str, Any]
 
 SETTLED_AFTER = timedelta(seconds=10)
@@ -15,6 +17,12 @@ SETTLED_AFTER = timedelta(seconds=10)
 def read_time(value: object) -> datetime | None:
     """Graph's `2021-07-23T09:50:48+0000`, in UTC; None for anything that is not a time with an offset."""
     return _read_time(value) if isinstance(value, str) else None
+
+
+def instant_of(value: str, at: datetime) -> str:
+    """How an event tells `at`, which was read from `value`: in Graph's own form that is the same but for its end."""
+    is_usual = len(value) == 24 and value[5] != "W" and value[10] == "T" and value[13] == ":" and value[19:] == "+0000"
+    return f"{value[:19]}.000Z" if is_usual else format_instant(at)
 
 
 @lru_cache(1024)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from services.backfill.listing import Listed, read_listed
 from services.backfill.normalise import Reading
-from services.backfill.values import read_time
+from services.backfill.values import instant_of, read_time
 from shared.accounts import Account
 from shared.drafts import Draft, draft_headers, dump_draft
 from shared.events import (
@@ -25,6 +25,7 @@ from shared.events import (
     MessageEvent,
     Participant,
     ReplyTo,
+    format_instant,
     load_event,
 )
 from shared.ids import Platform
@@ -257,3 +258,24 @@ def test_placeholders_of_the_documentation_are_read() -> None:
 
 def test_a_time_is_read_in_utc() -> None:
     assert read_time("2021-07-23T09:50:48+0200") == datetime(2021, 7, 23, 7, 50, 48, tzinfo=UTC)
+
+
+@given(st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1)).map(lambda at: f"{at:%Y-%m-%dT%H:%M:%S}+0000"))
+def test_graphs_own_times_are_told_as_any_others(told_at: str) -> None:
+    at = read_time(told_at)
+    assert at
+    assert instant_of(told_at, at) == format_instant(at)
+
+
+@pytest.mark.parametrize(
+    "told_at",
+    [
+        "2021-07-23T09:50:48+0800", "2021-07-23T09:50:48+00:00", "2021-07-23T09:50:48.5+0000",
+        "2021-W30-5T09:50:48+0000", "2021-07-23 09:50:48+0000", "2021-07-23T095048.1+0000", "20210723T09:50:48.1+0000",
+        "2021-07-23T09:50:48Z", "2021-07-23T09:50:48-0000",
+    ],
+)  # fmt: skip
+def test_times_in_another_form_than_graphs_are_told_alike(told_at: str) -> None:
+    at = read_time(told_at)
+    if at:
+        assert instant_of(told_at, at) == format_instant(at)
