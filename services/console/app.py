@@ -76,7 +76,7 @@ async def run(
         await following.load()
         collect_seldom()
         letters = Letters(kafka, topics)
-        checks = Checks(database, AccountStore(database), ports.check, utc_now)
+        checks = Checks(database, AccountStore(database), RunStore(database), ports.check, utc_now)
         reader = Reader(vitals, database, letters, settings.console_receiver_url, utc_now)
         gauge = open_gauge(kafka, topics.message_events, f"{topics.prefix}{GROUP}")
         routes = _routes(settings, entrance, ports, database, producer, directory, broadcast, vitals, letters, checks)

@@ -15,7 +15,8 @@ from shared.accounts import Account
 from shared.clock import Clock
 from shared.events import format_instant
 from shared.failures import UnreachableError
-from shared.mongo import ConnectionFailure, Database
+from shared.mongo import Database, PyMongoError
+from shared.run_store import RunStore
 
 LOOK_SECONDS = 5.0
 """An account that was added, or whose token was renewed, is asked about so soon."""
@@ -30,9 +31,10 @@ log = structlog.get_logger()
 
 
 class Checks:
-    def __init__(self, database: Database, accounts: AccountStore, check: Check, clock: Clock) -> None:
+    def __init__(self, database: Database, accounts: AccountStore, runs: RunStore, check: Check, clock: Clock) -> None:
         self._database = database
         self._accounts = accounts
+        self._runs = runs
         self._check = check
         self._clock = clock
 
@@ -40,15 +42,21 @@ class Checks:
         while not await ends(stop, LOOK_SECONDS):
             try:
                 await self.look(stop)
-            except ConnectionFailure as error:
+            except PyMongoError as error:
                 log.warning("database_unreachable", error=type(error).__name__)
 
     async def look(self, stop: asyncio.Event) -> None:
-        """Asks about each that was never asked about, or not for too long."""
+        """Asks about each that was never asked about, or not for too long. Where the platform has refused or warned,
+        a person has to look into it first: it goes farther with who goes on."""
         healths = await self._accounts.healths()
         for account in await self._accounts.all():
-            if not stop.is_set() and _is_due(healths.get(account.key), self._clock()):
+            is_due = not stop.is_set() and _is_due(healths.get(account.key), self._clock())
+            if is_due and not await self._is_warned(account):
                 await self.check(account)
+
+    async def _is_warned(self, account: Account) -> bool:
+        last = await self._runs.newest_of(account)
+        return last is not None and last.is_warned
 
     async def check(self, account: Account) -> dict[str, Any]:
         """How it is, remembered."""
@@ -67,6 +75,6 @@ class Checks:
 
 
 def _is_due(health: dict[str, Any] | None, now: datetime) -> bool:
-    if health is None:
-        return True
+    if health is None or health.get("is_refused"):
+        return health is None
     return now - datetime.fromisoformat(health["checked_at"]) > (NOT_WELL if health["problems"] else WELL)

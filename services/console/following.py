@@ -18,7 +18,7 @@ from services.console.directory import Directory, Row, row_of, row_of_document
 from services.console.progress import progress_of
 from shared.contacts import load_contact_updated
 from shared.kafka_groups import Consumer
-from shared.mongo import ConnectionFailure, Database, Document, server_time
+from shared.mongo import Database, Document, PyMongoError, server_time
 from shared.runs import Run
 
 POLL_MS = 500
@@ -75,7 +75,7 @@ class Following:
         while not await ends(stop, COMPARED_SECONDS):
             try:
                 await self.compare()
-            except ConnectionFailure as error:
+            except PyMongoError as error:
                 log.warning("database_unreachable", error=type(error).__name__)
 
     async def compare(self) -> None:
@@ -118,7 +118,7 @@ class Following:
             if self._broadcast.listeners:
                 try:
                     await self.look_at_runs()
-                except ConnectionFailure as error:
+                except PyMongoError as error:
                     log.warning("database_unreachable", error=type(error).__name__)
 
     async def look_at_runs(self) -> None:

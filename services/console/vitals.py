@@ -20,7 +20,7 @@ from shared.failures import UnreachableError
 from shared.kafka import KafkaError
 from shared.kafka_gauge import Gauge
 from shared.letters import Letters, Summary
-from shared.mongo import ConnectionFailure, Database
+from shared.mongo import Database, PyMongoError
 
 SAMPLE_SECONDS = 5.0
 READ_SECONDS = 10.0
@@ -29,7 +29,7 @@ LETTERS_READ_SECONDS = 120.0
 """The whole topic is read for it, where there is something new on it."""
 KEPT = 120
 _SPOOL = re.compile(rb"^leadstream_receiver_spool_depth(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
-_UNREADABLE = (TimeoutError, KafkaError, UnreachableError, ConnectionFailure, ClientError)
+_UNREADABLE = (TimeoutError, KafkaError, UnreachableError, PyMongoError, ClientError)
 Value = TypeVar("Value")
 
 log = structlog.get_logger()

@@ -14,6 +14,8 @@ from shared.accounts import Account
 from shared.failures import UnreachableError
 from shared.ids import Platform
 from shared.mongo import Database
+from shared.run_store import RunStore
+from shared.runs import Run, RunState
 from tests.unit.console.rows import NOON
 
 SHOP = Account(platform=Platform.MESSENGER, account_id="371", page_id="371", name="Shop", encrypted_token="x")
@@ -26,10 +28,11 @@ class Office:
     def __init__(self, *accounts: Account) -> None:
         self.accounts = list(accounts)
         self.known = dict[str, dict[str, Any]]()
+        self.last: Run | None = None
         self.now = NOON
         self.answer: dict[str, Any] | Exception = GOOD
         self.asked = 0
-        self.checks = Checks(cast(Database, None), cast(AccountStore, self), self.ask, self.clock)
+        self.checks = Checks(cast(Database, None), cast(AccountStore, self), cast(RunStore, self), self.ask, self.clock)
 
     async def all(self) -> list[Account]:
         return self.accounts
@@ -39,6 +42,9 @@ class Office:
 
     async def remember_health(self, account: Account, health: dict[str, Any]) -> None:
         self.known[account.key] = health
+
+    async def newest_of(self, _account: Account) -> Run | None:
+        return self.last
 
     async def ask(self, _database: Database, _account: Account) -> dict[str, Any]:
         self.asked += 1
@@ -92,6 +98,28 @@ async def test_an_account_of_which_nothing_was_ever_heard_has_nothing_to_show_bu
     health = await office.look()
     assert (health["token"], health["permissions_granted"], health["webhooks_subscribed"]) == (None, None, None)
     assert health["problems"]
+
+
+async def test_what_the_platform_refuses_is_asked_again_only_by_a_person() -> None:
+    office = Office(SHOP)
+    office.answer = {**GOOD, "is_well": False, "is_refused": True, "problems": ["it warns of abuse"]}
+    await office.look()
+    await office.look(NOT_WELL + WELL)
+    assert office.asked == 1
+    await office.checks.check(SHOP)
+    assert office.asked == 2
+
+
+async def test_nothing_is_asked_after_a_run_that_the_platform_warned_of() -> None:
+    office = Office(SHOP)
+    await office.look()
+    failed = Run(run_id="r", platform=SHOP.platform, account_id="371", state=RunState.FAILED, created_at=NOON)
+    office.last = failed.model_copy(update={"is_warned": True})
+    await office.look(WELL + timedelta(seconds=1))
+    assert office.asked == 1
+    office.last = failed
+    await office.look()
+    assert office.asked == 2
 
 
 async def test_at_the_end_nobody_is_asked_any_more() -> None:

@@ -8,6 +8,8 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
+from pymongo.errors import CursorNotFound
+
 from services.console import following
 from services.console.broadcast import Broadcast
 from services.console.directory import Directory, row_of
@@ -135,6 +137,21 @@ async def test_what_is_told_during_a_comparison_is_not_undone_by_it() -> None:
     desk.database.contacts.meanwhile = meanwhile
     await desk.following.compare()
     assert desk.versions == {"1": 5, "2": 1, "5": 1}
+
+
+async def test_a_comparison_that_the_database_cuts_off_is_made_again(monkeypatch: Any) -> None:
+    monkeypatch.setattr(following, "COMPARED_SECONDS", 0)
+    desk, stop = await loaded(MARIA), asyncio.Event()
+
+    def cut_off() -> None:
+        raise CursorNotFound("the cursor is not there any more", code=43)
+
+    desk.database.contacts.meanwhile = cut_off
+    comparing = asyncio.create_task(desk.following.keep_comparing(stop))
+    await until(lambda: len(desk.database.contacts.asked) > 3)
+    stop.set()
+    await comparing
+    assert desk.versions == {"1": 3}
 
 
 async def test_while_the_database_is_away_the_lists_follow_the_topic(monkeypatch: Any) -> None:
