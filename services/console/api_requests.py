@@ -23,13 +23,21 @@ Sort = Literal[
 
 def _real_day(text: str) -> str:
     """A filter that is not understood must not find everybody: perhaps to be forgotten."""
-    if text and utc_day(text) is None:
+    if utc_day(text) is None:
         raise ValueError("there is no such day")
     return text
 
 
-DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-Day = Annotated[str, Field(pattern=rf"{DAY}|^$"), AfterValidator(_real_day)]
+def _as_typed(text: str) -> str:
+    """As a form would have it: else whoever saves its form again gives it another name."""
+    if not (name := " ".join(text.split())):
+        raise ValueError("a name needs a letter")
+    return name
+
+
+DAY = Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", json_schema_extra={"format": "date"})
+Day = Annotated[str, DAY, AfterValidator(_real_day)]
+GivenName = Annotated[str, Field(min_length=1, max_length=80, pattern=r"\S"), AfterValidator(_as_typed)]
 Id = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,64}$")]
 Every = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}[mhd]$", examples=["30m", "6h", "1d"])]
 Token = Annotated[SecretStr, Field(min_length=1, max_length=4096, json_schema_extra={"pattern": "^[!-~]+$"})]
@@ -46,8 +54,8 @@ class Filters(Model):
     stage: str = Field(default="", max_length=200, description="`none` finds who has none")
     tag: str = Field(default="", max_length=200)
     source: AnalysisSource | None = None
-    since: Day = Field(default="", description="day of the last message, UTC, included")
-    until: Day = Field(default="", description="day of the last message, UTC, included")
+    since: Day | None = Field(default=None, description="day of the last message, UTC, included")
+    until: Day | None = Field(default=None, description="day of the last message, UTC, included")
 
 
 class ExportQuery(Filters):
@@ -147,7 +155,7 @@ class StageRequest(Model):
     """Without a range it gets one, by its type. A range that is given is a person's, unless `range_edited` is false:
     then it is made anew."""
 
-    name: str = Field(min_length=1, max_length=80)
+    name: GivenName
     type: StageType
     range: RangeRequest | None = None
     range_edited: bool = True
@@ -165,7 +173,7 @@ class StagesRequest(Model):
 
 
 class PipelineRequest(Model):
-    name: str = Field(min_length=1, max_length=80)
+    name: GivenName
     stages: tuple[StageRequest, ...] = Field(min_length=1, max_length=30)
 
 

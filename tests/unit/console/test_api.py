@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from services.console.api_contacts import ContactApi
 from services.console.api_letters import LetterApi
+from services.console.api_requests import StageRequest
 from services.console.contact_changes import MOST, ContactChanges
 from services.console.letter_box import LetterBox
 from shared.contact_editing import NoContactError
@@ -18,6 +20,7 @@ from shared.contacts import Contact
 from shared.deadletters import DeadLetter
 from shared.failures import Reason
 from shared.mongo import Database
+from shared.pipelines import StageType
 from tests.unit.console.rows import NOON, contact, directory
 from tests.unit.console.test_guard import TOKENS, app_of
 
@@ -90,3 +93,9 @@ async def test_what_is_in_a_letter_is_told_to_editors_alone() -> None:
     routes = [web.get("/api/dead-letters/{letter_id}", LetterApi(Box()).one)]
     assert (await asked(routes, "editor", "GET", "/api/dead-letters/x"))[1]["payload"] == LETTER.payload
     assert (await asked(routes, "viewer", "GET", "/api/dead-letters/x"))[0] == 403
+
+
+def test_a_name_is_as_its_form_would_save_it_again() -> None:
+    assert StageRequest(name=" Hot \n lead ", type=StageType.LEAD).stage().name == "Hot lead"
+    with pytest.raises(ValidationError):
+        StageRequest(name=" ", type=StageType.LEAD)
