@@ -136,9 +136,11 @@ def _event_record(event: Event, letter: DeadLetter, topics: Topics) -> Record:
 def read_letter(record: Record) -> DeadLetter | None:
     """None for a tombstone, and for what somebody else has put there."""
     try:
-        return load_dead_letter(record.value)
+        letter = load_dead_letter(record.value)
+        _ = letter.raw  # which may not be in the encoding that it names
     except ValueError:
         return None
+    return letter
 
 
 def summary_of(letter: DeadLetter, offset: int) -> Summary:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from shared.deadletters import DeadLetter
+from shared.deadletters import DeadLetter, dump_dead_letter
 from shared.failures import Reason
 from shared.kafka import Record
-from shared.letters import Summary, drop_replayed, summary_of, tombstone
+from shared.letters import Summary, drop_replayed, read_letter, summary_of, tombstone
 from tests.unit.console.rows import NOON
 
 LETTER = DeadLetter(reason=next(iter(Reason)), where="analyzer", parked_at=NOON, payload="odd")
@@ -37,3 +37,9 @@ def test_a_tombstone_of_what_is_not_parked_is_nothing() -> None:
     found = parked(8)
     drop_replayed(found, Record("topic", b"another", b"", []))
     assert found.keys() == {LETTER.letter_id}
+
+
+def test_what_is_no_letter_is_none_though_it_looks_like_one() -> None:
+    odd = LETTER.model_copy(update={"payload": "a", "encoding": "base64"})
+    assert read_letter(Record("topic", b"key", dump_dead_letter(odd), [])) is None
+    assert read_letter(Record("topic", b"key", dump_dead_letter(LETTER), [])) == LETTER
