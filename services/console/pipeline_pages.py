@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 
 from aiohttp import web
@@ -76,7 +75,7 @@ class PipelinePages:
             pipelines=sorted(pipelines, key=lambda each: each.name not in used),
             missing=[each.name for each in TEMPLATES if each.name not in have],
             accounts=accounts,
-            contacts=Counter((row.pipeline, row.stage) for row in self._directory.rows()),
+            contacts=self._directory.by_stage(),
             forms=forms,
             new=form if form and not form.edition else PipelineForm(),
             wrong_form=form,
