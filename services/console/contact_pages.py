@@ -17,6 +17,9 @@ from shared.contact_export import Format
 from shared.mongo import Database
 from shared.pipeline_store import PipelineStore
 
+NEWEST = 1000
+"""Messages that a page shows before it is asked for all: while very many are made into one, all other pages wait."""
+
 
 class ContactPages:
     def __init__(self, directory: Directory, database: Database, renderer: Renderer) -> None:
@@ -65,6 +68,7 @@ async def contact_page(
         request, "contact.html", request[ACCESS], status=400 if refused else 200,
         whole=whole,
         contact=whole.contact,
+        messages=whole.messages if "all" in request.query else whole.messages[-NEWEST:],
         plot=plot(whole.scores),
         refused=refused or Refused(),
     )  # fmt: skip
