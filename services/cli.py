@@ -3,58 +3,92 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
 import typer
 from pydantic import ValidationError
+from typer.core import TyperGroup
 
-from services.analyzer.analyse_command import analyse
-from services.analyzer.commands import analyzer
-from services.analyzer.contact_commands import contacts_app
-from services.analyzer.dlq_commands import dlq_app
-from services.analyzer.forgetting import forget_customer
-from services.analyzer.pipeline_commands import pipelines_app
-from services.analyzer.trace_command import trace
-from services.backfill.account_commands import accounts_app
-from services.backfill.commands import backfill_app
-from services.backfill.health import check_account
-from services.backfill.reconcile_command import reconcile
-from services.console.commands import console_command
-from services.console.ports import Ports
-from services.contracts import schema
-from services.demo.commands import demo
-from services.receiver.again import read_again
-from services.receiver.commands import receiver
-from services.setup import config, setup
-from services.simulator.commands import simulator
 from shared.failures import UnreachableError
 from shared.settings import Settings
 
 EXIT_USAGE = 2
 EXIT_UNREACHABLE = 3
 
+
+def _dlq() -> typer.Typer:
+    from services.analyzer.dlq_commands import dlq_app  # noqa: PLC0415
+    from services.receiver.again import read_again  # noqa: PLC0415
+
+    return dlq_app(read_again)
+
+
+def _console() -> Callable[..., None]:
+    from services.analyzer.forgetting import forget_customer  # noqa: PLC0415
+    from services.backfill.health import check_account  # noqa: PLC0415
+    from services.console.commands import console_command  # noqa: PLC0415
+    from services.console.ports import Ports  # noqa: PLC0415
+    from services.receiver.again import read_again  # noqa: PLC0415
+
+    return console_command(Ports(forget_customer, check_account, read_again))
+
+
+COMMANDS: dict[str, str | Callable[[], Any]] = {
+    "demo": "services.demo.commands:demo",
+    "receiver": "services.receiver.commands:receiver",
+    "analyzer": "services.analyzer.commands:analyzer",
+    "console": _console,
+    "analyse": "services.analyzer.analyse_command:analyse",
+    "trace": "services.analyzer.trace_command:trace",
+    "simulator": "services.simulator.commands:simulator",
+    "setup": "services.setup:setup",
+    "reconcile": "services.backfill.reconcile_command:reconcile",
+    "schema": "services.contracts:schema",
+    "config": "services.setup:config",
+    "accounts": "services.backfill.account_commands:accounts_app",
+    "backfill": "services.backfill.commands:backfill_app",
+    "contacts": "services.analyzer.contact_commands:contacts_app",
+    "dlq": _dlq,
+    "pipelines": "services.analyzer.pipeline_commands:pipelines_app",
+}
+
+
+class Commands(TyperGroup):
+    """Each is imported when it is asked for: all of them would take every process half a second more to start."""
+
+    def list_commands(self, _context: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _context: Any, name: str) -> Any:
+        return _command(name, _found(COMMANDS[name])) if name in COMMANDS else None
+
+
+def _found(where: str | Callable[[], Any]) -> Any:
+    if callable(where):
+        return where()
+    module, _, attribute = where.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def _command(name: str, found: typer.Typer | Callable[..., Any]) -> Any:
+    if isinstance(found, typer.Typer):
+        found.info.name = name
+        return typer.main.get_group(found)
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    alone.command(name)(found)
+    return typer.main.get_command(alone)
+
+
 app = typer.Typer(
-    name="leadstream",
-    help="Messenger and Instagram conversations in, scored and summarised contacts out.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
+    name="leadstream", cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
 )
-app.add_typer(accounts_app, name="accounts")
-app.add_typer(backfill_app, name="backfill")
-app.add_typer(contacts_app, name="contacts")
-app.add_typer(dlq_app(read_again), name="dlq")
-app.add_typer(pipelines_app, name="pipelines")
-app.command()(demo)
-app.command()(receiver)
-app.command()(analyzer)
-app.command("console")(console_command(Ports(forget_customer, check_account, read_again)))
-app.command()(analyse)
-app.command()(trace)
-app.command()(simulator)
-app.command()(setup)
-app.command()(reconcile)
-app.command()(schema)
-app.command()(config)
+
+
+@app.callback()
+def leadstream() -> None:
+    """Messenger and Instagram conversations in, scored and summarised contacts out."""
 
 
 def main() -> None:

@@ -35,7 +35,9 @@ def test_every_command_of_ours_is_one_of_leadstream(name: str) -> None:
     command: Any = typer.main.get_command(app)
     words = list(OURS[name]["command"])
     while hasattr(command, "commands"):
-        command = command.commands[words.pop(0)]
+        word = words.pop(0)
+        command = command.get_command(None, word)
+        assert command, f"there is no command {word}"
     command.make_context(name, words)
 
 
