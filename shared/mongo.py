@@ -32,7 +32,6 @@ __all__ = [
     "ensure_indexes",
     "insert_all",
     "is_storable",
-    "later",
     "open_database",
     "server_time",
     "write_all",
@@ -95,11 +94,6 @@ async def server_time(database: Database) -> datetime:
     reply = await database.client.admin.command("hello")
     now: datetime = reply["localTime"]
     return now if now.tzinfo else now.replace(tzinfo=UTC)
-
-
-def later(start: Any, milliseconds: Any) -> dict[str, Any]:
-    """The expression of the time so much after `start`. By `$dateAdd`: not every server adds numbers to times."""
-    return {"$dateAdd": {"startDate": start, "unit": "millisecond", "amount": milliseconds}}
 
 
 async def answers(database: Database) -> bool:

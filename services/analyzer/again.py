@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.conversations import LONG_AGO
-from shared.mongo import Database, UpdateOne, later, server_time, write_all
+from shared.expressions import later
+from shared.mongo import Database, UpdateOne, server_time, write_all
 
 LONGEST = 256
 """How many times the first wait the longest is: what Gemini will never answer for is not paid for all day."""

@@ -19,9 +19,10 @@ from services.analyzer.queue import Claim, Queue
 from shared.contact_store import Contacts, Entry, Stored
 from shared.contacts import activities_of
 from shared.due import make_due
+from shared.expressions import later
 from shared.forgotten import Forgotten
 from shared.ids import ConversationKey
-from shared.mongo import Database, Document, DuplicateKeyError, later, server_time
+from shared.mongo import Database, Document, DuplicateKeyError, server_time
 
 LOOK_SECONDS = 0.1
 TOMBSTONE = b""

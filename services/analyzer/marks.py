@@ -20,7 +20,7 @@ from shared.events import (
     ReferralEvent,
     compact,
 )
-from shared.mongo import later
+from shared.expressions import later
 
 Document: TypeAlias = dict[str, Any]
 Stages: TypeAlias = list[Document]

@@ -26,8 +26,9 @@ from services.analyzer.marks import Timing
 from services.analyzer.server_clock import Seen, ServerClock
 from shared.conversations import LONG_AGO
 from shared.events import Participant
+from shared.expressions import later
 from shared.ids import ConversationKey
-from shared.mongo import ConnectionFailure, Database, Document, later
+from shared.mongo import ConnectionFailure, Database, Document
 
 DONE = {"$unset": {"due_at": "", "first_pending_at": "", "reanalyse_at": "", "lease": ""}}
 Key = TypeVar("Key", str, int)

@@ -16,7 +16,7 @@ PURE = {
     f"shared.{name}"
     for name in (
         "accounts", "budgets", "contact_edits", "contacts", "conversations", "deadletters", "drafts", "events",
-        "failures", "graph_errors", "graph_usage", "ids", "indexes", "pipelines", "routing", "runs",
+        "expressions", "failures", "graph_errors", "graph_usage", "ids", "indexes", "pipelines", "routing", "runs",
     )
 }  # fmt: skip
 PURE_MAY_IMPORT = {
