@@ -6,15 +6,12 @@ import os
 import secrets
 import socket
 import uuid
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from shared.accounts import Account
 from shared.mongo import Database, DuplicateKeyError, server_time
-from shared.runs import ACTIVE_STATES, RESUMABLE_STATES, Run, RunState
-
-LEASE = timedelta(seconds=8)
-"""A run whose process was not heard of for so long is anyone's. Processes write theirs every second."""
+from shared.runs import ACTIVE_STATES, LEASE, RESUMABLE_STATES, Run, RunState, is_anyones
 
 CLAIMS_TRIED = 20
 """One that others are quicker at is worth a look at the next, but not at all of a long queue."""
@@ -159,7 +156,7 @@ class RunStore:
     async def _take(self, run: Run, now: datetime) -> Run | None:
         mine = {"state": RunState.RUNNING, "owner": _new_owner(), "since": now, "started_at": run.started_at or now}
         beat = {"$set": mine, "$currentDate": {"heartbeat_at": True}}
-        if not _is_anyones(run, now) or not (await self._runs.update_one(_as_seen(run), beat)).matched_count:
+        if not is_anyones(run, now) or not (await self._runs.update_one(_as_seen(run), beat)).matched_count:
             return None
         return run.model_copy(update=mine)
 
@@ -170,18 +167,9 @@ class RunStore:
 
     async def _end_what_nobody_is_at(self, run_id: str) -> None:
         run, now = await self.get(run_id), await server_time(self._database)
-        if run.state in ACTIVE_STATES and _is_anyones(run, now):
+        if run.state in ACTIVE_STATES and is_anyones(run, now):
             end = {"state": RunState.CANCELLED, "active": False, "reason": CANCELLED_BY_A_PERSON, "finished_at": now}
             await self._runs.update_one(_as_seen(run), {"$set": end})
-
-
-def is_left(run: Run, now: datetime) -> bool:
-    """Whether it says RUNNING and nobody is at it: its process died, and none has taken it over yet."""
-    return run.state is RunState.RUNNING and _is_anyones(run, now)
-
-
-def _is_anyones(run: Run, now: datetime) -> bool:
-    return run.state is RunState.QUEUED or run.heartbeat_at is None or now - run.heartbeat_at > LEASE
 
 
 def _as_seen(run: Run) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,6 +29,8 @@ class RunState(StrEnum):
     CANCELLED = "CANCELLED"  # by a person, for good
 
 
+LEASE = timedelta(seconds=8)
+"""A run whose process was not heard of for so long is anyone's. Processes write theirs every second."""
 ACTIVE_STATES = (RunState.QUEUED, RunState.RUNNING)
 RESUMABLE_STATES = (RunState.FAILED, RunState.PARTIAL)
 
@@ -42,6 +45,12 @@ class RunCounters(BaseModel):
     messages_published: int = 0
     messages_unavailable: int = Field(default=0, description="listed, but not shown by the platform")
     calls: int = 0
+
+    @property
+    def done(self) -> int:
+        """Conversations that are behind it, whatever came of them."""
+        read = self.conversations_read + self.conversations_unchanged
+        return read + self.conversations_failed + self.conversations_gone
 
 
 class ConversationFailure(BaseModel):
@@ -71,3 +80,13 @@ class Run(BaseModel):
     finished_at: Instant | None = None
     owner: str | None = Field(default=None, description="the claim of the process that is at it, its host first")
     cancel_asked: bool = Field(default=False, description="its process ends it as CANCELLED when it hears this")
+
+
+def is_left(run: Run, now: datetime) -> bool:
+    """Whether it says RUNNING and nobody is at it: its process died, and none has taken it over yet."""
+    return run.state is RunState.RUNNING and is_anyones(run, now)
+
+
+def is_anyones(run: Run, now: datetime) -> bool:
+    """Whether a worker may take it. `now` is the server's."""
+    return run.state is RunState.QUEUED or run.heartbeat_at is None or now - run.heartbeat_at > LEASE

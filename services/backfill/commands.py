@@ -23,8 +23,8 @@ from shared.failures import UnreachableError
 from shared.ids import Platform
 from shared.logging import configure_logging
 from shared.mongo import ConnectionFailure, Database, server_time
-from shared.run_store import ActiveRunError, NotResumableError, RunStore, is_left
-from shared.runs import ACTIVE_STATES, Run, RunState
+from shared.run_store import ActiveRunError, NotResumableError, RunStore
+from shared.runs import ACTIVE_STATES, Run, RunState, is_left
 from shared.service import run_service
 from shared.settings import BackfillSettings
 

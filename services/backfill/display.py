@@ -53,16 +53,12 @@ class Watch:
     pace: Pace = field(default_factory=Pace)
 
     def look(self) -> None:
-        self.pace.look(self.counters.messages_published, self.done)
+        counters = self.counters
+        self.pace.look(counters.messages_published, counters.done)
 
     @property
     def counters(self) -> RunCounters:
         return self.crawl.tally.counters.model_copy(update={"calls": self.crawl.client.calls})
-
-    @property
-    def done(self) -> int:
-        c = self.counters
-        return c.conversations_read + c.conversations_unchanged + c.conversations_failed + c.conversations_gone
 
     @property
     def of_how_many(self) -> str:
@@ -77,7 +73,7 @@ class Watch:
     @property
     def seconds_left(self) -> float | None:
         """None while it cannot be told: more may be listed, calls are throttled, or none has been read lately."""
-        left = self.counters.conversations_listed - self.done
+        left = self.counters.conversations_listed - self.counters.done
         if left <= 0 or self.throttled_seconds or not self.crawl.tally.listing_is_complete:
             return None
         return self.pace.seconds_for(left)
@@ -127,7 +123,7 @@ def _row(watch: Watch) -> list[RenderableType]:
     return [
         title(watch.crawl.account),
         _bar(watch),
-        f"{watch.done:,}/{watch.of_how_many}",
+        f"{watch.counters.done:,}/{watch.of_how_many}",
         f"{counters.messages_published:,}",
         "–" if rate is None else f"{rate:,.0f}",
         f"{counters.calls:,}",
@@ -138,7 +134,7 @@ def _row(watch: Watch) -> list[RenderableType]:
 def _bar(watch: Watch) -> ProgressBar:
     """Not in rich's own red, which would look like a failure."""
     return ProgressBar(
-        total=max(watch.counters.conversations_listed, 1), completed=watch.done, width=8,
+        total=max(watch.counters.conversations_listed, 1), completed=watch.counters.done, width=8,
         style="bright_black", complete_style="cyan", finished_style="green",
     )  # fmt: skip
 
@@ -170,7 +166,7 @@ def progress_line(watch: Watch) -> str:
     }
     of_them = ", ".join(f"{number:,} {name}" for name, number in apart.items() if number)
     parts = [
-        f"{watch.done:,} of {watch.of_how_many} conversations" + (f" ({of_them})" if of_them else ""),
+        f"{watch.counters.done:,} of {watch.of_how_many} conversations" + (f" ({of_them})" if of_them else ""),
         f"{c.messages_published:,} messages",
         f"{c.messages_unavailable:,} not shown by the platform" if c.messages_unavailable else "",
         "" if rate is None else f"{rate:,.0f} a second",

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from services.backfill.crawl import PublishDrafts
 from shared.drafts import Draft
-from shared.run_store import LEASE, ActiveRunError
+from shared.run_store import ActiveRunError
+from shared.runs import LEASE
 
 
 @dataclass(slots=True)

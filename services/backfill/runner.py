@@ -11,8 +11,8 @@ import structlog
 from services.backfill.crawl import AccountStoppedError, Crawl
 from services.backfill.fence import Fence
 from shared.mongo import ConnectionFailure
-from shared.run_store import CANCELLED_BY_A_PERSON, LEASE, ActiveRunError, RunStore
-from shared.runs import Run, RunCounters, RunState
+from shared.run_store import CANCELLED_BY_A_PERSON, ActiveRunError, RunStore
+from shared.runs import LEASE, Run, RunCounters, RunState
 
 HEARTBEAT_SECONDS = 1.0
 STOP_SECONDS = 4.0

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.accounts import Account
-from shared.run_store import is_left
-from shared.runs import ACTIVE_STATES, Run, RunCounters, RunState
+from shared.runs import ACTIVE_STATES, Run, RunCounters, RunState, is_left
 
 SETTLED_SECONDS = 3.0
 """Before that a rate says nothing."""
@@ -34,7 +33,7 @@ class Progress:
 
     @property
     def done(self) -> int:
-        return done_of(self.run.counters)
+        return self.run.counters.done
 
     @property
     def is_active(self) -> bool:
@@ -81,14 +80,6 @@ def progress_of(run: Run, now: datetime) -> Progress:
         throttled_seconds=max(throttled, 0.0),
         is_left=is_left(run, now),
     )
-
-
-def done_of(counters: RunCounters) -> int:
-    """Conversations that are behind it, whatever came of them."""
-    return (
-        counters.conversations_read + counters.conversations_unchanged + counters.conversations_failed
-        + counters.conversations_gone
-    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from shared.crypto import TokenVault
 from shared.failures import UnreachableError
 from shared.ids import Platform
 from shared.mongo import ConnectionFailure, Database, server_time
-from shared.run_store import LEASE, RunStore
-from shared.runs import RunState
+from shared.run_store import RunStore
+from shared.runs import LEASE, RunState
 from tests.conftest import Stack, Start
 
 PAGE = Account(platform=Platform.MESSENGER, account_id="371", page_id="371", name="The Page", encrypted_token="x")

@@ -18,8 +18,8 @@ from shared.clock import utc_now
 from shared.drafts import Draft
 from shared.ids import Platform
 from shared.mongo import ConnectionFailure
-from shared.run_store import CANCELLED_BY_A_PERSON, LEASE, ActiveRunError, RunStore
-from shared.runs import Run, RunCounters, RunState
+from shared.run_store import CANCELLED_BY_A_PERSON, ActiveRunError, RunStore
+from shared.runs import LEASE, Run, RunCounters, RunState
 
 PAGE = Account(platform=Platform.MESSENGER, account_id="371", page_id="371", name="The Page", encrypted_token="x")
 BEGUN = Run(

@@ -20,8 +20,7 @@ from shared.conversations import fold_all
 from shared.events import Attachment
 from shared.ids import Platform
 from shared.pipelines import template
-from shared.run_store import LEASE
-from shared.runs import Run, RunCounters, RunState
+from shared.runs import LEASE, Run, RunCounters, RunState
 from tests.support.making import answered, reacted, said, unsent
 from tests.unit.console.rows import NOON, contact, directory
 
