@@ -16,6 +16,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from services.console.following import ends
 from shared.clock import Clock
+from shared.conversations import LONG_AGO
 from shared.failures import UnreachableError
 from shared.kafka import KafkaError
 from shared.kafka_gauge import Gauge
@@ -88,7 +89,7 @@ class Reader:
 
     async def read(self, gauge: Gauge, session: ClientSession) -> None:
         vitals = self._vitals
-        due = self._database.conversations.count_documents({"due_at": {"$lte": self._clock()}})
+        due = self._database.conversations.count_documents({"due_at": {"$gte": LONG_AGO, "$lte": self._clock()}})
         vitals.due, vitals.spool, read = await asyncio.gather(
             _tried("due", due), _tried("spool", self._spool(session)), _tried("events", gauge.read())
         )
