@@ -155,8 +155,8 @@ def tombstone(topic: str, parked: Summary) -> Record:
 
 
 def drop_replayed(found: dict[str, Summary], tombstone: Record) -> None:
-    """One without the header is for all that was parked before it."""
-    letter_id, until = (tombstone.key or b"").decode(errors="replace"), dict(tombstone.headers).get(REPLAYED)
+    """One that does not say a place is for all that was parked before it."""
+    letter_id, until = (tombstone.key or b"").decode(errors="replace"), dict(tombstone.headers).get(REPLAYED) or b""
     parked = found.get(letter_id)
-    if parked and (until is None or parked.offset <= int(until)):
+    if parked and (not until.isdigit() or parked.offset <= int(until)):
         del found[letter_id]

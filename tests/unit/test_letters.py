@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from shared.deadletters import DeadLetter, dump_dead_letter
+from shared.events import Header
 from shared.failures import Reason
 from shared.kafka import Record
-from shared.letters import Summary, drop_replayed, read_letter, summary_of, tombstone
+from shared.letters import REPLAYED, Summary, drop_replayed, read_letter, summary_of, tombstone
 from tests.unit.console.rows import NOON
 
 LETTER = DeadLetter(reason=next(iter(Reason)), where="analyzer", parked_at=NOON, payload="odd")
@@ -27,9 +30,10 @@ def test_one_that_was_parked_again_before_the_tombstone_of_its_replay_stays() ->
     assert found.keys() == {LETTER.letter_id}
 
 
-def test_a_tombstone_that_says_no_place_is_for_all_before_it() -> None:
+@pytest.mark.parametrize("headers", [[], [(REPLAYED, b"")], [(REPLAYED, b"somewhere")]])
+def test_a_tombstone_that_says_no_place_is_for_all_before_it(headers: list[Header]) -> None:
     found = parked(8)
-    drop_replayed(found, Record("topic", LETTER.letter_id.encode(), b"", []))
+    drop_replayed(found, Record("topic", LETTER.letter_id.encode(), b"", headers))
     assert not found
 
 
