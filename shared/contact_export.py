@@ -23,6 +23,8 @@ class Format(StrEnum):
     JSONL = "jsonl"
 
 
+MEDIA_TYPES = {Format.CSV: "text/csv", Format.JSONL: "application/jsonl"}
+
 COLUMNS: Mapping[str, Callable[[Contact], object]] = {
     "contact_id": lambda contact: contact.contact_id,
     "version": lambda contact: contact.version,

@@ -11,9 +11,10 @@ from aiohttp.typedefs import Handler
 from services.console import api_models as models
 from services.console import api_requests as requests
 from services.console.api_bodies import from_body, from_query, json_of
-from services.console.contact_changes import MOST, BusyError, ContactChanges, each_of
+from services.console.contact_changes import BusyError, ContactChanges, each_of
 from services.console.contact_reading import contacts_of, whole_of
 from services.console.directory import Directory
+from services.console.edit_form import MOST_CONTACTS
 from services.console.exporting import send_contacts
 from services.console.listing import Asked, find, page_of
 from shared.contact_editing import NoContactError
@@ -93,8 +94,8 @@ class ContactApi:
     async def change(self, request: web.Request) -> web.Response:
         asked = await from_body(requests.BulkRequest, request)
         ids = list(dict.fromkeys((*asked.contact_ids, *self._matching(asked.matching))))
-        if len(ids) > MOST:
-            raise web.HTTPConflict(text=f"at most {MOST:,} contacts at once, not {len(ids):,}")
+        if len(ids) > MOST_CONTACTS:
+            raise web.HTTPConflict(text=f"at most {MOST_CONTACTS:,} contacts at once, not {len(ids):,}")
         refused = await each_of(ids, self._action(asked))
         outcomes = [models.Outcome(contact_id=each, error=refused.get(each)) for each in ids]
         return json_of(models.BulkOutcome(done=len(ids) - len(refused), outcomes=outcomes))

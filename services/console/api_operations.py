@@ -9,8 +9,7 @@ from pydantic import BaseModel
 
 from services.console import api_models as models
 from services.console import api_requests as requests
-from services.console.exporting import MEDIA_TYPES
-from shared.contact_export import Format
+from shared.contact_export import MEDIA_TYPES, Format
 from shared.contacts import Contact
 from shared.deadletters import DeadLetter
 from shared.runs import Run

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr
 
 from services.console.api_models import Model
-from services.console.contact_changes import MOST
+from services.console.edit_form import MAX_NOTES, MOST_CONTACTS
 from services.console.formats import utc_day
-from shared.contact_edits import Edit, Owned
+from shared.contact_edits import LONGEST_NAME, Edit, Owned
 from shared.contacts import AnalysisSource, Band, LeadStatus
 from shared.failures import Reason
 from shared.ids import Platform
@@ -78,10 +78,10 @@ class Seen(Model):
 class EditRequest(Model):
     """What is left out, or null, stays."""
 
-    name: str | None = Field(default=None, max_length=200)
+    name: str | None = Field(default=None, max_length=LONGEST_NAME)
     stage: str | None = Field(default=None, max_length=200)
     status: LeadStatus | None = None
-    notes: str | None = Field(default=None, max_length=10_000)
+    notes: str | None = Field(default=None, max_length=MAX_NOTES)
     tags_added: tuple[str, ...] = ()
     tags_removed: tuple[str, ...] = ()
     given_back: tuple[Owned, ...] = Field(default=(), description="fields that a machine may set again")
@@ -106,7 +106,7 @@ class BulkRequest(Model):
     one is done for the others."""
 
     action: Literal["edit", "analyse", "forget"]
-    contact_ids: tuple[str, ...] = Field(default=(), max_length=MOST)
+    contact_ids: tuple[str, ...] = Field(default=(), max_length=MOST_CONTACTS)
     matching: Filters | None = Field(default=None, description="`{}` finds all; left out, none are looked for")
     edit: BulkEdit = BulkEdit()
 

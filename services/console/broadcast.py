@@ -1,8 +1,8 @@
 """Changes told to every open page: encoded once and kept for a while. A page is a place among them, so one that is slow
 costs nothing, and is told together what it missed.
 
-An id is that of this process and a number; who
-shows one that is not remembered, as after a restart, is told to read its page anew.
+An id is that of this process and a number; who shows one that is not remembered, as after a restart, is told to read
+its page anew.
 """
 
 from __future__ import annotations

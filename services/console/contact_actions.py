@@ -8,11 +8,11 @@ from urllib.parse import parse_qsl, quote
 from aiohttp import web
 from multidict import MultiDict
 
-from services.console.contact_changes import MOST, BusyError, ContactChanges, each_of
+from services.console.contact_changes import BusyError, ContactChanges, each_of
 from services.console.contact_pages import contact_page
 from services.console.contact_reading import contact_of
 from services.console.directory import Directory, is_contact_id
-from services.console.edit_form import changes_of, edit_of, split_tags
+from services.console.edit_form import MOST_CONTACTS, changes_of, edit_of, split_tags
 from services.console.guard import ACCESS
 from services.console.listing import find, parse
 from services.console.login import inner_path
@@ -89,8 +89,10 @@ class ContactActions:
         """For those that are ticked or, with `every`, for all that the list's filters leave."""
         form, back = await form_of(request), inner_path((await form_of(request)).get("next", "/contacts"))
         ids = await self._chosen(request, form)
-        if not ids or len(ids) > MOST:
-            problem = f"At most {MOST:,} contacts at once, not {len(ids):,}." if ids else "Tick some contacts first."
+        if not ids:
+            raise self._renderer.redirect(back, "Tick some contacts first.", is_problem=True)
+        if len(ids) > MOST_CONTACTS:
+            problem = f"At most {MOST_CONTACTS:,} contacts at once, not {len(ids):,}."
             raise self._renderer.redirect(back, problem, is_problem=True)
         if form.get("action") == "forget" and form.get("confirmed") != "yes":
             names = [row.name for each in ids if (row := self._directory.get(each))]

@@ -17,8 +17,6 @@ from shared.ids import ConversationKey
 from shared.kafka import AIOKafkaProducer
 from shared.mongo import ConnectionFailure, Database
 
-MOST = 1000
-"""Contacts changed by one request; each of them is a version that is published."""
 PATIENCE_SECONDS = 120.0
 """For all of them together: while a server is away, each waits for it."""
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shared.contact_edits import Edit, Owned, WrongEditError
+from shared.contact_edits import LONGEST_NAME, Edit, Owned, WrongEditError
 from shared.contacts import LeadStatus
 
-MAX_NAME, MAX_TAGS, MAX_NOTES = 200, 1000, 10_000
+MOST_CONTACTS = 1000
+"""Changed by one request; each of them is a version that is published."""
+MAX_TAGS, MAX_NOTES = 1000, 10_000
+"""Characters that one form takes."""
 GIVEN_BACK = {"name": Owned.NAME, "stage": Owned.STAGE, "status": Owned.STATUS}
 
 
@@ -46,7 +49,9 @@ def split_tags(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tag for tag in tags if tag))
 
 
-_LIMITS = {"name": MAX_NAME, "stage": MAX_NAME, "status": MAX_NAME, "tags": MAX_TAGS, "notes": MAX_NOTES}
+_LIMITS = {
+    "name": LONGEST_NAME, "stage": LONGEST_NAME, "status": LONGEST_NAME, "tags": MAX_TAGS, "notes": MAX_NOTES,
+}  # fmt: skip
 
 
 def _changed(form: Mapping[str, str], name: str) -> str | None:

@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from shared.contact_export import Format, write_contact, write_head
+from shared.contact_export import MEDIA_TYPES, Format, write_contact, write_head
 from shared.contacts import Contact
 
 FLUSH_BYTES = 64 * 1024
-MEDIA_TYPES = {Format.CSV: "text/csv", Format.JSONL: "application/jsonl"}
 
 
 async def send_contacts(request: web.Request, contacts: AsyncIterator[Contact], form: Format) -> web.StreamResponse:

@@ -186,8 +186,7 @@ class IntegrationPages:
         raise self._renderer.redirect(f"/runs/{run_id}", "It goes on from where it was.")
 
     async def _account(self, request: web.Request) -> Account:
-        key = request.match_info["key"]
-        account = next((each for each in await self._accounts.all() if each.key == key), None)
+        account = await self._accounts.by_key(request.match_info["key"])
         if account is None:
             raise web.HTTPNotFound(text="There is no such account any more.")
         return account

@@ -12,7 +12,8 @@ from pydantic import SecretStr, ValidationError
 from services.console.api_contacts import ContactApi
 from services.console.api_letters import LetterApi
 from services.console.api_requests import StageRequest
-from services.console.contact_changes import MOST, ContactChanges
+from services.console.contact_changes import ContactChanges
+from services.console.edit_form import MOST_CONTACTS
 from services.console.letter_box import LetterBox
 from shared.contact_editing import NoContactError
 from shared.contact_edits import Edit
@@ -85,7 +86,7 @@ async def test_a_day_that_there_is_not_finds_nobody_to_be_changed() -> None:
 
 async def test_of_more_than_may_be_changed_at_once_none_is() -> None:
     changes = Changes()
-    status, _ = await changed(changes, MOST + 1, matching={})
+    status, _ = await changed(changes, MOST_CONTACTS + 1, matching={})
     assert (status, changes.done) == (409, [])
 
 
