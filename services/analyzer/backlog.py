@@ -39,8 +39,8 @@ class Backlog:
         self._has_more = False
 
     async def look(self, limit: int, held: Container[str]) -> Seen:
-        """Adds what is due and neither leased nor `held`, unless it was just looked for and some is here. Returns
-        the time it is: all that is here is due by then."""
+        """Adds what is due and neither leased nor `held`, unless it was just looked for and there are `limit`, or all
+        that were found and some of them left. Returns the time it is."""
         began, seen = time.monotonic(), await self._clock.look()
         is_enough = len(self._known) >= limit or (self._known and not self._has_more)
         if is_enough and began < self._seen.at + FRESH_SECONDS:
@@ -60,6 +60,7 @@ class Backlog:
         return seen
 
     def expect(self, keys: Iterable[str]) -> None:
+        """Adds what may be due without a look. A claim makes sure."""
         for key in keys:
             self._add(key)
 

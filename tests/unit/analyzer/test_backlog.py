@@ -1,0 +1,71 @@
+"""What is due, looked for seldom and handed out fairly."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, cast
+
+from services.analyzer.backlog import Backlog
+from services.analyzer.server_clock import Seen, ServerClock
+from shared.mongo import Database
+
+NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
+
+
+class FakeConversations:
+    """All of `due` are found by each look."""
+
+    def __init__(self, *due: str) -> None:
+        self.due = due
+        self.looks = 0
+
+    def find(self, *_query: Any, **_options: Any) -> FakeConversations:
+        self.looks += 1
+        return self
+
+    def sort(self, *_key: Any) -> AsyncIterator[dict[str, Any]]:
+        return self._found()
+
+    async def _found(self) -> AsyncIterator[dict[str, Any]]:
+        for key in self.due:
+            yield {"_id": key}
+
+
+class FakeClock:
+    async def look(self) -> Seen:
+        return Seen(NOON, float("inf"))  # what was looked for is never long ago
+
+
+def backlog_of(conversations: FakeConversations) -> Backlog:
+    return Backlog(cast(Database, SimpleNamespace(conversations=conversations)), cast(ServerClock, FakeClock()))
+
+
+async def test_what_is_expected_is_had_without_a_look() -> None:
+    conversations = FakeConversations("messenger:371:1")
+    backlog = backlog_of(conversations)
+    await backlog.look(25, ())
+    assert backlog.take(25) == ["messenger:371:1"]
+    backlog.expect(["messenger:371:2"])
+    await backlog.look(25, ())
+    assert backlog.take(25) == ["messenger:371:2"]
+    assert conversations.looks == 1
+
+
+async def test_where_nothing_is_left_it_is_looked_for() -> None:
+    conversations = FakeConversations("messenger:371:1")
+    backlog = backlog_of(conversations)
+    for _ in range(2):
+        await backlog.look(25, ())
+        assert backlog.take(25) == ["messenger:371:1"]
+    assert conversations.looks == 2
+
+
+async def test_what_did_not_fit_is_looked_for_before_few_are_handed_out() -> None:
+    conversations = FakeConversations(*(f"messenger:371:{number}" for number in range(2_001)))
+    backlog = backlog_of(conversations)
+    await backlog.look(25, ())
+    assert len(backlog.take(1_990)) == 1_990
+    await backlog.look(25, ())
+    assert conversations.looks == 2
