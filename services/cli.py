@@ -56,7 +56,7 @@ COMMANDS: dict[str, str | Callable[[], Any]] = {
 
 
 class Commands(TyperGroup):
-    """Each is imported when it is asked for: all of them would take every process half a second more to start."""
+    """Each is imported when it is asked for: all of them would double the time in which a service starts."""
 
     def list_commands(self, _context: Any) -> list[str]:
         return list(COMMANDS)
