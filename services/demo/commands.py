@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-from aiohttp import ClientSession
+from aiohttp import ClientConnectionError, ClientSession
 from cryptography.fernet import Fernet
 from rich.console import Console
 
@@ -89,6 +89,11 @@ class Stage:
     session: ClientSession
     analyst: str
 
+    @property
+    def console(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.env['LEADSTREAM_CONSOLE_PORT']}"
+
     async def act(self, **what: object) -> dict[str, Any]:
         async with self.session.post(f"{self.simulator['graph_url']}/_simulator/act", json=what) as answer:
             done: dict[str, Any] = await answer.json()
@@ -115,6 +120,7 @@ async def _stage(console: Console, folder: Path) -> AsyncIterator[Stage]:
             analyst = "Gemini" if env.get("LEADSTREAM_GEMINI_API_KEYS") else "the fallback scorer (no GEMINI_API_KEYS)"
             stage = Stage(env, simulator, facts, session, analyst)
             await _subscribe(stage)
+            await _eventually(lambda: _is_served(session, stage.console), bool)
         yield stage
 
 
@@ -154,8 +160,17 @@ async def _subscribe(stage: Stage) -> None:
     await _eventually(configure, lambda status: status == 200)
 
 
+async def _is_served(session: ClientSession, address: str) -> bool:
+    """Whoever opens an address as soon as it is printed finds a page there."""
+    try:
+        async with session.get(f"{address}/live") as answer:
+            return answer.ok
+    except ClientConnectionError:
+        return False
+
+
 async def _history(console: Console, stage: Stage) -> list[Check]:
-    console.print(f"[bold]Watch it[/]  in the console, http://127.0.0.1:{stage.env['LEADSTREAM_CONSOLE_PORT']}\n")
+    console.print(f"[bold]Watch it[/]  in the console, {stage.console}\n")
     console.print(f"[bold]History[/]  analysed by {stage.analyst}")
     for account in stage.simulator["accounts"]:
         arguments = ["--name", account["name"], "--page", account["page_id"]]
@@ -218,7 +233,7 @@ async def _until_interrupted(console: Console, stage: Stage) -> None:
     for number in (signal.SIGINT, *ENDING):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     where = {
-        "console": f"http://127.0.0.1:{stage.env['LEADSTREAM_CONSOLE_PORT']}",
+        "console": stage.console,
         "webhooks": f"http://127.0.0.1:{stage.env['LEADSTREAM_RECEIVER_PORT']}/webhook",
         "Graph API": f"{stage.simulator['graph_url']}, simulated",
     }
