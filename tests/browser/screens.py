@@ -55,14 +55,13 @@ async def main(docs: Path) -> None:
 async def take(site: Staged, browser: Browser, paths: dict[str, str], look: str, folder: Path) -> None:
     theme, viewport = LOOKS[look]
     page = await browser.new_page(viewport=viewport, color_scheme="dark" if theme == "dark" else "light")
-    blank = await browser.new_page()
     for name, url in {"login": f"{site.guarded}/login", **{n: f"{site.console}{p}" for n, p in paths.items()}}.items():
         await page.goto(url)
         if name in OPENED:
             await page.get_by_text(OPENED[name]).first.click()
             await page.get_by_text(OPENED[name]).first.evaluate("each => each.scrollIntoView()")
         await page.wait_for_timeout(SETTLED_MS)
-        (folder / f"{name}-{look}.png").write_bytes(await with_palette(blank, await page.screenshot()))
+        (folder / f"{name}-{look}.png").write_bytes(with_palette(await page.screenshot()))
     await page.close()
 
 

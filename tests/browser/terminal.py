@@ -38,9 +38,8 @@ async def demo_picture(browser: Browser) -> bytes:
     console = Console(record=True, width=COLUMNS, file=io.StringIO())
     console.print(Text.from_ansi(shown.strip("\n")))
     page = await browser.new_page()
-    blank = await browser.new_page()
     await page.set_content(console.export_html(theme=THEME, inline_styles=True, code_format=FRAME))
-    return await with_palette(blank, await page.locator("pre").screenshot())
+    return with_palette(await page.locator("pre").screenshot())
 
 
 def printed_by(*arguments: str) -> str:
