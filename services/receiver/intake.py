@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -34,11 +34,20 @@ class Webhook:
     batch: Batch | None = None
 
 
+@dataclass(slots=True)
+class Group:
+    """Webhooks that are published together. `size` is that of their bodies."""
+
+    webhooks: list[Webhook] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    size: int = 0
+
+
 class Intake:
     """Takes webhooks that arrive while others are being published together, as the next group: one at a time, in order.
 
     One wait for the broker is shared by the group, and reading its bodies in one go takes a quarter less time than
-    reading each between two requests.
+    reading each between two requests. What of the next has arrived when one is sent is read while the broker works.
     """
 
     def __init__(self, make_safe: MakeSafe, topics: Topics, metrics: ReceiverMetrics, clock: Clock) -> None:
@@ -59,38 +68,40 @@ class Intake:
 
     async def _work(self) -> None:
         try:
-            while self._waiting:
-                await _what_has_arrived_is_taken()
-                await self._publish(*self._read_group())
+            group = await self._read_into(Group())
+            while group.webhooks:
+                publishing = asyncio.create_task(self._publish(group))
+                following = await self._read_into(Group())
+                await publishing
+                group = await self._read_into(following)
         finally:
             self._working = None
 
-    async def _publish(self, group: Sequence[Webhook], records: Sequence[Record]) -> None:
+    async def _publish(self, group: Group) -> None:
         try:
-            if records:
-                await self._make_safe(records)
-            self._count(group)
+            if group.records:
+                await self._make_safe(group.records)
+            self._count(group.webhooks)
         except Exception as error:  # noqa: BLE001 - each of those who wait is told, and raises it
-            _tell(group, error)
+            _tell(group.webhooks, error)
         else:
-            _tell(group, None)
+            _tell(group.webhooks, None)
 
-    def _read_group(self) -> tuple[list[Webhook], list[Record]]:
-        """The oldest of those that wait: as many as can be published in time, but one in any case."""
-        group: list[Webhook] = []
-        records: list[Record] = []
-        size, now = 0, self._clock()
-        while self._waiting and size < GROUP_BYTES:
+    async def _read_into(self, group: Group) -> Group:
+        """With the oldest of those that wait: as many as can be published in time, but one in any case."""
+        await _what_has_arrived_is_taken()
+        now = self._clock()
+        while self._waiting and group.size < GROUP_BYTES:
             webhook = self._waiting.popleft()
             try:
                 webhook.batch = normalise(webhook.body, now)
-                records += records_of(webhook.batch, self._topics, webhook.trace)
+                group.records += records_of(webhook.batch, self._topics, webhook.trace)
             except Exception as error:  # noqa: BLE001 - it must not cost the others
                 _tell([webhook], error)
                 continue
-            group.append(webhook)
-            size += len(webhook.body)
-        return group, records
+            group.webhooks.append(webhook)
+            group.size += len(webhook.body)
+        return group
 
     def _count(self, group: Sequence[Webhook]) -> None:
         batches = [webhook.batch for webhook in group if webhook.batch]
