@@ -1,7 +1,8 @@
 """From the topic to the store. Commit is the last step of a batch, and no model call ever comes before it.
 
-While a batch is written the next is polled and decoded: one batch, never more. When the store takes its time the
-partitions are paused; the group keeps this member all the while, for its heartbeats go on.
+While a batch is written the next is polled and decoded, and what has arrived by the end of that goes with it: one
+batch, never more. When the store takes its time the partitions are paused; the group keeps this member all the while,
+for its heartbeats go on.
 """
 
 from __future__ import annotations
@@ -104,14 +105,14 @@ class Intake:
         batch = Batch()
         try:
             while not stop.is_set():
-                batch = await self._settle_and_poll(batch) if batch.pairs else await self._poll()
+                batch = await self._settle_and_poll(batch) if batch.pairs else await self._poll(POLL_MS, BATCH_RECORDS)
         except OffsetsGoneError as error:
             log.critical("offsets_gone", advice=str(error))
             raise
 
-    async def _poll(self) -> Batch:
+    async def _poll(self, timeout_ms: int, most: int) -> Batch:
         """The term is read with nothing awaited in between: what was polled is of the assignment that is now."""
-        polled = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH_RECORDS)
+        polled = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=most)
         term = self._consumer.term
         pairs = self._decode([record for records in polled.values() for record in records])
         return Batch(term, pairs, {partition: records[-1].offset + 1 for partition, records in polled.items()})
@@ -124,13 +125,21 @@ class Intake:
         """Returns the next batch when this one is committed, or is another instance's."""
         self._settling = asyncio.create_task(self._settle(batch))
         try:
-            ahead = await self._poll()
+            ahead = await self._poll(POLL_MS, BATCH_RECORDS)
             await self._keep_still_until(self._settling)
             await self._settling
         finally:
             self._settling.cancel()
             await asyncio.wait({self._settling})
-        return ahead
+        return await self._topped_up(ahead)
+
+    async def _topped_up(self, batch: Batch) -> Batch:
+        """With what has arrived since it was polled, which would wait for all of its writing else."""
+        room = BATCH_RECORDS - len(batch.pairs)
+        more = await self._poll(0, room) if room else Batch(self._consumer.term)
+        if more.term != batch.term:
+            return more
+        return Batch(batch.term, [*batch.pairs, *more.pairs], {**batch.offsets, **more.offsets})
 
     async def _keep_still_until(self, settling: asyncio.Task[None]) -> None:
         await asyncio.wait({settling}, timeout=PATIENCE_SECONDS)

@@ -31,7 +31,7 @@ class Polled:
 
 @dataclass
 class FakeConsumer:
-    """One batch a poll, then `stop`."""
+    """One batch a poll that waits for one, then `stop`; `late` is what a poll gives that does not wait."""
 
     batches: list[dict[TopicPartition, list[Polled]]]
     stop: asyncio.Event
@@ -40,6 +40,8 @@ class FakeConsumer:
     term: int = 1
     before_revocation: Callable[[], Awaitable[None]] | None = None
     polls: int = 0
+    late: list[dict[TopicPartition, list[Polled]]] = field(default_factory=list)
+    rooms: list[int] = field(default_factory=list)
 
     async def keep_still(self) -> None:
         self.steps.append("still")
@@ -48,6 +50,9 @@ class FakeConsumer:
         self.steps.append("on")
 
     async def getmany(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Polled]]:
+        if timeout_ms == 0:
+            self.rooms.append(max_records)
+            return self.late.pop(0) if self.late else {}
         self.polls += 1
         if not self.batches:
             self.stop.set()
@@ -107,7 +112,7 @@ class Rig:
         await Intake(consumer, aggregate, parking, self.arrived.update, lambda: EPOCH, AnalyzerMetrics()).run(self.stop)
 
 
-PARTITION = TopicPartition("message-events", 0)
+PARTITION, OTHER = (TopicPartition("message-events", number) for number in range(2))
 GOOD = dump_event(said("How much?", 0))
 
 
@@ -159,6 +164,23 @@ async def test_while_a_write_takes_long_the_group_is_told_and_one_batch_is_waiti
     assert polled_before[0] == 2, "the batch that is written, and the next"
     assert rig.steps.index("on") > rig.steps.index("still")
     assert ("commit", {PARTITION: 3}) in rig.steps
+
+
+async def test_what_arrives_while_a_batch_is_written_goes_with_the_next_and_does_not_wait_for_it() -> None:
+    rig = Rig([{PARTITION: [Polled(GOOD, 0)]}, {PARTITION: [Polled(GOOD, 1)]}])
+    rig.consumer.late = [{PARTITION: [Polled(GOOD, 2)], OTHER: [Polled(GOOD, 7)]}]
+    await rig.run()
+    assert [len(told) for step, told in rig.steps if step == "write"] == [1, 3]
+    assert rig.steps[-1] == ("commit", {PARTITION: 3, OTHER: 8})
+    assert rig.consumer.rooms[0] == intake.BATCH_RECORDS - 1, "a batch is none the larger for it"
+
+
+async def test_a_full_batch_is_not_added_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "BATCH_RECORDS", 1)
+    rig = Rig([{PARTITION: [Polled(GOOD, 0)]}, {PARTITION: [Polled(GOOD, 1)]}])
+    await rig.run()
+    assert rig.consumer.rooms == [1], "behind the last poll, which gave nothing"
+    assert [len(told) for step, told in rig.steps if step == "write"] == [1, 1]
 
 
 async def test_what_was_polled_before_partitions_were_taken_away_is_neither_committed_nor_written_after_it() -> None:
