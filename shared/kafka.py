@@ -176,7 +176,7 @@ async def require_topics(producer: AIOKafkaProducer, *topics: str) -> None:
             raise UnreachableError(f"no topic {topic} can be found; run `leadstream setup`") from error
 
 
-@lru_cache(65_536)
+@lru_cache(16_384)
 def partition_of(key: bytes | None, partitions: int) -> int:
     """The partition that Kafka's own clients choose, so that every producer puts a conversation in the same place."""
     positive: int = murmur2(key or b"") & 0x7FFFFFFF
