@@ -8,12 +8,15 @@ was reported of it. Hence any interleaving of webhook and backfill, any duplicat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+from pydantic_core import to_jsonable_python
 
 from shared.events import (
     Attachment,
@@ -43,11 +46,12 @@ INDEXES = (
 )
 
 
-class Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+CONFIG = ConfigDict(extra="ignore", hide_input_in_errors=True)
+"""Of what follows: validated as models are, in two fifths of their memory, for conversations are read whole."""
 
 
-class Content(Model):
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class Content:
     """What a message says, as one source shows it."""
 
     text: str | None = None
@@ -63,7 +67,8 @@ class Content(Model):
         return not (self.text or self.attachments or self.sticker_id)
 
 
-class Report(Model):
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class Report:
     """What one source said of a message when it was last asked."""
 
     received_at: Instant
@@ -72,13 +77,15 @@ class Report(Model):
     sender_username: str | None = None
 
 
-class Postback(Model):
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class Postback:
     title: str | None = None
     payload: str | None = None
     referral: Referral | None = None
 
 
-class Edit(Model):
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class Edit:
     at: Instant
     number: int = 0
     text: str | None = None
@@ -96,13 +103,15 @@ class Told(StrEnum):
 MOST_EXACT_FIRST = tuple(Told)
 
 
-class Reaction(Model):
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class Reaction:
     at: Instant
     action: str
     emoji: str | None = None
 
 
-class StoredMessage(Model):
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class StoredMessage:
     """One document of `messages`. Only a part of it may be known: a reaction can come before its message."""
 
     message_id: str
@@ -141,14 +150,17 @@ class StoredMessage(Model):
         return next((content for content in reports if not content.is_empty), reports[0] if reports else None)
 
 
+_messages = TypeAdapter(StoredMessage)
+
+
 def document(message: StoredMessage) -> dict[str, Any]:
     """As it lies in MongoDB: `_id`, and `sent_at` for the index."""
-    fields = message.model_dump(exclude_none=True, exclude={"message_id"})
+    fields = _messages.dump_python(message, exclude_none=True, exclude={"message_id"})
     return {"_id": message.message_id, "sent_at": message.sent_at, **fields}
 
 
 def from_document(stored: dict[str, Any]) -> StoredMessage:
-    return StoredMessage.model_validate({**stored, "message_id": stored["_id"]})
+    return _messages.validate_python({**stored, "message_id": stored["_id"]})
 
 
 def message_of(event: Event) -> str | None:
@@ -162,27 +174,26 @@ def fold(state: StoredMessage | None, event: OfMessage | PostbackEvent) -> Store
     """`state` with what `event` adds; `event` must have a message id. Equal states compare equal."""
     if event.message_id is None or event.mid is None:
         raise ValueError(f"{event.event_id} is not about a message")
-    known = vars(state) if state else _identity(event)
-    state = state or NOTHING
-    update: dict[str, Any] = {"mid": max(state.mid, event.mid, key=lambda mid: (len(mid), mid))}
+    known = state or NOTHING
+    update: dict[str, Any] = {"mid": max(known.mid, event.mid, key=lambda mid: (len(mid), mid))}
     match event:
         case MessageEvent():
-            update |= _sent(state, event, Told(event.source)) | {event.source.value: _report(state, event)}
+            update |= _sent(known, event, Told(event.source)) | {event.source.value: _report(known, event)}
         case PostbackEvent():
             pressed = Postback(title=event.title, payload=event.payload, referral=event.referral)
-            update |= _sent(state, event, Told.POSTBACK) | {"postback": _greatest(state.postback, pressed, _canonical)}
+            update |= _sent(known, event, Told.POSTBACK) | {"postback": _greatest(known.postback, pressed, _canonical)}
         case EditEvent():
             edit = Edit(at=event.occurred_at, number=event.num_edit or 0, text=event.text)
-            update |= _sent(state, event, Told.EDIT) | {"edit": _greatest(state.edit, edit, _edit_rank)}
+            update |= _sent(known, event, Told.EDIT) | {"edit": _greatest(known.edit, edit, _edit_rank)}
         case ReactionEvent():
             reaction = Reaction(at=event.occurred_at, action=event.action, emoji=event.emoji or event.reaction)
-            kept = _greatest(state.reactions.get(event.direction), reaction, _reaction_rank)
-            update["reactions"] = {**state.reactions, event.direction: kept}
+            kept = _greatest(known.reactions.get(event.direction), reaction, _reaction_rank)
+            update["reactions"] = {**known.reactions, event.direction: kept}
         case DeletionEvent():
-            update["deleted_at"] = min(filter(None, (state.deleted_at, event.occurred_at)))
-    if state.deleted_at or "deleted_at" in update:
+            update["deleted_at"] = min(filter(None, (known.deleted_at, event.occurred_at)))
+    if known.deleted_at or "deleted_at" in update:
         update |= GONE
-    return StoredMessage(**{**known, **update})
+    return replace(state, **update) if state else StoredMessage(**_identity(event), **update)
 
 
 def fold_all(events: Iterable[Event]) -> dict[str, StoredMessage]:
@@ -236,15 +247,15 @@ def _report(state: StoredMessage, event: MessageEvent) -> Report:
     return _greatest(known, new, _canonical if is_tie else _report_rank)
 
 
-Part = TypeVar("Part", bound=BaseModel)
+Part = TypeVar("Part", Report, Postback, Edit, Reaction)
 
 
 def _greatest(known: Part | None, new: Part, rank: Callable[[Part], Any]) -> Part:
     return new if known is None else max(known, new, key=rank)
 
 
-def _canonical(part: BaseModel) -> bytes:
-    return orjson.dumps(part.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+def _canonical(told: Report | Postback) -> bytes:
+    return orjson.dumps(to_jsonable_python(told), option=orjson.OPT_SORT_KEYS)
 
 
 def _report_rank(report: Report) -> tuple[bool, datetime]:

@@ -129,7 +129,7 @@ async def test_webhook_and_backfill_interleaved_give_the_contacts_that_any_other
     assert_versions_are_whole(await published(stack), contacts)
     assert all(contact.analysis and contact.analysis.lead_score >= 1 and contact.stage for contact in contacts.values())
     assert len(contacts) == 60
-    assert "4111 1111" not in json.dumps([message.model_dump(mode="json") for message in expected.values()])
+    assert "4111 1111" not in repr(expected)
 
     backwards = another_stack(stack, "b")
     async with open_database(backwards.mongo_url) as other:
