@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -97,9 +98,11 @@ class Pool:
         return GROUP if len(set(self._analysing.values())) < GROUPS else 0
 
     async def _claim_again(self) -> list[Claim]:
-        claims = await self._queue.claim_these(await self._again.due(1))
+        due = await self._again.due(1)
+        claims = await self._queue.claim_these(list(due))
         for claim in claims:
             claim.is_again = True
+            claim.reanalyse |= due[claim.contact_id]
         return claims
 
     def _may_ask_again(self) -> bool:
@@ -155,13 +158,16 @@ class Pool:
             await self._finish(told)
 
     async def _finish(self, told: Sequence[Recorded]) -> None:
-        """What only the fallback has scored is left for the AI first, if there is one."""
+        """What the AI has not scored, though it should, is left for it first."""
         if self._worker.has_ai:
-            of_fallback = [each for each in told if each.is_fallback]
-            for in_vain in (True, False):
-                keys = [each.claim.contact_id for each in of_fallback if each.claim.is_again == in_vain]
-                await self._again.put(keys, in_vain=in_vain)
-            await self._again.drop([each.claim.contact_id for each in told if not each.is_fallback])
+            left: dict[tuple[bool, bool], list[str]] = defaultdict(list)
+            for each in told:
+                if each.is_fallback or each.is_unanswered:
+                    left[each.claim.is_again, each.is_unanswered].append(each.claim.contact_id)
+            for (in_vain, anew), keys in left.items():
+                await self._again.put(keys, in_vain=in_vain, anew=anew)
+            of_ai = [each for each in told if not (each.is_fallback or each.is_unanswered)]
+            await self._again.drop([each.claim.contact_id for each in of_ai])
         await self._queue.finish_all([each.claim for each in told])
 
     @contextmanager

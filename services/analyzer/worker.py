@@ -48,6 +48,10 @@ class Look:
         return analysis if analysis and analysis.fingerprint == self.reading.fingerprint else None
 
     @property
+    def is_by_ai(self) -> bool:
+        return self.known is not None and self.known.source is AnalysisSource.AI
+
+    @property
     def is_unsaid(self) -> bool:
         """Whether an earlier analysis may have told of what is unsent now."""
         return self.old is not None and self.known is None and self.reading.has_unsent
@@ -59,13 +63,17 @@ class Look:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recorded:
-    """What came of a look: its contact, and what is to be published of it, oldest first."""
+    """What came of a look: its contact, and what is to be published of it, oldest first.
+
+    `is_unanswered`: a person wanted it analysed anew, and what the AI said before stands until it is to be had.
+    """
 
     claim: Claim
     messages: int
     outcome: str
     contact: Contact | None
     entries: tuple[Entry, ...]
+    is_unanswered: bool = False
 
     @property
     def is_fallback(self) -> bool:
@@ -132,12 +140,13 @@ class Worker:
         await self._outbox.withdraw(look.claim.contact_id for look in looks if look.is_unsaid)
         recorded = [_without_contact(look) for look in looks if not look.makes_contact]
         left = [(look, await self._analysis(look)) for look in looks if look.makes_contact]
+        in_vain = {look.claim.contact_id for look, it in left if look.claim.reanalyse and it is look.known}
         while left := [(look, analysis) for look, analysis in left if is_still_held(look.claim)]:
             changes = [(look, await self._change(look, analysis)) for look, analysis in left]
             entries = await self._contacts.write_all([_write(look, change) for look, change in changes])
             for look, change in changes:
-                if look.claim.contact_id in entries:
-                    recorded.append(_recorded(look, change, entries[look.claim.contact_id]))
+                if (contact_id := look.claim.contact_id) in entries:
+                    recorded.append(_recorded(look, change, entries[contact_id], is_unanswered=contact_id in in_vain))
             left = await self._again([pair for pair in left if pair[0].claim.contact_id not in entries])
         return recorded
 
@@ -178,8 +187,10 @@ class Worker:
         )
 
     async def _ask(self, look: Look, brief: Brief) -> Verdict | None:
-        """None when the AI alone was asked, and is not to be had."""
-        if self._ai and look.known and not look.claim.reanalyse:
+        """None when the AI alone was asked, and is not to be had: the fallback takes the place of no AI's verdict on
+        the same messages."""
+        is_kept = look.known and (look.is_by_ai or not look.claim.reanalyse)
+        if self._ai and is_kept:
             return await self._ai.analyse_by_ai(brief)
         return await self._analyst.analyse(brief)
 
@@ -235,10 +246,11 @@ def _without_contact(look: Look) -> Recorded:
     return Recorded(look.claim, len(look.reading.messages), "no_contact", None, _waiting(look))
 
 
-def _recorded(look: Look, change: Change | None, entry: Entry | None) -> Recorded:
+def _recorded(look: Look, change: Change | None, entry: Entry | None, *, is_unanswered: bool) -> Recorded:
     outcome = "unchanged" if change is None else "updated" if look.old else "created"
+    contact = change.contact if change else look.old
     entries = (*_waiting(look), entry) if entry else _waiting(look)
-    return Recorded(look.claim, len(look.reading.messages), outcome, change.contact if change else look.old, entries)
+    return Recorded(look.claim, len(look.reading.messages), outcome, contact, entries, is_unanswered)
 
 
 def _waiting(look: Look) -> tuple[Entry, ...]:

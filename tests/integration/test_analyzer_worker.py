@@ -394,11 +394,46 @@ async def test_what_was_asked_to_be_analysed_anew_is_though_nothing_has_changed(
     assert len(rig.analyst.briefs) == 2
 
 
+async def test_the_fallback_takes_no_verdict_of_the_ai_away_when_that_is_to_be_asked_anew(rig: Rig) -> None:
+    ai = NoAi(is_back=True)
+    analyst = cast("FakeAnalyst", ResilientAnalyst(ai, FallbackScorer()))
+    await rig.tell(said("How much?", 1))
+
+    async def look() -> Recorded:
+        held = await rig.claim()
+        (told,) = await rig.work(held, analyst=analyst)
+        await rig.queue().finish(held)
+        return told
+
+    first = await look()
+    ai.is_back = False
+    await make_due(rig.database, [str(MARIA)], reanalyse=True)
+    in_vain = await look()
+    assert (in_vain.outcome, in_vain.is_unanswered, ai.asked) == ("unchanged", True, 2)
+    assert in_vain.contact == first.contact
+    ai.is_back = True
+    await make_due(rig.database, [str(MARIA)], reanalyse=True)
+    done = await look()
+    assert (done.outcome, done.is_unanswered, ai.asked) == ("updated", False, 3)
+
+
+async def test_the_fallbacks_own_verdict_is_made_anew_though_the_ai_is_away(rig: Rig) -> None:
+    ai = NoAi()
+    analyst = cast("FakeAnalyst", ResilientAnalyst(ai, FallbackScorer()))
+    await rig.tell(said("How much?", 1))
+    first = await rig.claim()
+    await rig.work(first, analyst=analyst)
+    await rig.queue().finish(first)
+    await make_due(rig.database, [str(MARIA)], reanalyse=True)
+    (told,) = await rig.work(await rig.claim(), analyst=analyst)
+    assert (told.outcome, told.is_fallback, told.is_unanswered) == ("updated", True, False)
+
+
 class NoAi:
     """An AI that is not to be had until it `is_back`."""
 
-    def __init__(self) -> None:
-        self.is_back = False
+    def __init__(self, *, is_back: bool = False) -> None:
+        self.is_back = is_back
         self.asked = 0
 
     async def analyse(self, brief: Brief) -> Verdict:

@@ -41,7 +41,8 @@ class FakeQueue:
         self.held_claims: list[Claim] = []
         self.asked: list[int] = []
         self.finished: list[str] = []
-        self.for_ai: list[tuple[str, bool]] = []
+        self.for_ai: list[tuple[str, bool, bool]] = []
+        self.anew: set[str] = set()
         self.dropped: list[str] = []
         self.renewed = asyncio.Event()
         self.stop = asyncio.Event()
@@ -62,8 +63,8 @@ class FakeQueue:
     def expect(self, keys: Iterable[str]) -> None:
         self.waiting += map(claim, keys)
 
-    async def due(self, limit: int) -> list[str]:
-        return self.again[:limit]
+    async def due(self, limit: int) -> dict[str, bool]:
+        return {name: name in self.anew for name in self.again[:limit]}
 
     async def claim_these(self, keys: Sequence[str]) -> list[Claim]:
         self.again = [name for name in self.again if name not in keys]
@@ -77,8 +78,8 @@ class FakeQueue:
     async def finish_all(self, claims: Sequence[Claim]) -> None:
         self.finished += [each.contact_id for each in claims]
 
-    async def put(self, keys: Sequence[str], *, in_vain: bool) -> None:
-        self.for_ai += [(key, in_vain) for key in keys]
+    async def put(self, keys: Sequence[str], *, in_vain: bool, anew: bool) -> None:
+        self.for_ai += [(key, in_vain, anew) for key in keys]
 
     async def drop(self, keys: Sequence[str]) -> None:
         self.dropped += keys
@@ -100,6 +101,7 @@ class FakeWorker:
     has_ai: bool = False
     too_large: frozenset[str] = frozenset()
     fallback: frozenset[str] = frozenset()
+    unanswered: frozenset[str] = frozenset()
     groups: list[list[str]] = field(default_factory=list)
 
     async def read(self, claims: Sequence[Claim], limit: int | None = 1) -> list[Look] | None:
@@ -114,12 +116,15 @@ class FakeWorker:
         self.groups.append([look.claim.contact_id for look in looks])
         for look in looks:
             await self.analyse(look.claim)
-        return [Recorded(look.claim, 1, "created", self.contact(look.claim), ()) for look in looks]
+        return [self.recorded(look.claim) for look in looks]
 
     async def tell(self, recorded: Sequence[Recorded]) -> list[Recorded]:
         for each in recorded:
             await self.publish(each.claim)
         return list(recorded)
+
+    def recorded(self, of: Claim) -> Recorded:
+        return Recorded(of, 1, "created", self.contact(of), (), of.contact_id in self.unanswered)
 
     def contact(self, of: Claim) -> Any:
         source = AnalysisSource.FALLBACK if of.contact_id in self.fallback else AnalysisSource.AI
@@ -203,7 +208,19 @@ async def test_only_what_the_fallback_said_is_given_to_the_ai_again() -> None:
     queue = FakeQueue("a", "b", again=["c"])
     await run(queue, FakeWorker(has_ai=True, fallback=frozenset({"b", "c"})))
     assert sorted(queue.finished) == ["a", "b", "c"]
-    assert (queue.for_ai, queue.dropped) == ([("b", False), ("c", True)], ["a"])
+    assert (queue.for_ai, queue.dropped) == ([("b", False, False), ("c", True, False)], ["a"])
+
+
+async def test_what_was_to_be_analysed_anew_while_the_ai_was_away_is_so_once_it_is_back() -> None:
+    queue, asked = FakeQueue("a", again=["b", "c"]), list[tuple[str, bool]]()
+    queue.anew = {"b"}
+
+    async def analyse(held: Claim) -> None:
+        asked.append((held.contact_id, held.reanalyse))
+
+    await run(queue, FakeWorker(analyse, has_ai=True, unanswered=frozenset({"a"})))
+    assert asked == [("a", False), ("b", True), ("c", False)]
+    assert (queue.for_ai, queue.dropped) == ([("a", False, True)], ["b", "c"])
 
 
 async def test_without_an_ai_nothing_is_left_for_it() -> None:
