@@ -56,15 +56,17 @@ class ContactApi:
         return await send_contacts(request, contacts_of(self._database, ids), form)
 
     async def one(self, request: web.Request) -> web.Response:
-        whole = await whole_of(self._database, request.match_info["contact_id"])
+        page = from_query(requests.MessagesQuery, request).page
+        whole = await whole_of(self._database, request.match_info["contact_id"], page)
         if whole is None:
             raise web.HTTPNotFound(text=NO_CONTACT)
-        messages = tuple(map(models.message_json, whole.messages))
-        return json_of(
-            models.ContactWhole(
-                contact=whole.contact, scores=whole.scores, activities=whole.activities, messages=messages
-            )
-        )
+        messages = whole.messages
+        told = models.ContactWhole(
+            contact=whole.contact, scores=whole.scores, activities=whole.activities,
+            messages=tuple(map(models.message_json, messages.said)), found=messages.found, page=messages.page,
+            pages=messages.pages,
+        )  # fmt: skip
+        return json_of(told)
 
     async def edit(self, request: web.Request) -> web.Response:
         edit = (await from_body(requests.EditRequest, request)).edit()

@@ -70,7 +70,10 @@ class ContactWhole(Model):
     contact: Contact
     scores: tuple[Score, ...]
     activities: tuple[Activity, ...]
-    messages: tuple[Message, ...]
+    messages: tuple[Message, ...] = Field(description="a page of them, oldest first; the first page has the newest")
+    found: int = Field(description="messages on all pages")
+    page: int
+    pages: int
 
 
 class Outcome(Model):

@@ -62,8 +62,16 @@ class ExportQuery(Filters):
     sort: Sort = Field(default="-score", description="`-` before a column is descending")
 
 
-class ContactQuery(ExportQuery):
+class Paged(Model):
     page: int = Field(default=1, ge=1, le=1_000_000, description="one beyond the last is the last")
+
+
+class ContactQuery(ExportQuery, Paged):
+    pass
+
+
+class MessagesQuery(Paged):
+    """A thousand on each page."""
 
 
 class Seen(Model):

@@ -8,7 +8,7 @@ from services.console.contact_reading import contacts_of, whole_of
 from services.console.directory import Directory
 from services.console.exporting import send_contacts
 from services.console.guard import ACCESS
-from services.console.listing import find, page_of, parse
+from services.console.listing import find, page_number, page_of, parse
 from services.console.plot import plot
 from services.console.refused import Refused
 from services.console.rendering import Renderer
@@ -16,9 +16,6 @@ from shared.account_store import AccountStore
 from shared.contact_export import Format
 from shared.mongo import Database
 from shared.pipeline_store import PipelineStore
-
-NEWEST = 1000
-"""Messages that a page shows before it is asked for all: while very many are made into one, all other pages wait."""
 
 
 class ContactPages:
@@ -61,14 +58,15 @@ async def contact_page(
     request: web.Request, database: Database, renderer: Renderer, refused: Refused | None = None
 ) -> web.Response:
     """Of the contact that the path names."""
-    whole = await whole_of(database, request.match_info["contact_id"])
+    page = page_number(request.query)
+    whole = await whole_of(database, request.match_info["contact_id"], page)
     if whole is None:
         raise web.HTTPNotFound(text="There is no such contact. Perhaps they were forgotten.")
     return renderer.page(
         request, "contact.html", request[ACCESS], status=400 if refused else 200,
         whole=whole,
         contact=whole.contact,
-        messages=whole.messages if "all" in request.query else whole.messages[-NEWEST:],
+        messages=whole.messages,
         plot=plot(whole.scores),
         refused=refused or Refused(),
     )  # fmt: skip

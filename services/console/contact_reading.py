@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from services.console.transcript import Said, transcript
 from shared.accounts import Account, account_key
 from shared.contacts import Activity, Contact, Score, activities_of
-from shared.conversations import from_document
+from shared.conversations import LONG_AGO, from_document
 from shared.mongo import Database
 from shared.pipeline_store import PipelineStore
 from shared.pipelines import Pipeline
 
 TOGETHER = 500
 """Contacts read by one query, where many are."""
+PAGE = 1000
+"""Messages that are shown at once: while very many are made into one answer, all others wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """One page, oldest first; the first page has the newest. `found` are those of all `pages`."""
+
+    said: tuple[Said, ...]
+    found: int
+    page: int
+    pages: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +37,7 @@ class Whole:
     contact: Contact
     scores: tuple[Score, ...]
     activities: tuple[Activity, ...]
-    messages: tuple[Said, ...]
+    messages: Messages
     account: Account | None
     pipeline: Pipeline | None
     is_due: bool
@@ -36,7 +49,8 @@ async def contact_of(database: Database, contact_id: str) -> Contact | None:
     return Contact.model_validate(stored) if stored else None
 
 
-async def whole_of(database: Database, contact_id: str) -> Whole | None:
+async def whole_of(database: Database, contact_id: str, page: int = 1) -> Whole | None:
+    """With that page of the messages, the last one where there are not so many."""
     stored = await database.contacts.find_one({"_id": contact_id, "forgotten_at": {"$exists": False}}, {"outbox": 0})
     if stored is None:
         return None
@@ -48,16 +62,21 @@ async def whole_of(database: Database, contact_id: str) -> Whole | None:
         contact=contact,
         scores=tuple(Score.model_validate(each) for each in stored.get("scores", ())),
         activities=tuple([Activity.model_validate(each) async for each in activities]),
-        messages=tuple(await messages_of(database, contact_id)),
+        messages=await messages_of(database, contact_id, page),
         account=account,
         pipeline=await PipelineStore(database).get(account.pipeline if account else None),
         is_due=bool(conversation and conversation.get("due_at")),
     )
 
 
-async def messages_of(database: Database, contact_id: str) -> list[Said]:
-    found = database.messages.find({"conversation": contact_id})
-    return transcript([from_document(stored) async for stored in found])
+async def messages_of(database: Database, contact_id: str, page: int) -> Messages:
+    asked = {"conversation": contact_id, "sent_at": {"$gte": LONG_AGO}}
+    found = await database.messages.count_documents(asked)
+    pages = max(1, ceil(found / PAGE))
+    page = min(page, pages)
+    newest_first = database.messages.find(asked).sort([("sent_at", -1), ("_id", -1)])
+    stored = newest_first.skip((page - 1) * PAGE).limit(PAGE)
+    return Messages(tuple(transcript([from_document(each) async for each in stored])), found, page, pages)
 
 
 async def contacts_of(database: Database, contact_ids: Sequence[str]) -> AsyncIterator[Contact]:

@@ -87,9 +87,14 @@ def parse(query: MultiMapping[str]) -> Asked:
     for name in ("since", "until"):
         told[name] = told[name] if utc_day(told[name]) else ""
     sort = query.get("sort", DEFAULT_SORT)
+    known_sort = sort if sort.removeprefix("-") in SORTS else DEFAULT_SORT
+    return Asked(**told, sort=known_sort, page=page_number(query))
+
+
+def page_number(query: MultiMapping[str]) -> int:
+    """The first where none is meant that there can be."""
     page = query.get("page", "1")
-    number = int(page) if page.isascii() and page.isdigit() and len(page) < 8 else 1
-    return Asked(**told, sort=sort if sort.removeprefix("-") in SORTS else DEFAULT_SORT, page=max(number, 1))
+    return max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 8 else 1
 
 
 @dataclass(frozen=True, slots=True)
