@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 import orjson
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
-from pydantic_core import to_jsonable_python
 
 from shared.events import (
     Attachment,
@@ -151,6 +150,7 @@ class StoredMessage:
 
 
 _messages = TypeAdapter(StoredMessage)
+_told: TypeAdapter[Report | Postback] = TypeAdapter(Report | Postback)
 
 
 def document(message: StoredMessage) -> dict[str, Any]:
@@ -255,7 +255,7 @@ def _greatest(known: Part | None, new: Part, rank: Callable[[Part], Any]) -> Par
 
 
 def _canonical(told: Report | Postback) -> bytes:
-    return orjson.dumps(to_jsonable_python(told), option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(_told.dump_python(told, mode="json"), option=orjson.OPT_SORT_KEYS)
 
 
 def _report_rank(report: Report) -> tuple[bool, datetime]:

@@ -10,7 +10,8 @@ from typing import Any
 from services.backfill.newest import Second, Span, Spans
 from shared.accounts import Account
 from shared.ids import ConversationKey
-from shared.mongo import Database, DuplicateKeyError
+from shared.mongo import Database, UpdateOne
+from shared.together import Together
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class HistoryStore:
 
     def __init__(self, database: Database) -> None:
         self._conversations = database.conversations
+        self._together = Together(database.conversations)
         self._crawls = database.crawls
 
     async def known(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, Known]:
@@ -126,10 +128,7 @@ class HistoryStore:
     async def _upsert(self, key: ConversationKey, update: dict[str, Any]) -> None:
         identity = {"platform": key.platform, "account_id": key.account_id, "customer_id": key.customer_id}
         update = {**update, "$setOnInsert": identity}
-        try:
-            await self._conversations.update_one({"_id": str(key)}, update, upsert=True)
-        except DuplicateKeyError:  # the analyzer has inserted it meanwhile, so it can be updated now
-            await self._conversations.update_one({"_id": str(key)}, update, upsert=True)
+        await self._together.write(UpdateOne({"_id": str(key)}, update, upsert=True))
 
 
 def _stored(second: Second | None) -> dict[str, Any] | None:
