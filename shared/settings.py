@@ -127,10 +127,14 @@ class AnalyzerSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSetting
     ai_again_seconds: float = Field(
         60.0,
         gt=0,
-        description="When the AI is asked again for what the fallback scored; then after 2, 4 … 256 times that.",
+        description="When the AI is asked again for what the fallback scored, or what a person wanted analysed anew, "
+        "while it was away; then after 2, 4 … 256 times that.",
     )
     ai_again_per_minute: float = Field(
-        30.0, ge=0, description="How many such calls one process may make, when there is no other work; 0 for none."
+        30.0,
+        ge=0,
+        description="How many such calls one process may make, when there is no other work; 0 for none: what a person "
+        "wanted then waits for the conversation's next message.",
     )
     gemini_api_keys: Secrets = Field((), description="Gemini API keys, comma-separated; with none the fallback scores.")
     gemini_models: Names = Field(

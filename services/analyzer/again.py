@@ -1,4 +1,4 @@
-"""What only the fallback has scored while there was an AI, or a person wanted scored anew, for the AI to score later.
+"""What only the fallback has scored while there was an AI, to be scored by the AI later.
 
 A collection of its own, so that the conversations, which are written all the time, need no index for it.
 """
@@ -24,23 +24,19 @@ class Again:
         self._again = database.again
         self._wait_ms = wait_ms
 
-    async def due(self, limit: int) -> dict[str, bool]:
-        """Conversations, the longest due first, and whether what the AI has said of them is to be said anew."""
+    async def due(self, limit: int) -> list[str]:
+        """Conversations, the longest due first."""
         now = await server_time(self._database)
-        due = self._again.find({"at": {"$gte": LONG_AGO, "$lte": now}}, {"anew": True}).sort("at", 1)
-        return {stored["_id"]: stored.get("anew", False) async for stored in due.limit(limit)}
+        due = self._again.find({"at": {"$gte": LONG_AGO, "$lte": now}}, {"_id": True}).sort("at", 1)
+        return [stored["_id"] async for stored in due.limit(limit)]
 
-    async def put(self, keys: Sequence[str], *, in_vain: bool, anew: bool = False) -> None:
-        """`in_vain`: the AI was asked again already; else a wait that has begun goes on. `anew`: though it has said
-        something of them before."""
+    async def put(self, keys: Sequence[str], *, in_vain: bool) -> None:
+        """`in_vain`: the AI has just been asked; else a wait that has begun goes on."""
         tries = {"$add": [{"$ifNull": ["$tries", -1]}, 1]} if in_vain else {"$ifNull": ["$tries", 0]}
         wait = {"$multiply": [self._wait_ms, {"$min": [{"$pow": [2, "$tries"]}, LONGEST]}]}
         new = later("$$NOW", wait)
         at = new if in_vain else {"$ifNull": ["$at", new]}
-        put: list[dict[str, Any]] = [
-            {"$set": {"tries": tries}},
-            {"$set": {"at": at, **({"anew": True} if anew else {})}},
-        ]
+        put: list[dict[str, Any]] = [{"$set": {"tries": tries}}, {"$set": {"at": at}}]
         while keys and not await write_all(self._again, [UpdateOne({"_id": key}, put, upsert=True) for key in keys]):
             """Two have put the same."""
 

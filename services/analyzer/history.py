@@ -19,7 +19,7 @@ from shared.mongo import Database
 
 NOTHING = content_hash([])
 AT_ONCE = 2_000
-"""Messages of one group in memory, about 4 KB each. Conversations that have more between them are read one by one."""
+"""Messages of one group in memory, about 1.3 KB each. Conversations that have more between them are read one by one."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -98,11 +97,9 @@ class Pool:
         return GROUP if len(set(self._analysing.values())) < GROUPS else 0
 
     async def _claim_again(self) -> list[Claim]:
-        due = await self._again.due(1)
-        claims = await self._queue.claim_these(list(due))
+        claims = await self._queue.claim_these(await self._again.due(1))
         for claim in claims:
             claim.is_again = True
-            claim.reanalyse |= due[claim.contact_id]
         return claims
 
     def _may_ask_again(self) -> bool:
@@ -160,15 +157,13 @@ class Pool:
     async def _finish(self, told: Sequence[Recorded]) -> None:
         """What the AI has not scored, though it should, is left for it first."""
         if self._worker.has_ai:
-            left: dict[tuple[bool, bool], list[str]] = defaultdict(list)
-            for each in told:
-                if each.is_fallback or each.is_unanswered:
-                    left[each.claim.is_again, each.is_unanswered].append(each.claim.contact_id)
-            for (in_vain, anew), keys in left.items():
-                await self._again.put(keys, in_vain=in_vain, anew=anew)
-            of_ai = [each for each in told if not (each.is_fallback or each.is_unanswered)]
-            await self._again.drop([each.claim.contact_id for each in of_ai])
-        await self._queue.finish_all([each.claim for each in told])
+            for in_vain in (True, False):
+                left = [each.claim for each in told if each.is_left_to_ai and each.claim.is_again == in_vain]
+                await self._again.put([claim.contact_id for claim in left], in_vain=in_vain)
+            await self._again.drop([each.claim.contact_id for each in told if not each.is_left_to_ai])
+        for is_answered in (True, False):
+            claims = [each.claim for each in told if each.is_unanswered != is_answered]
+            await self._queue.finish_all(claims, is_answered=is_answered)
 
     @contextmanager
     def _attempt(self, claims: Sequence[Claim]) -> Iterator[None]:

@@ -30,7 +30,8 @@ from shared.expressions import later
 from shared.ids import ConversationKey
 from shared.mongo import ConnectionFailure, Database, Document
 
-DONE = {"$unset": {"due_at": "", "first_pending_at": "", "reanalyse_at": "", "lease": ""}}
+UNANSWERED = {"$unset": {"due_at": "", "first_pending_at": "", "lease": ""}}
+DONE = {"$unset": {**UNANSWERED["$unset"], "reanalyse_at": ""}}
 Key = TypeVar("Key", str, int)
 
 log = structlog.get_logger()
@@ -162,15 +163,18 @@ class Queue:
         if not result.matched_count:
             await self._conversations.update_one(_fenced(claim), self._due_anew())
 
-    async def finish_all(self, claims: Sequence[Claim]) -> None:
-        """As `finish`. Most of what waits together is of one revision."""
+    async def finish_all(self, claims: Sequence[Claim], *, is_answered: bool = True) -> None:
+        """As `finish`. Most of what waits together is of one revision. Without `is_answered` a person's wish to have
+        them analysed anew stays with them, for whoever looks at them next."""
         for group, of_group in _by(lambda claim: claim.group, claims).items():
             done = 0
             for revision, alike in _by(lambda claim: claim.revision, of_group).items():
                 unchanged = {**self._mine(group, alike), "revision": revision}
-                done += (await self._conversations.update_many(unchanged, DONE)).matched_count
+                end = DONE if is_answered else UNANSWERED
+                done += (await self._conversations.update_many(unchanged, end)).matched_count
             if done < len(of_group):
-                await self._conversations.update_many(self._mine(group, of_group), self._due_anew())
+                anew = self._due_anew(is_answered=is_answered)
+                await self._conversations.update_many(self._mine(group, of_group), anew)
 
     def let_go(self, claims: Iterable[Claim]) -> None:
         """Of no more concern to this process: done, or left to run out."""
@@ -183,13 +187,14 @@ class Queue:
         for group, claims in _by(lambda claim: claim.group, self._held.values()).items():
             await self._conversations.update_many(self._mine(group, claims), {"$unset": {"lease": ""}})
 
-    def _due_anew(self) -> list[dict[str, Any]]:
-        """What was asked since the claim stays asked."""
-        is_answered = {"$lte": ["$reanalyse_at", "$lease.since"]}
+    def _due_anew(self, *, is_answered: bool = True) -> list[dict[str, Any]]:
+        """What was asked since the claim stays asked, and what is not answered."""
+        is_over = {"$lte": ["$reanalyse_at", "$lease.since"]}
+        asked = {"$set": {"reanalyse_at": {"$cond": [is_over, "$$REMOVE", "$reanalyse_at"]}}}
         return [
             {"$set": {"first_pending_at": "$lease.since"}},
             self._timing.due(),
-            {"$set": {"reanalyse_at": {"$cond": [is_answered, "$$REMOVE", "$reanalyse_at"]}}},
+            *([asked] if is_answered else []),
             {"$unset": ["lease"]},
         ]
 

@@ -65,7 +65,7 @@ class Look:
 class Recorded:
     """What came of a look: its contact, and what is to be published of it, oldest first.
 
-    `is_unanswered`: a person wanted it analysed anew, and what the AI said before stands until it is to be had.
+    `is_unanswered`: a person wanted it analysed anew, and what the AI said before stands until the AI is to be had.
     """
 
     claim: Claim
@@ -74,6 +74,10 @@ class Recorded:
     contact: Contact | None
     entries: tuple[Entry, ...]
     is_unanswered: bool = False
+
+    @property
+    def is_left_to_ai(self) -> bool:
+        return self.is_fallback or self.is_unanswered
 
     @property
     def is_fallback(self) -> bool:

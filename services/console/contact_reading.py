@@ -10,7 +10,7 @@ from services.console.transcript import Said, transcript
 from shared.accounts import Account, account_key
 from shared.contacts import Activity, Contact, Score, activities_of
 from shared.conversations import LONG_AGO, from_document
-from shared.mongo import Database
+from shared.mongo import Database, Document
 from shared.pipeline_store import PipelineStore
 from shared.pipelines import Pipeline
 
@@ -70,13 +70,22 @@ async def whole_of(database: Database, contact_id: str, page: int = 1) -> Whole 
 
 
 async def messages_of(database: Database, contact_id: str, page: int) -> Messages:
+    """They are counted only where there are more than one page of them."""
     asked = {"conversation": contact_id, "sent_at": {"$gte": LONG_AGO}}
+    said = await _page_of(database, asked, page)
+    if page == 1 and len(said) < PAGE:
+        return Messages(said, len(said), 1, 1)
     found = await database.messages.count_documents(asked)
     pages = max(1, ceil(found / PAGE))
-    page = min(page, pages)
+    if page > pages:
+        page, said = pages, await _page_of(database, asked, pages)
+    return Messages(said, found, page, pages)
+
+
+async def _page_of(database: Database, asked: Document, page: int) -> tuple[Said, ...]:
     newest_first = database.messages.find(asked).sort([("sent_at", -1), ("_id", -1)])
     stored = newest_first.skip((page - 1) * PAGE).limit(PAGE)
-    return Messages(tuple(transcript([from_document(each) async for each in stored])), found, page, pages)
+    return tuple(transcript([from_document(each) async for each in stored]))
 
 
 async def contacts_of(database: Database, contact_ids: Sequence[str]) -> AsyncIterator[Contact]:

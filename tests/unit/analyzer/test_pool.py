@@ -41,8 +41,8 @@ class FakeQueue:
         self.held_claims: list[Claim] = []
         self.asked: list[int] = []
         self.finished: list[str] = []
-        self.for_ai: list[tuple[str, bool, bool]] = []
-        self.anew: set[str] = set()
+        self.for_ai: list[tuple[str, bool]] = []
+        self.unanswered: list[str] = []
         self.dropped: list[str] = []
         self.renewed = asyncio.Event()
         self.stop = asyncio.Event()
@@ -63,8 +63,8 @@ class FakeQueue:
     def expect(self, keys: Iterable[str]) -> None:
         self.waiting += map(claim, keys)
 
-    async def due(self, limit: int) -> dict[str, bool]:
-        return {name: name in self.anew for name in self.again[:limit]}
+    async def due(self, limit: int) -> list[str]:
+        return self.again[:limit]
 
     async def claim_these(self, keys: Sequence[str]) -> list[Claim]:
         self.again = [name for name in self.again if name not in keys]
@@ -75,11 +75,13 @@ class FakeQueue:
     async def renew(self) -> None:
         self.renewed.set()
 
-    async def finish_all(self, claims: Sequence[Claim]) -> None:
-        self.finished += [each.contact_id for each in claims]
+    async def finish_all(self, claims: Sequence[Claim], *, is_answered: bool) -> None:
+        keys = [each.contact_id for each in claims]
+        self.finished += keys
+        self.unanswered += [] if is_answered else keys
 
-    async def put(self, keys: Sequence[str], *, in_vain: bool, anew: bool) -> None:
-        self.for_ai += [(key, in_vain, anew) for key in keys]
+    async def put(self, keys: Sequence[str], *, in_vain: bool) -> None:
+        self.for_ai += [(key, in_vain) for key in keys]
 
     async def drop(self, keys: Sequence[str]) -> None:
         self.dropped += keys
@@ -208,19 +210,14 @@ async def test_only_what_the_fallback_said_is_given_to_the_ai_again() -> None:
     queue = FakeQueue("a", "b", again=["c"])
     await run(queue, FakeWorker(has_ai=True, fallback=frozenset({"b", "c"})))
     assert sorted(queue.finished) == ["a", "b", "c"]
-    assert (queue.for_ai, queue.dropped) == ([("b", False, False), ("c", True, False)], ["a"])
+    assert (queue.for_ai, queue.dropped) == ([("b", False), ("c", True)], ["a"])
 
 
-async def test_what_was_to_be_analysed_anew_while_the_ai_was_away_is_so_once_it_is_back() -> None:
-    queue, asked = FakeQueue("a", again=["b", "c"]), list[tuple[str, bool]]()
-    queue.anew = {"b"}
-
-    async def analyse(held: Claim) -> None:
-        asked.append((held.contact_id, held.reanalyse))
-
-    await run(queue, FakeWorker(analyse, has_ai=True, unanswered=frozenset({"a"})))
-    assert asked == [("a", False), ("b", True), ("c", False)]
-    assert (queue.for_ai, queue.dropped) == ([("a", False, True)], ["b", "c"])
+async def test_what_was_to_be_analysed_anew_while_the_ai_was_away_is_left_to_it_and_stays_asked_for() -> None:
+    queue = FakeQueue("a", "b", again=["c"])
+    await run(queue, FakeWorker(has_ai=True, unanswered=frozenset({"b", "c"})))
+    assert (queue.for_ai, queue.dropped) == ([("b", False), ("c", True)], ["a"])
+    assert (sorted(queue.finished), sorted(queue.unanswered)) == (["a", "b", "c"], ["b", "c"])
 
 
 async def test_without_an_ai_nothing_is_left_for_it() -> None:

@@ -1,0 +1,160 @@
+"""A person wants a contact analysed anew while the AI is away: whatever comes between, it is once the AI is back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+
+from services.analyzer.again import Again
+from services.analyzer.fallback import FallbackScorer
+from services.analyzer.pool import Pool
+from services.analyzer.resilient import ResilientAnalyst
+from shared.clock import utc_now
+from shared.contact_editing import edit_contact
+from shared.contact_edits import Edit
+from shared.contacts import Analysis, AnalysisSource
+from shared.conversations import LONG_AGO
+from shared.due import make_due
+from shared.metrics import AnalyzerMetrics
+from shared.mongo import Database
+from tests.integration.test_analyzer_worker import FakeAnalyst, NoAi, Rig
+from tests.support.making import MARIA, completed, listed, said
+from tests.support.waiting import eventually
+
+KEY = str(MARIA)
+
+
+@dataclass
+class Analyzer:
+    rig: Rig
+    ai: NoAi = field(default_factory=lambda: NoAi(is_back=True))
+
+    @property
+    def again(self) -> Again:
+        return Again(self.rig.database, 60_000)
+
+    @property
+    def analyst(self) -> FakeAnalyst:
+        return cast("FakeAnalyst", ResilientAnalyst(self.ai, FallbackScorer()))
+
+    async def run(self, until: Callable[[], Awaitable[bool]]) -> None:
+        """A pool until nothing is due, and that."""
+        worker, stop = self.rig.worker(self.analyst), asyncio.Event()
+        running = asyncio.create_task(
+            Pool(self.rig.queue(), self.again, worker, 8, 60_000, AnalyzerMetrics()).run(stop)
+        )
+        await eventually(self.nothing_is_due, bool)
+        await eventually(until, bool)
+        stop.set()
+        await running
+
+    async def nothing_is_due(self) -> bool:
+        return await self.rig.database.conversations.count_documents({"due_at": {"$gte": LONG_AGO}}) == 0
+
+    async def is_left_to_the_ai(self) -> bool:
+        return await self.rig.database.again.count_documents({"_id": KEY}) == 1
+
+    async def is_left_to_nobody(self) -> bool:
+        return not await self.is_left_to_the_ai()
+
+    async def ask_in_vain(self) -> Analysis:
+        """The analysis by the AI that stands meanwhile."""
+        await self.rig.tell(said("How much?", 1))
+        await self.run(self.is_left_to_nobody)
+        self.ai.is_back = False
+        await make_due(self.rig.database, [KEY], reanalyse=True)
+        await self.run(self.is_left_to_the_ai)
+        return await self.analysis()
+
+    async def analysis(self) -> Analysis:
+        contact = await self.rig.contact()
+        assert contact is not None
+        assert contact.analysis is not None
+        return contact.analysis
+
+    async def end_the_wait(self) -> None:
+        await self.rig.database.again.update_one({"_id": KEY}, {"$set": {"at": LONG_AGO}})
+
+
+@pytest.fixture
+def analyzer(database: Database) -> Analyzer:
+    return Analyzer(Rig(database))
+
+
+async def nothing(_analyzer: Analyzer) -> None:
+    pass
+
+
+async def an_edit(analyzer: Analyzer) -> None:
+    await edit_contact(analyzer.rig.database, KEY, Edit(notes="called"), utc_now)
+
+
+async def a_duplicate(analyzer: Analyzer) -> None:
+    await analyzer.rig.tell(said("How much?", 1))
+
+
+async def a_backfill(analyzer: Analyzer) -> None:
+    await analyzer.rig.tell(listed(2), completed(3))
+
+
+async def a_process_that_ends(analyzer: Analyzer) -> None:
+    """Right behind its claim."""
+    await analyzer.end_the_wait()
+    dying = analyzer.rig.queue()
+    assert await dying.claim_these(await analyzer.again.due(1))
+    await dying.release_all()
+
+
+async def a_process_that_ends_before_it_publishes(analyzer: Analyzer) -> None:
+    await analyzer.end_the_wait()
+    dying, worker = analyzer.rig.queue(), analyzer.rig.worker(analyzer.analyst)
+    (held,) = await dying.claim_these(await analyzer.again.due(1))
+    held.is_again = True
+    await worker.record(await worker.read([held]) or [])
+    await dying.release_all()
+
+
+@pytest.mark.parametrize(
+    "between",
+    [nothing, an_edit, a_duplicate, a_backfill, a_process_that_ends, a_process_that_ends_before_it_publishes],
+    ids=lambda between: between.__name__,
+)
+async def test_what_comes_between_does_not_make_it_forgotten(
+    between: Callable[[Analyzer], Awaitable[None]], analyzer: Analyzer
+) -> None:
+    before = await analyzer.ask_in_vain()
+    assert before.source is AnalysisSource.AI, "the fallback takes no verdict of the AI away"
+    await between(analyzer)
+    await analyzer.run(analyzer.is_left_to_the_ai)
+    assert await analyzer.analysis() == before
+    analyzer.ai.is_back = True
+    await analyzer.end_the_wait()
+    await analyzer.run(analyzer.is_left_to_nobody)
+    after = await analyzer.analysis()
+    assert after.analysed_at > before.analysed_at
+    assert after.source is AnalysisSource.AI
+    asked = analyzer.ai.asked
+    await make_due(analyzer.rig.database, [KEY])
+    await analyzer.run(analyzer.is_left_to_nobody)
+    assert analyzer.ai.asked == asked, "it is answered"
+
+
+async def test_once_the_fallback_has_scored_something_new_the_ai_is_asked_in_vain_without_a_new_version(
+    analyzer: Analyzer,
+) -> None:
+    await analyzer.ask_in_vain()
+    await analyzer.rig.tell(said("And delivery?", 5))
+    await analyzer.run(analyzer.is_left_to_the_ai)
+    first, asked = await analyzer.rig.contact(), analyzer.ai.asked
+    assert (await analyzer.analysis()).source is AnalysisSource.FALLBACK
+
+    async def is_asked() -> bool:
+        return analyzer.ai.asked > asked
+
+    await analyzer.end_the_wait()
+    await analyzer.run(is_asked)
+    assert await analyzer.rig.contact() == first
