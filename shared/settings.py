@@ -103,7 +103,9 @@ class ReceiverSettings(KafkaSettings):
 
 class BackfillSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSettings):
     backfill_accounts: int = Field(8, ge=1, le=256, description="Accounts read at once by one process.")
-    backfill_parallelism: int = Field(8, ge=1, le=64, description="Conversations read at once per account.")
+    backfill_parallelism: int = Field(
+        8, ge=1, le=64, description="Calls made at once per account; twice as many conversations are on their way."
+    )
     backfill_page_size: int = Field(100, ge=1, le=500, description="Items asked for per page, on both edges.")
     graph_timeout_seconds: float = Field(30.0, gt=0, description="How long one Graph call may take.")
     graph_deadline_seconds: float = Field(300.0, gt=0, description="How long one Graph call is retried.")

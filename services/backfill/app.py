@@ -37,6 +37,9 @@ from shared.runs import Run
 from shared.service import collect_seldom
 from shared.settings import BackfillSettings
 
+READERS = 2
+"""Conversations on their way for each call that may be made at once."""
+
 log = structlog.get_logger()
 
 
@@ -163,6 +166,7 @@ def compose(tools: Tools, account: Account, *, gives_back: bool = False) -> Runn
         clock=utc_now,
         page_size=settings.backfill_page_size,
         parallelism=settings.backfill_parallelism,
+        readers=READERS * settings.backfill_parallelism,
         tally=tally,
     )
     return Runner(crawl, tools.runs, gives_back, fence)

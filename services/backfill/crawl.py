@@ -69,7 +69,11 @@ class Task:
 
 @dataclass(slots=True)
 class Crawl:
-    """Reads one account; `tally` is its progress. `is_anew`: everything, whatever other runs have read of it."""
+    """Reads one account; `tally` is its progress. `is_anew`: everything, whatever other runs have read of it.
+
+    `readers` conversations are on their way, with at most `parallelism` calls at once: the platform need not wait for
+    those that wait for the broker or the database.
+    """
 
     account: Account
     client: GraphClient
@@ -78,6 +82,7 @@ class Crawl:
     clock: Clock
     page_size: int
     parallelism: int
+    readers: int
     tally: Tally
     is_anew: bool = False
     _under_way: set[str] = field(default_factory=set, init=False)
@@ -108,13 +113,13 @@ class Crawl:
 
         The lister feeds readers by a short queue, so that memory does not grow with the account.
         """
-        queue: asyncio.Queue[Task | None] = asyncio.Queue(self.parallelism * 2)
+        queue: asyncio.Queue[Task | None] = asyncio.Queue(2 * self.readers)
         reader = ConversationReader(
             self.client, self.history, self.publish, self.clock, self.page_size, gate, self.tally
         )
         try:
             async with asyncio.TaskGroup() as group:
-                readers = [group.create_task(self._read_all(queue, reader)) for _ in range(self.parallelism)]
+                readers = [group.create_task(self._read_all(queue, reader)) for _ in range(self.readers)]
                 walk = await self._list(run_id, until, queue, is_first=is_first)
                 for _ in readers:
                     await queue.put(None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -49,11 +49,12 @@ def newest_of(items: Sequence[Json], before: Second | None) -> Second | None:
 
 
 def oldest_of(items: Sequence[Json], before: Second | None) -> Second | None:
-    return _farthest(items, before, operator.lt)
+    """The oldest is looked at first: of a page in its order each one were farther than those before."""
+    return _farthest(reversed(items), before, operator.lt)
 
 
 def _farthest(
-    items: Sequence[Json], before: Second | None, is_farther: Callable[[datetime, datetime], bool]
+    items: Iterable[Json], before: Second | None, is_farther: Callable[[datetime, datetime], bool]
 ) -> Second | None:
     for item in items:
         at, own_id = read_time(item.get("created_time")), identity(item.get("id"))

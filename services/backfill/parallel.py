@@ -49,16 +49,17 @@ class Parallelism:
 
 @dataclass(slots=True)
 class Gate:
-    """Lets in as many at once as are allowed."""
+    """Lets in as many at once as are allowed, and nobody once it is shut: they wait to be cancelled."""
 
     parallelism: Parallelism
     inside: int = 0
+    is_shut: bool = False
     _left: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @asynccontextmanager
     async def entered(self) -> AsyncIterator[None]:
         async with self._left:
-            await self._left.wait_for(lambda: self.inside < math.floor(self.parallelism.allowed))
+            await self._left.wait_for(lambda: not self.is_shut and self.inside < math.floor(self.parallelism.allowed))
             self.inside += 1
         try:
             yield
@@ -66,3 +67,6 @@ class Gate:
             self.inside -= 1
             async with self._left:
                 self._left.notify_all()
+
+    def shut(self) -> None:
+        self.is_shut = True

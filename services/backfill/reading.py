@@ -20,7 +20,7 @@ from services.backfill.values import is_settled
 from shared.clock import Clock
 from shared.drafts import Draft
 from shared.graph import GraphClient, Page
-from shared.graph_errors import ErrorKind, GraphError
+from shared.graph_errors import FATAL, ErrorKind, GraphError
 
 PublishDrafts = Callable[[Sequence[Draft]], Awaitable[None]]
 """Returns when all of the events are acknowledged."""
@@ -89,23 +89,26 @@ class ConversationReader:
         if not progress.following:
             progress = replace(progress, is_settled=is_settled(reading.listed.updated_time, self.clock()))
         async with aclosing(self.client.pages(edge, self.page_size, parameters)) as pages:
-            page = await self._next(pages)
+            page = await self._next(pages, progress)
             while not isinstance(page, GraphError):
                 taken = self._take(reading, before, progress, page)
                 progress = taken.progress
                 if taken.is_last:
                     await self._complete(reading, before, taken, opening)
                     return None
-                following = asyncio.create_task(self._next(pages))
+                following = asyncio.create_task(self._next(pages, progress))
                 async with cancelled_on_failure(following):
                     await self._acknowledge(taken, [*opening, *taken.drafts])
                     await self.history.checkpoint(reading.key, _checkpoint(reading, progress))
                     page, opening = await following, []
         return page, progress
 
-    async def _next(self, pages: AsyncIterator[Page | GraphError]) -> Page | GraphError:
+    async def _next(self, pages: AsyncIterator[Page | GraphError], progress: Progress) -> Page | GraphError:
+        """Behind a refusal that stops the account none who waits is let in."""
         async with self.gate.entered():
             page = await anext(pages)
+            if isinstance(page, GraphError) and page.kind in FATAL and not is_expired(page, progress.following):
+                self.gate.shut()
             self.gate.parallelism.heard(self.client.latency_seconds, self.client.governor.pressure)
             return page
 

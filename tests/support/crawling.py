@@ -86,7 +86,10 @@ class Crawling:
             APP_SECRET, deadline_seconds=deadline_seconds,
         )  # fmt: skip
         tally = Tally()
-        crawl = Crawl(account, client, self.history, publish_drafts, utc_now, page_size, parallelism, tally)
+        crawl = Crawl(
+            account, client, self.history, publish_drafts, utc_now, page_size, parallelism, readers=parallelism,
+            tally=tally,
+        )  # fmt: skip
         try:
             await crawl.read(run_id)
         finally:

@@ -158,6 +158,7 @@ class Stage:
             "clock": lambda: NOON + timedelta(days=1),
             "page_size": 100,
             "parallelism": 3,
+            "readers": more.get("parallelism", 3),
             "tally": Tally(),
             **more,
         }

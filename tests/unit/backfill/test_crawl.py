@@ -526,15 +526,16 @@ async def test_what_was_listed_before_the_listing_failed_is_read() -> None:
 WARNINGS = [error(613, 2018338), error(368)]
 
 
+@pytest.mark.parametrize("readers", [3, 9])
 @pytest.mark.parametrize("refusal", [error(190, 463), error(10), error(3), *WARNINGS])
-async def test_a_token_that_dies_stops_the_account_at_once(refusal: Answer) -> None:
+async def test_a_token_that_dies_stops_the_account_at_once(refusal: Answer, readers: int) -> None:
     world = World(conversations=50)
     world.answer = lambda _path, _start: refusal if world.message_calls > 4 else None
     async with staged(world) as stage:
         with pytest.raises(AccountStoppedError) as stopped:
-            await stage.read()
+            await stage.read(readers=readers)
     assert stopped.value.is_warned == (refusal in WARNINGS)
-    assert world.message_calls <= 4 + 3, "one call in flight for each of three readers"
+    assert world.message_calls <= 4 + 3, "three calls in flight, and none behind the first refusal"
     assert stage.completed == set(stage.history.counts)
 
 

@@ -123,3 +123,21 @@ async def test_who_is_cancelled_inside_or_before_the_gate_leaves_room_for_the_ne
     await asyncio.gather(*both, return_exceptions=True)
     async with asyncio.timeout(5), gate.entered():
         assert gate.inside == 1
+
+
+async def test_once_the_gate_is_shut_nobody_who_waits_before_it_is_let_in() -> None:
+    gate, entered = Gate(Parallelism(1)), list[int]()
+
+    async def go_through(number: int) -> None:
+        async with gate.entered():
+            entered.append(number)
+            gate.shut()
+
+    both = [asyncio.create_task(go_through(number)) for number in range(2)]
+    await both[0]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert entered == [0]
+    both[1].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await both[1]
