@@ -17,7 +17,7 @@ class _Waiting(NamedTuple):
 
 
 class Together:
-    """For upserts that may be done twice, none of them of a document that another one waits to write."""
+    """For upserts that may be done twice. Of two that wait for one document either may be written last."""
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
@@ -25,7 +25,10 @@ class Together:
         self._working: asyncio.Task[None] | None = None
 
     async def write(self, update: UpdateOne) -> None:
-        """Returns when it is written. UnstorableError, WriteFailedError or ConnectionFailure when it may not be."""
+        """Returns when it is written. UnstorableError, WriteFailedError or ConnectionFailure when it may not be.
+
+        Whoever is cancelled before its command has begun wants it no more: it has lost its run, say.
+        """
         waiting = _Waiting(update, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         if self._working is None:
@@ -43,8 +46,9 @@ class Together:
     async def _write(self, group: list[_Waiting]) -> None:
         error: Exception | None = None
         try:
-            while not await write_all(self._collection, [each.update for each in group]):
-                """Another writer has inserted one of them meanwhile: now it is there."""
+            while group := [each for each in group if not each.written.done()]:
+                if await write_all(self._collection, [each.update for each in group]):
+                    break  # else another writer has inserted one of them meanwhile: now it is there
         except Exception as raised:  # noqa: BLE001 - each of those who wait is told, and raises it
             error = raised
         for each in group:

@@ -1,4 +1,4 @@
-"""What keeps a process that has lost its run from publishing: its own clock, and no word to anyone."""
+"""What keeps a process that has lost its run from publishing and writing: its own clock, and no word to anyone."""
 
 from __future__ import annotations
 
@@ -29,12 +29,16 @@ class Fence:
         """A heartbeat that was written; `beat_at` is when it was sent."""
         self._until = beat_at + LEASE.total_seconds()
 
+    def require_open(self) -> None:
+        """ActiveRunError where it is shut."""
+        if self.now() >= self._until:
+            raise ActiveRunError("the run was not heard of for too long; it may be another's by now")
+
     def guarding(self, publish: PublishDrafts) -> PublishDrafts:
         """`publish`, but ActiveRunError where the fence is shut."""
 
         async def guarded(drafts: Sequence[Draft]) -> None:
-            if self.now() >= self._until:
-                raise ActiveRunError("the run was not heard of for too long; it may be another's by now")
+            self.require_open()
             await publish(drafts)
 
         return guarded

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -71,10 +71,11 @@ class Known:
 class HistoryStore:
     """`history` and `reading` are this service's only fields of a conversation, `crawls` a collection of its own.
 
-    Everything is written behind acknowledged events.
+    Everything is written behind acknowledged events, and nothing where `require_open` raises.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, require_open: Callable[[], None] = lambda: None) -> None:
+        self._require_open = require_open
         self._conversations = database.conversations
         self._together = Together(database.conversations)
         self._crawls = database.crawls
@@ -122,10 +123,12 @@ class HistoryStore:
         return until
 
     async def complete(self, account: Account, run_id: str, until: datetime) -> None:
+        self._require_open()
         told = {"complete_until": until, "run_id": run_id}
         await self._crawls.update_one({"_id": account.key}, {"$set": told}, upsert=True)
 
     async def _upsert(self, key: ConversationKey, update: dict[str, Any]) -> None:
+        self._require_open()
         identity = {"platform": key.platform, "account_id": key.account_id, "customer_id": key.customer_id}
         update = {**update, "$setOnInsert": identity}
         await self._together.write(UpdateOne({"_id": str(key)}, update, upsert=True))

@@ -14,13 +14,16 @@ import pytest
 
 from services.backfill.history import Checkpoint, History, HistoryStore, Known, Progress
 from services.backfill.newest import Second, Span
+from shared.accounts import Account
 from shared.drafts import Draft
 from shared.ids import ConversationKey, Platform
 from shared.mongo import Database
+from shared.run_store import ActiveRunError
 from tests.conftest import Stack
 from tests.support.crawling import Crawling, crawling
 
 KEY = ConversationKey(Platform.MESSENGER, "371", "9")
+PAGE = Account(platform=Platform.MESSENGER, account_id="371", page_id="371", name="The Page", encrypted_token="x")
 
 
 @pytest.fixture
@@ -131,6 +134,22 @@ async def test_a_history_is_remembered_as_it_is_told(database: Database) -> None
     stored = await database.conversations.find_one({"_id": str(KEY)})
     assert stored is not None
     assert isinstance(stored["history"]["completed_at"], datetime)
+
+
+async def test_a_process_that_has_lost_its_run_writes_no_history(database: Database) -> None:
+    def lost() -> None:
+        raise ActiveRunError("another has it")
+
+    store, at = HistoryStore(database, lost), datetime(2026, 11, 24, 9, tzinfo=UTC)
+    for write in (
+        store.checkpoint(KEY, Checkpoint("run", "t_1", at, Progress())),
+        store.remember(KEY, History("run", "t_1", at)),
+        store.complete(PAGE, "run", at),
+    ):
+        with pytest.raises(ActiveRunError):
+            await write
+    assert await store.known([KEY]) == {}
+    assert await store.complete_until(PAGE) is None
 
 
 async def test_a_history_leaves_the_analyzers_fields_alone_and_they_may_come_at_once(database: Database) -> None:

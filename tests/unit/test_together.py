@@ -77,7 +77,7 @@ async def test_what_another_writer_has_inserted_meanwhile_is_updated() -> None:
     assert collection.commands == [[A], [A]]
 
 
-async def test_who_gives_up_waiting_costs_the_others_nothing() -> None:
+async def test_what_is_given_up_before_its_turn_is_not_written_and_costs_the_others_nothing() -> None:
     collection = FakeCollection()
     together, tasks = await begun(collection, A, B, C)
     for task in tasks[:2]:
@@ -86,5 +86,5 @@ async def test_who_gives_up_waiting_costs_the_others_nothing() -> None:
             await task
     collection.go.set()
     await tasks[2]
-    assert collection.commands == [[A], [B, C]], "what was asked for is written"
     await together.write(D)
+    assert collection.commands == [[A], [C], [D]], "what had not begun nobody wants any more"
