@@ -77,6 +77,28 @@ async def test_no_more_is_published_at_once_than_can_be_acknowledged_in_time(rig
     assert [len(group) for group in rig.broker.groups] == [2, 2, 1]
 
 
+async def test_what_is_there_when_a_group_is_sent_is_read_while_it_is_on_its_way(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[bytes] = []
+
+    def noted(raw: bytes, at: datetime) -> Any:
+        read.append(raw)
+        return normalise(raw, at)
+
+    monkeypatch.setattr("services.receiver.intake.normalise", noted)
+    rig.broker.open.clear()
+    waiting = rig.taking(body(0))
+    await rig.broker.asked.wait()
+    waiting += rig.taking(body(1))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert read == [body(0), body(1)]
+    rig.broker.open.set()
+    await asyncio.gather(*waiting)
+    assert rig.broker.groups == [["0"], ["1"]]
+
+
 async def test_one_who_no_longer_waits_costs_the_others_nothing(rig: Rig) -> None:
     waiting = rig.taking(*map(body, range(3)))
     await asyncio.sleep(0)
