@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from services.backfill.newest import Second, Span, Spans
+from services.backfill.together import Together
 from shared.accounts import Account
 from shared.ids import ConversationKey
 from shared.mongo import Database, UpdateOne
-from shared.together import Together
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Writes of many tasks by few commands: what comes while one is under way goes by the next, all at once.
 
-A command costs ten times what one more update in it does, in this process as well: it is sent by a thread.
+A command costs far more than one more update in it, in this process as well: a thread sends it and reads its answer.
 """
 
 from __future__ import annotations
