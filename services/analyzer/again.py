@@ -1,4 +1,5 @@
-"""What only the fallback has scored while there was an AI, to be scored by the AI later.
+"""What the AI is to score later: what only the fallback has scored while there was an AI, and what a person wanted
+scored anew while it was away.
 
 A collection of its own, so that the conversations, which are written all the time, need no index for it.
 """

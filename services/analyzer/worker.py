@@ -48,10 +48,6 @@ class Look:
         return analysis if analysis and analysis.fingerprint == self.reading.fingerprint else None
 
     @property
-    def is_by_ai(self) -> bool:
-        return self.known is not None and self.known.source is AnalysisSource.AI
-
-    @property
     def is_unsaid(self) -> bool:
         """Whether an earlier analysis may have told of what is unsent now."""
         return self.old is not None and self.known is None and self.reading.has_unsent
@@ -193,8 +189,8 @@ class Worker:
     async def _ask(self, look: Look, brief: Brief) -> Verdict | None:
         """None when the AI alone was asked, and is not to be had: the fallback takes the place of no AI's verdict on
         the same messages."""
-        is_kept = look.known and (look.is_by_ai or not look.claim.reanalyse)
-        if self._ai and is_kept:
+        is_by_ai = look.known and look.known.source is AnalysisSource.AI
+        if self._ai and look.known and (is_by_ai or not look.claim.reanalyse):
             return await self._ai.analyse_by_ai(brief)
         return await self._analyst.analyse(brief)
 
