@@ -5,7 +5,7 @@ from __future__ import annotations
 from shared.accounts import account_key
 from shared.clock import Clock
 from shared.contact_edits import Edit, Owned, edited
-from shared.contact_store import Contacts
+from shared.contact_store import Contacts, Stored
 from shared.contacts import Change, Contact
 from shared.due import make_due
 from shared.mongo import Database
@@ -28,21 +28,22 @@ async def edit_contact(database: Database, contact_id: str, edit: Edit, clock: C
         change = edited(stored.contact, edit, await _pipeline_of(database, stored.contact), clock())
         if change is None:
             return stored.contact
-        if await write_and_publish(database, change):
+        if await write_and_publish(database, stored, change):
             if Owned.NAME in edit.given_back:
                 await database.profiles.delete_one({"_id": contact_id})  # so that the platform is asked again
             return change.contact
 
 
-async def write_and_publish(database: Database, change: Change) -> bool:
+async def write_and_publish(database: Database, before: Stored, change: Change) -> bool:
     """Whether it was written, over the version that it was made from.
 
     Only who has the conversation publishes, so it is made due: behind the write, and before it as well, for a crash in
-    between leaves the version to a look that is still to come.
+    between leaves the version to a look that is still to come. While nobody has it, `before` is published.
     """
     contact_id = change.contact.contact_id
     await make_due(database, [contact_id])
-    if not await Contacts(database.contacts).write_edit(change):
+    leased = await database.conversations.find_one({"_id": contact_id, "lease": {"$exists": True}}, {"_id": True})
+    if not await Contacts(database.contacts).write_edit(change, before.left if leased else None):
         return False
     await make_due(database, [contact_id])
     return True

@@ -1,8 +1,11 @@
 """Contacts and their unpublished versions, in one document each.
 
-A version is written together with its entry in the outbox in a single-document update that compares the version it
-was made from and the fence it was made under. A fence is written by every look at a contact, even one that changes
+A version is written together with what is to be published of it in a single-document update that compares the version
+it was made from and the fence it was made under. A fence is written by every look at a contact, even one that changes
 nothing: an older one can write nothing from then on, however late it wakes. A person's edit compares the version only.
+
+What a worker has written is its own entry: the contact as it is, and what its version changed. Whether that is
+published its conversation tells (ADR 15). In the outbox are versions that were written over, and those by a person.
 
 A forgotten contact leaves a stub without any content, so that its versions never begin again.
 """
@@ -12,7 +15,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from shared.contacts import SCORES_KEPT, Change, Contact, ContactUpdated, dump_contact_updated, score_of
+from shared.contacts import (
+    SCORES_KEPT,
+    Activity,
+    Change,
+    Contact,
+    ContactUpdated,
+    dump_contact_updated,
+    score_of,
+)
 from shared.mongo import Collection, Document, UpdateOne, insert_all, write_all
 
 
@@ -28,21 +39,36 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """`contact` is None where it was forgotten: the next one goes on from `version`."""
+    """`contact` is None where it was forgotten: the next one goes on from `version`. `latest` is what made it."""
 
     contact: Contact | None
     version: int
     fence: int
     outbox: tuple[Entry, ...]
+    latest: Change | None = None
+
+    def unpublished(self, *, is_left: bool) -> tuple[Entry, ...]:
+        """What may be, oldest first. `is_left`: the contact itself too, whose writer has not come to an end."""
+        left = self.left if is_left else None
+        return (*self.outbox, left) if left else self.outbox
+
+    @property
+    def left(self) -> Entry | None:
+        """The entry of the contact as it is, where the outbox has none."""
+        if self.latest is None or any(entry.version == self.version for entry in self.outbox):
+            return None
+        return entry_of(self.latest)
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """The version that comes after the one that was `before`; 0: there was none."""
+    """The version that comes after the one that was `before`; 0: there was none. `left` is the entry of that, if it may
+    not be published: it goes to the outbox."""
 
     change: Change
     before: int
     fence: int
+    left: Entry | None = None
 
     @property
     def contact_id(self) -> str:
@@ -78,23 +104,26 @@ class Contacts:
         entries = {each.contact_id: entry_of(each.change) if isinstance(each, Write) else None for each in writes}
         new = [each for each in writes if isinstance(each, Write) and not each.before]
         old = [each for each in writes if each.before]
-        refused = await insert_all(self._collection, [_document(each, entries[each.contact_id]) for each in new])
-        if old and not await write_all(self._collection, [_update(each, entries[each.contact_id]) for each in old]):
+        refused = await insert_all(self._collection, [_document(each) for each in new])
+        if old and not await write_all(self._collection, [_update(each) for each in old]):
             stored = await self.load_all(each.contact_id for each in old)
             for each in old:
                 if not _is_written(each, entries[each.contact_id], stored.get(each.contact_id)):
                     refused.add(each.contact_id)
         return {contact_id: entry for contact_id, entry in entries.items() if contact_id not in refused}
 
-    async def write_edit(self, change: Change) -> Entry | None:
-        """A person's: None where another version is there; whoever has the conversation, and under no fence."""
-        contact, entry = change.contact, entry_of(change)
+    async def write_edit(self, change: Change, left: Entry | None = None) -> bool:
+        """A person's: False where another version is there; whoever has the conversation, and under no fence. `left` as
+        of a `Write`."""
+        contact = change.contact
         unchanged = {"_id": contact.contact_id, "version": contact.version - 1}
-        result = await self._collection.update_one(unchanged, _with_version(change, entry))
-        return entry if result.matched_count else None
+        update = _with_version(change, [left, entry_of(change)] if left else [entry_of(change)])
+        return (await self._collection.update_one(unchanged, update)).matched_count == 1
 
     async def published_all(self, entries: Sequence[tuple[str, Entry]]) -> None:
         """Takes these out of their outboxes. An entry is known by its bytes, which no other version has."""
+        if not entries:
+            return
         ids = [contact_id for contact_id, _ in entries]
         values = [entry.value for _, entry in entries]
         taken = {"$pull": {"outbox": {"value": {"$in": values}}}}
@@ -113,27 +142,42 @@ def entry_of(change: Change) -> Entry:
 def _load(found: Document) -> Stored:
     contact = None if "forgotten_at" in found else Contact.model_validate(found)
     outbox = (Entry(each["version"], each["value"], each.get("activity")) for each in found.get("outbox", ()))
-    return Stored(contact, found["version"], found.get("fence", 0), tuple(outbox))
+    latest = _change(contact, found["latest"]) if contact and "latest" in found else None
+    return Stored(contact, found["version"], found.get("fence", 0), tuple(outbox), latest)
 
 
-def _document(write: Write, entry: Entry | None) -> Document:
-    fields = {**write.change.contact.model_dump(), "fence": write.fence, "scores": _scores(write.change)}
-    return {"_id": write.contact_id, **fields, "outbox": [_stored(entry)] if entry else []}
+def _change(contact: Contact, latest: Document) -> Change:
+    activity = Activity.model_validate(latest["activity"]) if latest["activity"] else None
+    return Change(contact, tuple(latest["changed"]), activity)
 
 
-def _update(write: Write | Touch, entry: Entry | None) -> UpdateOne:
+def _document(write: Write) -> Document:
+    fields = {**_fields(write.change), "fence": write.fence, "scores": _scores(write.change)}
+    return {"_id": write.contact_id, **fields, "outbox": []}
+
+
+def _fields(change: Change) -> Document:
+    activity = change.activity.model_dump() if change.activity else None
+    return {**change.contact.model_dump(), "latest": {"changed": change.changed, "activity": activity}}
+
+
+def _update(write: Write | Touch) -> UpdateOne:
     writable = {"_id": write.contact_id, "version": write.before, "fence": {"$lte": write.fence}}
-    if isinstance(write, Touch) or entry is None:
+    if isinstance(write, Touch):
         return UpdateOne(writable, {"$set": {"fence": write.fence}})
-    update = _with_version(write.change, entry)
+    update = _with_version(write.change, [write.left] if write.left else [])
     return UpdateOne(writable, {**update, "$set": {**update["$set"], "fence": write.fence}})
 
 
-def _with_version(change: Change, entry: Entry) -> Document:
-    pushed: Document = {"outbox": _stored(entry)}
+def _with_version(change: Change, entries: Sequence[Entry]) -> Document:
+    """`entries` go to the outbox."""
+    pushed: Document = {}
+    if entries:
+        pushed["outbox"] = {"$each": [_stored(entry) for entry in entries]}
     if scores := _scores(change):
         pushed["scores"] = {"$each": scores, "$slice": -SCORES_KEPT}
-    return {"$set": change.contact.model_dump(), "$unset": {"forgotten_at": ""}, "$push": pushed}
+    update: Document = {"$set": _fields(change), "$unset": {"forgotten_at": ""}}
+    return {**update, "$push": pushed} if pushed else update
 
 
 def _is_written(write: Write | Touch, entry: Entry | None, found: Stored | None) -> bool:
@@ -141,7 +185,8 @@ def _is_written(write: Write | Touch, entry: Entry | None, found: Stored | None)
         return False
     if entry is None:
         return (found.version, found.fence) == (write.before, write.fence)
-    return any((each.version, each.value) == (entry.version, entry.value) for each in found.outbox)
+    there = found.unpublished(is_left=True)
+    return any((each.version, each.value) == (entry.version, entry.value) for each in there)
 
 
 def _stored(entry: Entry) -> Document:

@@ -1,7 +1,7 @@
 """Versions of contacts to `contact-updated`, each at least once and in their order.
 
-Only who holds a conversation's lease publishes its contact's outbox. A crash before an entry is taken out leaves the
-conversation due and its lease to run out, so the next holder finds the entry: nothing else has to sweep for it.
+Only who holds a conversation's lease publishes its contact. A crash before the conversation is done leaves it due and
+its lease to run out, so the next holder publishes what may not have been: nothing else has to sweep for it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,15 @@ log = structlog.get_logger()
 
 
 class Due(NamedTuple):
-    """What is to be published of one contact, oldest first."""
+    """What is to be published of one contact: what was `left`, oldest first, and then what it has become."""
 
     claim: Claim
-    entries: Sequence[Entry]
+    left: Sequence[Entry]
+    new: Entry | None = None
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        return (*self.left, self.new) if self.new else self.left
 
 
 class Outbox:
@@ -52,7 +57,7 @@ class Outbox:
         claim.require_held()
 
     async def drain_all(self, dues: Sequence[Due]) -> list[Claim]:
-        """Those of which all is acknowledged, its activities written, and is out of the documents.
+        """Those of which all is acknowledged, its activities written, and the outbox empty.
 
         Nothing is sent of a claim that is not held any more. What the broker can never take holds up only its own.
         """
@@ -89,17 +94,14 @@ class Outbox:
         if records:
             await publish(self._producer, records)
         held = [due for due in dues if is_still_held(due.claim)]
-        await self._published([(due.claim.contact_id, entry) for due in held for entry in due.entries])
+        await self._published(held)
         return [due.claim for due in held]
 
-    async def _published(self, entries: Sequence[tuple[str, Entry]]) -> None:
-        if not entries:
-            return
-        activities = [
-            {"_id": entry.activity["activity_id"], **entry.activity} for _, entry in entries if entry.activity
-        ]
+    async def _published(self, dues: Sequence[Due]) -> None:
+        entries = [entry for due in dues for entry in due.entries]
+        activities = [{"_id": entry.activity["activity_id"], **entry.activity} for entry in entries if entry.activity]
         await insert_all(self._activities, activities)  # one that is there already was published before
-        await self._contacts.published_all(entries)
+        await self._contacts.published_all([(due.claim.contact_id, entry) for due in dues for entry in due.left])
         self._metrics.published.inc(len(entries))
 
     def _record(self, contact_id: str, entry: Entry) -> Record:

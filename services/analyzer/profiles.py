@@ -179,7 +179,7 @@ class Profiles:
         contacts, profile = Contacts(self.database.contacts), read_profile(answer)
         while (stored := await contacts.load(contact_id)) and stored.contact:
             change = with_profile(stored.contact, profile, self.clock())
-            if change is None or await write_and_publish(self.database, change):
+            if change is None or await write_and_publish(self.database, stored, change):
                 return "named" if profile.name else "nameless"
         return "forgotten"
 

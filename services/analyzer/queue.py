@@ -2,7 +2,8 @@
 
 A claim compares and sets that nobody has a lease, so of many claimants one has the conversation; its fence is one more
 than that of any before. All times are the server's. A worker that dies leaves `due_at` and a lease that runs out: the
-conversation, and with it an unpublished version of its contact, is then claimed by another.
+conversation is then claimed by another. A lease is taken away when all is published, and by nothing else: who finds one
+that has run out knows that the contact's version may not be.
 
 Claims are made, renewed and ended in groups: a write of many documents costs a fraction of many writes.
 """
@@ -47,6 +48,7 @@ class Claim:
 
     `held_until` is by this process's monotonic clock and never later than the lease on the server. `group` is of those
     claimed together. `reanalyse`: whatever was found before. `is_again`: the AI is to score what the fallback scored.
+    `is_left`: who had it before has not come to an end, and may have published nothing of it.
     """
 
     conversation: Conversation
@@ -56,6 +58,7 @@ class Claim:
     group: str = ""
     reanalyse: bool = False
     is_again: bool = False
+    is_left: bool = False
 
     @property
     def contact_id(self) -> str:
@@ -115,14 +118,20 @@ class Queue:
         group, held_until = secrets.token_hex(8), seen.at + self.lease_seconds
         until = seen.now + timedelta(seconds=self.lease_seconds)
         lease = {"owner": self._owner, "group": group, "since": seen.now, "until": until}
-        free = {"_id": {"$in": list(keys)}, "lease.until": {"$not": {"$gt": seen.now}}, **where}
-        result = await self._conversations.update_many(free, {"$inc": {"fence": 1}, "$set": {"lease": lease, **more}})
-        if not result.matched_count:
+        taken = await self._lease({"_id": {"$in": list(keys)}, "lease": {"$exists": False}, **where}, lease, more)
+        if taken < len(keys):
+            expired = {"_id": {"$in": list(keys)}, "lease.until": {"$lte": seen.now}, **where}
+            taken += await self._lease(expired, {**lease, "is_left": True}, more)
+        if not taken:
             return []
         mine = self._conversations.find({"_id": {"$in": list(keys)}, "lease.group": group}, batch_size=len(keys) + 1)
         claims = [_claim(stored, held_until) async for stored in mine]
         self._held.update({claim.contact_id: claim for claim in claims})
         return claims
+
+    async def _lease(self, where: Document, lease: Document, more: Document) -> int:
+        update = {"$inc": {"fence": 1}, "$set": {"lease": lease, **more}}
+        return (await self._conversations.update_many(where, update)).matched_count
 
     async def renew(self) -> None:
         """Renews every lease of this process that has a third of its time behind it.
@@ -183,9 +192,10 @@ class Queue:
                 del self._held[claim.contact_id]
 
     async def release_all(self) -> None:
-        """Leaves what this process has to anyone at once. For its end: nothing of it may run any more."""
+        """Leaves what this process has to anyone at once, as a lease that has run out. For its end: nothing of it may
+        run any more."""
         for group, claims in _by(lambda claim: claim.group, self._held.values()).items():
-            await self._conversations.update_many(self._mine(group, claims), {"$unset": {"lease": ""}})
+            await self._conversations.update_many(self._mine(group, claims), {"$set": {"lease.until": LONG_AGO}})
 
     def _due_anew(self, *, is_answered: bool = True) -> list[dict[str, Any]]:
         """What was asked since the claim stays asked, and what is not answered."""
@@ -238,4 +248,5 @@ def _claim(stored: Document, held_until: float) -> Claim:
         held_until=held_until,
         group=stored["lease"]["group"],
         reanalyse="reanalyse_at" in stored,
+        is_left="is_left" in stored["lease"],
     )

@@ -78,7 +78,7 @@ class Tracer:
         steps.append(("analysed", contact_facts(contact)))
         published = await self._published(message.conversation, contact)
         if published is None:
-            why = f"version {contact.version} is not published: it waits in the outbox"
+            why = f"version {contact.version} is not published: {await self._waiting(message.conversation)}"
             return Trace(message.message_id, tuple(steps), why)
         steps.append(("published", {"version": contact.version, **place(self.topics.contact_updated, published)}))
         return Trace(message.message_id, tuple(steps))

@@ -59,7 +59,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recorded:
-    """What came of a look: its contact, and what is to be published of it, oldest first.
+    """What came of a look: its contact, and what is to be published of it: what was `left`, oldest first, and `new`.
 
     `is_unanswered`: a person wanted it analysed anew, and what the AI said before stands until the AI is to be had.
     """
@@ -68,7 +68,8 @@ class Recorded:
     messages: int
     outcome: str
     contact: Contact | None
-    entries: tuple[Entry, ...]
+    left: tuple[Entry, ...]
+    new: Entry | None = None
     is_unanswered: bool = False
 
     @property
@@ -152,7 +153,7 @@ class Worker:
 
     async def tell(self, recorded: Sequence[Recorded]) -> list[Recorded]:
         """Those of which all versions are published."""
-        published = await self._outbox.drain_all([Due(each.claim, each.entries) for each in recorded])
+        published = await self._outbox.drain_all([Due(each.claim, each.left, each.new) for each in recorded])
         ids = {claim.contact_id for claim in published}
         told = [each for each in recorded if each.claim.contact_id in ids]
         for each in told:
@@ -239,20 +240,21 @@ def _write(look: Look, change: Change | None) -> Write | Touch:
     before = look.stored.version if look.stored else 0
     if change is None:
         return Touch(look.claim.contact_id, before, look.claim.fence)
-    return Write(change, before, look.claim.fence)
+    left = look.stored.left if look.stored and look.claim.is_left else None
+    return Write(change, before, look.claim.fence, left)
 
 
 def _without_contact(look: Look) -> Recorded:
-    return Recorded(look.claim, len(look.reading.messages), "no_contact", None, _waiting(look))
+    return Recorded(look.claim, len(look.reading.messages), "no_contact", None, _left(look))
 
 
 def _recorded(look: Look, change: Change | None, entry: Entry | None, *, is_unanswered: bool) -> Recorded:
     outcome = "unchanged" if change is None else "updated" if look.old else "created"
     contact = change.contact if change else look.old
-    entries = (*_waiting(look), entry) if entry else _waiting(look)
-    return Recorded(look.claim, len(look.reading.messages), outcome, contact, entries, is_unanswered)
+    messages = len(look.reading.messages)
+    return Recorded(look.claim, messages, outcome, contact, _left(look), entry, is_unanswered=is_unanswered)
 
 
-def _waiting(look: Look) -> tuple[Entry, ...]:
+def _left(look: Look) -> tuple[Entry, ...]:
     """What an earlier holder, or a person, has left to be published."""
-    return look.stored.outbox if look.stored else ()
+    return look.stored.unpublished(is_left=look.claim.is_left) if look.stored else ()

@@ -219,7 +219,27 @@ async def test_who_ends_gives_back_what_is_begun(database: Database) -> None:
     first = queue(database, "first")
     await claim(first)
     await first.release_all()
-    assert await queue(database, "second").claim(5)
+    assert (await claim(queue(database, "second"))).contact_id == str(MARIA)
+
+
+async def test_a_claim_knows_whether_the_one_before_it_came_to_an_end(database: Database) -> None:
+    first, second = queue(database, "first"), queue(database, "second")
+    await apply(database, [said("Hi", 0)])
+    begun = await claim(first)
+    await first.release_all()
+    left = await claim(second)
+    await apply(database, [said("More", 1)])
+    await second.finish(left)
+    anew = await claim(queue(database, "third"))
+    assert [each.is_left for each in (begun, left, anew)] == [False, True, False]
+
+
+async def test_of_those_claimed_together_each_knows_it_of_itself(database: Database) -> None:
+    await apply(database, [said("Hi", 0, who=MARIA)])
+    await queue(database, "first", lease_seconds=0.01).claim(1)
+    await apply(database, [said("Hi", 0, who=JUAN)])
+    claims = await eventually(lambda: queue(database, "second").claim_these([str(MARIA), str(JUAN)]), bool)
+    assert {each.contact_id: each.is_left for each in claims} == {str(MARIA): True, str(JUAN): False}
 
 
 async def test_a_document_of_a_message_keeps_its_time_for_the_index(database: Database) -> None:

@@ -25,6 +25,8 @@ from services.analyzer.resilient import ResilientAnalyst
 from services.analyzer.worker import Recorded, Worker
 from shared.accounts import account_key
 from shared.clock import utc_now
+from shared.contact_editing import edit_contact
+from shared.contact_edits import Edit
 from shared.contact_store import Contacts
 from shared.contacts import AnalysisSource, Change, Contact, ContactUpdated, LeadStatus, Verdict, load_contact_updated
 from shared.due import make_due
@@ -125,6 +127,13 @@ class Rig:
         worker = self.worker(analyst)
         return await worker.tell(await worker.record(await worker.read(held) or []))
 
+    async def tried(self, held: Claim) -> list[Recorded]:
+        """What is written and not published."""
+        worker = self.worker()
+        recorded = await worker.record(await worker.read([held]) or [])
+        assert await worker.tell(recorded) == []
+        return recorded
+
     async def tell(self, *events: Event) -> None:
         await Aggregate(self.database, AT_ONCE).apply(events)
 
@@ -151,9 +160,10 @@ class Rig:
         stored = await Contacts(self.database.contacts).load(str(MARIA))
         return stored.contact if stored else None
 
-    async def outbox(self) -> list[Any]:
-        found = await self.database.contacts.find_one({"_id": str(MARIA)})
-        return found["outbox"] if found else []
+    async def outbox(self) -> list[int]:
+        """The versions in it."""
+        stored = await Contacts(self.database.contacts).load(str(MARIA))
+        return [entry.version for entry in stored.outbox] if stored else []
 
     async def use_sales(self) -> None:
         sales = template("Sales")
@@ -265,11 +275,43 @@ async def test_what_was_unsent_is_gone_from_what_an_ai_said_of_a_change_of_stage
 async def test_a_version_that_was_not_acknowledged_is_published_first_with_the_same_bytes(rig: Rig) -> None:
     rig.producer.failures = 1
     await rig.tell(said("How much?", 1))
-    assert await rig.work(await rig.stale_claim()) == []
-    (left,) = await rig.outbox()
+    (told,) = await rig.tried(await rig.stale_claim())
+    assert told.new is not None
     await rig.look(said("I will take it", 2))
     assert [update.version for update in rig.producer.updates] == [1, 2]
-    assert rig.producer.sent[0] == (str(MARIA).encode(), left["value"])
+    assert rig.producer.sent[0] == (str(MARIA).encode(), told.new.value)
+    assert await rig.outbox() == []
+
+
+async def test_a_version_that_was_not_acknowledged_is_published_though_nothing_else_has_changed(rig: Rig) -> None:
+    rig.producer.failures = 1
+    await rig.tell(said("How much?", 1))
+    (told,) = await rig.tried(await rig.stale_claim())
+    assert told.new is not None
+    assert await rig.look() == told.contact
+    assert rig.producer.sent == [(str(MARIA).encode(), told.new.value)]
+
+
+async def test_what_two_in_a_row_have_not_published_the_third_does_in_its_order(rig: Rig) -> None:
+    rig.producer.failures = 2
+    await rig.tell(said("How much?", 1))
+    await rig.tried(await rig.stale_claim())
+    await rig.tell(said("I will take it", 2))
+    await rig.tried(await rig.stale_claim())
+    assert await rig.outbox() == [1]
+    await rig.look(said("Today?", 3))
+    assert [update.version for update in rig.producer.updates] == [1, 2, 3]
+    assert await rig.outbox() == []
+
+
+async def test_a_persons_edit_over_a_version_that_was_not_acknowledged_leaves_both_in_their_order(rig: Rig) -> None:
+    rig.producer.failures = 1
+    await rig.tell(said("How much?", 1))
+    await rig.tried(await rig.stale_claim())
+    edited = await edit_contact(rig.database, str(MARIA), Edit(notes="call after five"), utc_now)
+    assert await rig.outbox() == [1, 2]
+    assert await rig.look() == edited
+    assert [update.version for update in rig.producer.updates] == [1, 2]
     assert await rig.outbox() == []
 
 
@@ -336,7 +378,6 @@ async def test_a_group_is_read_written_and_published_together(rig: Rig) -> None:
     assert {update.contact_id: update.contact for update in rig.producer.updates} == {
         key: each.contact for key, each in stored.items()
     }
-    assert all(each.outbox == () for each in stored.values())
     assert {each.contact.analysis.summary for each in stored.values() if each.contact and each.contact.analysis} == {
         f"How much for {who.customer_id}, 1?" for who in others(5)
     }
@@ -364,7 +405,7 @@ async def test_what_the_broker_can_never_take_holds_up_only_its_own(rig: Rig) ->
     (left,) = {held.contact_id for held in claims} - {each.claim.contact_id for each in told}
     stored = await Contacts(rig.database.contacts).load(left)
     assert stored is not None
-    assert [entry.version for entry in stored.outbox] == [1]
+    assert [entry.version for entry in stored.unpublished(is_left=True)] == [1]
 
 
 async def test_nothing_is_sent_of_a_claim_that_is_not_held_any_more(rig: Rig) -> None:
@@ -490,7 +531,7 @@ async def test_a_persons_edit_is_published_though_nothing_was_said(rig: Rig) -> 
     assert contact is not None
     edited = contact.model_copy(update={"notes": "call after five", "version": 2})
     assert await Contacts(rig.database.contacts).write_edit(Change(edited, ("notes",), None))
-    assert await Contacts(rig.database.contacts).write_edit(Change(edited, ("notes",), None)) is None
+    assert not await Contacts(rig.database.contacts).write_edit(Change(edited, ("notes",), None))
     await make_due(rig.database, [str(MARIA)])
     assert await rig.look() == edited
     assert [update.version for update in rig.producer.updates] == [1, 2]
@@ -508,7 +549,10 @@ async def test_conversations_that_are_too_much_together_are_not_read_together(ri
 async def test_who_lost_the_lease_while_the_broker_answered_leaves_all_to_the_next(rig: Rig) -> None:
     """They may have been forgotten meanwhile: no activity comes back, and nothing is taken out of the outbox."""
     await rig.use_sales()
+    rig.producer.failures = 1
     await rig.tell(said("How much?", 0))
+    await rig.tried(await rig.stale_claim())
+    await edit_contact(rig.database, str(MARIA), Edit(notes="call after five"), utc_now)
     held = await rig.claim()
 
     class Slow(FakeProducer):
@@ -518,9 +562,9 @@ async def test_who_lost_the_lease_while_the_broker_answered_leaves_all_to_the_ne
 
     rig.producer = Slow()
     assert await rig.work(held) == []
-    assert [update.version for update in rig.producer.updates] == [1]
+    assert [update.version for update in rig.producer.updates] == [1, 2]
     assert await rig.database.activities.count_documents({}) == 0
-    assert [entry["version"] for entry in await rig.outbox()] == [1]
+    assert await rig.outbox() == [1, 2]
 
 
 async def test_a_very_long_conversation_is_gone_through_beside_everything_else(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from shared.contact_store import Contacts, Entry, Stored, Touch, Write
-from shared.contacts import Change, Contact, Name, NameSource
+from shared.contact_store import Contacts, Stored, Touch, Write, entry_of
+from shared.contacts import Activity, Change, Contact, Name, NameSource
 from shared.ids import Platform
 from shared.mongo import Database
 from tests.support.making import EPOCH
@@ -17,6 +19,14 @@ def version(key: str, number: int, notes: str = "") -> Change:
         name=Name(first=key, source=NameSource.PLACEHOLDER), created_at=EPOCH, updated_at=EPOCH,
     )  # fmt: skip
     return Change(contact, ("notes",), None)
+
+
+def activity(key: str, number: int) -> Activity:
+    return Activity(
+        activity_id=f"{key}#{number}", contact_id=key, version=number, from_stage=None, to_stage="New Lead",
+        reasoning="asks", confidence=60, score=50, status=None, source="person", model=None, prompt_version=None,
+        at=EPOCH,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -34,13 +44,34 @@ async def stored(contacts: Contacts, key: str) -> Stored:
     return found
 
 
-async def test_what_is_written_is_there_with_its_entry(contacts: Contacts) -> None:
+async def test_what_is_written_is_its_own_entry_byte_for_byte(contacts: Contacts) -> None:
     written = await contacts.write_all([Write(version("a", 2, "new"), 1, 6), Write(version("d", 1), 0, 1)])
     assert {key: entry.version for key, entry in written.items() if entry} == {"a": 2, "d": 1}
     found = await stored(contacts, "a")
     assert (found.version, found.fence, found.contact) == (2, 6, version("a", 2, "new").contact)
-    assert found.outbox[-1] == written["a"]
-    assert [entry.version for entry in found.outbox] == [1, 2]
+    assert (found.outbox, found.left) == ((), written["a"])
+    assert (found.unpublished(is_left=True), found.unpublished(is_left=False)) == ((written["a"],), ())
+
+
+async def test_what_a_change_of_stage_tells_is_kept_with_the_version(contacts: Contacts) -> None:
+    moved = replace(version("a", 2), activity=activity("a", 2))
+    written = await contacts.write_all([Write(moved, 1, 6)])
+    assert written["a"] is not None
+    assert written["a"].activity == activity("a", 2).model_dump()
+    assert (await stored(contacts, "a")).left == written["a"]
+    await contacts.write_all([Write(version("a", 3), 2, 6)])
+    assert (await stored(contacts, "a")).latest == version("a", 3)
+
+
+async def test_a_version_that_may_not_be_published_goes_to_the_outbox_with_the_next(contacts: Contacts) -> None:
+    first = (await stored(contacts, "a")).left
+    second = await contacts.write_all([Write(version("a", 2), 1, 5, first)])
+    found = await stored(contacts, "a")
+    assert (found.outbox, found.left) == ((first,), second["a"])
+    assert found.unpublished(is_left=True) == (first, second["a"])
+    assert first is not None
+    await contacts.published_all([("a", first)])
+    assert (await stored(contacts, "a")).unpublished(is_left=True) == (second["a"],)
 
 
 async def test_of_many_those_that_met_another_are_told_apart(contacts: Contacts) -> None:
@@ -60,17 +91,20 @@ async def test_a_touch_leaves_its_fence_and_nothing_else(contacts: Contacts) -> 
 
 
 async def test_only_what_was_published_leaves_an_outbox(contacts: Contacts) -> None:
-    old = (await stored(contacts, "a")).outbox
-    await contacts.write_all([Write(version("a", 2), 1, 5)])
-    other = (await stored(contacts, "b")).outbox
+    for key in "abc":
+        assert await contacts.write_edit(version(key, 2, "by hand"))
+    assert await contacts.write_edit(version("a", 3, "by hand"))
+    old, other = (await stored(contacts, "a")).outbox, (await stored(contacts, "b")).outbox
     await contacts.published_all([("a", old[0]), ("b", other[0])])
-    assert [entry.version for entry in (await stored(contacts, "a")).outbox] == [2]
+    assert (await stored(contacts, "a")).outbox == old[1:] != ()
     assert (await stored(contacts, "b")).outbox == ()
     assert (await stored(contacts, "c")).outbox != ()
 
 
 async def test_an_edit_compares_the_version_alone_and_leaves_the_fence(contacts: Contacts) -> None:
-    assert isinstance(await contacts.write_edit(version("a", 2, "by hand")), Entry)
-    assert await contacts.write_edit(version("a", 2, "again")) is None
+    left = (await stored(contacts, "a")).left
+    assert await contacts.write_edit(version("a", 2, "by hand"), left)
+    assert not await contacts.write_edit(version("a", 2, "again"))
     found = await stored(contacts, "a")
-    assert (found.version, found.fence, len(found.outbox)) == (2, 5, 2)
+    assert (found.version, found.fence, found.left) == (2, 5, None)
+    assert found.outbox == (left, entry_of(version("a", 2, "by hand")))

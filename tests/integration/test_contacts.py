@@ -15,15 +15,15 @@ from services.cli import app
 from shared.clock import utc_now
 from shared.contact_editing import NoContactError, edit_contact
 from shared.contact_edits import Edit, Owned, WrongEditError
-from shared.contact_store import Contacts
+from shared.contact_store import Contacts, Entry
 from shared.contacts import AnalysisSource, Change, Contact, LeadStatus, load_contact_updated
 from shared.ids import ConversationKey, Platform
 from shared.kafka_reading import read_all
 from shared.mongo import Database
 from shared.pipelines import TEMPLATES
 from tests.conftest import Stack, Start
-from tests.support.contacts import analysis, contact, put, put_account
-from tests.support.making import MARIA, said
+from tests.support.contacts import analysis, contact, published_contact, put, put_account
+from tests.support.making import EPOCH, MARIA, said
 from tests.support.topics import publish_events
 from tests.support.waiting import eventually
 
@@ -62,14 +62,37 @@ async def test_edits_at_one_time_all_take_effect_each_as_a_version_that_waits_to
     assert await is_due(database)
 
 
+async def test_an_edit_hides_no_version_that_may_not_be_published(database: Database) -> None:
+    """While somebody has the conversation, the version that it replaces may have been written a moment ago."""
+    await put(database, contact())
+    await edit_contact(database, str(MARIA), Edit(notes="first"), utc_now)
+    await database.contacts.update_one({}, {"$set": {"outbox": []}})
+    await edit_contact(database, str(MARIA), Edit(notes="second"), utc_now)
+    assert await waiting(database) == [3]
+    await database.contacts.update_one({}, {"$set": {"outbox": []}})
+    await database.conversations.update_one({}, {"$set": {"lease": {"until": EPOCH}}})
+    await edit_contact(database, str(MARIA), Edit(notes="third"), utc_now)
+    assert await waiting(database) == [3, 4]
+    await edit_contact(database, str(MARIA), Edit(notes="fourth"), utc_now)
+    assert await waiting(database) == [3, 4, 5]
+
+
+async def waiting(database: Database) -> list[int]:
+    found = await Contacts(database.contacts).load(str(MARIA))
+    assert found is not None
+    notes = [load_contact_updated(entry.value).contact.notes for entry in found.outbox]
+    assert notes == {3: ["second"], 4: ["second", "third"], 5: ["second", "third", "fourth"]}[found.version]
+    return [entry.version for entry in found.outbox]
+
+
 async def test_an_edit_whose_process_dies_behind_the_write_is_left_to_a_worker(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await put(database, contact())
     write = Contacts.write_edit
 
-    async def write_and_die(self: Contacts, change: Change) -> None:
-        await write(self, change)
+    async def write_and_die(self: Contacts, change: Change, left: Entry | None) -> None:
+        await write(self, change, left)
         raise DiedError
 
     monkeypatch.setattr(Contacts, "write_edit", write_and_die)
@@ -139,7 +162,7 @@ async def test_an_operator_edits_and_the_analyzer_publishes_and_keeps_it(
     tail = leadstream("contacts", "tail", "--from-start", "--json")
     analyzer = leadstream("analyzer")
     await publish_events(stack.kafka, stack.topics.message_events, [said("How much?", 1)])
-    await eventually(lambda: database.contacts.find_one({"version": 1, "outbox": []}), bool)
+    await eventually(lambda: published_contact(database, version=1), bool)
 
     what = (
         "--name",
@@ -155,9 +178,9 @@ async def test_an_operator_edits_and_the_analyzer_publishes_and_keeps_it(
     )
     edit = leadstream("contacts", "edit", str(MARIA), *what)
     assert edit.wait() == 0, edit.output
-    await eventually(lambda: database.contacts.find_one({"version": 2, "outbox": []}), bool)
+    await eventually(lambda: published_contact(database, version=2), bool)
     await publish_events(stack.kafka, stack.topics.message_events, [said("Deal, I will take it", 2)])
-    await eventually(lambda: database.contacts.find_one({"messages_inbound": 2, "outbox": []}), bool)
+    await eventually(lambda: published_contact(database, messages_inbound=2), bool)
 
     kept = await stored(database)
     assert (kept.name.full, kept.status, kept.tags, kept.notes) == (

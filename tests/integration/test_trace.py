@@ -23,7 +23,7 @@ from shared.ids import ConversationKey
 from shared.kafka import Record, open_producer, publish
 from shared.mongo import Database
 from tests.conftest import Stack, Start
-from tests.support.contacts import analysis, contact
+from tests.support.contacts import analysis, contact, published_contact
 from tests.support.making import MARIA, answered, reacted, said
 from tests.support.models import dump_event, event_headers
 from tests.support.topics import publish_events
@@ -161,7 +161,7 @@ async def test_the_command_tells_programs_and_people_and_shows_no_text_unasked(
 ) -> None:
     analyzer = leadstream("analyzer")
     await publish_events(stack.kafka, stack.topics.message_events, TOLD)
-    await eventually(lambda: database.contacts.find_one({"messages_outbound": 1, "outbox": []}), bool)
+    await eventually(lambda: published_contact(database, messages_outbound=1), bool)
     shown = [leadstream("trace", *args) for args in (("m_1", "--json"), ("1", "--text"), ("m_none",))]
     assert [process.wait() for process in shown] == [0, 0, 1], [process.output for process in shown]
     (found,) = map(json.loads, shown[0].lines())

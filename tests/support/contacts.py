@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from services.analyzer.conversation import Conversation
 from services.analyzer.merge import Placement, next_contact
@@ -11,7 +12,7 @@ from shared.contacts import Analysis, AnalysisSource, Contact, LeadStatus
 from shared.conversations import fold_all
 from shared.events import Event
 from shared.ids import ConversationKey
-from shared.mongo import Database
+from shared.mongo import Database, Document
 from shared.pipelines import Mode, template
 from tests.support.making import EPOCH, MARIA, at, said
 
@@ -41,6 +42,14 @@ async def put(database: Database, *contacts: Contact) -> None:
         identity = {"platform": each.platform, "account_id": each.account_id, "customer_id": each.customer_id}
         await database.conversations.insert_one({"_id": each.contact_id, **identity, "revision": 1, "fence": 1})
         await database.contacts.insert_one({"_id": each.contact_id, **each.model_dump(), "fence": 1, "outbox": []})
+
+
+async def published_contact(database: Database, **wanted: Any) -> Document | None:
+    """A contact with these fields, once its version is published and nobody is at its conversation."""
+    found: Document | None = await database.contacts.find_one({**wanted, "outbox": []})
+    if found is None or await database.conversations.find_one({"_id": found["_id"], "lease": {"$exists": True}}):
+        return None
+    return found
 
 
 async def put_account(database: Database, who: ConversationKey = MARIA, token: str = "x") -> Account:

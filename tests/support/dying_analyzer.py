@@ -26,7 +26,6 @@ STEPS = {
     "recorded": Step(Contacts, "write_all", is_after=True),
     "publishing": Step(outbox, "publish"),
     "published": Step(outbox, "publish", is_after=True),
-    "cleared": Step(Contacts, "published_all", is_after=True),
     "finished": Step(Queue, "finish_all", is_after=True),
 }
 

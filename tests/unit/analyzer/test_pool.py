@@ -126,7 +126,7 @@ class FakeWorker:
         return list(recorded)
 
     def recorded(self, of: Claim) -> Recorded:
-        return Recorded(of, 1, "created", self.contact(of), (), of.contact_id in self.unanswered)
+        return Recorded(of, 1, "created", self.contact(of), (), is_unanswered=of.contact_id in self.unanswered)
 
     def contact(self, of: Claim) -> Any:
         source = AnalysisSource.FALLBACK if of.contact_id in self.fallback else AnalysisSource.AI
