@@ -38,12 +38,13 @@ async def write_and_publish(database: Database, before: Stored, change: Change) 
     """Whether it was written, over the version that it was made from.
 
     Only who has the conversation publishes, so it is made due: behind the write, and before it as well, for a crash in
-    between leaves the version to a look that is still to come. While nobody has it, `before` is published.
+    between leaves the version to a look that is still to come. `before` was read before this looks for a lease: where
+    there is none, it is published.
     """
     contact_id = change.contact.contact_id
     await make_due(database, [contact_id])
     leased = await database.conversations.find_one({"_id": contact_id, "lease": {"$exists": True}}, {"_id": True})
-    if not await Contacts(database.contacts).write_edit(change, before.left if leased else None):
+    if not await Contacts(database.contacts).write_edit(change, before.own if leased else None):
         return False
     await make_due(database, [contact_id])
     return True

@@ -26,11 +26,14 @@ from shared.contacts import (
 )
 from shared.mongo import Collection, Document, UpdateOne, insert_all, write_all
 
+CONTACT_ALONE = {"outbox": False, "latest": False}
+"""A projection, for those who only read what a contact says."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A version that may not have been published. `value` are the bytes to publish: they never change any more, and
-    empty they are a tombstone."""
+    """A version that may not have been published. `value` are the bytes to publish, the same whenever this release
+    makes them; empty they are a tombstone."""
 
     version: int
     value: bytes
@@ -47,13 +50,13 @@ class Stored:
     outbox: tuple[Entry, ...]
     latest: Change | None = None
 
-    def unpublished(self, *, is_left: bool) -> tuple[Entry, ...]:
-        """What may be, oldest first. `is_left`: the contact itself too, whose writer has not come to an end."""
-        left = self.left if is_left else None
-        return (*self.outbox, left) if left else self.outbox
+    def unpublished(self, *, is_unsure: bool) -> tuple[Entry, ...]:
+        """What may be, oldest first. `is_unsure`: the contact itself too, as of a claim."""
+        own = self.own if is_unsure else None
+        return (*self.outbox, own) if own else self.outbox
 
     @property
-    def left(self) -> Entry | None:
+    def own(self) -> Entry | None:
         """The entry of the contact as it is, where the outbox has none."""
         if self.latest is None or any(entry.version == self.version for entry in self.outbox):
             return None
@@ -62,13 +65,13 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """The version that comes after the one that was `before`; 0: there was none. `left` is the entry of that, if it may
+    """The version that comes after the one that was `before`; 0: there was none. `over` is the entry of that, if it may
     not be published: it goes to the outbox."""
 
     change: Change
     before: int
     fence: int
-    left: Entry | None = None
+    over: Entry | None = None
 
     @property
     def contact_id(self) -> str:
@@ -112,12 +115,12 @@ class Contacts:
                     refused.add(each.contact_id)
         return {contact_id: entry for contact_id, entry in entries.items() if contact_id not in refused}
 
-    async def write_edit(self, change: Change, left: Entry | None = None) -> bool:
-        """A person's: False where another version is there; whoever has the conversation, and under no fence. `left` as
+    async def write_edit(self, change: Change, over: Entry | None = None) -> bool:
+        """A person's: False where another version is there; whoever has the conversation, and under no fence. `over` as
         of a `Write`."""
         contact = change.contact
         unchanged = {"_id": contact.contact_id, "version": contact.version - 1}
-        update = _with_version(change, [left, entry_of(change)] if left else [entry_of(change)])
+        update = _with_version(change, [over, entry_of(change)] if over else [entry_of(change)])
         return (await self._collection.update_one(unchanged, update)).matched_count == 1
 
     async def published_all(self, entries: Sequence[tuple[str, Entry]]) -> None:
@@ -142,11 +145,15 @@ def entry_of(change: Change) -> Entry:
 def _load(found: Document) -> Stored:
     contact = None if "forgotten_at" in found else Contact.model_validate(found)
     outbox = (Entry(each["version"], each["value"], each.get("activity")) for each in found.get("outbox", ()))
-    latest = _change(contact, found["latest"]) if contact and "latest" in found else None
-    return Stored(contact, found["version"], found.get("fence", 0), tuple(outbox), latest)
+    return Stored(
+        contact, found["version"], found.get("fence", 0), tuple(outbox), _latest(contact, found.get("latest"))
+    )
 
 
-def _change(contact: Contact, latest: Document) -> Change:
+def _latest(contact: Contact | None, latest: Document | None) -> Change | None:
+    """None also where somebody has written a version and has not said what it changed."""
+    if contact is None or latest is None or latest["version"] != contact.version:
+        return None
     activity = Activity.model_validate(latest["activity"]) if latest["activity"] else None
     return Change(contact, tuple(latest["changed"]), activity)
 
@@ -158,14 +165,15 @@ def _document(write: Write) -> Document:
 
 def _fields(change: Change) -> Document:
     activity = change.activity.model_dump() if change.activity else None
-    return {**change.contact.model_dump(), "latest": {"changed": change.changed, "activity": activity}}
+    latest = {"version": change.contact.version, "changed": change.changed, "activity": activity}
+    return {**change.contact.model_dump(), "latest": latest}
 
 
 def _update(write: Write | Touch) -> UpdateOne:
     writable = {"_id": write.contact_id, "version": write.before, "fence": {"$lte": write.fence}}
     if isinstance(write, Touch):
         return UpdateOne(writable, {"$set": {"fence": write.fence}})
-    update = _with_version(write.change, [write.left] if write.left else [])
+    update = _with_version(write.change, [write.over] if write.over else [])
     return UpdateOne(writable, {**update, "$set": {**update["$set"], "fence": write.fence}})
 
 
@@ -185,7 +193,7 @@ def _is_written(write: Write | Touch, entry: Entry | None, found: Stored | None)
         return False
     if entry is None:
         return (found.version, found.fence) == (write.before, write.fence)
-    there = found.unpublished(is_left=True)
+    there = found.unpublished(is_unsure=True)
     return any((each.version, each.value) == (entry.version, entry.value) for each in there)
 
 

@@ -18,6 +18,7 @@ from services.analyzer.options import AsJson, ContactId, OfAccount
 from services.analyzer.tail_command import tail
 from shared.commands import fail, with_database
 from shared.contact_export import Format, write_contacts
+from shared.contact_store import CONTACT_ALONE
 from shared.contacts import Activity, Contact, LeadStatus, activities_of
 from shared.mongo import Database
 from shared.settings import MongoSettings
@@ -72,7 +73,7 @@ def show_contact(contact_id: ContactId, as_json: AsJson = False) -> None:
 
 
 async def _find(database: Database, contact_id: str) -> tuple[Contact, list[Activity]] | None:
-    stored = await database.contacts.find_one({"_id": contact_id, "forgotten_at": {"$exists": False}}, {"outbox": 0})
+    stored = await database.contacts.find_one({"_id": contact_id, "forgotten_at": {"$exists": False}}, CONTACT_ALONE)
     if stored is None:
         return None
     found = [Activity.model_validate(each) async for each in database.activities.find(activities_of(contact_id))]

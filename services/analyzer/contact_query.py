@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from shared.contact_store import CONTACT_ALONE
 from shared.contacts import AnalysisSource, Contact, LeadStatus
 from shared.mongo import Database, Document
 
@@ -35,6 +36,6 @@ class Wanted:
 
 async def find_contacts(database: Database, wanted: Wanted, limit: int = 0) -> AsyncIterator[Contact]:
     """In the order of their ids, `limit` of them at most; 0 is no limit."""
-    found = database.contacts.find(wanted.query(), {"outbox": False}).sort("_id", 1).limit(limit)
+    found = database.contacts.find(wanted.query(), CONTACT_ALONE).sort("_id", 1).limit(limit)
     async for stored in found:
         yield Contact.model_validate(stored)

@@ -84,7 +84,7 @@ class Forgetting:
         while True:
             stored = await contacts.load(claim.contact_id)
             if stored and stored.contact:
-                await self.outbox.drain(claim, stored.unpublished(is_left=claim.is_left))
+                await self.outbox.drain(claim, stored.unpublished(is_unsure=claim.is_unsure))
             stub = _stub(stored, claim.fence)
             if await self._put(claim.contact_id, stored, stub, at):
                 return stub
@@ -128,7 +128,7 @@ class Forgetting:
         taken = {"fence": fence, "revision": revision, "lease": lease, "due_at": "$$NOW"}
         if not (await self.database.conversations.update_one(seen, [{"$set": taken}])).matched_count:
             return None
-        return Claim(Conversation(str(key), *key), revision, fence, held_until, is_left="lease" in stored)
+        return Claim(Conversation(str(key), *key), revision, fence, held_until, is_unsure="lease" in stored)
 
 
 def _stub(stored: Stored | None, fence: int) -> Stored:

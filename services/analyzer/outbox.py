@@ -24,15 +24,15 @@ log = structlog.get_logger()
 
 
 class Due(NamedTuple):
-    """What is to be published of one contact: what was `left`, oldest first, and then what it has become."""
+    """What is to be published of one contact: what was `waiting`, oldest first, and then what it has become."""
 
     claim: Claim
-    left: Sequence[Entry]
+    waiting: Sequence[Entry]
     new: Entry | None = None
 
     @property
     def entries(self) -> Sequence[Entry]:
-        return (*self.left, self.new) if self.new else self.left
+        return (*self.waiting, self.new) if self.new else self.waiting
 
 
 class Outbox:
@@ -57,7 +57,7 @@ class Outbox:
         claim.require_held()
 
     async def drain_all(self, dues: Sequence[Due]) -> list[Claim]:
-        """Those of which all is acknowledged, its activities written, and the outbox empty.
+        """Those of which all is acknowledged, its activities written, and what waited out of the outbox.
 
         Nothing is sent of a claim that is not held any more. What the broker can never take holds up only its own.
         """
@@ -101,7 +101,7 @@ class Outbox:
         entries = [entry for due in dues for entry in due.entries]
         activities = [{"_id": entry.activity["activity_id"], **entry.activity} for entry in entries if entry.activity]
         await insert_all(self._activities, activities)  # one that is there already was published before
-        await self._contacts.published_all([(due.claim.contact_id, entry) for due in dues for entry in due.left])
+        await self._contacts.published_all([(due.claim.contact_id, entry) for due in dues for entry in due.waiting])
         self._metrics.published.inc(len(entries))
 
     def _record(self, contact_id: str, entry: Entry) -> Record:

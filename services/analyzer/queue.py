@@ -48,7 +48,7 @@ class Claim:
 
     `held_until` is by this process's monotonic clock and never later than the lease on the server. `group` is of those
     claimed together. `reanalyse`: whatever was found before. `is_again`: the AI is to score what the fallback scored.
-    `is_left`: who had it before has not come to an end, and may have published nothing of it.
+    `is_unsure`: the contact that is there may not be published, since its writer has not come to an end.
     """
 
     conversation: Conversation
@@ -58,7 +58,7 @@ class Claim:
     group: str = ""
     reanalyse: bool = False
     is_again: bool = False
-    is_left: bool = False
+    is_unsure: bool = False
 
     @property
     def contact_id(self) -> str:
@@ -121,7 +121,7 @@ class Queue:
         taken = await self._lease({"_id": {"$in": list(keys)}, "lease": {"$exists": False}, **where}, lease, more)
         if taken < len(keys):
             expired = {"_id": {"$in": list(keys)}, "lease.until": {"$lte": seen.now}, **where}
-            taken += await self._lease(expired, {**lease, "is_left": True}, more)
+            taken += await self._lease(expired, {**lease, "is_unsure": True}, more)
         if not taken:
             return []
         mine = self._conversations.find({"_id": {"$in": list(keys)}, "lease.group": group}, batch_size=len(keys) + 1)
@@ -158,7 +158,8 @@ class Queue:
             held_until = time.monotonic() + self.lease_seconds
             try:
                 renewed = [{"$set": {"lease.until": self._until()}}]
-                result = await self._conversations.update_one(_fenced(claim), renewed)
+                held = {**_fenced(claim), "lease": {"$exists": True}}
+                result = await self._conversations.update_one(held, renewed)
             except ConnectionFailure:
                 claim.require_held()
                 continue
@@ -248,5 +249,5 @@ def _claim(stored: Document, held_until: float) -> Claim:
         held_until=held_until,
         group=stored["lease"]["group"],
         reanalyse="reanalyse_at" in stored,
-        is_left="is_left" in stored["lease"],
+        is_unsure="is_unsure" in stored["lease"],
     )

@@ -59,7 +59,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recorded:
-    """What came of a look: its contact, and what is to be published of it: what was `left`, oldest first, and `new`.
+    """What came of a look: its contact, and what is to be published of it: what was `waiting`, oldest first, and `new`.
 
     `is_unanswered`: a person wanted it analysed anew, and what the AI said before stands until the AI is to be had.
     """
@@ -68,7 +68,7 @@ class Recorded:
     messages: int
     outcome: str
     contact: Contact | None
-    left: tuple[Entry, ...]
+    waiting: tuple[Entry, ...]
     new: Entry | None = None
     is_unanswered: bool = False
 
@@ -153,7 +153,7 @@ class Worker:
 
     async def tell(self, recorded: Sequence[Recorded]) -> list[Recorded]:
         """Those of which all versions are published."""
-        published = await self._outbox.drain_all([Due(each.claim, each.left, each.new) for each in recorded])
+        published = await self._outbox.drain_all([Due(each.claim, each.waiting, each.new) for each in recorded])
         ids = {claim.contact_id for claim in published}
         told = [each for each in recorded if each.claim.contact_id in ids]
         for each in told:
@@ -201,12 +201,14 @@ class Worker:
         return await asyncio.to_thread(next_contact, *told) if look.reading.is_long else next_contact(*told)
 
     async def _again(self, left: Sequence[tuple[Look, Analysis]]) -> list[tuple[Look, Analysis]]:
-        """With the contacts as they are now. Who was forgotten meanwhile is not written from what was read before."""
+        """With the contacts as they are now; one may be what was just written, though the answer denied it. Who was
+        forgotten meanwhile is not written from what was read before."""
         if not left:
             return []
         stored = await self._contacts.load_all(look.claim.contact_id for look, _ in left)
         again = []
         for look, analysis in left:
+            look.claim.is_unsure = True
             new = replace(look, stored=stored.get(look.claim.contact_id))
             if (new.stored and new.stored.fence > look.claim.fence) or (look.old and not new.old):
                 lost(look.claim)
@@ -240,21 +242,21 @@ def _write(look: Look, change: Change | None) -> Write | Touch:
     before = look.stored.version if look.stored else 0
     if change is None:
         return Touch(look.claim.contact_id, before, look.claim.fence)
-    left = look.stored.left if look.stored and look.claim.is_left else None
-    return Write(change, before, look.claim.fence, left)
+    over = look.stored.own if look.stored and look.claim.is_unsure else None
+    return Write(change, before, look.claim.fence, over)
 
 
 def _without_contact(look: Look) -> Recorded:
-    return Recorded(look.claim, len(look.reading.messages), "no_contact", None, _left(look))
+    return Recorded(look.claim, len(look.reading.messages), "no_contact", None, _waiting(look))
 
 
 def _recorded(look: Look, change: Change | None, entry: Entry | None, *, is_unanswered: bool) -> Recorded:
     outcome = "unchanged" if change is None else "updated" if look.old else "created"
     contact = change.contact if change else look.old
     messages = len(look.reading.messages)
-    return Recorded(look.claim, messages, outcome, contact, _left(look), entry, is_unanswered=is_unanswered)
+    return Recorded(look.claim, messages, outcome, contact, _waiting(look), entry, is_unanswered=is_unanswered)
 
 
-def _left(look: Look) -> tuple[Entry, ...]:
+def _waiting(look: Look) -> tuple[Entry, ...]:
     """What an earlier holder, or a person, has left to be published."""
-    return look.stored.unpublished(is_left=look.claim.is_left) if look.stored else ()
+    return look.stored.unpublished(is_unsure=look.claim.is_unsure) if look.stored else ()

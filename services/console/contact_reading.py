@@ -8,6 +8,7 @@ from math import ceil
 
 from services.console.transcript import Said, transcript
 from shared.accounts import Account, account_key
+from shared.contact_store import CONTACT_ALONE
 from shared.contacts import Activity, Contact, Score, activities_of
 from shared.conversations import LONG_AGO, from_document
 from shared.mongo import Database, Document
@@ -45,13 +46,13 @@ class Whole:
 
 async def contact_of(database: Database, contact_id: str) -> Contact | None:
     """None where there is none, or it was forgotten."""
-    stored = await database.contacts.find_one({"_id": contact_id, "forgotten_at": {"$exists": False}}, {"outbox": 0})
+    stored = await database.contacts.find_one({"_id": contact_id, "forgotten_at": {"$exists": False}}, CONTACT_ALONE)
     return Contact.model_validate(stored) if stored else None
 
 
 async def whole_of(database: Database, contact_id: str, page: int = 1) -> Whole | None:
     """With that page of the messages, the last one where there are not so many."""
-    stored = await database.contacts.find_one({"_id": contact_id, "forgotten_at": {"$exists": False}}, {"outbox": 0})
+    stored = await database.contacts.find_one({"_id": contact_id, "forgotten_at": {"$exists": False}}, CONTACT_ALONE)
     if stored is None:
         return None
     contact = Contact.model_validate(stored)
@@ -93,7 +94,7 @@ async def contacts_of(database: Database, contact_ids: Sequence[str]) -> AsyncIt
     for start in range(0, len(contact_ids), TOGETHER):
         ids = list(contact_ids[start : start + TOGETHER])
         asked = {"_id": {"$in": ids}, "forgotten_at": {"$exists": False}}
-        found = {each["_id"]: each async for each in database.contacts.find(asked, {"outbox": 0, "scores": 0})}
+        found = {each["_id"]: each async for each in database.contacts.find(asked, {**CONTACT_ALONE, "scores": False})}
         for contact_id in ids:
             if contact_id in found:
                 yield Contact.model_validate(found[contact_id])

@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from services.demo.checks import Backfilled
+from shared.contact_store import CONTACT_ALONE
 from shared.contacts import Contact, ContactUpdated, load_contact_updated
 from shared.conversations import from_document
 from shared.ids import Platform
@@ -21,11 +22,11 @@ class Facts:
     topic: str
 
     async def contacts(self) -> list[Contact]:
-        stored = await self.database.contacts.find({}, {"outbox": False}).to_list(None)
+        stored = await self.database.contacts.find({}, CONTACT_ALONE).to_list(None)
         return [Contact.model_validate({"contact_id": each["_id"], **each}) for each in stored]
 
     async def contact(self, contact_id: str) -> Contact | None:
-        stored = await self.database.contacts.find_one({"_id": contact_id}, {"outbox": False})
+        stored = await self.database.contacts.find_one({"_id": contact_id}, CONTACT_ALONE)
         return Contact.model_validate({"contact_id": stored["_id"], **stored}) if stored else None
 
     async def texts(self, contact_id: str) -> list[str]:

@@ -231,7 +231,7 @@ async def test_a_claim_knows_whether_the_one_before_it_came_to_an_end(database: 
     await apply(database, [said("More", 1)])
     await second.finish(left)
     anew = await claim(queue(database, "third"))
-    assert [each.is_left for each in (begun, left, anew)] == [False, True, False]
+    assert [each.is_unsure for each in (begun, left, anew)] == [False, True, False]
 
 
 async def test_of_those_claimed_together_each_knows_it_of_itself(database: Database) -> None:
@@ -239,7 +239,7 @@ async def test_of_those_claimed_together_each_knows_it_of_itself(database: Datab
     await queue(database, "first", lease_seconds=0.01).claim(1)
     await apply(database, [said("Hi", 0, who=JUAN)])
     claims = await eventually(lambda: queue(database, "second").claim_these([str(MARIA), str(JUAN)]), bool)
-    assert {each.contact_id: each.is_left for each in claims} == {str(MARIA): True, str(JUAN): False}
+    assert {each.contact_id: each.is_unsure for each in claims} == {str(MARIA): True, str(JUAN): False}
 
 
 async def test_a_document_of_a_message_keeps_its_time_for_the_index(database: Database) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
@@ -23,6 +23,7 @@ from services.analyzer.placement import Placements
 from services.analyzer.queue import Claim, Queue
 from services.analyzer.resilient import ResilientAnalyst
 from services.analyzer.worker import Recorded, Worker
+from shared import contact_store
 from shared.accounts import account_key
 from shared.clock import utc_now
 from shared.contact_editing import edit_contact
@@ -36,7 +37,7 @@ from shared.forgotten import Forgotten
 from shared.ids import ConversationKey
 from shared.kafka import AIOKafkaProducer, KafkaError, Topics
 from shared.metrics import AnalyzerMetrics
-from shared.mongo import Database
+from shared.mongo import Collection, Database, Document, insert_all
 from shared.pipelines import template
 from tests.support.making import EPOCH, MARIA, answered, listed, reacted, said, unsent
 from tests.support.waiting import eventually
@@ -292,6 +293,20 @@ async def test_a_version_that_was_not_acknowledged_is_published_though_nothing_e
     assert rig.producer.sent == [(str(MARIA).encode(), told.new.value)]
 
 
+async def test_a_first_version_is_published_though_its_insert_is_told_to_have_been_there_already(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is where a driver sends an insert again whose answer was lost."""
+
+    async def sent_twice(collection: Collection, documents: Sequence[Document]) -> set[str]:
+        await insert_all(collection, documents)
+        return await insert_all(collection, documents)
+
+    monkeypatch.setattr(contact_store, "insert_all", sent_twice)
+    contact = await rig.look(said("How much?", 1))
+    assert [(update.version, update.contact) for update in rig.producer.updates] == [(1, contact)]
+
+
 async def test_what_two_in_a_row_have_not_published_the_third_does_in_its_order(rig: Rig) -> None:
     rig.producer.failures = 2
     await rig.tell(said("How much?", 1))
@@ -405,7 +420,7 @@ async def test_what_the_broker_can_never_take_holds_up_only_its_own(rig: Rig) ->
     (left,) = {held.contact_id for held in claims} - {each.claim.contact_id for each in told}
     stored = await Contacts(rig.database.contacts).load(left)
     assert stored is not None
-    assert [entry.version for entry in stored.unpublished(is_left=True)] == [1]
+    assert [entry.version for entry in stored.unpublished(is_unsure=True)] == [1]
 
 
 async def test_nothing_is_sent_of_a_claim_that_is_not_held_any_more(rig: Rig) -> None:

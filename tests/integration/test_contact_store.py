@@ -6,11 +6,15 @@ from dataclasses import replace
 
 import pytest
 
+from services.analyzer.profile import Profile, with_profile
+from shared.clock import utc_now
+from shared.contact_edits import Edit, edited
 from shared.contact_store import Contacts, Stored, Touch, Write, entry_of
-from shared.contacts import Activity, Change, Contact, Name, NameSource
+from shared.contacts import Activity, Change, Contact, LeadStatus, Name, NameSource
 from shared.ids import Platform
 from shared.mongo import Database
-from tests.support.making import EPOCH
+from tests.support.contacts import SALES, analysis, contact
+from tests.support.making import EPOCH, MARIA, answered, said
 
 
 def version(key: str, number: int, notes: str = "") -> Change:
@@ -49,8 +53,21 @@ async def test_what_is_written_is_its_own_entry_byte_for_byte(contacts: Contacts
     assert {key: entry.version for key, entry in written.items() if entry} == {"a": 2, "d": 1}
     found = await stored(contacts, "a")
     assert (found.version, found.fence, found.contact) == (2, 6, version("a", 2, "new").contact)
-    assert (found.outbox, found.left) == ((), written["a"])
-    assert (found.unpublished(is_left=True), found.unpublished(is_left=False)) == ((written["a"],), ())
+    assert (found.outbox, found.own) == ((), written["a"])
+    assert (found.unpublished(is_unsure=True), found.unpublished(is_unsure=False)) == ((written["a"],), ())
+
+
+async def test_all_that_a_contact_may_say_is_its_own_entry_byte_for_byte(contacts: Contacts) -> None:
+    verdict = analysis(model="m", prompt_version="7", summary="Größe 🙂", retry_count=2)
+    first = contact(MARIA, [said("How much? a@b.co 0917 123 4567", 1.001), answered("5", 2.999)], verdict)
+    profile = with_profile(first, Profile(picture="https://x.test/p", locale="de_DE", timezone=8), utc_now())
+    assert profile is not None
+    change = edited(profile.contact, Edit("Mary Cruz", "Closed Won", LeadStatus.WON, "n", ("t",)), SALES, utc_now())
+    assert change is not None
+    assert change.activity is not None
+    assert [name for name, value in change.contact if not value] == []
+    written = await contacts.write_all([Write(change, 0, 1)])
+    assert (await stored(contacts, str(MARIA))).own == written[str(MARIA)]
 
 
 async def test_what_a_change_of_stage_tells_is_kept_with_the_version(contacts: Contacts) -> None:
@@ -58,20 +75,20 @@ async def test_what_a_change_of_stage_tells_is_kept_with_the_version(contacts: C
     written = await contacts.write_all([Write(moved, 1, 6)])
     assert written["a"] is not None
     assert written["a"].activity == activity("a", 2).model_dump()
-    assert (await stored(contacts, "a")).left == written["a"]
+    assert (await stored(contacts, "a")).own == written["a"]
     await contacts.write_all([Write(version("a", 3), 2, 6)])
     assert (await stored(contacts, "a")).latest == version("a", 3)
 
 
 async def test_a_version_that_may_not_be_published_goes_to_the_outbox_with_the_next(contacts: Contacts) -> None:
-    first = (await stored(contacts, "a")).left
+    first = (await stored(contacts, "a")).own
     second = await contacts.write_all([Write(version("a", 2), 1, 5, first)])
     found = await stored(contacts, "a")
-    assert (found.outbox, found.left) == ((first,), second["a"])
-    assert found.unpublished(is_left=True) == (first, second["a"])
+    assert (found.outbox, found.own) == ((first,), second["a"])
+    assert found.unpublished(is_unsure=True) == (first, second["a"])
     assert first is not None
     await contacts.published_all([("a", first)])
-    assert (await stored(contacts, "a")).unpublished(is_left=True) == (second["a"],)
+    assert (await stored(contacts, "a")).unpublished(is_unsure=True) == (second["a"],)
 
 
 async def test_of_many_those_that_met_another_are_told_apart(contacts: Contacts) -> None:
@@ -102,9 +119,9 @@ async def test_only_what_was_published_leaves_an_outbox(contacts: Contacts) -> N
 
 
 async def test_an_edit_compares_the_version_alone_and_leaves_the_fence(contacts: Contacts) -> None:
-    left = (await stored(contacts, "a")).left
+    left = (await stored(contacts, "a")).own
     assert await contacts.write_edit(version("a", 2, "by hand"), left)
     assert not await contacts.write_edit(version("a", 2, "again"))
     found = await stored(contacts, "a")
-    assert (found.version, found.fence, found.left) == (2, 5, None)
+    assert (found.version, found.fence, found.own) == (2, 5, None)
     assert found.outbox == (left, entry_of(version("a", 2, "by hand")))

@@ -116,7 +116,7 @@ async def test_where_it_stopped_is_told(rig: Rig) -> None:
     await rig.store(TOLD)
     assert "it waits for its analysis, due at 20" in await rig.stopped()
     known = await rig.analyse(TOLD)
-    assert "version 1 is not published" in await rig.stopped()
+    assert "version 1 is not published: it waits for its analysis, due at 20" in await rig.stopped()
     await rig.tell(known)
     assert await rig.stopped() == ""
     await rig.store([said("And now?", 9)])

@@ -8,7 +8,8 @@ from typing import Any
 from services.analyzer.conversation import Conversation
 from services.analyzer.merge import Placement, next_contact
 from shared.accounts import Account
-from shared.contacts import Analysis, AnalysisSource, Contact, LeadStatus
+from shared.contact_store import Contacts, Write
+from shared.contacts import Analysis, AnalysisSource, Change, Contact, LeadStatus
 from shared.conversations import fold_all
 from shared.events import Event
 from shared.ids import ConversationKey
@@ -41,7 +42,7 @@ async def put(database: Database, *contacts: Contact) -> None:
     for each in contacts:
         identity = {"platform": each.platform, "account_id": each.account_id, "customer_id": each.customer_id}
         await database.conversations.insert_one({"_id": each.contact_id, **identity, "revision": 1, "fence": 1})
-        await database.contacts.insert_one({"_id": each.contact_id, **each.model_dump(), "fence": 1, "outbox": []})
+    await Contacts(database.contacts).write_all([Write(Change(each, (), None), 0, 1) for each in contacts])
 
 
 async def published_contact(database: Database, **wanted: Any) -> Document | None:

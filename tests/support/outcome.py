@@ -61,7 +61,8 @@ async def settled(database: Database, events: Iterable[Event]) -> dict[str, Cont
         return [key for key in of.keys() | found.keys() if not (key in found and says_it_all(found[key], of[key]))]
 
     async def pending() -> tuple[int, int]:
-        due = await database.conversations.count_documents({"due_at": {"$exists": True}})
+        in_work = {"$or": [{"due_at": {"$exists": True}}, {"lease": {"$exists": True}}]}
+        due = await database.conversations.count_documents(in_work)
         return due, await database.contacts.count_documents({"outbox": {"$ne": []}})
 
     await eventually(lambda: messages(database), lambda found: found == expected)
