@@ -14,6 +14,7 @@ SECONDS_BELOW = 100_000_000_000
 """A number below this is seconds (until the year 5138), above it milliseconds (since 1973)."""
 _EARLIEST = datetime(2004, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+_MILLISECONDS = tuple(f".{number:03}Z" for number in range(1000))
 _EARLIEST_MS, _LATEST_MS = (int(time.timestamp()) * 1000 for time in (_EARLIEST, _LATEST))
 
 
@@ -62,7 +63,7 @@ def read_instant(value: object) -> str | None:
     (`bad_time`) for anything else and for times outside of 2004 to 2100.
     """
     if type(value) is int and _EARLIEST_MS <= value < _LATEST_MS:
-        return f"{_second(value // 1000)}.{value % 1000:03}Z"
+        return _second(value // 1000) + _MILLISECONDS[value % 1000]
     return None if value is None else format_instant(_read_time(value))
 
 

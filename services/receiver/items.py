@@ -32,16 +32,15 @@ BESIDE = frozenset({"sender", "recipient", "timestamp", "prior_message", "hop_co
 
 @dataclass(slots=True)
 class Envelope:
-    """What an item inherits from the body and the entry it came in."""
+    """What an item inherits from the body, and of the entry that is being read. `received_at` is RFC 3339, and
+    `entry_time` as it came."""
 
     platform: Platform
     platform_name: str
-    account_id: str
-    entry_time: object
-    """As it came."""
     received_at: str
-    """RFC 3339."""
-    standby: bool
+    account_id: str = ""
+    entry_time: object = None
+    standby: bool = False
 
     def time(self) -> str:
         """For an item that has none. A senseless time of the entry (old test bodies have them) does no harm."""

@@ -29,7 +29,7 @@ MESSAGING_FIELDS = frozenset(
     }
 )  # fmt: skip
 """Fields of `changes` whose value is a messaging item; all others (comments, mentions, feed …) are no conversations."""
-KNOWN = MAKERS.keys() | BESIDE
+KNOWN = BESIDE.union(MAKERS)
 GROUPS = ("messaging", "standby", "changes")
 DASHBOARD_ENTRY = "0"
 """The entry id that the app dashboard's Test button sends; no account has it."""
@@ -87,8 +87,9 @@ def normalise(body: bytes, received_at: datetime) -> Batch:
     except RejectedError as error:
         batch.park(body, error, received_at)
         return batch
+    envelope = Envelope(platform, platform.value, format_instant(received_at))
     for entry in entries:
-        _read_entry(batch, platform, parsed["object"], entry, received_at)
+        _read_entry(batch, envelope, parsed["object"], entry, received_at)
     return batch if batch.has_room else _with_one_letter(batch, body, received_at)
 
 
@@ -111,7 +112,7 @@ def _is_dashboard_test(parsed: dict[str, Any]) -> bool:
     return "entry" not in parsed and isinstance(sample, dict) and {"field", "value"} <= sample.keys()
 
 
-def _read_entry(batch: Batch, platform: Platform, name: str, entry: Any, received_at: datetime) -> None:
+def _read_entry(batch: Batch, envelope: Envelope, name: str, entry: Any, received_at: datetime) -> None:
     """Items of an entry one by one; an entry that cannot be opened is parked as a body of its own."""
     try:
         entry = read_object(entry)
@@ -123,16 +124,17 @@ def _read_entry(batch: Batch, platform: Platform, name: str, entry: Any, receive
         if batch.has_room:
             batch.park(orjson.dumps({"object": name, "entry": [entry]}), error, received_at)
         return
-    if not any(items for _, items in groups):
-        batch.drop("empty_entry")
-    received = format_instant(received_at)
-    envelope = Envelope(platform, platform.value, account_id, entry.get("time"), received, standby=False)
+    envelope.account_id, envelope.entry_time = account_id, entry.get("time")
+    is_empty = True
     for group, items in groups:
         envelope.standby = group == "standby"
         for item in items:
+            is_empty = False
             reason = _read_item(batch, envelope, group, item)
             if reason and batch.has_room:
                 batch.park(_body_of(name, entry, group, item), reason, received_at)
+    if is_empty:
+        batch.drop("empty_entry")
 
 
 def _body_of(name: str, entry: dict[str, Any], group: str, item: Any) -> bytes:
@@ -166,9 +168,8 @@ def _value_of(change: Any) -> dict[str, Any] | None:
 
 def _read_kinds(batch: Batch, envelope: Envelope, item: dict[str, Any]) -> RejectedError | None:
     kinds = [kind for kind in MAKERS if kind in item]
-    others = [name for name in item if name not in KNOWN]
-    is_notice = bool(others) and NOTICES.issuperset(others)
-    if not kinds and not is_notice:
+    others = [] if KNOWN.issuperset(item) else [name for name in item if name not in KNOWN]
+    if not kinds and not (others and NOTICES.issuperset(others)):
         return RejectedError(Reason.UNKNOWN_KIND)
     for name in others:
         batch.drop(name if name in NOTICES else "unknown_field")
