@@ -59,7 +59,7 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
                 per_minute = settings.ai_again_per_minute
                 pool = Pool(queue, again, worker, settings.analysis_parallelism, per_minute, metrics)
                 aggregate = Aggregate(database, timing, clock=clock)
-                intake = Intake(consumer, aggregate, parking, pool.expect, utc_now, metrics)
+                intake = Intake(consumer, aggregate, parking, pool, utc_now, metrics)
                 health = health_app(metrics, lambda: answers(database))
                 collect_seldom()
                 log.info("analyzer_started", owner=owner)

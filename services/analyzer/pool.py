@@ -57,6 +57,7 @@ class Pool:
         self._is_drained = False
         self._large = asyncio.Lock()
         self._changed = asyncio.Event()
+        self._idle = asyncio.Event()
         self._metrics = metrics
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -78,6 +79,11 @@ class Pool:
         """Something was told of these conversations: what is due at once does not wait for the next look."""
         self._queue.expect(keys)
         self._changed.set()
+        self._idle.clear()
+
+    async def until_idle(self) -> None:
+        """Returns when nothing is in work, and nothing more is known of that is due."""
+        await self._idle.wait()
 
     async def _claim(self) -> list[Claim]:
         room = min(GROUP, self._free(), HELD - self._queue.held)
@@ -110,6 +116,7 @@ class Pool:
         return True
 
     async def _pause(self) -> None:
+        self._tell_if_idle()
         with suppress(TimeoutError):
             async with asyncio.timeout(IDLE_SECONDS):
                 await self._changed.wait()
@@ -176,6 +183,11 @@ class Pool:
                 log.warning("attempt_failed", contact_id=claim.contact_id, error=type(error).__name__)
         self._queue.let_go(claims)
         self._leave(claims)
+        self._tell_if_idle()
+
+    def _tell_if_idle(self) -> None:
+        if not self._queue.held and self._is_drained and not self._changed.is_set():
+            self._idle.set()
 
     def _leave(self, claims: Sequence[Claim]) -> None:
         """Their slots are others' from now on. Only a pool that was full has to be told."""

@@ -22,6 +22,7 @@ from shared.mongo import Database
 from tests.conftest import Stack
 from tests.support.intakes import Intakes, intakes
 from tests.support.making import said
+from tests.support.nobody import Nobody
 from tests.support.offsets import Offsets, all_is_committed, committed, ends
 from tests.support.outcome import customers, story
 from tests.support.topics import publish_events
@@ -76,7 +77,7 @@ def one_each(number: int) -> list[Event]:
 
 def intake(consumer: Consumer, gate: Gate) -> Intake:
     aggregate, parking = cast("Aggregate", gate), cast("Parking", NoParking())
-    return Intake(consumer, aggregate, parking, lambda _keys: None, utc_now, AnalyzerMetrics())
+    return Intake(consumer, aggregate, parking, Nobody(), utc_now, AnalyzerMetrics())
 
 
 @asynccontextmanager

@@ -25,6 +25,7 @@ from shared.mongo import open_database
 from shared.service import run_service, run_until
 from shared.settings import AnalyzerSettings
 from tests.support.dying_receiver import Step, arm, die_at
+from tests.support.nobody import Nobody
 
 STEPS = {
     "polled": Step(Intake, "_settle"),
@@ -51,9 +52,7 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
     ):
         aggregate, parking = Aggregate(database, timing_of(settings)), Parking(producer, topics, metrics)
         log.info("intake_started")
-        await run_until(
-            stop, DRAIN_SECONDS, Intake(consumer, aggregate, parking, lambda _keys: None, utc_now, metrics).run(stop)
-        )
+        await run_until(stop, DRAIN_SECONDS, Intake(consumer, aggregate, parking, Nobody(), utc_now, metrics).run(stop))
     log.info("intake_stopped")
 
 

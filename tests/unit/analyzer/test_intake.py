@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -31,7 +31,7 @@ class Polled:
 
 @dataclass
 class FakeConsumer:
-    """One batch a poll that waits for one, then `stop`; `late` is what a poll gives that does not wait."""
+    """One batch a poll that waits for one, then `stop`; `late` is what polls give that do not wait for more."""
 
     batches: list[dict[TopicPartition, list[Polled]]]
     stop: asyncio.Event
@@ -50,7 +50,7 @@ class FakeConsumer:
         self.steps.append("on")
 
     async def getmany(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Polled]]:
-        if timeout_ms == 0:
+        if timeout_ms < intake.POLL_MS:
             self.rooms.append(max_records)
             return self.late.pop(0) if self.late else {}
         self.polls += 1
@@ -101,6 +101,7 @@ class Rig:
     refuses: bool = False
     dlq_is_away: bool = False
     during: Callable[[], Awaitable[None]] = at_once
+    worked_off: Callable[[], Awaitable[None]] = at_once
 
     def __post_init__(self) -> None:
         self.consumer = FakeConsumer(self.batches, self.stop, self.steps, self.refuses)
@@ -109,7 +110,13 @@ class Rig:
         consumer = cast("Consumer", self.consumer)
         aggregate = cast("Aggregate", FakeAggregate(self.steps, self.during))
         parking = cast("Parking", FakeParking(self.steps, self.dlq_is_away))
-        await Intake(consumer, aggregate, parking, self.arrived.update, lambda: EPOCH, AnalyzerMetrics()).run(self.stop)
+        await Intake(consumer, aggregate, parking, self, lambda: EPOCH, AnalyzerMetrics()).run(self.stop)
+
+    def expect(self, keys: Iterable[str]) -> None:
+        self.arrived |= set(keys)
+
+    async def until_idle(self) -> None:
+        await self.worked_off()
 
 
 PARTITION, OTHER = (TopicPartition("message-events", number) for number in range(2))
@@ -168,19 +175,43 @@ async def test_while_a_write_takes_long_the_group_is_told_and_one_batch_is_waiti
 
 async def test_what_arrives_while_a_batch_is_written_goes_with_the_next_and_does_not_wait_for_it() -> None:
     rig = Rig([{PARTITION: [Polled(GOOD, 0)]}, {PARTITION: [Polled(GOOD, 1)]}])
-    rig.consumer.late = [{PARTITION: [Polled(GOOD, 2)], OTHER: [Polled(GOOD, 7)]}]
+    rig.consumer.late = [{PARTITION: [Polled(GOOD, 2)], OTHER: [Polled(GOOD, 7)]}, {OTHER: [Polled(GOOD, 8)]}]
     await rig.run()
-    assert [len(told) for step, told in rig.steps if step == "write"] == [1, 3]
-    assert rig.steps[-1] == ("commit", {PARTITION: 3, OTHER: 8})
-    assert rig.consumer.rooms[0] == intake.BATCH_RECORDS - 1, "a batch is none the larger for it"
+    assert [len(told) for step, told in rig.steps if step == "write"] == [1, 4]
+    assert rig.steps[-1] == ("commit", {PARTITION: 3, OTHER: 9})
+    assert rig.consumer.rooms == [intake.BATCH_RECORDS - number for number in (1, 3)], (
+        "a batch is none the larger for it"
+    )
 
 
 async def test_a_full_batch_is_not_added_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "BATCH_RECORDS", 1)
     rig = Rig([{PARTITION: [Polled(GOOD, 0)]}, {PARTITION: [Polled(GOOD, 1)]}])
+    rig.worked_off = forever
     await rig.run()
-    assert rig.consumer.rooms == [1], "behind the last poll, which gave nothing"
+    assert rig.consumer.rooms == []
     assert [len(told) for step, told in rig.steps if step == "write"] == [1, 1]
+
+
+async def test_a_batch_waits_until_what_the_one_before_it_made_due_is_worked_off() -> None:
+    async def worked_off() -> None:
+        await asyncio.sleep(0)
+        rig.steps.append(("worked off", [len(rig.arrived)]))
+
+    rig = Rig([{PARTITION: [Polled(GOOD, 0)]}, {PARTITION: [Polled(GOOD, 1)]}], worked_off=worked_off)
+    await rig.run()
+    assert [step for step, _ in rig.steps if step != "park"] == ["write", "commit", "worked off", "write", "commit"]
+
+
+async def test_it_does_not_wait_for_what_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "REST_SECONDS", 0.01)
+    rig = Rig([{PARTITION: [Polled(GOOD, 0)]}, {PARTITION: [Polled(GOOD, 1)]}], worked_off=forever)
+    await rig.run()
+    assert rig.steps[-1] == ("commit", {PARTITION: 2})
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
 
 
 async def test_what_was_polled_before_partitions_were_taken_away_is_neither_committed_nor_written_after_it() -> None:

@@ -285,6 +285,28 @@ async def test_who_is_expected_ends_an_idle_pools_pause(monkeypatch: pytest.Monk
     assert queue.finished == ["first", "second"]
 
 
+async def test_a_pool_is_idle_when_all_that_it_was_told_of_is_done() -> None:
+    queue, worker = FakeQueue("first"), FakeWorker()
+    order: list[str] = []
+
+    async def publish(of: Claim) -> None:
+        await asyncio.sleep(0.01)
+        order.append(of.contact_id)
+
+    worker.publish = publish
+    pool = pool_of(queue, worker)
+    queue.left += 2
+    async with asyncio.timeout(10):
+        running = asyncio.create_task(pool.run(queue.stop))
+        await pool.until_idle()
+        order.append("idle")
+        pool.expect(["second", "third"])
+        await pool.until_idle()
+        order.append("idle again")
+        await running
+    assert order == ["first", "idle", "second", "third", "idle again"]
+
+
 async def test_a_claim_that_finds_too_few_is_the_last_until_there_is_news() -> None:
     queue = FakeQueue(*(f"{number:03}" for number in range(GROUP + 5)))
     await run(queue, FakeWorker())
