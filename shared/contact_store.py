@@ -152,7 +152,7 @@ def _load(found: Document) -> Stored:
 
 def _latest(contact: Contact | None, latest: Document | None) -> Change | None:
     """None also where somebody has written a version and has not said what it changed."""
-    if contact is None or latest is None or latest["version"] != contact.version:
+    if contact is None or latest is None or latest.get("version") != contact.version:
         return None
     activity = Activity.model_validate(latest["activity"]) if latest["activity"] else None
     return Change(contact, tuple(latest["changed"]), activity)

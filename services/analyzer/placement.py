@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 
 import structlog
@@ -12,9 +11,6 @@ from services.analyzer.merge import Placement
 from shared.accounts import account_key
 from shared.mongo import Database
 from shared.pipelines import Mode, Pipeline
-
-REMEMBERED_SECONDS = 0.1
-"""Where many groups are read one after the other, each would ask for the same accounts."""
 
 log = structlog.get_logger()
 
@@ -26,23 +22,11 @@ class Placements:
     def __init__(self, database: Database) -> None:
         self._accounts = database.accounts
         self._pipelines = database.pipelines
-        self._read: Of = {}
-        self._forget_at = 0.0
 
-    async def of(self, conversations: Iterable[Conversation], *, anew: bool = False) -> Of:
-        """Of each one's account, at most `REMEMBERED_SECONDS` old: what an owner changes counts from the next look on,
-        unless that comes at once. With `anew` it does then as well."""
-        keys = {account_of(conversation) for conversation in conversations}
-        if anew or time.monotonic() >= self._forget_at:
-            self._read, self._forget_at = {}, time.monotonic() + REMEMBERED_SECONDS
-        read = self._read
-        if missing := keys - read.keys():
-            read |= await self._ask(missing)
-        return {key: read[key] for key in keys}
-
-    async def _ask(self, keys: Iterable[str]) -> Of:
-        """The token is not read."""
-        placements: Of = {key: Placement() for key in keys}
+    async def of(self, conversations: Iterable[Conversation]) -> Of:
+        """Of each one's account. Read anew each time, so that what an owner changes counts from the next look on. The
+        token is not read."""
+        placements: Of = {account_of(conversation): Placement() for conversation in conversations}
         asked = {"_id": {"$in": list(placements)}}
         accounts = await self._accounts.find(asked, {"pipeline": True, "mode": True}).to_list(None)
         named = {account["_id"]: account["pipeline"] for account in accounts if account.get("pipeline")}

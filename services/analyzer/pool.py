@@ -67,8 +67,10 @@ class Pool:
             async with asyncio.TaskGroup() as group:
                 while not stop.is_set():
                     self._changed.clear()
+                    self._is_drained = False
                     claims = await hold(self._claim, ConnectionFailure)
                     if claims:
+                        self._idle.clear()
                         self._analysing.update((claim.contact_id, claim.group) for claim in claims)
                         group.create_task(self._work(claims))
                     if self._is_drained:
@@ -82,8 +84,10 @@ class Pool:
         self._idle.clear()
 
     async def until_idle(self) -> None:
-        """Returns when nothing is in work, and nothing more is known of that is due."""
-        await self._idle.wait()
+        """Returns when nothing is in work, and nothing more is known of that is due. At once where an AI is waited for,
+        which gives the database rest enough."""
+        if not self._worker.has_ai:
+            await self._idle.wait()
 
     async def _claim(self) -> list[Claim]:
         room = min(GROUP, self._free(), HELD - self._queue.held)

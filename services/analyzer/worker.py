@@ -117,9 +117,7 @@ class Worker:
         histories, stored, placements = await asyncio.gather(
             self._histories.of([claim.conversation for claim in claims], limit),
             self._contacts.load_all(claim.contact_id for claim in claims),
-            self._placements.of(
-                (claim.conversation for claim in claims), anew=any(claim.reanalyse for claim in claims)
-            ),
+            self._placements.of(claim.conversation for claim in claims),
         )
         if histories is None:
             return None

@@ -11,10 +11,9 @@ from typing import Any, cast
 
 import pytest
 
-from services.analyzer import history, placement, worker
+from services.analyzer import history, worker
 from services.analyzer.aggregate import Aggregate
 from services.analyzer.analyst import Brief
-from services.analyzer.conversation import Conversation
 from services.analyzer.fallback import FallbackScorer
 from services.analyzer.history import Histories
 from services.analyzer.marks import Timing
@@ -601,24 +600,3 @@ async def test_a_very_long_conversation_is_gone_through_beside_everything_else(
     await rig.worker().record(looks)
     assert threads
     assert threading.main_thread() not in threads
-
-
-async def test_what_an_owner_changes_counts_a_moment_later_and_at_once_for_who_asks_for_it(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(placement, "REMEMBERED_SECONDS", 1_000)
-    placements, maria = Placements(rig.database), [Conversation(str(MARIA), *MARIA)]
-
-    async def pipelines(*, anew: bool = False) -> list[str | None]:
-        found = await placements.of(maria, anew=anew)
-        return [each.pipeline.name if each.pipeline else None for each in found.values()]
-
-    assert await pipelines() == [None]
-    await rig.use_sales()
-    assert await pipelines() == [None]
-    assert await pipelines(anew=True) == await pipelines() == ["Sales"]
-    monkeypatch.setattr(placement, "REMEMBERED_SECONDS", 0)
-    await rig.database.accounts.delete_many({})
-    assert await pipelines(anew=True) == await pipelines() == [None]
-    await rig.use_sales()
-    assert await pipelines() == ["Sales"]

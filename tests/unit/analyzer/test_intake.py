@@ -42,6 +42,7 @@ class FakeConsumer:
     polls: int = 0
     late: list[dict[TopicPartition, list[Polled]]] = field(default_factory=list)
     rooms: list[int] = field(default_factory=list)
+    before_late: Callable[[int], Awaitable[None]] = field(default=lambda _: at_once())
 
     async def keep_still(self) -> None:
         self.steps.append("still")
@@ -50,7 +51,9 @@ class FakeConsumer:
         self.steps.append("on")
 
     async def getmany(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Polled]]:
+        assert max_records > 0
         if timeout_ms < intake.POLL_MS:
+            await self.before_late(len(self.rooms))
             self.rooms.append(max_records)
             return self.late.pop(0) if self.late else {}
         self.polls += 1
@@ -118,6 +121,10 @@ class Rig:
     async def until_idle(self) -> None:
         await self.worked_off()
 
+    async def rested(self) -> None:
+        await asyncio.sleep(0)
+        self.steps.append(("rested", []))
+
 
 PARTITION, OTHER = (TopicPartition("message-events", number) for number in range(2))
 GOOD = dump_event(said("How much?", 0))
@@ -175,38 +182,64 @@ async def test_while_a_write_takes_long_the_group_is_told_and_one_batch_is_waiti
 
 async def test_what_arrives_while_a_batch_is_written_goes_with_the_next_and_does_not_wait_for_it() -> None:
     rig = Rig([{PARTITION: [Polled(GOOD, 0)]}, {PARTITION: [Polled(GOOD, 1)]}])
-    rig.consumer.late = [{PARTITION: [Polled(GOOD, 2)], OTHER: [Polled(GOOD, 7)]}, {OTHER: [Polled(GOOD, 8)]}]
+    first = {PARTITION: [Polled(GOOD, 2)], OTHER: [Polled(GOOD, 7)]}
+    rig.consumer.late = [first, {OTHER: [Polled(GOOD, 8)]}, {OTHER: [Polled(GOOD, 9)]}]
     await rig.run()
-    assert [len(told) for step, told in rig.steps if step == "write"] == [1, 4]
-    assert rig.steps[-1] == ("commit", {PARTITION: 3, OTHER: 9})
-    assert rig.consumer.rooms == [intake.BATCH_RECORDS - number for number in (1, 3)], (
-        "a batch is none the larger for it"
-    )
+    assert [len(told) for step, told in rig.steps if step == "write"] == [1, 5]
+    assert rig.steps[-1] == ("commit", {PARTITION: 3, OTHER: 10})
+    assert rig.consumer.rooms == [intake.BATCH_RECORDS - number for number in (1, 3, 4)]
 
 
 async def test_a_full_batch_is_not_added_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "BATCH_RECORDS", 1)
     rig = Rig([{PARTITION: [Polled(GOOD, 0)]}, {PARTITION: [Polled(GOOD, 1)]}])
-    rig.worked_off = forever
+    rig.worked_off = rig.rested
     await rig.run()
     assert rig.consumer.rooms == []
-    assert [len(told) for step, told in rig.steps if step == "write"] == [1, 1]
+    assert [step for step, _ in rig.steps if step != "park"] == ["write", "commit", "write", "commit"]
+
+
+async def test_a_batch_that_is_full_by_what_had_arrived_does_not_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "BATCH_RECORDS", 2)
+    rig = Rig([{PARTITION: [Polled(GOOD, 0)]}, {PARTITION: [Polled(GOOD, 1)]}])
+    rig.consumer.late = [{PARTITION: [Polled(GOOD, 2)]}]
+    rig.worked_off = rig.rested
+    await rig.run()
+    assert rig.consumer.rooms == [1]
+    assert [step for step, _ in rig.steps if step != "park"] == ["write", "commit", "write", "commit"]
+
+
+@pytest.mark.parametrize("passing", [0, 1, 2])
+async def test_a_batch_is_not_written_when_partitions_are_taken_away_while_it_waits(passing: int) -> None:
+    async def take_away(number: int) -> None:
+        if number == passing:
+            rig.consumer.term += 1
+
+    rig = Rig([{PARTITION: [Polled(GOOD, 0)]}, {PARTITION: [Polled(GOOD, 1)]}])
+    rig.consumer.late = [{OTHER: [Polled(GOOD, 7 + number)]} for number in range(3)]
+    rig.consumer.before_late = take_away
+    await rig.run()
+    assert rig.steps[-1] == ("commit", {OTHER: 10})
+    assert [len(told) for step, told in rig.steps if step == "write"] == [1, 3 - passing]
 
 
 async def test_a_batch_waits_until_what_the_one_before_it_made_due_is_worked_off() -> None:
-    async def worked_off() -> None:
-        await asyncio.sleep(0)
-        rig.steps.append(("worked off", [len(rig.arrived)]))
+    async def arrives_meanwhile() -> None:
+        await rig.rested()
+        rig.consumer.late = [{PARTITION: [Polled(GOOD, 2)]}]
 
-    rig = Rig([{PARTITION: [Polled(GOOD, 0)]}, {PARTITION: [Polled(GOOD, 1)]}], worked_off=worked_off)
+    rig = Rig([{PARTITION: [Polled(GOOD, 0)]}, {PARTITION: [Polled(GOOD, 1)]}])
+    rig.worked_off = arrives_meanwhile
     await rig.run()
-    assert [step for step, _ in rig.steps if step != "park"] == ["write", "commit", "worked off", "write", "commit"]
+    assert [step for step, _ in rig.steps if step != "park"] == ["write", "commit", "rested", "write", "commit"]
+    assert [len(told) for step, told in rig.steps if step == "write"] == [1, 2]
 
 
 async def test_it_does_not_wait_for_what_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "REST_SECONDS", 0.01)
     rig = Rig([{PARTITION: [Polled(GOOD, 0)]}, {PARTITION: [Polled(GOOD, 1)]}], worked_off=forever)
-    await rig.run()
+    async with asyncio.timeout(10):
+        await rig.run()
     assert rig.steps[-1] == ("commit", {PARTITION: 2})
 
 

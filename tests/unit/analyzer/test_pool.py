@@ -307,6 +307,43 @@ async def test_a_pool_is_idle_when_all_that_it_was_told_of_is_done() -> None:
     assert order == ["first", "idle", "second", "third", "idle again"]
 
 
+async def test_a_pool_is_not_idle_while_a_claim_is_on_its_way_though_all_before_it_is_done() -> None:
+    queue, worker = FakeQueue("first"), FakeWorker()
+    claiming, finishing = asyncio.Event(), asyncio.Event()
+    claim_now = queue.claim
+
+    async def claim_slowly(limit: int) -> list[Claim]:
+        if queue.waiting and queue.waiting[0].contact_id == "second":
+            finishing.set()
+            await claiming.wait()
+        return await claim_now(limit)
+
+    async def publish(_of: Claim) -> None:
+        if not finishing.is_set():
+            pool.expect(["second"])
+            await finishing.wait()
+
+    worker.publish = publish
+    queue.claim = claim_slowly  # type: ignore[method-assign]
+    queue.left += 1
+    pool = pool_of(queue, worker)
+    async with asyncio.timeout(10):
+        running = asyncio.create_task(pool.run(queue.stop))
+        idle = asyncio.create_task(pool.until_idle())
+        await finishing.wait()
+        while queue.held_claims:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not idle.done()
+        claiming.set()
+        await asyncio.gather(running, idle)
+
+
+async def test_an_ai_leaves_the_database_rest_enough() -> None:
+    async with asyncio.timeout(10):
+        await pool_of(FakeQueue("first"), FakeWorker(has_ai=True)).until_idle()
+
+
 async def test_a_claim_that_finds_too_few_is_the_last_until_there_is_news() -> None:
     queue = FakeQueue(*(f"{number:03}" for number in range(GROUP + 5)))
     await run(queue, FakeWorker())
