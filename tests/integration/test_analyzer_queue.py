@@ -37,7 +37,8 @@ def queue(database: Database, owner: str = "one", lease_seconds: float = 60) -> 
 
 
 async def claim(queue: Queue) -> Claim:
-    (held,) = await queue.claim(5)
+    """What is due by the server's clock is so for a queue a moment later."""
+    (held,) = await eventually(lambda: queue.claim(5), bool)
     return held
 
 
