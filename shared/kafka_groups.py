@@ -16,10 +16,11 @@ from aiokafka.errors import (
 )
 
 from shared.failures import UnreachableError
-from shared.kafka import bounded
+from shared.kafka import BATCH_BYTES, bounded
 
-FETCH_BYTES = 1024 * 1024
-"""What a consumer has of each partition in its memory while it is busy; a larger record comes alone (KIP-74)."""
+FETCH_BYTES = BATCH_BYTES
+"""What a consumer has of each partition in its memory while it is busy: a batch of ours at the least. A larger record
+comes alone (KIP-74)."""
 SESSION_MS = 6_000
 """How long a member of a group may be silent, or take to join again, before its partitions go to the others."""
 

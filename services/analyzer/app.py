@@ -32,7 +32,7 @@ from shared.kafka import AIOKafkaProducer, Topics, open_producer, require_topics
 from shared.kafka_groups import open_consumer
 from shared.metrics import AnalyzerMetrics
 from shared.mongo import ConnectionFailure, Database, answers, open_database
-from shared.service import collect_seldom, run_until
+from shared.service import collect_seldom, return_large_buffers, run_until
 from shared.settings import AnalyzerSettings
 
 GROUP = "analyzer"
@@ -62,6 +62,7 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
                 intake = Intake(consumer, aggregate, parking, pool, utc_now, metrics)
                 health = health_app(metrics, lambda: answers(database))
                 collect_seldom()
+                return_large_buffers()
                 log.info("analyzer_started", owner=owner)
                 works = [intake.run(stop), pool.run(stop), serve_health(health, settings.metrics_port, stop)]
                 if profiles := compose_profiles(settings, database):
