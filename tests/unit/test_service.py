@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 
@@ -53,3 +55,36 @@ async def test_a_failure_of_one_ends_the_others_and_is_raised() -> None:
         await run_until(asyncio.Event(), 60, works(), fails())
     assert raised.group_contains(KeyError)
     assert cancelled.is_set()
+
+
+def test_a_large_buffer_is_the_systems_again_though_one_before_it_was_freed() -> None:
+    """What glibc has taken from the system in blocks of their own, by `mallinfo2`, in a process of its own."""
+    told = subprocess.run([sys.executable, "-c", LARGE_BUFFERS], capture_output=True, text=True, check=True)
+    if told.stdout.strip() == "not glibc":
+        pytest.skip("this C library has no mallinfo2")
+    assert int(told.stdout) >= 4_000_000
+
+
+LARGE_BUFFERS = """
+import ctypes
+from shared.service import return_large_buffers
+
+names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
+Info = type("Info", (ctypes.Structure,), {"_fields_": [(name, ctypes.c_size_t) for name in names]})
+info = getattr(ctypes.CDLL(None), "mallinfo2", None)
+if info is None:
+    raise SystemExit(print("not glibc"))
+info.restype = Info
+
+
+def taken(size):
+    at = info().hblkhd
+    buffer = bytearray(size)
+    return info().hblkhd - at
+
+
+bytearray(8_000_000)
+taken(1_000_000)
+return_large_buffers()
+print(taken(4_000_000))
+"""
