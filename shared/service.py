@@ -65,7 +65,8 @@ def return_large_buffers() -> None:
     """Has the C library take each buffer of 64 KB or more from the system, and give it back when it is let go of.
 
     glibc stops doing so after the first such one was: what a consumer fetches then lies between small objects and
-    leaves holes. The analyzer grew to 590 MB over a million messages. Elsewhere there is nothing to be told.
+    leaves holes. The analyzer had grown to 590 MB when a run of a million messages was stopped. Elsewhere there is
+    nothing to be told.
     """
     if (tell := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         tell(M_MMAP_THRESHOLD, LARGE_BYTES)
