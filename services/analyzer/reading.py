@@ -115,8 +115,11 @@ class _Reader:
             self.asked |= dict.fromkeys(said, ANSWER_REACH)
 
     def _take_back(self, said: set[str]) -> None:
-        """What a business says sorry for, or goodbye to, was no wish to buy. It can only lower the score."""
-        if self.place < 0 or self.last.get("asks", -1) == self.place:
+        """Lower the customer's last line to what the business's apology or goodbye shows it was.
+
+        A question is left alone, and so is a customer who has only greeted: there is nothing to take back.
+        """
+        if not self.substantial or self.last.get("asks", -1) == self.place:
             return
         if "apology" in said:
             if self.last.get("paid", -1) == self.place:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.analyzer.analyst import Brief, Line, Role, Transcript
@@ -44,11 +44,12 @@ briefs = st.builds(
 )
 
 
-GREETING = Brief(Transcript(Platform.MESSENGER, (Line(NOW, Role.CUSTOMER, "hi"),)), NOW)
-
-
 def with_line(brief: Brief, line: Line) -> Brief:
     return replace(brief, transcript=replace(brief.transcript, lines=(*brief.transcript.lines, line)))
+
+
+GREETING = Brief(Transcript(Platform.MESSENGER, (Line(NOW, Role.CUSTOMER, "hi"),)), NOW)
+ANSWERED_GREETING = with_line(GREETING, Line(NOW, Role.BUSINESS, ""))
 
 
 @given(briefs)
@@ -69,6 +70,8 @@ def test_a_line_of_the_business_never_raises_the_score(brief: Brief, said: str, 
     assert SCORER.score(told).lead_score <= SCORER.score(brief).lead_score
 
 
+@example(ANSWERED_GREETING, "agli baar")
+@example(ANSWERED_GREETING, "cancel kar diya")
 @given(briefs, texts)
 def test_to_a_customer_who_only_greets_the_business_may_say_anything(brief: Brief, said: str) -> None:
     lines = tuple(
