@@ -15,9 +15,9 @@ import structlog
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
-from services.setup import SetupSettings, make_missing
-from shared.kafka import Topics
-from shared.mongo import Database, open_database
+from services.cli.setup import SetupSettings, make_missing
+from shared.bus.producer import Topics
+from shared.store.mongo import Database, open_database
 from tests.support.processes import Leadstream
 from tests.support.servers import Servers, choose_kind, has_docker, start
 

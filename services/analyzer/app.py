@@ -8,32 +8,32 @@ import socket
 
 import structlog
 
-from services.analyzer.again import Again
-from services.analyzer.aggregate import Aggregate
-from services.analyzer.analyst import Analyst
-from services.analyzer.fallback import FallbackScorer
-from services.analyzer.gemini_analyst import GeminiAnalyst
-from services.analyzer.gemini_schedule import Schedule
-from services.analyzer.history import Histories
-from services.analyzer.intake import Intake, Parking
-from services.analyzer.marks import Timing
-from services.analyzer.outbox import Outbox
-from services.analyzer.placement import Placements
-from services.analyzer.pool import Pool
-from services.analyzer.profiles import compose_profiles
-from services.analyzer.queue import Queue
-from services.analyzer.resilient import ResilientAnalyst
-from services.analyzer.server_clock import ServerClock
-from services.analyzer.worker import Worker
-from shared.clock import utc_now
-from shared.contact_store import Contacts
-from shared.health import health_app, serve_health
-from shared.kafka import AIOKafkaProducer, Topics, open_producer, require_topics
-from shared.kafka_groups import open_consumer
-from shared.metrics import AnalyzerMetrics
-from shared.mongo import ConnectionFailure, Database, answers, open_database
-from shared.service import collect_seldom, return_large_buffers, run_until
-from shared.settings import AnalyzerSettings
+from services.analyzer.analysis.analyst import Analyst
+from services.analyzer.analysis.fallback.scorer import FallbackScorer
+from services.analyzer.analysis.gemini.analyst import GeminiAnalyst
+from services.analyzer.analysis.gemini.key_selector import KeySelector
+from services.analyzer.analysis.resilient import ResilientAnalyst
+from services.analyzer.contact.conversation_loader import ConversationLoader
+from services.analyzer.contact.outbox import Outbox
+from services.analyzer.contact.pipeline_assignment import PipelineAssignments
+from services.analyzer.intake.aggregate import Aggregate
+from services.analyzer.intake.event_intake import Intake, Parking
+from services.analyzer.profiles.profile_worker import compose_profiles
+from services.analyzer.queue.analysis_pool import AnalysisPool
+from services.analyzer.queue.analysis_worker import AnalysisWorker
+from services.analyzer.queue.claim_queue import ClaimQueue
+from shared.bus.consumer import open_consumer
+from shared.bus.producer import AIOKafkaProducer, Topics, open_producer, require_topics
+from shared.runtime.clock import utc_now
+from shared.runtime.health import health_app, serve_health
+from shared.runtime.metrics import AnalyzerMetrics
+from shared.runtime.service import collect_seldom, return_large_buffers, run_until
+from shared.runtime.settings import AnalyzerSettings
+from shared.store.ai_retry_queue import AIRetryQueue
+from shared.store.contacts import Contacts
+from shared.store.conversation_updates import Timing
+from shared.store.mongo import ConnectionFailure, Database, answers, open_database
+from shared.store.server_clock import ServerClock
 
 GROUP = "analyzer"
 DRAIN_SECONDS = 4
@@ -48,8 +48,8 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
     async with open_database(settings.mongo_url.get_secret_value()) as database:
         owner = f"{socket.gethostname()}:{secrets.token_hex(4)}"
         clock = ServerClock(database)
-        queue = Queue(database, owner, settings.lease_seconds, timing, clock)
-        again = Again(database, round(settings.ai_again_seconds * 1000))
+        queue = ClaimQueue(database, owner, settings.lease_seconds, timing, clock)
+        again = AIRetryQueue(database, round(settings.ai_again_seconds * 1000))
         async with open_producer(kafka) as producer:
             await require_topics(producer, topics.message_events)
             group, instance = f"{topics.prefix}{GROUP}", settings.analyzer_instance or None
@@ -57,7 +57,7 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
                 parking = Parking(producer, topics, metrics)
                 worker = compose_worker(settings, database, producer, metrics)
                 per_minute = settings.ai_again_per_minute
-                pool = Pool(queue, again, worker, settings.analysis_parallelism, per_minute, metrics)
+                pool = AnalysisPool(queue, again, worker, settings.analysis_parallelism, per_minute, metrics)
                 aggregate = Aggregate(database, timing, clock=clock)
                 intake = Intake(consumer, aggregate, parking, pool, utc_now, metrics)
                 health = health_app(metrics, lambda: answers(database))
@@ -79,11 +79,13 @@ def timing_of(settings: AnalyzerSettings) -> Timing:
 
 def compose_worker(
     settings: AnalyzerSettings, database: Database, producer: AIOKafkaProducer, metrics: AnalyzerMetrics
-) -> Worker:
+) -> AnalysisWorker:
     contacts = Contacts(database.contacts)
     outbox = Outbox(producer, Topics(settings.topic_prefix), contacts, database.activities, metrics)
     analyst = compose_analyst(settings)
-    return Worker(Histories(database), contacts, outbox, Placements(database), analyst, utc_now, metrics)
+    return AnalysisWorker(
+        ConversationLoader(database), contacts, outbox, PipelineAssignments(database), analyst, utc_now, metrics
+    )
 
 
 def compose_analyst(settings: AnalyzerSettings) -> Analyst:
@@ -93,14 +95,14 @@ def compose_analyst(settings: AnalyzerSettings) -> Analyst:
     if not keys:
         return fallback
     # Google's client takes half a second and 50 MB: only who has keys pays for it, not every command.
-    from services.analyzer.gemini import Gemini  # noqa: PLC0415
+    from services.analyzer.analysis.gemini.client import Gemini  # noqa: PLC0415
 
     gemini, per_minute = Gemini(settings.gemini_endpoint), settings.gemini_requests_per_minute
-    schedule = Schedule(gemini, keys, settings.gemini_models, per_minute)
+    schedule = KeySelector(gemini, keys, settings.gemini_models, per_minute)
     return ResilientAnalyst(GeminiAnalyst(schedule, settings.gemini_deadline_seconds), fallback)
 
 
-async def _release(queue: Queue) -> None:
+async def _release(queue: ClaimQueue) -> None:
     """A lease that cannot be given back runs out by itself."""
     try:
         async with asyncio.timeout(1):

@@ -13,29 +13,29 @@ import structlog
 from aiohttp import ClientSession, TCPConnector
 from rich.console import Console
 
-from services.backfill.clients import WrongKeysError, graph_client, open_vault, token_of
-from services.backfill.crawl import Crawl, PublishDrafts
-from services.backfill.display import showing
-from services.backfill.fence import Fence
-from services.backfill.history import HistoryStore
-from services.backfill.runner import Runner
-from services.backfill.schedule import Schedule
-from services.backfill.tally import Tally
-from services.backfill.worker import CannotBeginError, Worker
-from shared.account_store import AccountStore
-from shared.accounts import Account
-from shared.budget_store import governor_for
-from shared.clock import utc_now
-from shared.crypto import TokenVault
-from shared.drafts import Draft
-from shared.health import health_app, serve_health
-from shared.kafka import Topics, draft_record, open_producer, publish, require_topics
-from shared.metrics import BackfillMetrics
-from shared.mongo import Database, answers, open_database
-from shared.run_store import ActiveRunError, RunStore
-from shared.runs import Run
-from shared.service import collect_seldom
-from shared.settings import BackfillSettings
+from services.backfill.crawl.checkpoints import HistoryStore
+from services.backfill.crawl.clients import WrongKeysError, graph_client, open_vault, token_of
+from services.backfill.crawl.crawl import Crawl, PublishDrafts
+from services.backfill.runs.lease_guard import Fence
+from services.backfill.runs.progress import Tally
+from services.backfill.runs.run_executor import Runner
+from services.backfill.runs.run_schedule import RunSchedule
+from services.backfill.runs.run_worker import CannotBeginError, RunWorker
+from services.cli.backfill_display import showing
+from shared.bus.producer import Topics, event_record, open_producer, publish, require_topics
+from shared.contract.encoded_events import EncodedEvent
+from shared.domain.accounts import Account
+from shared.domain.runs import Run
+from shared.graph_api.shared_governor import governor_for
+from shared.runtime.clock import utc_now
+from shared.runtime.crypto import TokenVault
+from shared.runtime.health import health_app, serve_health
+from shared.runtime.metrics import BackfillMetrics
+from shared.runtime.service import collect_seldom
+from shared.runtime.settings import BackfillSettings
+from shared.store.accounts import AccountStore
+from shared.store.mongo import Database, answers, open_database
+from shared.store.runs import ActiveRunError, RunStore
 
 READERS = 2
 """Conversations on their way for each call that may be made at once."""
@@ -70,8 +70,8 @@ async def open_tools(settings: BackfillSettings) -> AsyncIterator[Tools]:
     ):
         await require_topics(producer, topic)
 
-        async def publish_drafts(drafts: Sequence[Draft]) -> None:
-            await publish(producer, [draft_record(topic, draft) for draft in drafts])
+        async def publish_drafts(drafts: Sequence[EncodedEvent]) -> None:
+            await publish(producer, [event_record(topic, draft) for draft in drafts])
             metrics.published.inc(len(drafts))
 
         accounts, runs = AccountStore(database), RunStore(database)
@@ -139,8 +139,8 @@ async def run_worker(settings: BackfillSettings, stop: asyncio.Event) -> None:
             except WrongKeysError as error:
                 raise CannotBeginError(str(error)) from None
 
-        schedule = Schedule(tools.database, tools.accounts, tools.runs)
-        worker = Worker(tools.runs, schedule, runner_of, settings.backfill_accounts, utc_now, tools.metrics)
+        schedule = RunSchedule(tools.database, tools.accounts, tools.runs)
+        worker = RunWorker(tools.runs, schedule, runner_of, settings.backfill_accounts, utc_now, tools.metrics)
         health = health_app(tools.metrics, lambda: answers(tools.database))
         async with asyncio.TaskGroup() as group:
             group.create_task(serve_health(health, settings.metrics_port, stop))

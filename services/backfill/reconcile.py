@@ -10,20 +10,20 @@ from datetime import datetime, timedelta
 from typing import Literal
 from urllib.parse import quote
 
-from services.backfill.clients import answered
-from services.backfill.crawl import MESSAGE_DELETED
-from services.backfill.history import HistoryStore
-from services.backfill.lister import Lister, Parked
-from services.backfill.listing import Listed, read_listed
-from services.backfill.values import Json, identity, read_time
-from shared.accounts import Account
-from shared.clock import Clock, utc_now
-from shared.forgotten import Forgotten
-from shared.governor import Sleep
-from shared.graph import GraphClient
-from shared.graph_errors import FATAL, ErrorKind, GraphError
-from shared.ids import ConversationKey, message_id
-from shared.mongo import Database, Document
+from services.backfill.crawl.checkpoints import HistoryStore
+from services.backfill.crawl.clients import answered
+from services.backfill.crawl.conversation_lister import Lister, Parked
+from services.backfill.crawl.crawl import MESSAGE_DELETED
+from services.backfill.crawl.parse_listing import Listed, read_listed
+from services.backfill.crawl.values import Json, identity, read_time
+from shared.contract.ids import ConversationKey, message_id
+from shared.domain.accounts import Account
+from shared.graph_api.client import GraphClient
+from shared.graph_api.errors import FATAL, ErrorKind, GraphError
+from shared.graph_api.rate_governor import Sleep
+from shared.runtime.clock import Clock, utc_now
+from shared.store.erasures import Erasures
+from shared.store.mongo import Database, Document
 
 COUNTED_FIELDS = "id,created_time,from"
 RECENT, SETTLE_SECONDS = timedelta(minutes=1), 5.0
@@ -93,7 +93,7 @@ class Reconciler:
         listed = [each for _, each in read if isinstance(each, Listed)]
         stored = await self._stored(listed)
         known = await HistoryStore(self.database).known([self._key(each) for each in listed])
-        forgotten = await Forgotten(self.database).of(str(self._key(each)) for each in listed)
+        forgotten = await Erasures(self.database).of(str(self._key(each)) for each in listed)
         for item, each in read:
             if isinstance(each, str):
                 yield Uncompared(identity(item.get("id")) or "unknown", each)

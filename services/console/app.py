@@ -8,48 +8,48 @@ from collections.abc import Callable, Sequence
 import structlog
 from aiohttp import web
 
-from services.console.account_changes import AccountChanges
-from services.console.api import api_routes
-from services.console.api_accounts import AccountApi
-from services.console.api_contacts import ContactApi
-from services.console.api_letters import LetterApi
-from services.console.api_overview import OverviewApi
-from services.console.api_pipelines import PipelineApi
-from services.console.api_runs import RunApi
-from services.console.board_pages import BoardPages
-from services.console.broadcast import Broadcast
-from services.console.checks import Checks
-from services.console.contact_actions import ContactActions
-from services.console.contact_changes import ContactChanges
-from services.console.contact_pages import ContactPages
-from services.console.directory import Directory
-from services.console.entrance import Entrance
-from services.console.following import Following
-from services.console.guard import Guard
-from services.console.integration_pages import IntegrationPages
-from services.console.letter_box import LetterBox
-from services.console.letter_pages import LetterPages
-from services.console.login import Login
-from services.console.overview_pages import OverviewPages
-from services.console.pipeline_pages import PipelinePages
+from services.console.accounts.account_checks import Checks
+from services.console.accounts.api import AccountApi
+from services.console.accounts.pages import IntegrationPages
+from services.console.accounts.runs_api import RunApi
+from services.console.accounts.service import AccountChanges
+from services.console.api.routes import api_routes
+from services.console.auth.auth_middleware import Guard
+from services.console.auth.authentication import Entrance
+from services.console.auth.login import Login
+from services.console.board.pages import BoardPages
+from services.console.contacts.actions import ContactActions
+from services.console.contacts.api import ContactApi
+from services.console.contacts.pages import ContactPages
+from services.console.contacts.service import ContactChanges
+from services.console.dead_letters.api import LetterApi
+from services.console.dead_letters.pages import LetterPages
+from services.console.dead_letters.service import LetterBox
+from services.console.index.broadcast import Broadcast
+from services.console.index.contact_index import ContactIndex
+from services.console.index.index_updater import Following
+from services.console.index.stream import Stream
+from services.console.overview.api import OverviewApi
+from services.console.overview.pages import OverviewPages
+from services.console.overview.system_status import Reader, Vitals
+from services.console.pipelines.api import PipelineApi
+from services.console.pipelines.pages import PipelinePages
 from services.console.ports import Ports
-from services.console.rendering import Renderer, environment
-from services.console.stream import Stream
-from services.console.vitals import Reader, Vitals
+from services.console.view.rendering import Renderer, environment
 from services.console.web import create_app
-from shared.account_store import AccountStore
-from shared.clock import utc_now
-from shared.crypto import TokenVault
-from shared.failures import UnreachableError
-from shared.kafka import AIOKafkaProducer, Topics, open_producer
-from shared.kafka_gauge import open_gauge
-from shared.kafka_groups import open_consumer
-from shared.letters import Letters, Replay
-from shared.mongo import Database, answers, open_database
-from shared.pipeline_store import PipelineStore
-from shared.run_store import RunStore
-from shared.service import collect_seldom, run_until
-from shared.settings import ConsoleSettings
+from shared.bus.consumer import open_consumer
+from shared.bus.dead_letter_queue import DeadLetterQueue, Replay
+from shared.bus.lag import open_gauge
+from shared.bus.producer import AIOKafkaProducer, Topics, open_producer
+from shared.contract.failures import UnreachableError
+from shared.runtime.clock import utc_now
+from shared.runtime.crypto import TokenVault
+from shared.runtime.service import collect_seldom, run_until
+from shared.runtime.settings import ConsoleSettings
+from shared.store.accounts import AccountStore
+from shared.store.mongo import Database, answers, open_database
+from shared.store.pipelines import PipelineStore
+from shared.store.runs import RunStore
 
 GROUP = "analyzer"
 """Whose lag is shown."""
@@ -70,12 +70,12 @@ async def run(
         open_producer(kafka) as producer,
         open_consumer(kafka, topics.contact_updated, None) as consumer,
     ):
-        directory, broadcast, vitals = Directory(), Broadcast(), Vitals()
+        directory, broadcast, vitals = ContactIndex(), Broadcast(), Vitals()
         following = Following(database, directory, broadcast)
         await consumer.skip_to_end()
         await following.load()
         collect_seldom()
-        letters = Letters(kafka, topics)
+        letters = DeadLetterQueue(kafka, topics)
         checks = Checks(database, AccountStore(database), RunStore(database), ports.check, utc_now)
         reader = Reader(vitals, database, letters, settings.console_receiver_url, utc_now)
         gauge = open_gauge(kafka, topics.message_events, f"{topics.prefix}{GROUP}")
@@ -95,7 +95,7 @@ def _renderer(entrance: Entrance) -> Renderer:
 
 def _routes(
     settings: ConsoleSettings, entrance: Entrance, ports: Ports, database: Database, producer: AIOKafkaProducer,
-    directory: Directory, broadcast: Broadcast, vitals: Vitals, letters: Letters, checks: Checks,
+    directory: ContactIndex, broadcast: Broadcast, vitals: Vitals, letters: DeadLetterQueue, checks: Checks,
 ) -> Sequence[web.RouteDef]:  # fmt: skip
     renderer = _renderer(entrance)
     changes = ContactChanges(directory, database, producer, utc_now, ports.forget)

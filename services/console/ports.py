@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from shared.accounts import Account
-from shared.ids import ConversationKey
-from shared.kafka import AIOKafkaProducer
-from shared.letters import ReadWebhook
-from shared.mongo import Database
+from shared.bus.dead_letter_queue import ReadWebhook
+from shared.bus.producer import AIOKafkaProducer
+from shared.contract.ids import ConversationKey
+from shared.domain.accounts import Account
+from shared.store.mongo import Database
 
 Forget = Callable[[Database, AIOKafkaProducer, ConversationKey], Awaitable[int]]
 """Erases a customer and returns the version of the tombstone. LookupError when nothing is known of them; RuntimeError

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from services.console.guard import Guard
-from shared.health import Probe
+from services.console.auth.auth_middleware import Guard
+from shared.runtime.health import Probe
 
 MOST_BYTES = 512 * 1024
 """Of a form; a ticked page and its notes are a tenth of that."""

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from shared.contacts import Contact, ContactUpdated
-from shared.ids import Platform
-from shared.runs import Run, RunState
+from shared.contract.contacts import Contact, ContactUpdated
+from shared.contract.ids import Platform
+from shared.domain.runs import Run, RunState
 
 MESSENGER_CONVERSATIONS, INSTAGRAM_CONVERSATIONS = 59, 25
 LONGEST_MESSENGER, LONGEST_INSTAGRAM = 87, 43

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.demo.checks import Check
-from shared.contacts import AnalysisSource, Band, Contact, band
+from shared.contract.contacts import AnalysisSource, Band, Contact, band
 
 SHOWN = 20
 BAR_CELLS = 5

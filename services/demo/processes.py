@@ -16,7 +16,7 @@ class ChildFailedError(Exception):
 
 
 def command(*args: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "services.cli", *args)
+    return (sys.executable, "-m", "services.cli.main", *args)
 
 
 async def run_to_end(*args: str, env: Mapping[str, str], stdin: str | None = None, show: bool = False) -> str:

@@ -12,8 +12,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from shared.failures import UnreachableError
-from shared.mongo import open_database
+from shared.contract.failures import UnreachableError
+from shared.store.mongo import open_database
 
 START_SECONDS = 30
 

@@ -116,7 +116,7 @@ class Supervisor:
         with ours, theirs:
             ours.setblocking(False)
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "services.cli", "receiver", "--lifeline", str(theirs.fileno()),
+                sys.executable, "-m", "services.cli.main", "receiver", "--lifeline", str(theirs.fileno()),
                 env=self._env, pass_fds=(theirs.fileno(),),
             )  # fmt: skip
             theirs.close()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from services.simulator.errors import refused
-from shared.crypto import appsecret_proof
+from shared.runtime.crypto import appsecret_proof
 
 LIVING_VERSIONS = ("v21.0", "v22.0", "v23.0", "v24.0", "v25.0", "v26.0")
 OLDEST, LATEST = LIVING_VERSIONS[0], LIVING_VERSIONS[-1]

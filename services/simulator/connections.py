@@ -16,8 +16,8 @@ from services.simulator.corpus import Account
 from services.simulator.errors import refused, unknown_field
 from services.simulator.fields import parse_fields, project
 from services.simulator.paging import page_of, paging, parse_limit
-from services.simulator.world import OUTLET, USER_ID, USER_NAME, USER_TOKEN, World
-from shared.ids import Platform
+from services.simulator.state import OUTLET, USER_ID, USER_NAME, USER_TOKEN, World
+from shared.contract.ids import Platform
 
 Json = dict[str, Any]
 APP_ID, APP_NAME = "1517776481860111", "leadstream"

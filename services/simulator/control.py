@@ -8,13 +8,13 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from services.simulator.acts import Act, Acts
 from services.simulator.connections import Connections
 from services.simulator.errors import RefusedError
 from services.simulator.faults import Faults, Rule
 from services.simulator.limits import Limits
 from services.simulator.nodes import is_detailed, newest_first
-from services.simulator.world import USER_ID, USER_NAME, USER_TOKEN
+from services.simulator.scenario_actions import Act, Acts
+from services.simulator.state import USER_ID, USER_NAME, USER_TOKEN
 
 Rules = TypeAdapter(list[Rule])
 

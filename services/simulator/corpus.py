@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from services.simulator.dialogue import LANGUAGES, Beat, Teller, catalogue
 from services.simulator.identifiers import new_message_id, new_thread_id
-from services.simulator.people import Person, people
-from services.simulator.script import LANGUAGES, Beat, Teller, catalogue
-from shared.ids import Platform
+from services.simulator.personas import Person, people
+from shared.contract.ids import Platform
 
 SHOP = "Casa Aurora Home"
 PAGE_ID = "371000000000001"

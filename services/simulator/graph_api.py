@@ -20,9 +20,9 @@ from services.simulator.faults import Faults, Rule, break_answer
 from services.simulator.fields import Field, parse_fields, project
 from services.simulator.limits import Limits
 from services.simulator.paging import Key, page_of, paging, parse_limit
+from services.simulator.state import USER_TOKEN, World
 from services.simulator.webhooks import milliseconds
-from services.simulator.world import USER_TOKEN, World
-from shared.ids import Platform
+from shared.contract.ids import Platform
 
 Json = dict[str, Any]
 Item = TypeVar("Item")

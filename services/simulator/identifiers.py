@@ -10,7 +10,7 @@ import base64
 import random
 import re
 
-from shared.ids import Platform
+from shared.contract.ids import Platform
 
 _ESCAPES = {"Z": "ZA", "+": "ZB", "/": "ZC", "=": "ZD"}
 _UNESCAPES = {escaped: letter for letter, escaped in _ESCAPES.items()}

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from services.simulator.corpus import Account
 from services.simulator.errors import refused
-from shared.ids import Platform
+from shared.contract.ids import Platform
 
 BURST = 3.0
 """Calls at once that a limit per second lets pass: room for the jitter of a client that spaces its calls."""

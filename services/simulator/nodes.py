@@ -13,8 +13,8 @@ from typing import Any
 
 from services.simulator.corpus import Account, Conversation, Message
 from services.simulator.fields import Schema
-from services.simulator.people import Person
-from shared.ids import Platform
+from services.simulator.personas import Person
+from shared.contract.ids import Platform
 
 Json = dict[str, Any]
 

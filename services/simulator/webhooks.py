@@ -15,8 +15,8 @@ from typing import Any
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from services.simulator.corpus import Account, Conversation, Message
-from shared.crypto import webhook_signature
-from shared.ids import Platform
+from shared.contract.ids import Platform
+from shared.runtime.crypto import webhook_signature
 
 OBJECTS = {Platform.MESSENGER: "page", Platform.INSTAGRAM: "instagram"}
 KINDS = {"voice": "audio", "unsupported": "unsupported_type"}

@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from services.simulator.corpus import generate
-from shared.drafts import Draft
-from shared.events import Direction, Source, format_instant
-from shared.ids import ConversationKey, Platform, event_id, message_id
+from shared.contract.encoded_events import EncodedEvent
+from shared.contract.events import Direction, Source, format_instant
+from shared.contract.ids import ConversationKey, Platform, event_id, message_id
 
 EPOCH = datetime(2026, 11, 1, tzinfo=UTC)
 STORIES, ACCOUNTS = 300, 10
@@ -38,14 +38,14 @@ class Traffic:
     conversations: int
     messages: int
 
-    def drafts(self) -> Iterator[Draft]:
+    def drafts(self) -> Iterator[EncodedEvent]:
         """`AT_ONCE` conversations by turns, and then the next of them."""
         for first in range(0, self.conversations, AT_ONCE):
             for index in range(self.messages):
                 for number in range(first, min(first + AT_ONCE, self.conversations)):
                     yield from _told(number, index)
 
-    def of_conversation(self, number: int) -> Iterator[Draft]:
+    def of_conversation(self, number: int) -> Iterator[EncodedEvent]:
         for index in range(self.messages):
             yield from _told(number, index)
 
@@ -73,7 +73,7 @@ def sent_at(number: int, index: int) -> datetime:
     return EPOCH + timedelta(seconds=number % 3_600 + 37 * index, milliseconds=number % 1000)
 
 
-def _told(number: int, index: int) -> Iterator[Draft]:
+def _told(number: int, index: int) -> Iterator[EncodedEvent]:
     yield _message(number, index)
     serial = number + index
     if serial % REACTION_EACH == 0:
@@ -84,16 +84,16 @@ def _told(number: int, index: int) -> Iterator[Draft]:
         yield _about(number, index, "deletion")
 
 
-def _message(number: int, index: int) -> Draft:
+def _message(number: int, index: int) -> EncodedEvent:
     return _about(number, index, "message", text=said(number, index).text)
 
 
-def _about(number: int, index: int, kind: str, **fields: Any) -> Draft:
+def _about(number: int, index: int, kind: str, **fields: Any) -> EncodedEvent:
     key, mid = key_of(number), f"m_{number:07}{index:05}{MID_TAIL}"
     message = message_id(key.platform, key.account_id, mid)
     at = format_instant(sent_at(number, index) + timedelta(seconds=0 if kind == "message" else 5))
     own_id = event_id(kind, message)
-    return Draft(
+    return EncodedEvent(
         kind,
         own_id,
         str(key),

@@ -15,17 +15,17 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 from pydantic import SecretStr
 
 from services.analyzer.app import GROUP
-from services.setup import SetupSettings, make_missing
-from shared.drafts import Draft
-from shared.kafka import AIOKafkaConsumer, TopicPartition, Topics, draft_record, open_producer, publish
-from shared.mongo import Database, open_database
+from services.cli.setup import SetupSettings, make_missing
+from shared.bus.producer import AIOKafkaConsumer, TopicPartition, Topics, event_record, open_producer, publish
+from shared.contract.encoded_events import EncodedEvent
+from shared.store.mongo import Database, open_database
 from tests.bench.ground import Rate
 from tests.bench.processes import Handler, started
 from tests.bench.wrk import BenchError
 from tests.support.servers import Servers
 
 PARTITIONS = 12
-ANALYZER = ("-m", "services.cli", "analyzer")
+ANALYZER = ("-m", "services.cli.main", "analyzer")
 PUBLISHED_AT_ONCE = 5_000
 POLL_SECONDS, STALL_SECONDS = 0.1, 60.0
 """How often progress is looked at, and after how long without any there is no figure."""
@@ -67,12 +67,12 @@ class Site:
     def database(self) -> AbstractAsyncContextManager[Database]:
         return open_database(self.mongo_url)
 
-    async def publish(self, drafts: Iterable[Draft]) -> int:
+    async def publish(self, drafts: Iterable[EncodedEvent]) -> int:
         """How many."""
         remaining, count = iter(drafts), 0
         async with open_producer(self.servers.kafka) as producer:
             while chunk := list(islice(remaining, PUBLISHED_AT_ONCE)):
-                await publish(producer, [draft_record(self.topics.message_events, draft) for draft in chunk])
+                await publish(producer, [event_record(self.topics.message_events, draft) for draft in chunk])
                 count += len(chunk)
         return count
 

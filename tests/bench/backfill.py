@@ -6,7 +6,7 @@ import asyncio
 import math
 import statistics
 
-from shared.settings import BackfillSettings
+from shared.runtime.settings import BackfillSettings
 from tests.bench.backfill_ground import Place, graph_api, place, said
 from tests.bench.figures import Bench, Say, measure_each
 from tests.bench.ground import Rate, side

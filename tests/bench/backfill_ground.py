@@ -15,14 +15,14 @@ from typing import Any
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
-from services.setup import SetupSettings, make_missing
-from shared.account_store import AccountStore
-from shared.accounts import Account
-from shared.crypto import TokenVault
-from shared.ids import Platform
-from shared.kafka import Topics
-from shared.mongo import open_database
-from shared.runs import RunState
+from services.cli.setup import SetupSettings, make_missing
+from shared.bus.producer import Topics
+from shared.contract.ids import Platform
+from shared.domain.accounts import Account
+from shared.domain.runs import RunState
+from shared.runtime.crypto import TokenVault
+from shared.store.accounts import AccountStore
+from shared.store.mongo import open_database
 from tests.bench.pages import PAGE_ID, Corpus
 from tests.bench.processes import Handler, get, running
 from tests.bench.wrk import BenchError

@@ -14,11 +14,11 @@ from itertools import chain, islice
 import bson
 from pymongo import InsertOne, UpdateMany
 
-from services.analyzer.aggregate import Aggregate
-from services.analyzer.marks import Timing
-from shared.drafts import dump_draft
-from shared.events import Event, load_event
-from shared.mongo import Document
+from services.analyzer.intake.aggregate import Aggregate
+from shared.contract.encoded_events import dump_encoded_event
+from shared.contract.events import Event, load_event
+from shared.store.conversation_updates import Timing
+from shared.store.mongo import Document
 from tests.bench.analyzer_events import Traffic
 from tests.bench.analyzer_ground import Site, analyzer, rate_of, site, until_empty, watching
 from tests.bench.figures import Bench
@@ -58,7 +58,7 @@ async def prepare(of: Site, traffic: Traffic) -> list[Document]:
 def _events(traffic: Traffic) -> Iterator[Event]:
     """A conversation after the other."""
     drafts = chain.from_iterable(map(traffic.of_conversation, range(traffic.conversations)))
-    return (load_event(dump_draft(draft)) for draft in drafts)
+    return (load_event(dump_encoded_event(draft)) for draft in drafts)
 
 
 async def _analysed(of: Site, process: Handler) -> Rate:

@@ -28,17 +28,17 @@ from typing import Any, cast
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from services.console.broadcast import Broadcast
-from services.console.contact_pages import ContactPages
-from services.console.directory import Directory, row_of_document
-from services.console.entrance import entrance_of
-from services.console.guard import Guard
-from services.console.rendering import Renderer, environment
-from services.console.stream import BREATH_SECONDS, Stream
+from services.console.auth.auth_middleware import Guard
+from services.console.auth.authentication import entrance_of
+from services.console.contacts.pages import ContactPages
+from services.console.index.broadcast import Broadcast
+from services.console.index.contact_index import ContactIndex, row_of_document
+from services.console.index.stream import BREATH_SECONDS, Stream
+from services.console.view.rendering import Renderer, environment
 from services.console.web import create_app
-from shared.contacts import LeadStatus
-from shared.mongo import Database
-from shared.settings import ConsoleSettings
+from shared.contract.contacts import LeadStatus
+from shared.runtime.settings import ConsoleSettings
+from shared.store.mongo import Database
 
 PAGES_OPEN, CHANGES = 200, 50
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -76,8 +76,8 @@ def stored(number: int, chance: random.Random) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def filled(contacts: int) -> Directory:
-    chance, directory = random.Random(7), Directory()
+def filled(contacts: int) -> ContactIndex:
+    chance, directory = random.Random(7), ContactIndex()
     for number in range(contacts):
         directory.put(row_of_document(stored(number, chance)))
     return directory
@@ -106,7 +106,7 @@ class Nothing:
 
 
 @asynccontextmanager
-async def browsing(directory: Directory) -> AsyncIterator[TestClient[web.Request, web.Application]]:
+async def browsing(directory: ContactIndex) -> AsyncIterator[TestClient[web.Request, web.Application]]:
     entrance = entrance_of(ConsoleSettings())
     clock = lambda: NOW  # noqa: E731
     renderer = Renderer(entrance.signer, clock, environment(clock))
@@ -119,7 +119,7 @@ async def browsing(directory: Directory) -> AsyncIterator[TestClient[web.Request
         yield client
 
 
-async def pages(directory: Directory, times: int) -> dict[str, list[float]]:
+async def pages(directory: ContactIndex, times: int) -> dict[str, list[float]]:
     """The milliseconds of each query; and of the first page, each time after one contact has changed."""
     found: dict[str, list[float]] = {}
     async with browsing(directory) as client:

@@ -1,7 +1,7 @@
 """The consumers that are compared, each a program that reads a topic, decodes so many of its events, and says how fast.
 
 `python -m tests.bench.consumers NAME BOOTSTRAP TOPIC GROUP RECORDS` with NAME `ours`, `faststream`, `faststream-batch`
-or `faust`, in the environment that `make bench-analyzer` makes for it. All of them decode by `shared.decode`
+or `faust`, in the environment that `make bench-analyzer` makes for it. All of them decode by `shared.bus.decode`
 and are given what makes them fast: uvloop, no models of their own, no second parsing. None waits for a commit: what
 that costs is in the figure of the aggregate.
 """
@@ -20,12 +20,12 @@ from typing import Any
 import orjson
 import uvloop
 
-from services.analyzer.intake import BATCH_RECORDS, POLL_MS
-from shared.clock import utc_now
-from shared.deadletters import DeadLetter
-from shared.decode import RawRecord, decode
-from shared.events import Event
-from shared.kafka_groups import open_consumer
+from services.analyzer.intake.event_intake import BATCH_RECORDS, POLL_MS
+from shared.bus.consumer import open_consumer
+from shared.bus.decode import RawRecord, decode
+from shared.contract.dead_letters import DeadLetter
+from shared.contract.events import Event
+from shared.runtime.clock import utc_now
 
 
 @dataclass(slots=True)

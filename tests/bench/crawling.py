@@ -13,9 +13,9 @@ import uvloop
 from rich.console import Console
 
 from services.backfill.app import open_tools, run_accounts
-from shared.logging import configure_logging
-from shared.runs import Run
-from shared.settings import BackfillSettings
+from shared.domain.runs import Run
+from shared.runtime.logging import configure_logging
+from shared.runtime.settings import BackfillSettings
 
 READ_SECONDS = 1.0
 

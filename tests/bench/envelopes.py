@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.crypto import webhook_signature
+from shared.runtime.crypto import webhook_signature
 
 BODY_BYTES = 405
 CUSTOMERS, CUSTOMERS_OF_A_BATCH = 5_000, 50

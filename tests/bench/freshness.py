@@ -15,8 +15,8 @@ from collections.abc import Mapping
 import orjson
 import uvloop
 
-from shared.ids import ConversationKey, Platform
-from shared.kafka_groups import Consumer, open_consumer
+from shared.bus.consumer import Consumer, open_consumer
+from shared.contract.ids import ConversationKey, Platform
 from tests.bench.analyzer_ground import Site, analyzer, site
 from tests.bench.envelopes import CUSTOMERS, PAGE, Requests, envelope, write_requests
 from tests.bench.figures import Bench

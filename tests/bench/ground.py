@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.kafka_topics import ensure_topics
-from shared.settings import KafkaSettings
+from shared.bus.topics import ensure_topics
+from shared.runtime.settings import KafkaSettings
 from tests.bench.envelopes import Requests, batch, envelope, write_requests
 from tests.bench.judging import Side
 from tests.bench.processes import Handler, running
@@ -20,7 +20,7 @@ from tests.support.servers import Servers, free_port, local_servers
 SECRET = "bench-secret"
 PARTITIONS = 12
 SINGLES, BATCHES, EVENTS_OF_A_BATCH = 300_000, 100, 1_000
-RECEIVER = ("-m", "services.cli", "receiver")
+RECEIVER = ("-m", "services.cli.main", "receiver")
 
 
 @dataclass(frozen=True, slots=True)

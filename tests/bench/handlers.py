@@ -11,9 +11,9 @@ import uvloop
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from services.receiver.signature import is_signed
-from shared.kafka import AIOKafkaProducer, Topics, open_producer
-from shared.settings import ReceiverSettings
+from services.receiver.http.signature import is_signed
+from shared.bus.producer import AIOKafkaProducer, Topics, open_producer
+from shared.runtime.settings import ReceiverSettings
 
 
 async def bare(request: web.Request) -> web.Response:

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import orjson
 
-from shared.kafka_reading import read_all
+from shared.bus.reader import read_all
 from tests.bench.envelopes import Requests
 from tests.bench.ground import Ground, Rate, alternate, rate
 from tests.bench.judging import Figure, Measured, Side, at_least, at_most

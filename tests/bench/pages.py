@@ -23,7 +23,7 @@ import uvloop
 from services.simulator import corpus as simulated
 from services.simulator.errors import RefusedError
 from services.simulator.limits import Limits
-from shared.ids import Platform
+from shared.contract.ids import Platform
 
 PAGE_ID, INSTAGRAM_ID = "371000000000001", "17841400000000001"
 NEWEST = datetime(2026, 11, 1, tzinfo=UTC)

@@ -12,8 +12,8 @@ import time
 import orjson
 import uvloop
 
-from shared.kafka import open_producer
-from shared.kafka_reading import read_all
+from shared.bus.producer import open_producer
+from shared.bus.reader import read_all
 
 AT_ONCE = 5_000
 """Records under way: enough for every batch to be full."""

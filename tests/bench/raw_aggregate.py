@@ -16,11 +16,11 @@ import uvloop
 from pymongo import InsertOne, UpdateMany
 
 from services.analyzer.app import GROUP
-from services.analyzer.intake import BATCH_RECORDS, POLL_MS
-from shared.kafka import Topics
-from shared.kafka_groups import open_consumer
-from shared.mongo import Collection, Document, ReplaceOne, open_database
-from shared.settings import AnalyzerSettings
+from services.analyzer.intake.event_intake import BATCH_RECORDS, POLL_MS
+from shared.bus.consumer import open_consumer
+from shared.bus.producer import Topics
+from shared.runtime.settings import AnalyzerSettings
+from shared.store.mongo import Collection, Document, ReplaceOne, open_database
 
 NEVER = timedelta(days=10)
 Events = list[dict[str, Any]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from shared.kafka import Topics
+from shared.bus.producer import Topics
 from tests.bench.ground import Ground, compared, handler
 from tests.bench.judging import Figure, Measured, at_most
 from tests.bench.outage import outage

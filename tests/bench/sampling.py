@@ -21,7 +21,7 @@ from collections import Counter
 from pathlib import Path
 from types import FrameType
 
-from services.cli import main
+from services.cli.main import main
 
 PERIOD_SECONDS = 0.001
 """The kernel rounds it up to its own tick, 4 ms on most."""

@@ -12,9 +12,9 @@ from datetime import timedelta
 
 import orjson
 
-from services.analyzer.analyst import Analyst, Brief, Line, Role, Transcript
-from services.analyzer.fallback import FallbackScorer
-from shared.ids import Platform
+from services.analyzer.analysis.analyst import AnalysisInput, Analyst, Line, Role, Transcript
+from services.analyzer.analysis.fallback.scorer import FallbackScorer
+from shared.contract.ids import Platform
 from tests.bench.analyzer_events import EPOCH, said
 from tests.bench.backfill_ground import said as said_by
 from tests.bench.figures import Bench
@@ -40,14 +40,14 @@ def scoring(bench: Bench) -> Measured:
     return Measured((usual, *by_length), figures)
 
 
-def briefs(turn: int, length: int, messages: int = MESSAGES) -> list[Brief]:
+def briefs(turn: int, length: int, messages: int = MESSAGES) -> list[AnalysisInput]:
     """Conversations as the worker gives them. No two texts of any two turns are equal."""
     lines = [_line(turn * STRIDE, place) for place in range(messages)]
     return [_brief(tuple(lines[start : start + length])) for start in range(0, messages, length)]
 
 
-def _brief(lines: tuple[Line, ...]) -> Brief:
-    return Brief(Transcript(Platform.MESSENGER, lines), lines[-1].at + timedelta(hours=3))
+def _brief(lines: tuple[Line, ...]) -> AnalysisInput:
+    return AnalysisInput(Transcript(Platform.MESSENGER, lines), lines[-1].at + timedelta(hours=3))
 
 
 def _line(first: int, place: int) -> Line:
@@ -56,7 +56,7 @@ def _line(first: int, place: int) -> Line:
     return Line(EPOCH + timedelta(minutes=place), role, found.text)
 
 
-async def microseconds(analyst: Analyst, conversations: list[Brief]) -> float:
+async def microseconds(analyst: Analyst, conversations: list[AnalysisInput]) -> float:
     """Of the processor, a message."""
     began = time.process_time()
     for each in conversations:

@@ -14,7 +14,7 @@ from typing import Any
 from cryptography.fernet import Fernet
 
 from services.demo.servers import embedded_servers, free_port
-from shared.crypto import webhook_signature
+from shared.runtime.crypto import webhook_signature
 from tests.support.processes import Leadstream
 
 EDITOR, VIEWER = "an editor's password", "a viewer's password"

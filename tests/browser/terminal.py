@@ -46,7 +46,7 @@ def printed_by(*arguments: str) -> str:
     """What `leadstream ARGS` writes to a terminal, with all that moves its cursor; its status has to be 0."""
     terminal, inside = pty.openpty()
     fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-    command = [sys.executable, "-m", "services.cli", *arguments]
+    command = [sys.executable, "-m", "services.cli.main", *arguments]
     env = with_settings({}) | {"TERM": "xterm-256color"}
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=inside, stderr=inside, env=env)
     os.close(inside)

@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Locator, Page, expect
 
-from services.console.directory import plain
+from services.console.index.contact_index import plain
 from tests.browser.conftest import PATIENCE_MS, Open
 from tests.browser.staging import EDITOR, VIEWER, Staged
 from tests.support.waiting import eventually

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.contacts import AnalysisSource, Contact
-from shared.events import Event
-from shared.ids import ConversationKey
-from shared.mongo import Database
+from shared.contract.contacts import AnalysisSource, Contact
+from shared.contract.events import Event
+from shared.contract.ids import ConversationKey
+from shared.store.mongo import Database
 from tests.conftest import Stack, Start
 from tests.support.fake_gemini import FakeGemini, exhausted, failed, good, hanging, serving_gemini
 from tests.support.making import said

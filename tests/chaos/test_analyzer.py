@@ -10,9 +10,9 @@ import random
 
 import pytest
 
-from shared.events import Event
-from shared.ids import ConversationKey
-from shared.mongo import Database
+from shared.contract.events import Event
+from shared.contract.ids import ConversationKey
+from shared.store.mongo import Database
 from tests.conftest import Stack, Start
 from tests.support.making import MARIA
 from tests.support.outcome import assert_versions_are_whole, customers, published, settled, story

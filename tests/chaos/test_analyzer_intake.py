@@ -17,9 +17,9 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from shared.events import Event
-from shared.kafka_topics import MAX_LETTER_BYTES
-from shared.mongo import Database
+from shared.bus.topics import MAX_LETTER_BYTES
+from shared.contract.events import Event
+from shared.store.mongo import Database
 from tests.conftest import Stack
 from tests.support.dying_intake import STEPS
 from tests.support.intakes import JUNK, Intakes, intakes

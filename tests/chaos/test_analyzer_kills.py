@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from services.analyzer.aggregate import Aggregate
-from services.analyzer.marks import Timing
-from shared.events import Event
-from shared.mongo import Database
+from services.analyzer.intake.aggregate import Aggregate
+from shared.contract.events import Event
+from shared.store.conversation_updates import Timing
+from shared.store.mongo import Database
 from tests.conftest import Stack, Start
 from tests.support.dying_analyzer import STEPS
 from tests.support.making import said, unsent

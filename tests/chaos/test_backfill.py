@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from services.backfill.app import READERS
-from shared.contacts import Contact
-from shared.mongo import Database
-from shared.runs import ACTIVE_STATES, Run, RunState
+from shared.contract.contacts import Contact
+from shared.domain.runs import ACTIVE_STATES, Run, RunState
+from shared.store.mongo import Database
 from tests.conftest import Stack, Start
 from tests.support.backfilling import Facebook, mids, repeated
 from tests.support.outcome import contacts

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from services.backfill.app import READERS
-from shared.events import ConversationCompletedEvent
-from shared.mongo import Database
-from shared.run_store import RunStore
-from shared.runs import ACTIVE_STATES, RunState
+from shared.contract.events import ConversationCompletedEvent
+from shared.domain.runs import ACTIVE_STATES, RunState
+from shared.store.mongo import Database
+from shared.store.runs import RunStore
 from tests.conftest import Stack, Start
 from tests.support.backfilling import Facebook, mids, repeated
 from tests.support.programs import Program, ended

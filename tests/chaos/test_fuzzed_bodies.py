@@ -18,12 +18,12 @@ from random import Random
 
 import pytest
 
-from services.receiver.body import MAX_BODY_BYTES
-from services.receiver.normalise import normalise
-from shared.clock import utc_now
-from shared.crypto import webhook_signature
-from shared.deadletters import load_dead_letter
-from shared.kafka_reading import read_all
+from services.receiver.http.body import MAX_BODY_BYTES
+from services.receiver.parse.normalise_webhook import normalise
+from shared.bus.reader import read_all
+from shared.contract.dead_letters import load_dead_letter
+from shared.runtime.clock import utc_now
+from shared.runtime.crypto import webhook_signature
 from tests.conftest import Stack, Start
 from tests.fuzz.mutations import Mutator, break_bytes
 from tests.fuzz.seeds import seed_values

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientError, ClientSession, TCPConnector
 
-from services.receiver.items import NOTICES
-from shared.crypto import webhook_signature
+from services.receiver.parse.items import NOTICES
+from shared.runtime.crypto import webhook_signature
 from tests.conftest import Stack
 from tests.support.brokers import frozen
 from tests.support.programs import Program, ended
@@ -29,7 +29,7 @@ TEXT = "long " * 1000
 
 def begin(stack: Stack, spool: Path, log: Path, before: Sequence[str], *arguments: str, **settings: str) -> Program:
     env = {**stack.env, "LEADSTREAM_RECEIVER_PORT": "0", "LEADSTREAM_SPOOL_DIR": str(spool), **settings}
-    return Program(("services.cli", "receiver", *arguments), env, log, before)
+    return Program(("services.cli.main", "receiver", *arguments), env, log, before)
 
 
 async def send_until(sender: Sender, numbers: itertools.count[int], status: int) -> None:

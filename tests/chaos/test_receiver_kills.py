@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, ClientTimeout
 
-from services.receiver.spool import open_spool
-from shared.ids import ConversationKey, Platform
-from shared.kafka import Record
+from services.receiver.publish.spool import open_spool
+from shared.bus.producer import Record
+from shared.contract.ids import ConversationKey, Platform
 from tests.conftest import Stack, Start
 from tests.support.brokers import BROKERS
 from tests.support.making import said

@@ -15,14 +15,14 @@ from typing import Any
 
 import orjson
 
-from services.receiver.normalise import Batch, normalise
-from services.receiver.parse import parse_body
-from services.receiver.signature import is_signed
-from shared.deadletters import DeadLetter, dead_letter_headers, dump_dead_letter, load_dead_letter
-from shared.drafts import Draft, draft_headers, dump_draft
-from shared.events import format_instant, load_event
-from shared.failures import Reason, RejectedError
-from shared.ids import ConversationKey
+from services.receiver.http.signature import is_signed
+from services.receiver.parse.json_body import parse_body
+from services.receiver.parse.normalise_webhook import Batch, normalise
+from shared.contract.dead_letters import DeadLetter, dead_letter_headers, dump_dead_letter, load_dead_letter
+from shared.contract.encoded_events import EncodedEvent, dump_encoded_event, encoded_event_headers
+from shared.contract.events import format_instant, load_event
+from shared.contract.failures import Reason, RejectedError
+from shared.contract.ids import ConversationKey
 from tests.fuzz.json_oracle import UNREADABLE, contains, depth_of, read_json
 from tests.support.models import dump_event, event_headers
 
@@ -69,16 +69,16 @@ def check_normalise(body: bytes, make: Normalise = normalise) -> Batch:
     return batch
 
 
-def check_draft(draft: Draft) -> None:
+def check_draft(draft: EncodedEvent) -> None:
     """It is an event of the contract, and a reader finds in it all that was written and nothing else."""
-    event = load_event(dump_draft(draft))
+    event = load_event(dump_encoded_event(draft))
     assert (event.kind, event.event_id, str(event.conversation)) == (draft.kind, draft.event_id, draft.conversation)
     assert ConversationKey.parse(draft.conversation) == event.conversation
     assert format_instant(event.occurred_at) == draft.occurred_at == draft.value["occurred_at"]
     read = orjson.loads(dump_event(event))
     assert contains(read, draft.value)
     assert load_event(dump_event(event)) == event
-    headers = draft_headers(draft, ("traceparent", b"00"))
+    headers = encoded_event_headers(draft, ("traceparent", b"00"))
     assert dict(headers) == {**dict(event_headers(event)), "traceparent": b"00"}
     assert {type(value) for _, value in headers} == {bytes}
     draft.conversation.encode()

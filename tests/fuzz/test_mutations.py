@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from services.receiver.items import NOTICES
-from services.receiver.normalise import normalise
+from services.receiver.parse.items import NOTICES
+from services.receiver.parse.normalise_webhook import normalise
 from tests.fuzz.mutations import Mutator, slot_in
 from tests.fuzz.oracles import NOW
 from tests.fuzz.seeds import dictionary, keys_of, seed_bodies, seed_values

@@ -11,10 +11,10 @@ from typing import Any
 import orjson
 import pytest
 
-from services.receiver.normalise import Batch, normalise
-from services.receiver.parse import parse_body
-from services.receiver.signature import is_signed
-from shared.failures import Reason, RejectedError
+from services.receiver.http.signature import is_signed
+from services.receiver.parse.json_body import parse_body
+from services.receiver.parse.normalise_webhook import Batch, normalise
+from shared.contract.failures import Reason, RejectedError
 from tests.fuzz.json_oracle import UNREADABLE, contains, depth_of, read_json
 from tests.fuzz.mutations import Mutator
 from tests.fuzz.oracles import check_normalise, check_parse, check_signature

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from services.receiver.normalise import normalise
-from services.receiver.parse import parse_body
-from shared.failures import RejectedError
+from services.receiver.parse.json_body import parse_body
+from services.receiver.parse.normalise_webhook import normalise
+from shared.contract.failures import RejectedError
 from tests.fuzz.oracles import NOW, check_normalise, check_parse
 from tests.fuzz.seeds import FUZZED
 

@@ -16,12 +16,12 @@ from aiohttp import ClientSession
 from cryptography.fernet import Fernet
 from typer.testing import CliRunner
 
-from services.backfill.account_commands import accounts_app
-from services.simulator.world import OUTLET, USER_TOKEN
-from shared.accounts import Account
-from shared.clock import utc_now
-from shared.crypto import TokenVault
-from shared.mongo import Database
+from services.cli.accounts import accounts_app
+from services.simulator.state import OUTLET, USER_TOKEN
+from shared.domain.accounts import Account
+from shared.runtime.clock import utc_now
+from shared.runtime.crypto import TokenVault
+from shared.store.mongo import Database
 from tests.conftest import Stack
 from tests.support.processes import with_settings
 
@@ -114,7 +114,7 @@ def test_a_person_at_a_terminal_is_asked_and_their_token_is_not_echoed(
     pid, terminal = pty.fork()
     if pid == 0:  # pragma: no cover
         graph = {"LEADSTREAM_GRAPH_URL": simulator["graph_url"], "LEADSTREAM_APP_SECRETS": simulator["app_secret"]}
-        command = [sys.executable, "-m", "services.cli", "accounts", "import"]
+        command = [sys.executable, "-m", "services.cli.main", "accounts", "import"]
         os.execve(command[0], command, with_settings({**stack.env, **graph}))
     typed = {"Access token: ": USER_TOKEN, "[y/N]": "y"}
     screen = ""

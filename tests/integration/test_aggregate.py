@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.analyzer.aggregate import Aggregate
-from services.analyzer.marks import Timing, first_mark, mark
-from shared.conversations import fold_all
-from shared.events import Attachment, Event
-from shared.forgotten import Forgotten
-from shared.mongo import Database, UnstorableError, UpdateOne, write_all
+from services.analyzer.intake.aggregate import Aggregate
+from shared.contract.events import Attachment, Event
+from shared.domain.messages import fold_all
+from shared.store.conversation_updates import Timing, first_mark, mark
+from shared.store.erasures import Erasures
+from shared.store.mongo import Database, UnstorableError, UpdateOne, write_all
 from tests.support.facts import events
 from tests.support.making import MARIA, at, completed, listed, said
 from tests.support.outcome import customers, messages, story
@@ -45,9 +45,9 @@ async def test_any_order_repetition_and_cut_gives_the_fold(
 ) -> None:
     await database.messages.delete_many({})
     await database.conversations.delete_many({})
-    shared = Aggregate(database, TIMING, Forgotten(database))
+    shared = Aggregate(database, TIMING, Erasures(database))
     for batch in data.draw(in_batches(told)):
-        one_of_two = data.draw(st.sampled_from([shared, Aggregate(database, TIMING, Forgotten(database))]))
+        one_of_two = data.draw(st.sampled_from([shared, Aggregate(database, TIMING, Erasures(database))]))
         await one_of_two.apply(batch)
     assert await messages(database) == fold_all(told)
     assert [each["_id"] async for each in database.conversations.find({"due_at": {"$exists": True}})] == [
@@ -67,7 +67,7 @@ async def test_a_first_mark_is_what_the_database_makes_of_a_mark_where_nothing_i
 
 @pytest.fixture
 def aggregate(database: Database) -> Aggregate:
-    return Aggregate(database, TIMING, Forgotten(database))
+    return Aggregate(database, TIMING, Erasures(database))
 
 
 async def conversation(database: Database) -> dict[str, Any]:
@@ -78,7 +78,7 @@ async def conversation(database: Database) -> dict[str, Any]:
 
 async def test_what_came_before_a_customer_was_forgotten_stays_erased(database: Database, aggregate: Aggregate) -> None:
     someone_else = customers(1)[0]
-    after = await Forgotten(database).remember(str(MARIA)) + timedelta(seconds=5)
+    after = await Erasures(database).remember(str(MARIA)) + timedelta(seconds=5)
     history = [listed(0).model_copy(update={"updated_time": at(60), "occurred_at": after}), *story(MARIA)]
     kept = story(someone_else)
     await aggregate.apply([*history, *kept, completed(90).model_copy(update={"updated_time": at(60)})])

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from services.analyzer import analyse_command
-from services.cli import app
+from services.cli import analyse as analyse_command
+from services.cli.main import app
 from tests.support.fake_gemini import exhausted, good, serving_gemini
 from tests.support.processes import with_settings
 from tests.unit.analysts.labelled import GIVEN
@@ -59,7 +59,7 @@ def analyse(monkeypatch: pytest.MonkeyPatch) -> Analyse:
 async def analyse_by_gemini(stdin: bytes, settings: Mapping[str, str]) -> Ended:
     """As a process, beside which the fake can answer."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.cli", "analyse", "-", "--analyst", "gemini", env=with_settings(settings),
+        sys.executable, "-m", "services.cli.main", "analyse", "-", "--analyst", "gemini", env=with_settings(settings),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     output, errors = await process.communicate(stdin)

@@ -9,18 +9,18 @@ from typing import cast
 
 import pytest
 
-from services.analyzer.again import Again
-from services.analyzer.fallback import FallbackScorer
-from services.analyzer.pool import Pool
-from services.analyzer.resilient import ResilientAnalyst
-from shared.clock import utc_now
-from shared.contact_editing import edit_contact
-from shared.contact_edits import Edit
-from shared.contacts import Analysis, AnalysisSource
-from shared.conversations import LONG_AGO
-from shared.due import make_due
-from shared.metrics import AnalyzerMetrics
-from shared.mongo import Database
+from services.analyzer.analysis.fallback.scorer import FallbackScorer
+from services.analyzer.analysis.resilient import ResilientAnalyst
+from services.analyzer.queue.analysis_pool import AnalysisPool
+from shared.contract.contacts import Analysis, AnalysisSource
+from shared.domain.contact_edits import Edit
+from shared.runtime.clock import utc_now
+from shared.runtime.metrics import AnalyzerMetrics
+from shared.store.ai_retry_queue import AIRetryQueue
+from shared.store.contact_editing import edit_contact
+from shared.store.indexes import EPOCH
+from shared.store.mongo import Database
+from shared.store.requeue import requeue
 from tests.integration.test_analyzer_worker import FakeAnalyst, NoAi, Rig
 from tests.support.making import MARIA, completed, listed, said
 from tests.support.waiting import eventually
@@ -34,8 +34,8 @@ class Analyzer:
     ai: NoAi = field(default_factory=lambda: NoAi(is_back=True))
 
     @property
-    def again(self) -> Again:
-        return Again(self.rig.database, 60_000)
+    def again(self) -> AIRetryQueue:
+        return AIRetryQueue(self.rig.database, 60_000)
 
     @property
     def analyst(self) -> FakeAnalyst:
@@ -45,7 +45,7 @@ class Analyzer:
         """A pool until nothing is due, and that."""
         worker, stop = self.rig.worker(self.analyst), asyncio.Event()
         running = asyncio.create_task(
-            Pool(self.rig.queue(), self.again, worker, 8, 60_000, AnalyzerMetrics()).run(stop)
+            AnalysisPool(self.rig.queue(), self.again, worker, 8, 60_000, AnalyzerMetrics()).run(stop)
         )
         await eventually(self.nothing_is_due, bool)
         await eventually(until, bool)
@@ -53,7 +53,7 @@ class Analyzer:
         await running
 
     async def nothing_is_due(self) -> bool:
-        return await self.rig.database.conversations.count_documents({"due_at": {"$gte": LONG_AGO}}) == 0
+        return await self.rig.database.conversations.count_documents({"due_at": {"$gte": EPOCH}}) == 0
 
     async def is_left_to_the_ai(self) -> bool:
         return await self.rig.database.again.count_documents({"_id": KEY}) == 1
@@ -66,7 +66,7 @@ class Analyzer:
         await self.rig.tell(said("How much?", 1))
         await self.run(self.is_left_to_nobody)
         self.ai.is_back = False
-        await make_due(self.rig.database, [KEY], reanalyse=True)
+        await requeue(self.rig.database, [KEY], reanalyse=True)
         await self.run(self.is_left_to_the_ai)
         return await self.analysis()
 
@@ -77,7 +77,7 @@ class Analyzer:
         return contact.analysis
 
     async def end_the_wait(self) -> None:
-        await self.rig.database.again.update_one({"_id": KEY}, {"$set": {"at": LONG_AGO}})
+        await self.rig.database.again.update_one({"_id": KEY}, {"$set": {"at": EPOCH}})
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ async def test_what_comes_between_does_not_make_it_forgotten(
     assert after.analysed_at > before.analysed_at
     assert after.source is AnalysisSource.AI
     asked = analyzer.ai.asked
-    await make_due(analyzer.rig.database, [KEY])
+    await requeue(analyzer.rig.database, [KEY])
     await analyzer.run(analyzer.is_left_to_nobody)
     assert analyzer.ai.asked == asked, "it is answered"
 

@@ -10,20 +10,20 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from services.analyzer.aggregate import Aggregate
-from services.analyzer.intake import Intake, Parking
-from services.analyzer.marks import Timing
-from shared.clock import utc_now
-from shared.contacts import Contact
-from shared.conversations import fold_all
-from shared.deadletters import load_dead_letter
-from shared.events import Event
-from shared.ids import ConversationKey, Platform
-from shared.kafka import Record, open_producer, publish
-from shared.kafka_groups import open_consumer
-from shared.kafka_reading import read_all
-from shared.metrics import AnalyzerMetrics
-from shared.mongo import Database
+from services.analyzer.intake.aggregate import Aggregate
+from services.analyzer.intake.event_intake import Intake, Parking
+from shared.bus.consumer import open_consumer
+from shared.bus.producer import Record, open_producer, publish
+from shared.bus.reader import read_all
+from shared.contract.contacts import Contact
+from shared.contract.dead_letters import load_dead_letter
+from shared.contract.events import Event
+from shared.contract.ids import ConversationKey, Platform
+from shared.domain.messages import fold_all
+from shared.runtime.clock import utc_now
+from shared.runtime.metrics import AnalyzerMetrics
+from shared.store.conversation_updates import Timing
+from shared.store.mongo import Database
 from tests.conftest import Stack, Start
 from tests.support.making import MARIA, completed, listed, said
 from tests.support.nobody import Nobody

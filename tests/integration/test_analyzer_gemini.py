@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.contacts import AnalysisSource
-from shared.events import Event
-from shared.mongo import Database
+from shared.contract.contacts import AnalysisSource
+from shared.contract.events import Event
+from shared.store.mongo import Database
 from tests.conftest import Stack, Start
 from tests.support.fake_gemini import FakeGemini, exhausted, serving_gemini
 from tests.support.making import said

@@ -8,16 +8,16 @@ from datetime import timedelta
 
 import pytest
 
-from services.analyzer import backlog
-from services.analyzer.again import Again
-from services.analyzer.aggregate import Aggregate
-from services.analyzer.marks import Timing
-from services.analyzer.queue import Claim, LeaseLostError, Queue
-from shared.conversations import document, fold_all, from_document
-from shared.due import make_due
-from shared.events import Event, Participant, Referral, ReferralEvent, Source
-from shared.ids import ConversationKey, Platform
-from shared.mongo import Database, Document, server_time
+from services.analyzer.intake.aggregate import Aggregate
+from services.analyzer.queue import backlog
+from services.analyzer.queue.claim_queue import Claim, ClaimQueue, LeaseLostError
+from shared.contract.events import Event, Participant, Referral, ReferralEvent, Source
+from shared.contract.ids import ConversationKey, Platform
+from shared.domain.messages import document, fold_all, from_document
+from shared.store.ai_retry_queue import AIRetryQueue
+from shared.store.conversation_updates import Timing
+from shared.store.mongo import Database, Document, server_time
+from shared.store.requeue import requeue
 from tests.support.making import EPOCH, MARIA, answered, at, completed, listed, reacted, said, unsent
 from tests.support.waiting import eventually
 
@@ -32,11 +32,11 @@ async def apply(database: Database, events: Sequence[Event], timing: Timing = DU
     return found
 
 
-def queue(database: Database, owner: str = "one", lease_seconds: float = 60) -> Queue:
-    return Queue(database, owner, lease_seconds, DUE_AT_ONCE)
+def queue(database: Database, owner: str = "one", lease_seconds: float = 60) -> ClaimQueue:
+    return ClaimQueue(database, owner, lease_seconds, DUE_AT_ONCE)
 
 
-async def claim(queue: Queue) -> Claim:
+async def claim(queue: ClaimQueue) -> Claim:
     """What is due by the server's clock is so for a queue a moment later."""
     (held,) = await eventually(lambda: queue.claim(5), bool)
     return held
@@ -207,7 +207,7 @@ async def test_what_came_during_the_work_is_due_again_and_its_wait_starts_anew(d
     first = await apply(database, [said("Hi", 0)])
     held = await claim(queue(database))
     await apply(database, [said("More", 1)], timing)
-    await Queue(database, "one", 60, timing).finish(held)
+    await ClaimQueue(database, "one", 60, timing).finish(held)
     found = await database.conversations.find_one({})
     assert found is not None
     assert "lease" not in found
@@ -317,26 +317,26 @@ async def test_of_a_group_that_is_finished_only_what_has_changed_is_due_again(da
 
 async def test_what_is_asked_for_is_due_at_once_and_stays_so_if_somebody_is_at_it(database: Database) -> None:
     await apply(database, [said("Hi", 0)], Timing(600_000, 600_000, 0))
-    assert await make_due(database, [str(MARIA), str(JUAN)]) == 1
+    assert await requeue(database, [str(MARIA), str(JUAN)]) == 1
     worker = queue(database)
     held = await claim(worker)
     assert not held.reanalyse
-    await make_due(database, [str(MARIA)], reanalyse=True)
+    await requeue(database, [str(MARIA)], reanalyse=True)
     await worker.finish_all([held])
     worker.let_go([held])
     held = await claim(worker)
     assert held.reanalyse
     await worker.finish_all([held])
     worker.let_go([held])
-    await make_due(database, [str(MARIA)])
+    await requeue(database, [str(MARIA)])
     assert not (await claim(worker)).reanalyse
 
 
 async def test_the_ai_is_asked_again_after_ever_longer_waits(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.analyzer.again.LONGEST", 16)
-    again, keys = Again(database, wait_ms=1_000), ["a", "b"]
+    monkeypatch.setattr("shared.store.ai_retry_queue.LONGEST", 16)
+    again, keys = AIRetryQueue(database, wait_ms=1_000), ["a", "b"]
     await again.put(keys, in_vain=False)
 
     async def waits() -> dict[str, float]:
@@ -385,7 +385,7 @@ async def test_each_account_has_its_turn_however_few_are_claimed_between_two_loo
 
 async def test_what_only_a_backfill_has_heard_of_can_be_asked_for(database: Database) -> None:
     await database.conversations.insert_one({"_id": str(MARIA), "history": {"read_at": EPOCH}})
-    await make_due(database, [str(MARIA)], reanalyse=True)
+    await requeue(database, [str(MARIA)], reanalyse=True)
     worker = queue(database)
     held = await claim(worker)
     conversation = held.conversation

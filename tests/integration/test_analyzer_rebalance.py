@@ -11,14 +11,14 @@ from typing import cast
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from services.analyzer.aggregate import Aggregate
-from services.analyzer.intake import Intake, Parking
-from shared.clock import utc_now
-from shared.events import Event
-from shared.kafka import TopicPartition
-from shared.kafka_groups import Consumer, OffsetsGoneError, open_consumer
-from shared.metrics import AnalyzerMetrics
-from shared.mongo import Database
+from services.analyzer.intake.aggregate import Aggregate
+from services.analyzer.intake.event_intake import Intake, Parking
+from shared.bus.consumer import Consumer, OffsetsGoneError, open_consumer
+from shared.bus.producer import TopicPartition
+from shared.contract.events import Event
+from shared.runtime.clock import utc_now
+from shared.runtime.metrics import AnalyzerMetrics
+from shared.store.mongo import Database
 from tests.conftest import Stack
 from tests.support.intakes import Intakes, intakes
 from tests.support.making import said
@@ -46,7 +46,7 @@ class NoParking:
         assert not letters
 
 
-class Gate:
+class KeyBreaker:
     """An aggregate that writes nothing, and only when it is let."""
 
     def __init__(self) -> None:
@@ -75,13 +75,13 @@ def one_each(number: int) -> list[Event]:
     return [said("How much?", 0, mid=f"m_{n}", who=who) for n, who in enumerate(customers(number))]
 
 
-def intake(consumer: Consumer, gate: Gate) -> Intake:
+def intake(consumer: Consumer, gate: KeyBreaker) -> Intake:
     aggregate, parking = cast("Aggregate", gate), cast("Parking", NoParking())
     return Intake(consumer, aggregate, parking, Nobody(), utc_now, AnalyzerMetrics())
 
 
 @asynccontextmanager
-async def running(consumer: Consumer, gate: Gate) -> AsyncIterator[None]:
+async def running(consumer: Consumer, gate: KeyBreaker) -> AsyncIterator[None]:
     task = asyncio.create_task(intake(consumer, gate).run(asyncio.Event()))
     try:
         yield
@@ -110,7 +110,7 @@ async def test_members_come_and_go_under_load(group: Intakes, database: Database
 
 async def test_a_batch_that_is_written_in_good_time_is_committed_before_its_partitions_go(stack: Stack) -> None:
     await publish_events(stack.kafka, stack.topics.message_events, one_each(20))
-    gate, revoking = Gate(), asyncio.Event()
+    gate, revoking = KeyBreaker(), asyncio.Event()
     async with member(stack) as consumer, running(consumer, gate):
         await gate.entered.wait()
         give_up = consumer.before_revocation
@@ -138,7 +138,7 @@ async def joined(stack: Stack) -> dict[TopicPartition, list[object]]:
 
 async def test_what_is_written_after_its_partition_has_gone_is_not_committed(stack: Stack) -> None:
     await publish_events(stack.kafka, stack.topics.message_events, one_each(20))
-    gate = Gate()
+    gate = KeyBreaker()
     async with member(stack) as consumer, running(consumer, gate):
         await gate.entered.wait()
         async with member(stack) as second:
@@ -164,7 +164,7 @@ async def test_a_static_member_that_is_soon_back_takes_nothing_from_the_others(s
 async def test_unread_records_that_were_deleted_stop_the_intake(stack: Stack) -> None:
     topic = stack.topics.message_events
     await publish_events(stack.kafka, topic, one_each(20))
-    gate = Gate()
+    gate = KeyBreaker()
     gate.open.set()
     async with member(stack) as consumer, running(consumer, gate):
         await all_is_committed(stack.kafka, topic, group_name(stack))

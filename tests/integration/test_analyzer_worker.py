@@ -11,34 +11,43 @@ from typing import Any, cast
 
 import pytest
 
-from services.analyzer import history, worker
-from services.analyzer.aggregate import Aggregate
-from services.analyzer.analyst import Brief
-from services.analyzer.fallback import FallbackScorer
-from services.analyzer.history import Histories
-from services.analyzer.marks import Timing
-from services.analyzer.merge import next_contact
-from services.analyzer.outbox import Outbox
-from services.analyzer.placement import Placements
-from services.analyzer.queue import Claim, Queue
-from services.analyzer.resilient import ResilientAnalyst
-from services.analyzer.worker import Recorded, Worker
-from shared import contact_store
-from shared.accounts import account_key
-from shared.clock import utc_now
-from shared.contact_editing import edit_contact
-from shared.contact_edits import Edit
-from shared.contact_store import Contacts
-from shared.contacts import AnalysisSource, Change, Contact, ContactUpdated, LeadStatus, Verdict, load_contact_updated
-from shared.due import make_due
-from shared.events import Event, Referral, ReferralEvent, Source
-from shared.failures import TransientError
-from shared.forgotten import Forgotten
-from shared.ids import ConversationKey
-from shared.kafka import AIOKafkaProducer, KafkaError, Topics
-from shared.metrics import AnalyzerMetrics
-from shared.mongo import Collection, Database, Document, insert_all
-from shared.pipelines import template
+from services.analyzer.analysis.analyst import AnalysisInput
+from services.analyzer.analysis.fallback.scorer import FallbackScorer
+from services.analyzer.analysis.resilient import ResilientAnalyst
+from services.analyzer.contact import conversation_loader as history
+from services.analyzer.contact.conversation_loader import ConversationLoader
+from services.analyzer.contact.merge import next_contact
+from services.analyzer.contact.outbox import Outbox
+from services.analyzer.contact.pipeline_assignment import PipelineAssignments
+from services.analyzer.intake.aggregate import Aggregate
+from services.analyzer.queue import analysis_worker as worker
+from services.analyzer.queue.analysis_worker import AnalysisOutcome, AnalysisWorker
+from services.analyzer.queue.claim_queue import Claim, ClaimQueue
+from shared.bus.producer import AIOKafkaProducer, KafkaError, Topics
+from shared.contract.contacts import (
+    AnalysisSource,
+    Change,
+    Contact,
+    ContactUpdated,
+    LeadStatus,
+    Verdict,
+    load_contact_updated,
+)
+from shared.contract.events import Event, Referral, ReferralEvent, Source
+from shared.contract.failures import TransientError
+from shared.contract.ids import ConversationKey
+from shared.domain.accounts import account_key
+from shared.domain.contact_edits import Edit
+from shared.domain.pipelines import template
+from shared.runtime.clock import utc_now
+from shared.runtime.metrics import AnalyzerMetrics
+from shared.store import contacts as contact_store
+from shared.store.contact_editing import edit_contact
+from shared.store.contacts import Contacts
+from shared.store.conversation_updates import Timing
+from shared.store.erasures import Erasures
+from shared.store.mongo import Collection, Database, Document, insert_all
+from shared.store.requeue import requeue
 from tests.support.making import EPOCH, MARIA, answered, listed, reacted, said, unsent
 from tests.support.waiting import eventually
 
@@ -89,11 +98,11 @@ class FakeProducer:
 class FakeAnalyst:
     """Scores the number of lines; `before` runs first."""
 
-    briefs: list[Brief] = field(default_factory=list)
+    briefs: list[AnalysisInput] = field(default_factory=list)
     before: Callable[[], Awaitable[None]] | None = None
     status: LeadStatus = LeadStatus.QUALIFIED
 
-    async def analyse(self, brief: Brief) -> Verdict:
+    async def analyse(self, brief: AnalysisInput) -> Verdict:
         self.briefs.append(brief)
         if self.before:
             await self.before()
@@ -113,22 +122,22 @@ class Rig:
     producer: FakeProducer = field(default_factory=FakeProducer)
     analyst: FakeAnalyst = field(default_factory=FakeAnalyst)
 
-    def queue(self) -> Queue:
-        return Queue(self.database, "owner", 60, AT_ONCE)
+    def queue(self) -> ClaimQueue:
+        return ClaimQueue(self.database, "owner", 60, AT_ONCE)
 
-    def worker(self, analyst: FakeAnalyst | None = None) -> Worker:
+    def worker(self, analyst: FakeAnalyst | None = None) -> AnalysisWorker:
         contacts, metrics = Contacts(self.database.contacts), AnalyzerMetrics()
         producer = cast("AIOKafkaProducer", self.producer)
         outbox = Outbox(producer, Topics(), contacts, self.database.activities, metrics)
-        histories, placements = Histories(self.database), Placements(self.database)
-        return Worker(histories, contacts, outbox, placements, analyst or self.analyst, utc_now, metrics)
+        histories, placements = ConversationLoader(self.database), PipelineAssignments(self.database)
+        return AnalysisWorker(histories, contacts, outbox, placements, analyst or self.analyst, utc_now, metrics)
 
-    async def work(self, *held: Claim, analyst: FakeAnalyst | None = None) -> list[Recorded]:
+    async def work(self, *held: Claim, analyst: FakeAnalyst | None = None) -> list[AnalysisOutcome]:
         """Those that are read, written and published."""
         worker = self.worker(analyst)
         return await worker.tell(await worker.record(await worker.read(held) or []))
 
-    async def tried(self, held: Claim) -> list[Recorded]:
+    async def tried(self, held: Claim) -> list[AnalysisOutcome]:
         """What is written and not published."""
         worker = self.worker()
         recorded = await worker.record(await worker.read([held]) or [])
@@ -439,13 +448,13 @@ async def test_nothing_is_sent_of_a_claim_that_is_not_held_any_more(rig: Rig) ->
 async def test_what_was_asked_to_be_analysed_anew_is_though_nothing_has_changed(rig: Rig) -> None:
     first = await rig.look(said("How much?", 1))
     rig.analyst.status = LeadStatus.NEGOTIATING
-    await make_due(rig.database, [str(MARIA)], reanalyse=True)
+    await requeue(rig.database, [str(MARIA)], reanalyse=True)
     again = await rig.look()
     assert first is not None
     assert again is not None
     assert again.analysis is not None
     assert (again.version, again.analysis.lead_status) == (2, LeadStatus.NEGOTIATING)
-    await make_due(rig.database, [str(MARIA)])
+    await requeue(rig.database, [str(MARIA)])
     assert await rig.look() == again
     assert len(rig.analyst.briefs) == 2
 
@@ -455,7 +464,7 @@ async def test_the_fallback_takes_no_verdict_of_the_ai_away_when_that_is_to_be_a
     analyst = cast("FakeAnalyst", ResilientAnalyst(ai, FallbackScorer()))
     await rig.tell(said("How much?", 1))
 
-    async def look() -> Recorded:
+    async def look() -> AnalysisOutcome:
         held = await rig.claim()
         (told,) = await rig.work(held, analyst=analyst)
         await rig.queue().finish(held)
@@ -463,12 +472,12 @@ async def test_the_fallback_takes_no_verdict_of_the_ai_away_when_that_is_to_be_a
 
     first = await look()
     ai.is_back = False
-    await make_due(rig.database, [str(MARIA)], reanalyse=True)
+    await requeue(rig.database, [str(MARIA)], reanalyse=True)
     in_vain = await look()
     assert (in_vain.outcome, in_vain.is_unanswered, ai.asked) == ("unchanged", True, 2)
     assert in_vain.contact == first.contact
     ai.is_back = True
-    await make_due(rig.database, [str(MARIA)], reanalyse=True)
+    await requeue(rig.database, [str(MARIA)], reanalyse=True)
     done = await look()
     assert (done.outcome, done.is_unanswered, ai.asked) == ("updated", False, 3)
 
@@ -480,7 +489,7 @@ async def test_the_fallbacks_own_verdict_is_made_anew_though_the_ai_is_away(rig:
     first = await rig.claim()
     await rig.work(first, analyst=analyst)
     await rig.queue().finish(first)
-    await make_due(rig.database, [str(MARIA)], reanalyse=True)
+    await requeue(rig.database, [str(MARIA)], reanalyse=True)
     (told,) = await rig.work(await rig.claim(), analyst=analyst)
     assert (told.outcome, told.is_fallback, told.is_unanswered) == ("updated", True, False)
 
@@ -492,7 +501,7 @@ class NoAi:
         self.is_back = is_back
         self.asked = 0
 
-    async def analyse(self, brief: Brief) -> Verdict:
+    async def analyse(self, brief: AnalysisInput) -> Verdict:
         self.asked += 1
         if not self.is_back:
             raise TransientError("away")
@@ -507,7 +516,7 @@ async def test_what_the_fallback_scored_the_ai_scores_when_it_is_asked_again(rig
     assert (told.outcome, told.is_fallback) == ("created", True)
     await rig.queue().finish(told.claim)
 
-    async def again() -> Recorded:
+    async def again() -> AnalysisOutcome:
         (held,) = await rig.queue().claim_these([str(MARIA)])
         held.is_again = True
         (told,) = await rig.work(held, analyst=analyst)
@@ -526,10 +535,10 @@ async def test_what_the_fallback_scored_the_ai_scores_when_it_is_asked_again(rig
 
 async def test_who_was_forgotten_begins_anew_with_the_version_after(rig: Rig) -> None:
     await rig.look(said("my card is 4111", 1))
-    at = await Forgotten(rig.database).remember(str(MARIA))
+    at = await Erasures(rig.database).remember(str(MARIA))
     stub = {"version": 2, "fence": 1, "forgotten_at": at, "outbox": [{"version": 2, "value": b"", "activity": None}]}
     await rig.database.contacts.replace_one({"_id": str(MARIA)}, stub)
-    await make_due(rig.database, [str(MARIA)])
+    await requeue(rig.database, [str(MARIA)])
     assert await rig.look() is None
     assert await rig.database.messages.count_documents({}) == 0
     assert rig.producer.sent[-1][1] is None
@@ -547,7 +556,7 @@ async def test_a_persons_edit_is_published_though_nothing_was_said(rig: Rig) -> 
     edited = contact.model_copy(update={"notes": "call after five", "version": 2})
     assert await Contacts(rig.database.contacts).write_edit(Change(edited, ("notes",), None))
     assert not await Contacts(rig.database.contacts).write_edit(Change(edited, ("notes",), None))
-    await make_due(rig.database, [str(MARIA)])
+    await requeue(rig.database, [str(MARIA)])
     assert await rig.look() == edited
     assert [update.version for update in rig.producer.updates] == [1, 2]
     assert await rig.outbox() == []

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from shared.events import ConversationCompletedEvent, ConversationListedEvent, Event, MessageEvent, load_event
-from shared.kafka_reading import read_all
-from shared.mongo import Database
+from shared.bus.reader import read_all
+from shared.contract.events import ConversationCompletedEvent, ConversationListedEvent, Event, MessageEvent, load_event
+from shared.store.mongo import Database
 from tests.conftest import Stack, Start
 from tests.support.processes import Leadstream
 from tests.support.waiting import eventually

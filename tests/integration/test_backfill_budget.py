@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from shared.accounts import Account
-from shared.budget_store import governor_for
-from shared.budgets import STOP_AT
-from shared.graph import GraphClient
-from shared.graph_errors import GraphError
-from shared.ids import Platform
-from shared.mongo import Database, open_database
+from shared.contract.ids import Platform
+from shared.domain.accounts import Account
+from shared.domain.budgets import STOP_AT
+from shared.graph_api.client import GraphClient
+from shared.graph_api.errors import GraphError
+from shared.graph_api.shared_governor import governor_for
+from shared.store.mongo import Database, open_database
 from tests.conftest import Stack
 from tests.support.waiting import eventually
 

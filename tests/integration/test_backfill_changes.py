@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.backfill.history import Checkpoint, History, HistoryStore, Known, Progress
-from services.backfill.newest import Second, Span
-from shared.accounts import Account
-from shared.drafts import Draft
-from shared.ids import ConversationKey, Platform
-from shared.mongo import Database
-from shared.run_store import ActiveRunError
+from services.backfill.crawl.checkpoints import Checkpoint, History, HistoryStore, Known, Progress
+from services.backfill.crawl.read_ranges import Second, Span
+from shared.contract.encoded_events import EncodedEvent
+from shared.contract.ids import ConversationKey, Platform
+from shared.domain.accounts import Account
+from shared.store.mongo import Database
+from shared.store.runs import ActiveRunError
 from tests.conftest import Stack
 from tests.support.crawling import Crawling, crawling
 
@@ -43,7 +43,7 @@ async def test_what_is_said_and_unsent_while_an_account_is_read_is_read(facebook
     names = [each.customer.name for each in facebook.corpus.conversations[account.page_id]]
     acts = 40
 
-    async def happen(drafts: Sequence[Draft]) -> None:
+    async def happen(drafts: Sequence[EncodedEvent]) -> None:
         nonlocal acts
         mids = [draft.value["mid"] for draft in drafts if draft.kind == "message"]
         for _ in range(rng.randint(0, 2)):
@@ -97,7 +97,7 @@ async def test_a_killed_run_goes_on_behind_what_was_acknowledged(facebook: Crawl
     """With the cursor of its checkpoint, or anew where the message that it stands at is no more."""
     account, at_once = facebook.page(), 3
 
-    async def die(drafts: Sequence[Draft]) -> None:
+    async def die(drafts: Sequence[EncodedEvent]) -> None:
         if len(facebook.acknowledged[account.account_id]) > 60 and drafts[0].kind == "message":
             raise ConnectionError
 

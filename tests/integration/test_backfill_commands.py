@@ -11,15 +11,15 @@ import pytest
 from cryptography.fernet import Fernet
 from typer.testing import CliRunner
 
-from services.backfill import commands
-from services.cli import app
-from shared.accounts import Account
-from shared.crypto import TokenVault
-from shared.failures import UnreachableError
-from shared.ids import Platform
-from shared.mongo import ConnectionFailure, Database, server_time
-from shared.run_store import RunStore
-from shared.runs import LEASE, RunState
+from services.cli import backfill as commands
+from services.cli.main import app
+from shared.contract.failures import UnreachableError
+from shared.contract.ids import Platform
+from shared.domain.accounts import Account
+from shared.domain.runs import LEASE, RunState
+from shared.runtime.crypto import TokenVault
+from shared.store.mongo import ConnectionFailure, Database, server_time
+from shared.store.runs import RunStore
 from tests.conftest import Stack, Start
 
 PAGE = Account(platform=Platform.MESSENGER, account_id="371", page_id="371", name="The Page", encrypted_token="x")

@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 import pytest
 
-from services.backfill.crawl import AccountStoppedError
-from services.backfill.tally import Tally
-from shared.mongo import Database
+from services.backfill.crawl.crawl import AccountStoppedError
+from services.backfill.runs.progress import Tally
+from shared.store.mongo import Database
 from tests.conftest import Stack
 from tests.support.crawling import Crawling, crawling
 

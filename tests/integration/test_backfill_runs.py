@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from shared.accounts import Account
-from shared.clock import utc_now
-from shared.ids import Platform
-from shared.mongo import Database, server_time
-from shared.run_store import CANCELLED_BY_A_PERSON, ActiveRunError, NotResumableError, RunStore
-from shared.runs import LEASE, ConversationFailure, Run, RunCounters, RunState
+from shared.contract.ids import Platform
+from shared.domain.accounts import Account
+from shared.domain.runs import LEASE, ConversationFailure, Run, RunCounters, RunState
+from shared.runtime.clock import utc_now
+from shared.store.mongo import Database, server_time
+from shared.store.runs import CANCELLED_BY_A_PERSON, ActiveRunError, NotResumableError, RunStore
 
 PAGE = Account(platform=Platform.MESSENGER, account_id="371", page_id="371", name="The Page", encrypted_token="x")
 OTHER = PAGE.model_copy(update={"account_id": "372"})

@@ -13,13 +13,13 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
 from services.backfill.app import open_tools
-from services.backfill.schedule import Schedule
-from shared.account_store import AccountStore
-from shared.clock import utc_now
-from shared.mongo import Database
-from shared.run_store import RunStore
-from shared.runs import ACTIVE_STATES, Run, RunState
-from shared.settings import BackfillSettings
+from services.backfill.runs.run_schedule import RunSchedule
+from shared.domain.runs import ACTIVE_STATES, Run, RunState
+from shared.runtime.clock import utc_now
+from shared.runtime.settings import BackfillSettings
+from shared.store.accounts import AccountStore
+from shared.store.mongo import Database
+from shared.store.runs import RunStore
 from tests.conftest import Stack, Start
 from tests.support.backfilling import Facebook, mids, repeated
 from tests.support.servers import free_port
@@ -229,7 +229,7 @@ async def test_a_scheduled_run_is_due_by_the_servers_time_since_the_last_one_beg
 ) -> None:
     (account,) = await facebook.add_pages("1", every_seconds=2)
     runs = RunStore(database)
-    schedule = Schedule(database, AccountStore(database), runs)
+    schedule = RunSchedule(database, AccountStore(database), runs)
     await schedule.enqueue_due()
     await schedule.enqueue_due()
     (first,) = await facebook.runs()
@@ -251,7 +251,7 @@ async def test_no_scheduled_run_follows_a_warning_until_a_person_has_begun_one(
 ) -> None:
     (account,) = await facebook.add_pages("1", every_seconds=1)
     runs = RunStore(database)
-    schedule = Schedule(database, AccountStore(database), runs)
+    schedule = RunSchedule(database, AccountStore(database), runs)
 
     async def end(**how: Any) -> Run:
         begun = await runs.begin(account)

@@ -16,18 +16,18 @@ from aiohttp import ClientResponse, ClientSession, CookieJar
 from yarl import URL
 
 from services.demo.servers import free_port
-from shared.clock import utc_now
-from shared.contact_editing import edit_contact
-from shared.contact_edits import Edit
-from shared.contact_store import Contacts, Write, entry_of
-from shared.contacts import Change, Contact, LeadStatus
-from shared.conversations import document, fold_all
-from shared.deadletters import DeadLetter, dump_dead_letter, encode_payload
-from shared.events import Event
-from shared.failures import Reason
-from shared.ids import ConversationKey, Platform
-from shared.kafka import Record, open_producer, publish
-from shared.mongo import Database
+from shared.bus.producer import Record, open_producer, publish
+from shared.contract.contacts import Change, Contact, LeadStatus
+from shared.contract.dead_letters import DeadLetter, dump_dead_letter, encode_payload
+from shared.contract.events import Event
+from shared.contract.failures import Reason
+from shared.contract.ids import ConversationKey, Platform
+from shared.domain.contact_edits import Edit
+from shared.domain.messages import document, fold_all
+from shared.runtime.clock import utc_now
+from shared.store.contact_editing import edit_contact
+from shared.store.contacts import Contacts, Write, entry_of
+from shared.store.mongo import Database
 from tests.conftest import Stack, Start
 from tests.support.making import answered, said, unsent
 from tests.support.waiting import eventually

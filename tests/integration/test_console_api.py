@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 
-from services.console.api_operations import OPERATIONS
-from services.console.openapi import document
+from services.console.api.openapi import document
+from services.console.api.operations import OPERATIONS
 from services.demo.servers import free_port
-from shared.account_store import AccountStore
-from shared.deadletters import DeadLetter, dump_dead_letter
-from shared.failures import Reason
-from shared.kafka import Record, open_producer, publish
-from shared.mongo import Database
+from shared.bus.producer import Record, open_producer, publish
+from shared.contract.dead_letters import DeadLetter, dump_dead_letter
+from shared.contract.failures import Reason
+from shared.store.accounts import AccountStore
+from shared.store.mongo import Database
 from tests.conftest import Stack, Start
 from tests.integration.test_console import JOSE, MARIA, NO_PLATFORM, known
 from tests.unit.console.rows import NOON
@@ -54,11 +54,11 @@ def holding(operation: Any, mode: GenerationMode, console: str) -> Callable[[], 
         max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
     )
     @given(case=operation.as_strategy(generation_mode=mode), there=st.sampled_from(({}, *KNOWN)))
-    def hold(case: schemathesis.Case[Any], there: dict[str, str]) -> None:
+    def retry_until_stopped(case: schemathesis.Case[Any], there: dict[str, str]) -> None:
         case.path_parameters = {name: there.get(name, value) for name, value in (case.path_parameters or {}).items()}
         case.call_and_validate(base_url=console, headers={"Authorization": f"Bearer {TOKEN}"})
 
-    return hold
+    return retry_until_stopped
 
 
 @pytest.fixture

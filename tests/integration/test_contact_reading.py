@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from services.console import contact_reading
-from services.console.contact_reading import messages_of
-from shared.conversations import document, fold_all
-from shared.ids import ConversationKey, Platform
-from shared.mongo import Database
+from services.console.contacts import contact_reader as contact_reading
+from services.console.contacts.contact_reader import messages_of
+from shared.contract.ids import ConversationKey, Platform
+from shared.domain.messages import document, fold_all
+from shared.store.mongo import Database
 from tests.support.making import MARIA, reacted, said
 
 

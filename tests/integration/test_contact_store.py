@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from services.analyzer.profile import Profile, with_profile
-from shared.clock import utc_now
-from shared.contact_edits import Edit, edited
-from shared.contact_store import Contacts, Stored, Touch, Write, entry_of
-from shared.contacts import Activity, Change, Contact, LeadStatus, Name, NameSource
-from shared.ids import Platform
-from shared.mongo import Database
+from services.analyzer.profiles.profile import Profile, with_profile
+from shared.contract.contacts import Activity, Change, Contact, LeadStatus, Name, NameSource
+from shared.contract.ids import Platform
+from shared.domain.contact_edits import Edit, edited
+from shared.runtime.clock import utc_now
+from shared.store.contacts import Contacts, Stored, Touch, Write, entry_of
+from shared.store.mongo import Database
 from tests.support.contacts import SALES, analysis, contact
 from tests.support.making import EPOCH, MARIA, answered, said
 

@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from services.analyzer.contact_query import Wanted, find_contacts
-from services.cli import app
-from shared.clock import utc_now
-from shared.contact_editing import NoContactError, edit_contact
-from shared.contact_edits import Edit, Owned, WrongEditError
-from shared.contact_store import Contacts, Entry
-from shared.contacts import AnalysisSource, Change, Contact, LeadStatus, load_contact_updated
-from shared.ids import ConversationKey, Platform
-from shared.kafka_reading import read_all
-from shared.mongo import Database
-from shared.pipelines import TEMPLATES
+from services.cli.contact_query import Wanted, find_contacts
+from services.cli.main import app
+from shared.bus.reader import read_all
+from shared.contract.contacts import AnalysisSource, Change, Contact, LeadStatus, load_contact_updated
+from shared.contract.ids import ConversationKey, Platform
+from shared.domain.contact_edits import Edit, Owned, WrongEditError
+from shared.domain.pipelines import TEMPLATES
+from shared.runtime.clock import utc_now
+from shared.store.contact_editing import NoContactError, edit_contact
+from shared.store.contacts import Contacts, Entry
+from shared.store.mongo import Database
 from tests.conftest import Stack, Start
 from tests.support.contacts import analysis, contact, published_contact, put, put_account
 from tests.support.making import EPOCH, MARIA, said

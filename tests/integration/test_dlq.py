@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import orjson
 
-from shared.deadletters import DeadLetter, dead_letter_headers, dump_dead_letter, encode_payload
-from shared.events import load_event
-from shared.failures import Reason
-from shared.kafka import Record, open_producer, publish
-from shared.kafka_reading import read_all
+from shared.bus.producer import Record, open_producer, publish
+from shared.bus.reader import read_all
+from shared.contract.dead_letters import DeadLetter, dead_letter_headers, dump_dead_letter, encode_payload
+from shared.contract.events import load_event
+from shared.contract.failures import Reason
 from tests.conftest import Stack, Start
 from tests.support.making import EPOCH, MARIA, at, events_in, said
 from tests.support.models import dump_event

@@ -9,22 +9,22 @@ from typing import Any, cast
 
 import pytest
 
-from services.analyzer.aggregate import Aggregate
-from services.analyzer.forget import Erased, Forgetting, NothingKnownError
-from services.analyzer.marks import Timing
-from services.analyzer.outbox import Outbox
-from services.analyzer.queue import Claim, Queue
-from services.backfill.history import History, HistoryStore
-from shared.clock import utc_now
-from shared.contact_editing import edit_contact
-from shared.contact_edits import Edit
-from shared.contact_store import Contacts, Entry, Write
-from shared.contacts import Change, load_contact_updated
-from shared.events import Event, Source
-from shared.forgotten import Forgotten
-from shared.ids import ConversationKey
-from shared.kafka_reading import read_all
-from shared.mongo import Database
+from services.analyzer.contact.outbox import Outbox
+from services.analyzer.erasure.erasure import Erased, Erasure, NothingKnownError
+from services.analyzer.intake.aggregate import Aggregate
+from services.analyzer.queue.claim_queue import Claim, ClaimQueue
+from services.backfill.crawl.checkpoints import History, HistoryStore
+from shared.bus.reader import read_all
+from shared.contract.contacts import Change, load_contact_updated
+from shared.contract.events import Event, Source
+from shared.contract.ids import ConversationKey
+from shared.domain.contact_edits import Edit
+from shared.runtime.clock import utc_now
+from shared.store.contact_editing import edit_contact
+from shared.store.contacts import Contacts, Entry, Write
+from shared.store.conversation_updates import Timing
+from shared.store.erasures import Erasures
+from shared.store.mongo import Database
 from tests.conftest import Stack, Start
 from tests.support.contacts import contact, published_contact
 from tests.support.making import EPOCH, MARIA, answered, completed, listed, reacted, said, unsent
@@ -62,15 +62,15 @@ class Rig:
     def __post_init__(self) -> None:
         self.outbox = FakeOutbox(Contacts(self.database.contacts))
 
-    def queue(self, lease_seconds: float = 60) -> Queue:
-        return Queue(self.database, "owner", lease_seconds, AT_ONCE)
+    def queue(self, lease_seconds: float = 60) -> ClaimQueue:
+        return ClaimQueue(self.database, "owner", lease_seconds, AT_ONCE)
 
     async def forget(self, who: ConversationKey = MARIA, lease_seconds: float = 60) -> Erased:
         def waiting() -> None:
             self.waits += 1
 
         outbox = cast("Outbox", self.outbox)
-        return await Forgetting(self.database, self.queue(lease_seconds), outbox, waiting).forget(who)
+        return await Erasure(self.database, self.queue(lease_seconds), outbox, waiting).forget(who)
 
     async def tell(self, *events: Event) -> None:
         await Aggregate(self.database, AT_ONCE).apply(events)
@@ -151,10 +151,10 @@ async def test_history_that_is_read_again_stays_erased(rig: Rig) -> None:
 
 async def test_a_batch_that_was_under_way_is_erased_by_the_next_look(rig: Rig) -> None:
     at = (await rig.forget()).at
-    behind = Aggregate(rig.database, AT_ONCE, cast("Forgotten", NobodyForgotten()))
+    behind = Aggregate(rig.database, AT_ONCE, cast("Erasures", NobodyForgotten()))
     await behind.apply([listed(0, name="Maria Santos"), *history(MARIA, "Maria Santos"), reacted("m_unknown", 4)])
     assert "Maria" in await rig.everything()
-    assert await Forgotten(rig.database).erase(str(MARIA), at) == 4
+    assert await Erasures(rig.database).erase(str(MARIA), at) == 4
     left = await rig.everything()
     assert [secret for secret in SECRETS if secret in left] == []
 
@@ -168,7 +168,7 @@ class NobodyForgotten:
 
 async def test_what_is_said_afterwards_begins_anew_and_waits_for_its_analysis(rig: Rig) -> None:
     """Also what was said while a worker was waited for."""
-    at = await Forgotten(rig.database).remember(str(MARIA))
+    at = await Erasures(rig.database).remember(str(MARIA))
     seconds = (utc_now() - said("", 0).occurred_at).total_seconds()
     await rig.tell(said("Hello again", seconds + 30, mid="m_new"))
     erased = await rig.forget()
@@ -271,11 +271,11 @@ async def test_it_is_completed_whatever_it_was_killed_at(rig: Rig, monkeypatch: 
 
 def die_after(step: str, patch: pytest.MonkeyPatch) -> None:
     owner, name = {
-        "remembered": (Forgotten, "remember"),
-        "taken": (Forgetting, "_take"),
+        "remembered": (Erasures, "remember"),
+        "taken": (Erasure, "_take"),
         "drained": (FakeOutbox, "drain"),
-        "stub": (Forgetting, "_leave_stub"),
-        "erased": (Forgotten, "erase"),
+        "stub": (Erasure, "_leave_stub"),
+        "erased": (Erasures, "erase"),
         "published": (Contacts, "published_all"),
     }[step]
     before = getattr(owner, name)

@@ -12,13 +12,9 @@ from aiohttp import ClientSession
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
-from services.analyzer.profiles import compose_profiles
-from shared.accounts import Account
-from shared.clock import utc_now
-from shared.contact_editing import edit_contact
-from shared.contact_edits import Edit, Owned
-from shared.contact_store import Contacts
-from shared.contacts import (
+from services.analyzer.profiles.profile_worker import compose_profiles
+from shared.bus.producer import Record, open_producer, publish
+from shared.contract.contacts import (
     Contact,
     ContactUpdated,
     NameSource,
@@ -26,12 +22,16 @@ from shared.contacts import (
     dump_contact_updated,
     load_contact_updated,
 )
-from shared.crypto import TokenVault
-from shared.ids import ConversationKey, Platform
-from shared.kafka import Record, open_producer, publish
-from shared.mongo import Database
-from shared.profile_queue import ProfileQueue
-from shared.settings import AnalyzerSettings
+from shared.contract.ids import ConversationKey, Platform
+from shared.domain.accounts import Account
+from shared.domain.contact_edits import Edit, Owned
+from shared.runtime.clock import utc_now
+from shared.runtime.crypto import TokenVault
+from shared.runtime.settings import AnalyzerSettings
+from shared.store.contact_editing import edit_contact
+from shared.store.contacts import Contacts
+from shared.store.mongo import Database
+from shared.store.profile_queue import ProfileQueue
 from tests.conftest import Stack
 from tests.support.contacts import contact, put
 from tests.support.waiting import eventually

@@ -11,13 +11,13 @@ import pytest
 from aiohttp import ClientError, ClientSession
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from services.receiver.normalise import normalise
-from shared.clock import utc_now
-from shared.crypto import webhook_signature
-from shared.deadletters import load_dead_letter
-from shared.events import load_event
-from shared.kafka import Topics
-from shared.kafka_reading import read_all
+from services.receiver.parse.normalise_webhook import normalise
+from shared.bus.producer import Topics
+from shared.bus.reader import read_all
+from shared.contract.dead_letters import load_dead_letter
+from shared.contract.events import load_event
+from shared.runtime.clock import utc_now
+from shared.runtime.crypto import webhook_signature
 from tests.conftest import Stack, Start
 from tests.support.processes import Leadstream
 

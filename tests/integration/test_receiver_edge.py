@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from shared.clock import utc_now
-from shared.crypto import webhook_signature
-from shared.kafka import Record
-from shared.kafka_reading import read_all
+from shared.bus.producer import Record
+from shared.bus.reader import read_all
+from shared.runtime.clock import utc_now
+from shared.runtime.crypto import webhook_signature
 from tests.conftest import Stack, Start
 from tests.support.processes import Leadstream
 from tests.support.waiting import eventually

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, TCPConnector
 
-from services.receiver.spool import open_spool
-from shared.kafka import Record
-from shared.kafka_reading import read_all
+from services.receiver.publish.spool import open_spool
+from shared.bus.producer import Record
+from shared.bus.reader import read_all
 from tests.conftest import Stack, Start
 from tests.support.processes import Leadstream
 from tests.support.sending import Sender, port_of, published

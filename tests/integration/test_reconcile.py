@@ -16,19 +16,19 @@ from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 from typer.testing import CliRunner
 
-from services.backfill.history import History, HistoryStore
+from services.backfill.crawl.checkpoints import History, HistoryStore
 from services.backfill.reconcile import Compared, Reconciler, Uncompared
-from services.backfill.reconcile_command import reconcile
-from services.simulator.commands import APP_SECRET, create_app
+from services.cli.reconcile import reconcile
+from services.cli.simulator import APP_SECRET, create_app
 from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID, generate
-from shared.accounts import Account
-from shared.conversations import StoredMessage, Told, document
-from shared.failures import UnreachableError
-from shared.forgotten import Forgotten
-from shared.governor import local_governor
-from shared.graph import GraphClient
-from shared.ids import ConversationKey, Platform, message_id
-from shared.mongo import Database
+from shared.contract.failures import UnreachableError
+from shared.contract.ids import ConversationKey, Platform, message_id
+from shared.domain.accounts import Account
+from shared.domain.messages import StoredMessage, Told, document
+from shared.graph_api.client import GraphClient
+from shared.graph_api.rate_governor import local_governor
+from shared.store.erasures import Erasures
+from shared.store.mongo import Database
 from tests.conftest import Stack, Start
 from tests.support.backfilling import Facebook
 from tests.support.waiting import eventually
@@ -143,7 +143,7 @@ async def test_who_was_forgotten_is_missing_on_purpose(staged: Staged) -> None:
     first, second = (await staged.conversations(MESSENGER))[:2]
     for each in (first, second):
         await staged.lose(MESSENGER, each["readable"])
-    await Forgotten(staged.database).remember(str(key_of(MESSENGER, first["customer_id"])))
+    await Erasures(staged.database).remember(str(key_of(MESSENGER, first["customer_id"])))
     assert await staged.missing(MESSENGER) == {second["customer_id"]: len(second["readable"])}
 
 

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from services.demo.servers import embedded_servers
-from shared.events import load_event
-from shared.kafka import Topics
-from shared.kafka_reading import read_all
-from shared.kafka_topics import ensure_topics
-from shared.mongo import Database, open_database, server_time
-from shared.settings import KafkaSettings
+from shared.bus.producer import Topics
+from shared.bus.reader import read_all
+from shared.bus.topics import ensure_topics
+from shared.contract.events import load_event
+from shared.runtime.settings import KafkaSettings
+from shared.store.mongo import Database, open_database, server_time
 from tests.conftest import Stack, Start
 from tests.support.servers import SCRIPT, Servers, docker_servers
 from tests.support.topics import publish_events

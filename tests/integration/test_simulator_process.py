@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, ClientTimeout
 
-from shared.crypto import appsecret_proof
+from shared.runtime.crypto import appsecret_proof
 from tests.support.processes import Leadstream
 
 

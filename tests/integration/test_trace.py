@@ -7,21 +7,21 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.analyzer.aggregate import Aggregate
-from services.analyzer.marks import Timing
-from services.analyzer.tracing import Trace, Tracer
-from services.analyzer.transcript import build_transcript, fingerprint
-from shared.clock import utc_now
-from shared.contact_store import Entry
-from shared.contacts import Contact, ContactUpdated, contact_updated_headers, dump_contact_updated
-from shared.conversations import fold_all
-from shared.deadletters import DeadLetter, dead_letter_headers, dump_dead_letter
-from shared.events import Event, Source
-from shared.failures import Reason
-from shared.forgotten import Forgotten
-from shared.ids import ConversationKey
-from shared.kafka import Record, open_producer, publish
-from shared.mongo import Database
+from services.analyzer.analysis.transcript import build_transcript, fingerprint
+from services.analyzer.intake.aggregate import Aggregate
+from services.cli.message_trace import Trace, Tracer
+from shared.bus.producer import Record, open_producer, publish
+from shared.contract.contacts import Contact, ContactUpdated, contact_updated_headers, dump_contact_updated
+from shared.contract.dead_letters import DeadLetter, dead_letter_headers, dump_dead_letter
+from shared.contract.events import Event, Source
+from shared.contract.failures import Reason
+from shared.contract.ids import ConversationKey
+from shared.domain.messages import fold_all
+from shared.runtime.clock import utc_now
+from shared.store.contacts import Entry
+from shared.store.conversation_updates import Timing
+from shared.store.erasures import Erasures
+from shared.store.mongo import Database
 from tests.conftest import Stack, Start
 from tests.support.contacts import analysis, contact, published_contact
 from tests.support.making import MARIA, answered, reacted, said
@@ -131,7 +131,7 @@ async def test_a_message_known_by_a_reaction_only_was_never_seen(rig: Rig) -> No
 async def test_what_was_forgotten_or_could_not_be_understood_is_said_to_be_so(rig: Rig) -> None:
     await rig.publish(*TOLD)
     await rig.store([said("Hello", 0)])
-    await Forgotten(rig.database).remember(str(MARIA))
+    await Erasures(rig.database).remember(str(MARIA))
     assert "the customer was forgotten" in await rig.stopped()
     letter = DeadLetter(
         reason=Reason.MALFORMED, where="receiver", parked_at=utc_now(), payload='{"message": {"mid": "m_odd"}}'

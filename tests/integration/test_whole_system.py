@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from shared.contacts import Contact
-from shared.conversations import fold_all
-from shared.events import Event, load_event
-from shared.kafka_reading import read_all
-from shared.mongo import Database, open_database
+from shared.bus.reader import read_all
+from shared.contract.contacts import Contact
+from shared.contract.events import Event, load_event
+from shared.domain.messages import fold_all
+from shared.store.mongo import Database, open_database
 from tests.conftest import Stack, Start
 from tests.support.outcome import assert_versions_are_whole, published, settled
 from tests.support.processes import Leadstream
@@ -99,7 +99,12 @@ def another_stack(stack: Stack, name: str) -> Stack:
     url = stack.servers.mongo_url(prefix.removesuffix("."))
     env = {**stack.env, "LEADSTREAM_TOPIC_PREFIX": prefix, "LEADSTREAM_MONGO_URL": url}
     done = subprocess.run(
-        [sys.executable, "-m", "services.cli", "setup"], env=env, cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "services.cli.main", "setup"],
+        env=env,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return replace(stack, topic_prefix=prefix, mongo_url=url, env=env)
@@ -168,7 +173,11 @@ async def test_a_webhook_alone_makes_a_contact_with_a_placeholder_and_history_br
 def test_the_demo_holds_its_counts(tmp_path: Any) -> None:
     """As a newcomer runs it, on the embedded servers."""
     done = subprocess.run(
-        [sys.executable, "-m", "services.cli", "demo", "--exit"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "services.cli.main", "demo", "--exit"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     assert "Every count holds." in done.stdout

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from phonenumbers import Leniency, PhoneNumberFormat, PhoneNumberMatcher, format_number
 
-from services.analyzer.details import DEFAULT_REGION, MOST, find_details
+from services.analyzer.contact.contact_details import DEFAULT_REGION, MOST, find_details
 
 BETWEEN = ["", "", "", " ", "-", ".", "/", ") ", " (", "–", "\u2011", "\u00a0", "~", "x", " - ", ",", "a"]
 numbers = st.tuples(

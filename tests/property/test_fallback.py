@@ -10,12 +10,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from services.analyzer.analyst import Brief, Line, Role, Transcript
-from services.analyzer.fallback import FallbackScorer
-from services.analyzer.lexicon import Lexicon, load_lexicon, phrases_of, read_languages
-from services.analyzer.wordsplit import MAX_CHARACTERS, Words
-from shared.contacts import LeadStatus
-from shared.ids import Platform
+from services.analyzer.analysis.analyst import AnalysisInput, Line, Role, Transcript
+from services.analyzer.analysis.fallback.lexicon import Lexicon, load_lexicon, phrases_of, read_languages
+from services.analyzer.analysis.fallback.scorer import FallbackScorer
+from services.analyzer.analysis.fallback.tokenizer import MAX_CHARACTERS, Words
+from shared.contract.contacts import LeadStatus
+from shared.contract.ids import Platform
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 SCORER, ANOTHER = FallbackScorer(), FallbackScorer()
@@ -37,23 +37,23 @@ texts = st.one_of(
 marks = st.sampled_from([(), ("[image]",), ("[file]",), ("[voice]", "[customer reacted ❤]")])
 lines = st.builds(Line, st.just(NOW), st.sampled_from(Role), texts, marks)
 briefs = st.builds(
-    lambda made, platform, days: Brief(Transcript(platform, tuple(made)), NOW + timedelta(days=days)),
+    lambda made, platform, days: AnalysisInput(Transcript(platform, tuple(made)), NOW + timedelta(days=days)),
     st.lists(lines, min_size=1, max_size=12),
     st.sampled_from(Platform),
     st.integers(0, 400),
 )
 
 
-def with_line(brief: Brief, line: Line) -> Brief:
+def with_line(brief: AnalysisInput, line: Line) -> AnalysisInput:
     return replace(brief, transcript=replace(brief.transcript, lines=(*brief.transcript.lines, line)))
 
 
-GREETING = Brief(Transcript(Platform.MESSENGER, (Line(NOW, Role.CUSTOMER, "hi"),)), NOW)
+GREETING = AnalysisInput(Transcript(Platform.MESSENGER, (Line(NOW, Role.CUSTOMER, "hi"),)), NOW)
 ANSWERED_GREETING = with_line(GREETING, Line(NOW, Role.BUSINESS, ""))
 
 
 @given(briefs)
-def test_the_score_is_1_to_80_unless_it_is_won(brief: Brief) -> None:
+def test_the_score_is_1_to_80_unless_it_is_won(brief: AnalysisInput) -> None:
     verdict = SCORER.score(brief)
     won = verdict.lead_status is LeadStatus.WON
     assert (85 if won else 1) <= verdict.lead_score <= (100 if won else 80)
@@ -65,7 +65,9 @@ def test_the_score_is_1_to_80_unless_it_is_won(brief: Brief) -> None:
 
 
 @given(briefs, texts, marks)
-def test_a_line_of_the_business_never_raises_the_score(brief: Brief, said: str, marked: tuple[str, ...]) -> None:
+def test_a_line_of_the_business_never_raises_the_score(
+    brief: AnalysisInput, said: str, marked: tuple[str, ...]
+) -> None:
     told = with_line(brief, Line(NOW, Role.BUSINESS, said, marked))
     assert SCORER.score(told).lead_score <= SCORER.score(brief).lead_score
 
@@ -73,7 +75,7 @@ def test_a_line_of_the_business_never_raises_the_score(brief: Brief, said: str, 
 @example(ANSWERED_GREETING, "agli baar")
 @example(ANSWERED_GREETING, "cancel kar diya")
 @given(briefs, texts)
-def test_to_a_customer_who_only_greets_the_business_may_say_anything(brief: Brief, said: str) -> None:
+def test_to_a_customer_who_only_greets_the_business_may_say_anything(brief: AnalysisInput, said: str) -> None:
     lines = tuple(
         replace(line, text=said, marks=()) if line.role is Role.BUSINESS else Line(NOW, Role.CUSTOMER, "hi")
         for line in brief.transcript.lines
@@ -84,7 +86,7 @@ def test_to_a_customer_who_only_greets_the_business_may_say_anything(brief: Brie
 
 
 @given(briefs)
-def test_a_refusal_at_the_end_never_raises_the_score(brief: Brief) -> None:
+def test_a_refusal_at_the_end_never_raises_the_score(brief: AnalysisInput) -> None:
     refused = SCORER.score(with_line(brief, Line(NOW, Role.CUSTOMER, "👎")))
     assert refused.lead_score <= SCORER.score(brief).lead_score
     assert refused.lead_status is LeadStatus.LOST
@@ -113,7 +115,7 @@ class CountingLexicon(Lexicon):
 def test_each_text_is_taken_apart_once_however_many_there_are(number: int) -> None:
     counting = CountingLexicon(*(getattr(LEXICON, each.name) for each in fields(Lexicon)))
     lines = tuple(Line(NOW, role, "how much is it") for _ in range(number // 2) for role in Role)
-    FallbackScorer(counting).score(Brief(Transcript(Platform.MESSENGER, lines), NOW))
+    FallbackScorer(counting).score(AnalysisInput(Transcript(Platform.MESSENGER, lines), NOW))
     assert counting.read == {"texts": number, "words": 4 * number}
 
 
@@ -126,5 +128,5 @@ def test_what_stands_behind_the_limit_of_a_text_is_not_read(text: str, times: in
 
 
 @given(briefs)
-def test_the_same_brief_always_gives_the_same_verdict(brief: Brief) -> None:
+def test_the_same_brief_always_gives_the_same_verdict(brief: AnalysisInput) -> None:
     assert SCORER.score(brief) == ANOTHER.score(brief)

@@ -7,8 +7,8 @@ from functools import reduce
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.conversations import StoredMessage, document, fold, from_document
-from shared.events import DeletionEvent, OfMessage, PostbackEvent
+from shared.contract.events import DeletionEvent, OfMessage, PostbackEvent
+from shared.domain.messages import StoredMessage, document, fold, from_document
 from tests.support.facts import facts
 
 

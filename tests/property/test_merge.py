@@ -10,13 +10,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.analyzer.conversation import Conversation
-from services.analyzer.merge import Placement, next_contact
-from shared.contact_edits import Edit, Owned, edited
-from shared.contacts import Analysis, AnalysisSource, Change, Contact, LeadStatus, NameSource
-from shared.conversations import StoredMessage, fold_all
-from shared.events import Participant, Source
-from shared.pipelines import Mode, StageType, template
+from services.analyzer.analysis.conversation import Conversation
+from services.analyzer.contact.merge import Placement, next_contact
+from shared.contract.contacts import Analysis, AnalysisSource, Change, Contact, LeadStatus, NameSource, StageType
+from shared.contract.events import Participant, Source
+from shared.domain.contact_edits import Edit, Owned, edited
+from shared.domain.messages import StoredMessage, fold_all
+from shared.domain.pipelines import Mode, template
 from tests.support.making import EPOCH, MARIA, answered, at, said, unsent
 
 SALES = template("Sales")

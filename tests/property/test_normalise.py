@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
-from services.receiver.normalise import Batch, normalise
-from services.receiver.parse import parse_body
-from shared.crypto import webhook_signature
-from shared.failures import Reason, RejectedError
+from services.receiver.parse.json_body import parse_body
+from services.receiver.parse.normalise_webhook import Batch, normalise
+from shared.contract.failures import Reason, RejectedError
+from shared.runtime.crypto import webhook_signature
 from tests.fuzz.json_oracle import depth_of
 from tests.fuzz.mutations import Mutator, write
 from tests.fuzz.odd_values import VALUES

@@ -9,20 +9,19 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from shared.contacts import AnalysisSource, LeadStatus, StageRef, Verdict
-from shared.pipelines import (
+from shared.contract.contacts import AnalysisSource, LeadStatus, StageRef, StageType, Verdict
+from shared.domain.pipelines import (
     OPEN_TYPES,
     TEMPLATES,
     Mode,
     Pipeline,
     ScoreRange,
     Stage,
-    StageType,
     keep_edited,
     template,
     with_ranges,
 )
-from shared.routing import route
+from shared.domain.routing import route
 
 BANDS = ((StageType.LEAD, 1, 30), (StageType.IN_PROGRESS, 31, 80), (StageType.WON, 81, 100))
 CLOSED = (StageType.WON, StageType.LOST)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from services.analyzer.analyst import Brief, Line, Role, Transcript
-from services.analyzer.gemini import Gemini
-from services.analyzer.gemini_analyst import CONTEXT_TOKENS, GeminiAnalyst
-from services.analyzer.gemini_schedule import Schedule
-from shared.ids import Platform
-from shared.pipelines import TEMPLATES
+from services.analyzer.analysis.analyst import AnalysisInput, Line, Role, Transcript
+from services.analyzer.analysis.gemini.analyst import CONTEXT_TOKENS, GeminiAnalyst
+from services.analyzer.analysis.gemini.client import Gemini
+from services.analyzer.analysis.gemini.key_selector import KeySelector
+from shared.contract.ids import Platform
+from shared.domain.pipelines import TEMPLATES
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 
@@ -42,12 +42,12 @@ class Asking:
         context_tokens: int = CONTEXT_TOKENS,
     ) -> GeminiAnalyst:
         time = self.time
-        schedule = Schedule(self.gemini, keys, models, requests_per_minute, lambda: time.now, time.sleep)
+        schedule = KeySelector(self.gemini, keys, models, requests_per_minute, lambda: time.now, time.sleep)
         return GeminiAnalyst(schedule, deadline_seconds, context_tokens)
 
 
-def brief(*said: str) -> Brief:
+def brief(*said: str) -> AnalysisInput:
     """The customer's lines, and then one of the business."""
     lines = [Line(NOW, Role.CUSTOMER, text) for text in said or ("How much is it?",)]
     answer = Line(NOW, Role.BUSINESS, "500", ("[image]",))
-    return Brief(Transcript(Platform.MESSENGER, (*lines, answer)), NOW, TEMPLATES[0].stages)
+    return AnalysisInput(Transcript(Platform.MESSENGER, (*lines, answer)), NOW, TEMPLATES[0].stages)

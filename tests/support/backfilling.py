@@ -9,13 +9,13 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from shared.accounts import Account
-from shared.crypto import TokenVault
-from shared.events import Event, MessageEvent, load_event
-from shared.ids import Platform
-from shared.kafka_reading import read_all
-from shared.mongo import Database
-from shared.runs import Run
+from shared.bus.reader import read_all
+from shared.contract.events import Event, MessageEvent, load_event
+from shared.contract.ids import Platform
+from shared.domain.accounts import Account
+from shared.domain.runs import Run
+from shared.runtime.crypto import TokenVault
+from shared.store.mongo import Database
 from tests.conftest import Stack
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from services.analyzer.conversation import Conversation
-from services.analyzer.merge import Placement, next_contact
-from shared.accounts import Account
-from shared.contact_store import Contacts, Write
-from shared.contacts import Analysis, AnalysisSource, Change, Contact, LeadStatus
-from shared.conversations import fold_all
-from shared.events import Event
-from shared.ids import ConversationKey
-from shared.mongo import Database, Document
-from shared.pipelines import Mode, template
+from services.analyzer.analysis.conversation import Conversation
+from services.analyzer.contact.merge import Placement, next_contact
+from shared.contract.contacts import Analysis, AnalysisSource, Change, Contact, LeadStatus
+from shared.contract.events import Event
+from shared.contract.ids import ConversationKey
+from shared.domain.accounts import Account
+from shared.domain.messages import fold_all
+from shared.domain.pipelines import Mode, template
+from shared.store.contacts import Contacts, Write
+from shared.store.mongo import Database, Document
 from tests.support.making import EPOCH, MARIA, at, said
 
 SALES = template("Sales")

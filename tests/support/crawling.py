@@ -13,24 +13,24 @@ from typing import Any
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 
-from services.backfill.crawl import Crawl
-from services.backfill.history import HistoryStore
-from services.backfill.tally import Tally
-from services.simulator.commands import APP_SECRET, create_app
+from services.backfill.crawl.checkpoints import HistoryStore
+from services.backfill.crawl.crawl import Crawl
+from services.backfill.runs.progress import Tally
+from services.cli.simulator import APP_SECRET, create_app
 from services.simulator.corpus import Corpus, generate
-from shared.accounts import Account
-from shared.clock import utc_now
-from shared.drafts import Draft, draft_headers, dump_draft
-from shared.governor import BudgetGovernor, local_governor
-from shared.graph import GraphClient
-from shared.ids import Platform
-from shared.kafka import AIOKafkaProducer, Record, open_producer, publish
-from shared.kafka_reading import read_all
-from shared.mongo import Database
+from shared.bus.producer import AIOKafkaProducer, Record, open_producer, publish
+from shared.bus.reader import read_all
+from shared.contract.encoded_events import EncodedEvent, dump_encoded_event, encoded_event_headers
+from shared.contract.ids import Platform
+from shared.domain.accounts import Account
+from shared.graph_api.client import GraphClient
+from shared.graph_api.rate_governor import BudgetGovernor, local_governor
+from shared.runtime.clock import utc_now
+from shared.store.mongo import Database
 from tests.conftest import Stack
 
 HURRY = 1_000
-Hear = Callable[[Sequence[Draft]], Awaitable[None]]
+Hear = Callable[[Sequence[EncodedEvent]], Awaitable[None]]
 
 
 def hurried_governor(platform: Platform) -> BudgetGovernor:
@@ -67,12 +67,13 @@ class Crawling:
     ) -> Tally:  # fmt: skip
         """What the crawl has come to. `before` hears what is about to be published."""
 
-        async def publish_drafts(drafts: Sequence[Draft]) -> None:
+        async def publish_drafts(drafts: Sequence[EncodedEvent]) -> None:
             if before:
                 await before(drafts)
             topic = self.stack.topics.message_events
             records = [
-                Record(topic, each.conversation.encode(), dump_draft(each), draft_headers(each)) for each in drafts
+                Record(topic, each.conversation.encode(), dump_encoded_event(each), encoded_event_headers(each))
+                for each in drafts
             ]
             await publish(self.producer, records)
             for each in drafts:

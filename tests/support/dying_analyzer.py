@@ -11,22 +11,24 @@ import os
 import signal
 import sys
 
-from services.analyzer import app, outbox, pool
-from services.analyzer.fallback import FallbackScorer
-from services.analyzer.queue import Queue
-from shared.contact_store import Contacts
-from shared.service import run_service
-from shared.settings import AnalyzerSettings
+from services.analyzer import app
+from services.analyzer.analysis.fallback.scorer import FallbackScorer
+from services.analyzer.contact import outbox
+from services.analyzer.queue import analysis_pool as pool
+from services.analyzer.queue.claim_queue import ClaimQueue
+from shared.runtime.service import run_service
+from shared.runtime.settings import AnalyzerSettings
+from shared.store.contacts import Contacts
 from tests.support.dying_receiver import Act, Step, arm, die_at
 
 STEPS = {
-    "claimed": Step(Queue, "_take", is_after=True),
+    "claimed": Step(ClaimQueue, "_take", is_after=True),
     "analysing": Step(FallbackScorer, "analyse"),
     "recording": Step(Contacts, "write_all"),
     "recorded": Step(Contacts, "write_all", is_after=True),
     "publishing": Step(outbox, "publish"),
     "published": Step(outbox, "publish", is_after=True),
-    "finished": Step(Queue, "finish_all", is_after=True),
+    "finished": Step(ClaimQueue, "finish_all", is_after=True),
 }
 
 GROUP = 4

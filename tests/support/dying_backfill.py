@@ -11,11 +11,11 @@ import asyncio
 import sys
 from pathlib import Path
 
-from services import cli
 from services.backfill import app
-from services.backfill.crawl import Crawl
-from services.backfill.history import HistoryStore
-from services.backfill.runner import Runner
+from services.backfill.crawl.checkpoints import HistoryStore
+from services.backfill.crawl.crawl import Crawl
+from services.backfill.runs.run_executor import Runner
+from services.cli import main as cli
 from tests.support.dying_receiver import Step, arm, die_at
 
 STEPS = {

@@ -13,17 +13,17 @@ import sys
 
 import structlog
 
-from services.analyzer import intake
-from services.analyzer.aggregate import Aggregate
 from services.analyzer.app import GROUP, timing_of
-from services.analyzer.intake import Intake, Parking
-from shared.clock import utc_now
-from shared.kafka import Topics, open_producer
-from shared.kafka_groups import Consumer, open_consumer
-from shared.metrics import AnalyzerMetrics
-from shared.mongo import open_database
-from shared.service import run_service, run_until
-from shared.settings import AnalyzerSettings
+from services.analyzer.intake import event_intake as intake
+from services.analyzer.intake.aggregate import Aggregate
+from services.analyzer.intake.event_intake import Intake, Parking
+from shared.bus.consumer import Consumer, open_consumer
+from shared.bus.producer import Topics, open_producer
+from shared.runtime.clock import utc_now
+from shared.runtime.metrics import AnalyzerMetrics
+from shared.runtime.service import run_service, run_until
+from shared.runtime.settings import AnalyzerSettings
+from shared.store.mongo import open_database
 from tests.support.dying_receiver import Step, arm, die_at
 from tests.support.nobody import Nobody
 

@@ -21,8 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services import cli
-from services.receiver import answers, app, intake, publisher, spool
+from services.cli import main as cli
+from services.receiver.http import endpoints as app
+from services.receiver.http import responses as answers
+from services.receiver.publish import group_publisher as intake
+from services.receiver.publish import publisher, spool
 
 Act = Callable[[], None]
 

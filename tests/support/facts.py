@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from shared.events import (
+from shared.contract.events import (
     ConversationCompletedEvent,
     ConversationListedEvent,
     DeletionEvent,
@@ -23,7 +23,7 @@ from shared.events import (
     ReferralEvent,
     Source,
 )
-from shared.ids import Platform, message_id
+from shared.contract.ids import Platform, message_id
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from shared.conversations import fold_all
-from shared.deadletters import load_dead_letter
-from shared.events import Event
-from shared.kafka import Record, open_producer, publish
-from shared.kafka_reading import read_all
-from shared.mongo import Database
+from shared.bus.producer import Record, open_producer, publish
+from shared.bus.reader import read_all
+from shared.contract.dead_letters import load_dead_letter
+from shared.contract.events import Event
+from shared.domain.messages import fold_all
+from shared.store.mongo import Database
 from tests.conftest import Stack
 from tests.support.models import dump_event, event_headers
 from tests.support.offsets import all_is_committed, committed, ends, members

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from services.receiver.normalise import normalise
-from shared.drafts import dump_draft
-from shared.events import (
+from services.receiver.parse.normalise_webhook import normalise
+from shared.contract.encoded_events import dump_encoded_event
+from shared.contract.events import (
     ConversationCompletedEvent,
     ConversationListedEvent,
     DeletionEvent,
@@ -19,7 +19,7 @@ from shared.events import (
     Source,
     load_event,
 )
-from shared.ids import ConversationKey, Platform, event_id, message_id
+from shared.contract.ids import ConversationKey, Platform, event_id, message_id
 
 EPOCH = datetime(2026, 11, 24, 9, tzinfo=UTC)
 MARIA = ConversationKey(Platform.MESSENGER, "371", "8130000000654321")
@@ -27,7 +27,7 @@ MARIA = ConversationKey(Platform.MESSENGER, "371", "8130000000654321")
 
 def events_in(body: bytes, received_at: datetime = EPOCH) -> list[Event]:
     """What a reader of the topic makes of a webhook's body."""
-    return [load_event(dump_draft(draft)) for draft in normalise(body, received_at).events]
+    return [load_event(dump_encoded_event(draft)) for draft in normalise(body, received_at).events]
 
 
 def at(seconds: float) -> datetime:

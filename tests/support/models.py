@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from shared.events import Event, Header, cloud_event_headers, format_instant
+from shared.contract.events import Event, Header, cloud_event_headers, format_instant
 
 
 def dump_event(event: Event) -> bytes:

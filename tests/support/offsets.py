@@ -7,7 +7,7 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
-from shared.kafka import AIOKafkaConsumer, TopicPartition
+from shared.bus.producer import AIOKafkaConsumer, TopicPartition
 from tests.support.waiting import eventually
 
 Offsets = dict[TopicPartition, int]

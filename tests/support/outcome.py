@@ -6,15 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from services.analyzer.conversation import Conversation
-from services.analyzer.merge import Placement, next_contact
-from services.analyzer.transcript import build_transcript, fingerprint
-from shared.contacts import Contact, ContactUpdated, load_contact_updated
-from shared.conversations import StoredMessage, fold_all, from_document
-from shared.events import Attachment, Event, Source
-from shared.ids import ConversationKey, Platform
-from shared.kafka_reading import read_all
-from shared.mongo import Database
+from services.analyzer.analysis.conversation import Conversation
+from services.analyzer.analysis.transcript import build_transcript, fingerprint
+from services.analyzer.contact.merge import Placement, next_contact
+from shared.bus.reader import read_all
+from shared.contract.contacts import Contact, ContactUpdated, load_contact_updated
+from shared.contract.events import Attachment, Event, Source
+from shared.contract.ids import ConversationKey, Platform
+from shared.domain.messages import StoredMessage, fold_all, from_document
+from shared.store.mongo import Database
 from tests.conftest import Stack
 from tests.support.making import EPOCH, answered, reacted, said, unsent
 from tests.support.waiting import eventually

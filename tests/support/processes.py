@@ -24,7 +24,7 @@ class Leadstream:
         self.log = log
         with log.open("wb") as sink:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "services.cli", *arguments], env=with_settings(env), cwd=log.parent,
+                [sys.executable, "-m", "services.cli.main", *arguments], env=with_settings(env), cwd=log.parent,
                 stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE, stdout=sink, stderr=subprocess.STDOUT,
             )  # fmt: skip
         if self.process.stdin is not None and stdin is not None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from aiohttp import ClientError, ClientSession
 
-from shared.crypto import webhook_signature
-from shared.events import load_event
-from shared.kafka_reading import read_all
+from shared.bus.reader import read_all
+from shared.contract.events import load_event
+from shared.runtime.crypto import webhook_signature
 from tests.conftest import Stack, Start
 from tests.support.processes import Leadstream
 from tests.support.waiting import eventually

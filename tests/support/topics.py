@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from shared.events import Event
-from shared.kafka import Record, open_producer, publish
+from shared.bus.producer import Record, open_producer, publish
+from shared.contract.events import Event
 from tests.support.models import dump_event, event_headers
 
 

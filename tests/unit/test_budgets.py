@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from shared.budgets import NOTHING_KNOWN, Budget, Heard, after, probing, reserving, spacing_seconds
+from shared.domain.budgets import NOTHING_KNOWN, Budget, Heard, after, probing, reserving, spacing_seconds
 
 REFUSED = Heard(is_refused=True)
 WELL = Heard()

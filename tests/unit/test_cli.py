@@ -8,11 +8,9 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from services.cli import COMMANDS, app
+from services.cli.main import COMMANDS, app
 
-LOADED = (
-    "import sys; from services import cli; cli.app(['receiver', '--help'], standalone_mode=False); print(*sys.modules)"
-)
+LOADED = "import sys; from services.cli import main; main.app(['receiver', '--help'], standalone_mode=False); print(*sys.modules)"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -24,5 +22,5 @@ def test_each_command_says_what_it_is_for(name: str) -> None:
 
 def test_a_service_does_not_load_the_others() -> None:
     shown = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True).stdout
-    assert "services.receiver.commands" in shown
+    assert "services.cli.receiver" in shown
     assert "services.console" not in shown

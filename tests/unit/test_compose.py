@@ -13,8 +13,8 @@ import typer
 import yaml
 from jsonschema import Draft7Validator
 
-from services.cli import app
-from shared.settings import ALL
+from services.cli.main import app
+from shared.runtime.settings import ALL
 
 ROOT = Path(__file__).parent.parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

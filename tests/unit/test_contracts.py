@@ -8,10 +8,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from services.contracts import contracts
-from services.setup import configuration_page
-from shared.contacts import dump_contact_updated, load_contact_updated
-from shared.events import load_event
+from services.cli.schema import contracts
+from services.cli.setup import configuration_page
+from shared.contract.contacts import dump_contact_updated, load_contact_updated
+from shared.contract.events import load_event
 from tests.support.models import dump_event, event_headers
 
 ROOT = Path(__file__).parent.parent.parent

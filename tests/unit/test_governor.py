@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from shared.budgets import PROBE_SECONDS, Budget
-from shared.governor import (
+from shared.contract.ids import Platform
+from shared.domain.budgets import PROBE_SECONDS, Budget
+from shared.graph_api.errors import ErrorKind, GraphError, Scope
+from shared.graph_api.rate_governor import (
     INSTAGRAM_SPACING_SECONDS,
     LATEST_SECONDS,
+    BudgetClient,
     BudgetGovernor,
-    Keeper,
     MemoryStore,
     local_governor,
 )
-from shared.graph_errors import ErrorKind, GraphError, Scope
-from shared.graph_usage import Usage
-from shared.ids import Platform
+from shared.graph_api.usage import Usage
 
 NOTHING = Usage()
 LEAST_SECONDS = 1e-9
@@ -83,8 +83,8 @@ class World:
 
     def governor(self, platform: Platform = Platform.MESSENGER, account: CountingStore | None = None) -> BudgetGovernor:
         least = INSTAGRAM_SPACING_SECONDS if platform is Platform.INSTAGRAM else 0.0
-        own = Keeper(account or self.account, least)
-        return BudgetGovernor(Keeper(self.app), own, self.waits.append, self.time.sleep)
+        own = BudgetClient(account or self.account, least)
+        return BudgetGovernor(BudgetClient(self.app), own, self.waits.append, self.time.sleep)
 
     async def call(self, governor: BudgetGovernor, usage: Usage = NOTHING, error: GraphError | None = None) -> None:
         await governor.admitted()

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from shared import graph as graph_module
-from shared.crypto import appsecret_proof
-from shared.graph import PAGES_UNTIL_MORE, GraphClient, Page
-from shared.graph_errors import ErrorKind, GraphError
-from shared.graph_usage import Usage
+from shared.graph_api import client as graph_module
+from shared.graph_api.client import PAGES_UNTIL_MORE, GraphClient, Page
+from shared.graph_api.errors import ErrorKind, GraphError
+from shared.graph_api.usage import Usage
+from shared.runtime.crypto import appsecret_proof
 from tests.unit.backfill.fake_graph import TOKEN, Answer, answering, error, ok, serving
 
 PAYLOADS = Path(__file__).parent / "payloads" / "graph"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from shared.graph_errors import ADVICE, FATAL, ErrorKind, GraphError, Scope, classify
-from shared.graph_usage import retry_after_seconds
+from shared.graph_api.errors import ADVICE, FATAL, ErrorKind, GraphError, Scope, classify
+from shared.graph_api.usage import retry_after_seconds
 
 PAYLOADS = Path(__file__).parent / "payloads" / "graph"
 KINDS = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.graph_usage import LONGEST_SECONDS, Usage, read_usage
+from shared.graph_api.usage import LONGEST_SECONDS, Usage, read_usage
 
 PAYLOADS = Path(__file__).parent / "payloads" / "graph"
 

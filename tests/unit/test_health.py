@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp.test_utils import TestClient, TestServer
 
-from shared.health import health_app
-from shared.metrics import AnalyzerMetrics
+from shared.runtime.health import health_app
+from shared.runtime.metrics import AnalyzerMetrics
 
 
 async def test_a_service_is_live_ready_or_not_and_tells_its_counts() -> None:

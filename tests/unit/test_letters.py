@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from shared.deadletters import DeadLetter, dump_dead_letter
-from shared.events import Header
-from shared.failures import Reason
-from shared.kafka import Record
-from shared.letters import REPLAYED, Summary, drop_replayed, read_letter, summary_of, tombstone
+from shared.bus.dead_letter_queue import REPLAYED, Summary, drop_replayed, read_letter, summary_of, tombstone
+from shared.bus.producer import Record
+from shared.contract.dead_letters import DeadLetter, dump_dead_letter
+from shared.contract.events import Header
+from shared.contract.failures import Reason
 from tests.unit.console.rows import NOON
 
 LETTER = DeadLetter(reason=next(iter(Reason)), where="analyzer", parked_at=NOON, payload="odd")

@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 from pymongo.errors import BulkWriteError
 
-from shared.failures import UnreachableError
-from shared.mongo import Collection, ConnectionFailure, UpdateOne, insert_all, open_database, write_all
+from shared.contract.failures import UnreachableError
+from shared.store.mongo import Collection, ConnectionFailure, UpdateOne, insert_all, open_database, write_all
 
 UNUSABLE = ("mongodb://", "mongodb://user:se/cret@host/x", "mongodb://127.0.0.1:port/x")
 

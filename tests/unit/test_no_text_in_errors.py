@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from shared.contacts import Contact
-from shared.conversations import from_document
-from shared.events import load_event
+from shared.contract.contacts import Contact
+from shared.contract.events import load_event
+from shared.domain.messages import from_document
 
 
 def test_an_error_of_a_model_does_not_quote_what_it_was_given() -> None:

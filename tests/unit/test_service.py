@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from shared.service import run_until
+from shared.runtime.service import run_until
 
 
 async def test_works_that_end_by_themselves_are_waited_for() -> None:
@@ -67,7 +67,7 @@ def test_a_large_buffer_is_the_systems_again_though_one_before_it_was_freed() ->
 
 LARGE_BUFFERS = """
 import ctypes
-from shared.service import return_large_buffers
+from shared.runtime.service import return_large_buffers
 
 names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
 Info = type("Info", (ctypes.Structure,), {"_fields_": [(name, ctypes.c_size_t) for name in names]})

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from services.analyzer.gemini import Gemini
+from services.analyzer.analysis.gemini.client import Gemini
 from tests.support.asking_gemini import Asking, Time
 from tests.support.fake_gemini import FakeGemini, serving_gemini
 

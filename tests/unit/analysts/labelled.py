@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from services.analyzer.analyst import Brief
-from services.analyzer.evaluation import Judged, Measures, measure
-from services.analyzer.transcripts_file import Case, read_case
-from shared.contacts import LeadStatus
+from services.analyzer.analysis.analyst import AnalysisInput
+from services.analyzer.evaluation.measures import Judged, Measures, measure
+from services.analyzer.evaluation.transcripts_file import Case, read_case
+from shared.contract.contacts import LeadStatus
 
 DATA = Path(__file__).parent / "data"
 GIVEN, OWN = DATA / "conversations.jsonl", DATA / "own.jsonl"
@@ -24,5 +24,5 @@ def held_back() -> list[Case]:
     return [case for number, case in numbered if number > 218 or (number <= 202 and number % 2)]
 
 
-def measures(score: Callable[[Brief], tuple[int, LeadStatus]], cases: Iterable[Case]) -> Measures:
+def measures(score: Callable[[AnalysisInput], tuple[int, LeadStatus]], cases: Iterable[Case]) -> Measures:
     return measure(Judged(case.label, *score(case.brief)) for case in cases if case.label)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from services.analyzer.analyst import Brief
-from shared.contacts import LeadStatus
+from services.analyzer.analysis.analyst import AnalysisInput
+from shared.contract.contacts import LeadStatus
 
 KEYWORDS = (
     "price", "cost", "buy", "purchase", "order", "how much", "available", "delivery", "shipping", "payment", "invoice",
@@ -13,7 +13,7 @@ KEYWORDS = (
 )  # fmt: skip
 
 
-def original_score(brief: Brief) -> tuple[int, LeadStatus]:
+def original_score(brief: AnalysisInput) -> tuple[int, LeadStatus]:
     lines = [line for line in brief.transcript.lines if line.text]
     if not lines:
         return 15, LeadStatus.NEW

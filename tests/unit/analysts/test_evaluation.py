@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from services.analyzer.evaluation import Judged, Label, Measures, measure, spearman
-from shared.contacts import Band, LeadStatus
+from services.analyzer.evaluation.measures import Judged, Label, Measures, measure, spearman
+from shared.contract.contacts import Band, LeadStatus
 
 WARM = Label(38, 58, frozenset({LeadStatus.CONTACTED, LeadStatus.QUALIFIED}), Band.WARM)
 COLD = Label(1, 20, frozenset({LeadStatus.LOST}), Band.COLD)

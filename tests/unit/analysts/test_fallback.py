@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.analyzer.analyst import Brief, Line, Role, Transcript
-from services.analyzer.fallback import FallbackScorer
-from services.analyzer.transcripts_file import Case
-from shared.contacts import AnalysisSource, LeadStatus
-from shared.ids import Platform
+from services.analyzer.analysis.analyst import AnalysisInput, Line, Role, Transcript
+from services.analyzer.analysis.fallback.scorer import FallbackScorer
+from services.analyzer.evaluation.transcripts_file import Case
+from shared.contract.contacts import AnalysisSource, LeadStatus
+from shared.contract.ids import Platform
 from tests.unit.analysts.labelled import GIVEN, held_back, labelled, measures
 from tests.unit.analysts.original_scorer import original_score
 
@@ -19,7 +19,7 @@ NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 SCORER = FallbackScorer()
 
 
-def talk(*lines: str, quiet: timedelta = timedelta(hours=1)) -> Brief:
+def talk(*lines: str, quiet: timedelta = timedelta(hours=1)) -> AnalysisInput:
     """`>` is the customer and `<` the business; the last line was `quiet` ago."""
     last = NOW - quiet
     made = [
@@ -30,10 +30,10 @@ def talk(*lines: str, quiet: timedelta = timedelta(hours=1)) -> Brief:
         )
         for place, text in enumerate(lines)
     ]
-    return Brief(Transcript(Platform.MESSENGER, tuple(made)), NOW)
+    return AnalysisInput(Transcript(Platform.MESSENGER, tuple(made)), NOW)
 
 
-def ours(brief: Brief) -> tuple[int, LeadStatus]:
+def ours(brief: AnalysisInput) -> tuple[int, LeadStatus]:
     verdict = SCORER.score(brief)
     return verdict.lead_score, verdict.lead_status
 

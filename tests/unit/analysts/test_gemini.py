@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from services.analyzer.analyst import NoVerdictError, Spent
-from services.analyzer.gemini import Gemini
-from services.analyzer.prompt import PROMPT_VERSION
-from shared.contacts import AnalysisSource, LeadStatus
-from shared.failures import TransientError
+from services.analyzer.analysis.analyst import NoVerdictError, Spent
+from services.analyzer.analysis.gemini.client import Gemini
+from services.analyzer.analysis.gemini.prompt import PROMPT_VERSION
+from shared.contract.contacts import AnalysisSource, LeadStatus
+from shared.contract.failures import TransientError
 from tests.support.asking_gemini import Asking, Time, brief
 from tests.support.fake_gemini import (
     FakeGemini,

@@ -12,11 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.analyzer.analyst import Brief, Line, Role, Transcript
-from services.analyzer.answer import UnusableAnswerError, read_verdict
-from services.analyzer.fallback import FallbackScorer
-from services.analyzer.gemini_calls import Answer
-from services.analyzer.prompt import (
+from services.analyzer.analysis.analyst import AnalysisInput, Line, Role, Transcript
+from services.analyzer.analysis.fallback.scorer import FallbackScorer
+from services.analyzer.analysis.gemini.calls import Answer
+from services.analyzer.analysis.gemini.prompt import (
     DIGEST_SCHEMA,
     DIGEST_SYSTEM,
     PROMPT_VERSION,
@@ -27,10 +26,11 @@ from services.analyzer.prompt import (
     digestion,
     rows_of,
 )
-from services.analyzer.resilient import ResilientAnalyst
-from shared.contacts import AnalysisSource, LeadStatus, Verdict
-from shared.ids import Platform, content_hash
-from shared.pipelines import TEMPLATES
+from services.analyzer.analysis.gemini.response import UnusableAnswerError, read_verdict
+from services.analyzer.analysis.resilient import ResilientAnalyst
+from shared.contract.contacts import AnalysisSource, LeadStatus, Verdict
+from shared.contract.ids import Platform, content_hash
+from shared.domain.pipelines import TEMPLATES
 from tests.support.asking_gemini import NOW, Asking, brief
 from tests.support.fake_gemini import GOOD, FakeGemini
 
@@ -110,11 +110,11 @@ def test_any_answer_is_a_verdict_within_bounds_or_none(fields: dict[str, Any]) -
     assert_within_bounds(verdict)
 
 
-def told(texts: list[str]) -> Brief:
+def told(texts: list[str]) -> AnalysisInput:
     lines = tuple(
         Line(NOW + timedelta(seconds=number), Role.CUSTOMER, text, (text,)) for number, text in enumerate(texts)
     )
-    return Brief(Transcript(Platform.INSTAGRAM, lines), NOW, TEMPLATES[0].stages)
+    return AnalysisInput(Transcript(Platform.INSTAGRAM, lines), NOW, TEMPLATES[0].stages)
 
 
 forgeries = st.sampled_from(

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.analyzer.gemini_calls import Fault
-from services.analyzer.gemini_limits import MAX_DOUBLED_SECONDS, MINUTE, Gate
+from services.analyzer.analysis.gemini.calls import FailureKind
+from services.analyzer.analysis.gemini.limits import MAX_DOUBLED_SECONDS, MINUTE, KeyBreaker
 
 
-def failed_gate(now: float = 0, times: int = 1, fault: Fault = Fault.EXHAUSTED) -> Gate:
-    gate = Gate(100)
+def failed_gate(now: float = 0, times: int = 1, fault: FailureKind = FailureKind.EXHAUSTED) -> KeyBreaker:
+    gate = KeyBreaker(100)
     for _ in range(times):
         gate.enter(now)
     for _ in range(times):
@@ -24,7 +24,7 @@ def failed_gate(now: float = 0, times: int = 1, fault: Fault = Fault.EXHAUSTED) 
 
 @given(st.integers(1, 5), st.lists(st.floats(0, 40), max_size=60))
 def test_no_minute_ever_sees_more_calls_than_allowed(allowed: int, pauses: list[float]) -> None:
-    gate, now, calls = Gate(allowed), 0.0, list[float]()
+    gate, now, calls = KeyBreaker(allowed), 0.0, list[float]()
     for pause in pauses:
         now += pause
         if not gate.opens_in(now):
@@ -35,7 +35,7 @@ def test_no_minute_ever_sees_more_calls_than_allowed(allowed: int, pauses: list[
 
 
 def test_within_the_limit_nothing_is_held_up() -> None:
-    gate = Gate(3)
+    gate = KeyBreaker(3)
     for _ in range(3):
         assert gate.opens_in(7) == 0
         gate.enter(7)
@@ -44,18 +44,18 @@ def test_within_the_limit_nothing_is_held_up() -> None:
 
 
 def test_a_failure_or_two_of_the_network_open_nothing_and_a_third_in_a_row_does() -> None:
-    assert failed_gate(times=2, fault=Fault.FAILED).opens_in(0) == 0
-    assert failed_gate(times=3, fault=Fault.FAILED).opens_in(0) == 5
-    gate = failed_gate(times=2, fault=Fault.FAILED)
+    assert failed_gate(times=2, fault=FailureKind.FAILED).opens_in(0) == 0
+    assert failed_gate(times=3, fault=FailureKind.FAILED).opens_in(0) == 5
+    gate = failed_gate(times=2, fault=FailureKind.FAILED)
     gate.answered(0)
-    gate.failed(0, Fault.FAILED)
+    gate.failed(0, FailureKind.FAILED)
     assert gate.opens_in(0) == 0, "not in a row"
 
 
 def test_a_hint_is_obeyed_from_whatever_fault_it_comes() -> None:
-    gate = Gate(100)
+    gate = KeyBreaker(100)
     gate.enter(0)
-    gate.failed(0, Fault.FAILED, 30)
+    gate.failed(0, FailureKind.FAILED, 30)
     assert gate.opens_in(0) == 30
 
 
@@ -76,8 +76,8 @@ def test_a_first_call_that_was_given_up_lets_another_go_first() -> None:
     assert gate.opens_in(60) == 0
 
 
-@pytest.mark.parametrize("fault", [Fault.EXHAUSTED, Fault.FAILED])
-def test_each_rest_in_vain_is_twice_as_long_up_to_a_limit(fault: Fault) -> None:
+@pytest.mark.parametrize("fault", [FailureKind.EXHAUSTED, FailureKind.FAILED])
+def test_each_rest_in_vain_is_twice_as_long_up_to_a_limit(fault: FailureKind) -> None:
     gate, now, rests = failed_gate(times=3, fault=fault), 0.0, list[float]()
     for _ in range(10):
         rests.append(gate.opens_in(now))
@@ -91,11 +91,11 @@ def test_each_rest_in_vain_is_twice_as_long_up_to_a_limit(fault: Fault) -> None:
 def test_once_it_answers_the_next_rest_is_a_first_one_again() -> None:
     gate = failed_gate()
     gate.enter(60)
-    gate.failed(60, Fault.EXHAUSTED)
+    gate.failed(60, FailureKind.EXHAUSTED)
     gate.enter(180)
     gate.answered(180)
     gate.enter(200)
-    gate.failed(200, Fault.EXHAUSTED)
+    gate.failed(200, FailureKind.EXHAUSTED)
     assert gate.opens_in(200) == 60
 
 
@@ -104,10 +104,10 @@ def test_many_calls_that_fail_together_make_one_rest() -> None:
 
 
 def test_an_answer_to_a_call_from_before_the_rest_does_not_end_the_rest() -> None:
-    gate = Gate(100)
+    gate = KeyBreaker(100)
     gate.enter(0)
     gate.enter(0)
-    gate.failed(1, Fault.EXHAUSTED, 30)
+    gate.failed(1, FailureKind.EXHAUSTED, 30)
     gate.answered(2)
     assert gate.opens_in(2) == 29
     gate.enter(31)
@@ -115,9 +115,9 @@ def test_an_answer_to_a_call_from_before_the_rest_does_not_end_the_rest() -> Non
 
 
 def test_of_several_hints_the_longest_counts() -> None:
-    gate = Gate(100)
+    gate = KeyBreaker(100)
     gate.enter(0)
     gate.enter(0)
-    gate.failed(1, Fault.EXHAUSTED, 30)
-    gate.failed(1, Fault.EXHAUSTED, 40)
+    gate.failed(1, FailureKind.EXHAUSTED, 30)
+    gate.failed(1, FailureKind.EXHAUSTED, 40)
     assert gate.opens_in(1) == 40

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from services.analyzer.analyst import Brief
-from services.analyzer.gemini_analyst import GeminiAnalyst
-from services.analyzer.prompt import rows_of
-from shared.failures import TransientError
+from services.analyzer.analysis.analyst import AnalysisInput
+from services.analyzer.analysis.gemini.analyst import GeminiAnalyst
+from services.analyzer.analysis.gemini.prompt import rows_of
+from shared.contract.failures import TransientError
 from tests.support.asking_gemini import Asking, brief
 from tests.support.fake_gemini import Asked, FakeGemini, Reply, counted, digest, failed, hanging, truncated
 
 CONTEXT = 4000
 
 
-def long_brief(lines: int = 1000) -> Brief:
+def long_brief(lines: int = 1000) -> AnalysisInput:
     return brief(*(f"line {number} of a long conversation" for number in range(lines)))
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.analyzer.analyst import NoVerdictError
-from services.analyzer.gemini_analyst import GeminiAnalyst
-from services.analyzer.gemini_calls import Answer, CallError, Fault, Request
-from services.analyzer.gemini_limits import MINUTE
-from services.analyzer.gemini_schedule import Schedule
+from services.analyzer.analysis.analyst import NoVerdictError
+from services.analyzer.analysis.gemini.analyst import GeminiAnalyst
+from services.analyzer.analysis.gemini.calls import Answer, CallError, FailureKind, Request
+from services.analyzer.analysis.gemini.key_selector import KeySelector
+from services.analyzer.analysis.gemini.limits import MINUTE
 from tests.support.asking_gemini import Time, brief
 
 VERDICT = '{"summary": "s", "lead_score": 50, "lead_status": "NEW"}'
@@ -21,7 +21,7 @@ REQUESTS_PER_MINUTE = 4
 replies = st.one_of(
     st.just(VERDICT),
     st.just("no JSON"),
-    st.builds(CallError, st.sampled_from(Fault), st.just(""), st.none() | st.floats(0.1, 100)),
+    st.builds(CallError, st.sampled_from(FailureKind), st.just(""), st.none() | st.floats(0.1, 100)),
 )
 
 
@@ -43,7 +43,7 @@ class Scripted:
         reply = next(self.script, VERDICT)
         if isinstance(reply, str):
             return Answer(reply, model, 1, 1)
-        if reply.fault is not Fault.REQUEST_REFUSED:
+        if reply.fault is not FailureKind.REQUEST_REFUSED:
             self.shut_until[key, model] = self.time.now + (reply.retry_after_seconds or 0)
         raise reply
 
@@ -61,7 +61,7 @@ async def test_no_server_is_asked_too_early_and_no_conversation_waits_beyond_its
 ) -> None:
     time = Time()
     transport = Scripted(time, iter(script), seconds)
-    schedule = Schedule(transport, ("k1", "k2"), ("m1", "m2"), REQUESTS_PER_MINUTE, lambda: time.now, time.sleep)
+    schedule = KeySelector(transport, ("k1", "k2"), ("m1", "m2"), REQUESTS_PER_MINUTE, lambda: time.now, time.sleep)
     analyst = GeminiAnalyst(schedule, DEADLINE_SECONDS)
     for pause in pauses:
         time.now += pause

@@ -7,21 +7,21 @@ from contextlib import suppress
 
 import pytest
 
-from services.analyzer.analyst import NoVerdictError
-from services.analyzer.fallback import FallbackScorer
-from services.analyzer.gemini import Gemini
-from services.analyzer.gemini_analyst import GeminiAnalyst
-from services.analyzer.gemini_schedule import Schedule
-from services.analyzer.resilient import ResilientAnalyst
-from shared.contacts import AnalysisSource, Verdict
-from shared.failures import TransientError
+from services.analyzer.analysis.analyst import NoVerdictError
+from services.analyzer.analysis.fallback.scorer import FallbackScorer
+from services.analyzer.analysis.gemini.analyst import GeminiAnalyst
+from services.analyzer.analysis.gemini.client import Gemini
+from services.analyzer.analysis.gemini.key_selector import KeySelector
+from services.analyzer.analysis.resilient import ResilientAnalyst
+from shared.contract.contacts import AnalysisSource, Verdict
+from shared.contract.failures import TransientError
 from tests.support.asking_gemini import Asking, brief
 from tests.support.fake_gemini import FakeGemini, exhausted, failed, good, hanging, in_prose
 from tests.support.waiting import eventually
 
 
 def by_the_clock(gemini: Gemini, deadline_seconds: float) -> GeminiAnalyst:
-    return GeminiAnalyst(Schedule(gemini, ("k1",), ("m1",), 1000), deadline_seconds)
+    return GeminiAnalyst(KeySelector(gemini, ("k1",), ("m1",), 1000), deadline_seconds)
 
 
 async def many(analyst: GeminiAnalyst, number: int) -> list[Verdict | BaseException]:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from services.analyzer.fallback import POINTS
-from services.analyzer.lexicon import load_lexicon, main_language, phrase_words, phrases_of, read_languages
-from services.analyzer.wordsplit import MAX_CHARACTERS, split
+from services.analyzer.analysis.fallback.lexicon import (
+    load_lexicon,
+    main_language,
+    phrase_words,
+    phrases_of,
+    read_languages,
+)
+from services.analyzer.analysis.fallback.scorer import POINTS
+from services.analyzer.analysis.fallback.tokenizer import MAX_CHARACTERS, split
 
 LANGUAGES = read_languages()
 LEXICON = load_lexicon()

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from services.analyzer.analyst import Role
-from services.analyzer.details import find_details
-from services.analyzer.names import best_name
-from services.analyzer.transcript import build_transcript, fingerprint
-from shared.contacts import Name, NameSource
-from shared.conversations import StoredMessage, fold_all
-from shared.events import (
+from services.analyzer.analysis.analyst import Role
+from services.analyzer.analysis.transcript import build_transcript, fingerprint
+from services.analyzer.contact.contact_details import find_details
+from services.analyzer.contact.names import best_name
+from shared.contract.contacts import Name, NameSource
+from shared.contract.events import (
     Attachment,
     DeletionEvent,
     Direction,
@@ -23,7 +22,8 @@ from shared.events import (
     ReactionEvent,
     Source,
 )
-from shared.ids import Platform, message_id
+from shared.contract.ids import Platform, message_id
+from shared.domain.messages import StoredMessage, fold_all
 
 AT = datetime(2026, 11, 24, 9, 0, 0, 684000, tzinfo=UTC)
 

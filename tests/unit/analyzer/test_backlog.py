@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
-from services.analyzer.backlog import Backlog
-from services.analyzer.server_clock import Seen, ServerClock
-from shared.mongo import Database
+from services.analyzer.queue.backlog import Backlog
+from shared.store.mongo import Database
+from shared.store.server_clock import Seen, ServerClock
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 

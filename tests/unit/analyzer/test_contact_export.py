@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.contact_export import COLUMNS, Format, neutral, write_contacts
-from shared.contacts import Contact, Name, NameSource
+from shared.contract.contacts import Contact, Name, NameSource
+from shared.domain.contact_export import COLUMNS, Format, neutral, write_contacts
 from tests.support.contacts import contact
 from tests.support.making import said
 

@@ -7,9 +7,9 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from services.analyzer.contact_views import contact_line, contact_text, show_contacts
-from shared.contact_edits import Edit, edited
-from shared.contacts import Contact, LeadStatus, Name, NameSource
+from services.cli.contact_views import contact_line, contact_text, show_contacts
+from shared.contract.contacts import Contact, LeadStatus, Name, NameSource
+from shared.domain.contact_edits import Edit, edited
 from tests.support.contacts import SALES, contact
 from tests.support.making import at
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import orjson
 import pytest
 
-from shared.deadletters import DeadLetter
-from shared.decode import decode
-from shared.failures import Reason
+from shared.bus.decode import decode
+from shared.contract.dead_letters import DeadLetter
+from shared.contract.failures import Reason
 from tests.support.making import EPOCH, said
 from tests.support.models import dump_event
 

@@ -6,13 +6,23 @@ from datetime import timedelta
 
 import pytest
 
-from services.analyzer.conversation import Conversation
-from services.analyzer.merge import Placement, next_contact
-from shared.contact_edits import Edit, Owned, WrongEditError, edited
-from shared.contacts import Analysis, AnalysisSource, Change, Contact, LeadStatus, Name, NameSource, StageRef
-from shared.conversations import StoredMessage, fold_all
-from shared.events import Source
-from shared.pipelines import Mode, StageType, template
+from services.analyzer.analysis.conversation import Conversation
+from services.analyzer.contact.merge import Placement, next_contact
+from shared.contract.contacts import (
+    Analysis,
+    AnalysisSource,
+    Change,
+    Contact,
+    LeadStatus,
+    Name,
+    NameSource,
+    StageRef,
+    StageType,
+)
+from shared.contract.events import Source
+from shared.domain.contact_edits import Edit, Owned, WrongEditError, edited
+from shared.domain.messages import StoredMessage, fold_all
+from shared.domain.pipelines import Mode, template
 from tests.support.making import EPOCH, MARIA, at, said
 
 SALES = template("Sales")

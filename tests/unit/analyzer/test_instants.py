@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from shared.events import Instant, format_instant
+from shared.contract.events import Instant, format_instant
 
 instants: TypeAdapter[datetime] = TypeAdapter(Instant)
 NOW = datetime(2024, 8, 12, 18, 16, 49, 684_000, UTC)

@@ -9,15 +9,15 @@ from typing import Any, cast
 
 import pytest
 
-from services.analyzer import intake
-from services.analyzer.aggregate import Aggregate
-from services.analyzer.intake import Intake, Parking
-from shared.deadletters import DeadLetter
-from shared.events import Attachment, Event
-from shared.kafka import CommitFailedError, TopicPartition
-from shared.kafka_groups import Consumer
-from shared.metrics import AnalyzerMetrics
-from shared.mongo import UnstorableError, is_storable
+from services.analyzer.intake import event_intake as intake
+from services.analyzer.intake.aggregate import Aggregate
+from services.analyzer.intake.event_intake import Intake, Parking
+from shared.bus.consumer import Consumer
+from shared.bus.producer import CommitFailedError, TopicPartition
+from shared.contract.dead_letters import DeadLetter
+from shared.contract.events import Attachment, Event
+from shared.runtime.metrics import AnalyzerMetrics
+from shared.store.mongo import UnstorableError, is_storable
 from tests.support.making import EPOCH, said
 from tests.support.models import dump_event
 

@@ -7,12 +7,22 @@ from datetime import timedelta
 
 import pytest
 
-from services.analyzer.conversation import Conversation
-from services.analyzer.merge import Placement, next_contact
-from shared.contacts import Analysis, AnalysisSource, Change, Contact, LeadStatus, Name, NameSource, StageRef
-from shared.conversations import fold_all
-from shared.events import Event, Participant, Source
-from shared.pipelines import Mode, StageType, template
+from services.analyzer.analysis.conversation import Conversation
+from services.analyzer.contact.merge import Placement, next_contact
+from shared.contract.contacts import (
+    Analysis,
+    AnalysisSource,
+    Change,
+    Contact,
+    LeadStatus,
+    Name,
+    NameSource,
+    StageRef,
+    StageType,
+)
+from shared.contract.events import Event, Participant, Source
+from shared.domain.messages import fold_all
+from shared.domain.pipelines import Mode, template
 from tests.support.making import EPOCH, MARIA, answered, at, said, unsent
 
 CONVERSATION = Conversation(str(MARIA), MARIA.platform, MARIA.account_id, MARIA.customer_id)

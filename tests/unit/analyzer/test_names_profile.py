@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from services.analyzer.profile import Profile, read_profile, with_profile
-from services.cli import app
-from shared.contacts import Name, NameSource
+from services.analyzer.profiles.profile import Profile, read_profile, with_profile
+from services.cli.main import app
+from shared.contract.contacts import Name, NameSource
 from tests.support.contacts import contact
 from tests.support.making import at
 

@@ -10,18 +10,18 @@ from typing import Any, cast
 
 import pytest
 
-from services.analyzer import pool as pools
-from services.analyzer.again import Again
-from services.analyzer.conversation import Conversation
-from services.analyzer.history import Reading
-from services.analyzer.merge import Placement
-from services.analyzer.pool import GROUP, GROUPS, Pool
-from services.analyzer.queue import Claim, Queue
-from services.analyzer.worker import Look, Recorded, Worker
-from shared.contacts import AnalysisSource
-from shared.ids import Platform
-from shared.metrics import AnalyzerMetrics
-from shared.mongo import ConnectionFailure
+from services.analyzer.analysis.conversation import Conversation
+from services.analyzer.contact.conversation_loader import LoadedConversation
+from services.analyzer.contact.merge import Placement
+from services.analyzer.queue import analysis_pool as pools
+from services.analyzer.queue.analysis_pool import GROUP, GROUPS, AnalysisPool
+from services.analyzer.queue.analysis_worker import AnalysisOutcome, AnalysisWorker, ConversationSnapshot
+from services.analyzer.queue.claim_queue import Claim, ClaimQueue
+from shared.contract.contacts import AnalysisSource
+from shared.contract.ids import Platform
+from shared.runtime.metrics import AnalyzerMetrics
+from shared.store.ai_retry_queue import AIRetryQueue
+from shared.store.mongo import ConnectionFailure
 
 Step = Callable[[Claim], Awaitable[None]]
 
@@ -106,27 +106,29 @@ class FakeWorker:
     unanswered: frozenset[str] = frozenset()
     groups: list[list[str]] = field(default_factory=list)
 
-    async def read(self, claims: Sequence[Claim], limit: int | None = 1) -> list[Look] | None:
+    async def read(self, claims: Sequence[Claim], limit: int | None = 1) -> list[ConversationSnapshot] | None:
         if limit and self.too_large & {each.contact_id for each in claims}:
             return None
-        return [Look(each, None, Reading(each.conversation, ()), Placement()) for each in claims]
+        return [
+            ConversationSnapshot(each, None, LoadedConversation(each.conversation, ()), Placement()) for each in claims
+        ]
 
-    def is_slow(self, _look: Look) -> bool:
+    def is_slow(self, _look: ConversationSnapshot) -> bool:
         return self.has_ai
 
-    async def record(self, looks: Sequence[Look]) -> list[Recorded]:
+    async def record(self, looks: Sequence[ConversationSnapshot]) -> list[AnalysisOutcome]:
         self.groups.append([look.claim.contact_id for look in looks])
         for look in looks:
             await self.analyse(look.claim)
         return [self.recorded(look.claim) for look in looks]
 
-    async def tell(self, recorded: Sequence[Recorded]) -> list[Recorded]:
+    async def tell(self, recorded: Sequence[AnalysisOutcome]) -> list[AnalysisOutcome]:
         for each in recorded:
             await self.publish(each.claim)
         return list(recorded)
 
-    def recorded(self, of: Claim) -> Recorded:
-        return Recorded(of, 1, "created", self.contact(of), (), is_unanswered=of.contact_id in self.unanswered)
+    def recorded(self, of: Claim) -> AnalysisOutcome:
+        return AnalysisOutcome(of, 1, "created", self.contact(of), (), is_unanswered=of.contact_id in self.unanswered)
 
     def contact(self, of: Claim) -> Any:
         source = AnalysisSource.FALLBACK if of.contact_id in self.fallback else AnalysisSource.AI
@@ -137,9 +139,11 @@ def claim(name: str) -> Claim:
     return Claim(Conversation(name, Platform.MESSENGER, "371", name), 1, 1, float("inf"))
 
 
-def pool_of(queue: FakeQueue, worker: FakeWorker, parallelism: int = 2, per_minute: float = 60_000) -> Pool:
-    again, metrics = cast("Again", queue), AnalyzerMetrics()
-    return Pool(cast("Queue", queue), again, cast("Worker", worker), parallelism, per_minute, metrics)
+def pool_of(queue: FakeQueue, worker: FakeWorker, parallelism: int = 2, per_minute: float = 60_000) -> AnalysisPool:
+    again, metrics = cast("AIRetryQueue", queue), AnalyzerMetrics()
+    return AnalysisPool(
+        cast("ClaimQueue", queue), again, cast("AnalysisWorker", worker), parallelism, per_minute, metrics
+    )
 
 
 async def run(queue: FakeQueue, worker: FakeWorker, parallelism: int = 2, per_minute: float = 60_000) -> None:

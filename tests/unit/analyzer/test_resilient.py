@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from services.analyzer.analyst import Brief, Line, NoVerdictError, Role, Spent, Transcript
-from services.analyzer.holding import hold
-from services.analyzer.resilient import ResilientAnalyst
-from shared.contacts import AnalysisSource, LeadStatus, Verdict
-from shared.failures import TransientError
-from shared.ids import Platform
-from shared.mongo import ConnectionFailure
+from services.analyzer.analysis.analyst import AnalysisInput, Line, NoVerdictError, Role, Spent, Transcript
+from services.analyzer.analysis.resilient import ResilientAnalyst
+from shared.contract.contacts import AnalysisSource, LeadStatus, Verdict
+from shared.contract.failures import TransientError
+from shared.contract.ids import Platform
+from shared.runtime.retry import retry_until_stopped
+from shared.store.mongo import ConnectionFailure
 from tests.support.making import EPOCH
 
-BRIEF = Brief(Transcript(Platform.MESSENGER, (Line(EPOCH, Role.CUSTOMER, "How much?"),)), EPOCH)
+BRIEF = AnalysisInput(Transcript(Platform.MESSENGER, (Line(EPOCH, Role.CUSTOMER, "How much?"),)), EPOCH)
 
 
 class Fixed:
@@ -21,7 +21,7 @@ class Fixed:
         self.source = source
         self.error = error
 
-    async def analyse(self, brief: Brief) -> Verdict:
+    async def analyse(self, brief: AnalysisInput) -> Verdict:
         assert brief is BRIEF
         if self.error:
             raise self.error
@@ -68,6 +68,6 @@ async def test_a_call_is_made_again_only_for_what_passes() -> None:
             raise outcome
         return outcome
 
-    assert await hold(call, ConnectionFailure) == "done"
+    assert await retry_until_stopped(call, ConnectionFailure) == "done"
     with pytest.raises(KeyError):
-        await hold(call, ConnectionFailure)
+        await retry_until_stopped(call, ConnectionFailure)

@@ -8,9 +8,9 @@ from typing import cast
 
 import pytest
 
-from services.analyzer import server_clock
-from services.analyzer.server_clock import ServerClock
-from shared.mongo import Database
+from shared.store import server_clock
+from shared.store.mongo import Database
+from shared.store.server_clock import ServerClock
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 

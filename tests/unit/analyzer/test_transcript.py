@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from services.analyzer.transcript import build_transcript
-from shared.conversations import fold_all
-from shared.events import Attachment, Event, PostbackEvent, ReplyTo
-from shared.ids import Platform
+from services.analyzer.analysis.transcript import build_transcript
+from shared.contract.events import Attachment, Event, PostbackEvent, ReplyTo
+from shared.contract.ids import Platform
+from shared.domain.messages import fold_all
 from tests.support.making import MARIA, reacted, said
 
 

@@ -11,9 +11,9 @@ import orjson
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
-from shared.governor import local_governor
-from shared.graph import GraphClient
-from shared.ids import Platform
+from shared.contract.ids import Platform
+from shared.graph_api.client import GraphClient
+from shared.graph_api.rate_governor import local_governor
 
 TOKEN = "EAAsecret"
 Answer = tuple[int, object, dict[str, str]]

@@ -10,14 +10,14 @@ from typing import Any
 
 from aiohttp import web
 
-from services.backfill.crawl import Crawl
-from services.backfill.history import Checkpoint, History, HistoryStore, Known
-from services.backfill.tally import Tally
-from shared.accounts import Account
-from shared.drafts import Draft, dump_draft
-from shared.events import ConversationCompletedEvent, Event, MessageEvent, load_event
-from shared.graph import GraphClient
-from shared.ids import ConversationKey, Platform
+from services.backfill.crawl.checkpoints import Checkpoint, History, HistoryStore, Known
+from services.backfill.crawl.crawl import Crawl
+from services.backfill.runs.progress import Tally
+from shared.contract.encoded_events import EncodedEvent, dump_encoded_event
+from shared.contract.events import ConversationCompletedEvent, Event, MessageEvent, load_event
+from shared.contract.ids import ConversationKey, Platform
+from shared.domain.accounts import Account
+from shared.graph_api.client import GraphClient
 from tests.unit.backfill.fake_graph import Answer, error, ok, serving
 
 PAGE = Account(platform=Platform.MESSENGER, account_id="371", page_id="371", name="The [Page]", encrypted_token="x")
@@ -148,8 +148,8 @@ class Stage:
     history: MemoryHistory = field(default_factory=MemoryHistory)
     published: list[Event] = field(default_factory=list)
 
-    async def publish(self, drafts: Sequence[Draft]) -> None:
-        self.published += [load_event(dump_draft(draft)) for draft in drafts]
+    async def publish(self, drafts: Sequence[EncodedEvent]) -> None:
+        self.published += [load_event(dump_encoded_event(draft)) for draft in drafts]
 
     def crawl(self, **more: Any) -> Crawl:
         """With a tally of its own, and calls counted from nought."""

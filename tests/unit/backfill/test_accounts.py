@@ -16,20 +16,20 @@ from aiohttp.typedefs import Handler
 from cryptography.fernet import Fernet
 from rich.console import Console
 
-from services.backfill.account_views import health_json, health_view, show
-from services.backfill.checking import Checker, Health, refusing
-from services.backfill.importing import Found, find_accounts, merged, withheld_permissions
-from services.backfill.permissions import WEBHOOK_FIELDS
-from services.simulator.commands import APP_SECRET, create_app
+from services.backfill.accounts.check import Checker, Health, refusing
+from services.backfill.accounts.import_accounts import Found, find_accounts, merged, withheld_permissions
+from services.backfill.accounts.permissions import WEBHOOK_FIELDS
+from services.cli.account_views import health_json, health_view, show
+from services.cli.simulator import APP_SECRET, create_app
 from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID, generate
-from services.simulator.world import OUTLET, USER_TOKEN
-from shared.accounts import Account, format_every, parse_every
-from shared.crypto import TokenVault
-from shared.governor import local_governor
-from shared.graph import GraphClient
-from shared.graph_errors import ErrorKind, GraphError
-from shared.ids import Platform
-from shared.pipelines import Mode
+from services.simulator.state import OUTLET, USER_TOKEN
+from shared.contract.ids import Platform
+from shared.domain.accounts import Account, format_every, parse_every
+from shared.domain.pipelines import Mode
+from shared.graph_api.client import GraphClient
+from shared.graph_api.errors import ErrorKind, GraphError
+from shared.graph_api.rate_governor import local_governor
+from shared.runtime.crypto import TokenVault
 from tests.unit.backfill.fake_graph import answering, ok
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -108,7 +108,7 @@ def test_what_is_not_how_often_is_refused(text: str) -> None:
 async def test_a_users_token_finds_every_page_and_instagram_account_with_the_pages_own_token(
     facebook: Facebook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.backfill.importing.PAGES_AT_ONCE", 1)
+    monkeypatch.setattr("services.backfill.accounts.import_accounts.PAGES_AT_ONCE", 1)
     found = await find_accounts(facebook.client(USER_TOKEN))
     assert found == [
         Found(Platform.MESSENGER, PAGE_ID, PAGE_ID, "Casa Aurora Home", TOKEN),

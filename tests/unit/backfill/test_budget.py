@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from shared.budget_store import SYNCHRONISED_SECONDS, ServerClock
-from shared.mongo import Database
+from shared.store.budgets import SYNCHRONISED_SECONDS, ServerClock
+from shared.store.mongo import Database
 
 BEGAN = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

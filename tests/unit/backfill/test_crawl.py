@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from services.backfill.crawl import ROUNDS, AccountStoppedError
-from services.backfill.tally import Tally
-from shared.drafts import Draft
-from shared.events import ConversationCompletedEvent, ConversationListedEvent
-from shared.runs import RunCounters
+from services.backfill.crawl.crawl import ROUNDS, AccountStoppedError
+from services.backfill.runs.progress import Tally
+from shared.contract.encoded_events import EncodedEvent
+from shared.contract.events import ConversationCompletedEvent, ConversationListedEvent
+from shared.domain.runs import RunCounters
 from tests.support.waiting import eventually
 from tests.unit.backfill.fake_graph import Answer, error, ok
 from tests.unit.backfill.staging import NOON, Stage, World, staged
@@ -129,7 +129,7 @@ async def test_what_is_said_in_the_very_second_in_which_it_is_read_is_read(ends:
     """By the same run where that takes longer, else by the next: the listing looks as it did before."""
     world, now = World(conversations=3), NOON
 
-    async def happen(drafts: Sequence[Draft]) -> None:
+    async def happen(drafts: Sequence[EncodedEvent]) -> None:
         nonlocal now
         await stage.publish(drafts)
         if now == NOON and any(draft.value.get("mid") == "t_0.4" for draft in drafts):
@@ -169,7 +169,7 @@ async def test_two_threads_with_one_customer_that_are_listed_at_once_are_both_re
 
     async with staged(world) as stage:
 
-        async def wait(drafts: Sequence[Draft]) -> None:
+        async def wait(drafts: Sequence[EncodedEvent]) -> None:
             await eventually(listed, lambda number: number >= 2)
             await stage.publish(drafts)
 
@@ -207,7 +207,7 @@ async def test_a_run_that_dies_anywhere_goes_on_behind_what_was_acknowledged(dea
     async with staged(World()) as stage:
         times = 0
 
-        async def die(drafts: Sequence[Draft]) -> None:
+        async def die(drafts: Sequence[EncodedEvent]) -> None:
             nonlocal times
             times += 1
             if times <= death or is_acknowledged:
@@ -249,7 +249,7 @@ async def test_what_moved_between_two_processes_but_not_to_the_front_is_read_to_
 async def die_at(stage: Stage, mid: str, **more: Any) -> None:
     """A process that ends before that message is acknowledged."""
 
-    async def die(drafts: Sequence[Draft]) -> None:
+    async def die(drafts: Sequence[EncodedEvent]) -> None:
         if any(draft.value.get("mid") == mid for draft in drafts):
             raise ConnectionError
         await stage.publish(drafts)
@@ -565,7 +565,7 @@ async def test_a_conversation_that_is_listed_again_while_it_is_read_is_read_and_
     world.answer = repeat
     async with staged(world) as stage:
 
-        async def wait(drafts: Sequence[Draft]) -> None:
+        async def wait(drafts: Sequence[EncodedEvent]) -> None:
             await eventually(calls, lambda number: number >= 4)
             await stage.publish(drafts)
 
@@ -667,7 +667,7 @@ async def test_a_crawl_that_is_cancelled_ends_and_leaves_its_checkpoints() -> No
     async with staged(World()) as stage:
         never = asyncio.Event()
 
-        async def wait(drafts: Sequence[Draft]) -> None:
+        async def wait(drafts: Sequence[EncodedEvent]) -> None:
             await stage.publish(drafts)
             if len(stage.mids) > 5:
                 await never.wait()

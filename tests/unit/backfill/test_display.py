@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from services.backfill import display
-from services.backfill.display import Watch, live_view, progress_line, runs_table, showing, summary
-from services.backfill.pace import Pace, duration
-from services.backfill.tally import Tally
-from shared.accounts import Account
-from shared.clock import Clock, utc_now
-from shared.ids import Platform
-from shared.runs import ConversationFailure, Run, RunCounters, RunState
+from services.backfill.runs.eta import Pace, duration
+from services.backfill.runs.progress import Tally
+from services.cli import backfill_display as display
+from services.cli.backfill_display import Watch, live_view, progress_line, runs_table, showing, summary
+from shared.contract.ids import Platform
+from shared.domain.accounts import Account
+from shared.domain.runs import ConversationFailure, Run, RunCounters, RunState
+from shared.runtime.clock import Clock, utc_now
 from tests.unit.backfill.staging import World, staged
 
 PAGE = Account(

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.backfill.newest import MOST_IDS, Second, Span, Spans, newest_of, oldest_of, unknown, unread
+from services.backfill.crawl.read_ranges import MOST_IDS, Second, Span, Spans, newest_of, oldest_of, unknown, unread
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

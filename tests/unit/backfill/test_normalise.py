@@ -11,12 +11,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from services.backfill.listing import Listed, read_listed
-from services.backfill.normalise import Reading
-from services.backfill.values import instant_of, read_time
-from shared.accounts import Account
-from shared.drafts import Draft, draft_headers, dump_draft
-from shared.events import (
+from services.backfill.crawl.normalise_messages import Reading
+from services.backfill.crawl.parse_listing import Listed, read_listed
+from services.backfill.crawl.values import instant_of, read_time
+from shared.contract.encoded_events import EncodedEvent, dump_encoded_event, encoded_event_headers
+from shared.contract.events import (
     Attachment,
     ConversationCompletedEvent,
     ConversationListedEvent,
@@ -28,7 +27,8 @@ from shared.events import (
     format_instant,
     load_event,
 )
-from shared.ids import Platform
+from shared.contract.ids import Platform
+from shared.domain.accounts import Account
 from tests.support.models import event_headers
 
 PAYLOADS = Path(__file__).parent.parent / "payloads" / "graph"
@@ -54,11 +54,11 @@ def message(item: dict[str, Any], customer: str = CUSTOMER, account: Account = P
     return event
 
 
-def as_read(draft: Draft) -> Event:
+def as_read(draft: EncodedEvent) -> Event:
     """What a reader of the topic makes of a draft, which says what the model would say, and no more."""
-    event = load_event(dump_draft(draft))
+    event = load_event(dump_encoded_event(draft))
     assert event.model_dump(mode="json", exclude_unset=True) == draft.value
-    assert set(draft_headers(draft)) == set(event_headers(event))
+    assert set(encoded_event_headers(draft)) == set(event_headers(event))
     assert (draft.kind, draft.event_id, draft.conversation) == (event.kind, event.event_id, str(event.conversation))
     return event
 

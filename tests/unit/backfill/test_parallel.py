@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import web
 
-from services.backfill.parallel import Gate, Parallelism
-from shared.governor import Governor
-from shared.graph_errors import GraphError
-from shared.graph_usage import Usage
+from services.backfill.crawl.adaptive_concurrency import ConcurrencyGate, Parallelism
+from shared.graph_api.errors import GraphError
+from shared.graph_api.rate_governor import Governor
+from shared.graph_api.usage import Usage
 from tests.unit.backfill.fake_graph import Answer, serving
 from tests.unit.backfill.staging import Stage, World
 
@@ -109,7 +109,7 @@ async def test_a_crawl_fetches_as_many_pages_at_once_as_are_allowed(pressure: fl
 
 
 async def test_who_is_cancelled_inside_or_before_the_gate_leaves_room_for_the_next() -> None:
-    gate = Gate(Parallelism(1))
+    gate = ConcurrencyGate(Parallelism(1))
 
     async def stay() -> None:
         async with gate.entered():
@@ -126,7 +126,7 @@ async def test_who_is_cancelled_inside_or_before_the_gate_leaves_room_for_the_ne
 
 
 async def test_once_the_gate_is_shut_nobody_who_waits_before_it_is_let_in() -> None:
-    gate, entered = Gate(Parallelism(1)), list[int]()
+    gate, entered = ConcurrencyGate(Parallelism(1)), list[int]()
 
     async def go_through(number: int) -> None:
         async with gate.entered():

@@ -7,11 +7,11 @@ import io
 import pytest
 from rich.console import Console
 
-from services.backfill.account_views import show
 from services.backfill.reconcile import Compared, Uncompared
-from services.backfill.reconcile_command import Report, report_json, report_view
-from shared.accounts import Account
-from shared.ids import ConversationKey, Platform
+from services.cli.account_views import show
+from services.cli.reconcile import Report, report_json, report_view
+from shared.contract.ids import ConversationKey, Platform
+from shared.domain.accounts import Account
 
 ACCOUNT = Account(
     platform=Platform.INSTAGRAM, account_id="17841400000000001", page_id="371", name="Casa [Aurora]",

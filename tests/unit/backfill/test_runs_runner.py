@@ -9,17 +9,17 @@ from typing import Any, cast
 
 import pytest
 
-from services.backfill.crawl import AccountStoppedError, Crawl
-from services.backfill.fence import Fence
-from services.backfill.runner import Runner
-from services.backfill.tally import Tally
-from shared.accounts import Account
-from shared.clock import utc_now
-from shared.drafts import Draft
-from shared.ids import Platform
-from shared.mongo import ConnectionFailure
-from shared.run_store import CANCELLED_BY_A_PERSON, ActiveRunError, RunStore
-from shared.runs import LEASE, Run, RunCounters, RunState
+from services.backfill.crawl.crawl import AccountStoppedError, Crawl
+from services.backfill.runs.lease_guard import Fence
+from services.backfill.runs.progress import Tally
+from services.backfill.runs.run_executor import Runner
+from shared.contract.encoded_events import EncodedEvent
+from shared.contract.ids import Platform
+from shared.domain.accounts import Account
+from shared.domain.runs import LEASE, Run, RunCounters, RunState
+from shared.runtime.clock import utc_now
+from shared.store.mongo import ConnectionFailure
+from shared.store.runs import CANCELLED_BY_A_PERSON, ActiveRunError, RunStore
 
 PAGE = Account(platform=Platform.MESSENGER, account_id="371", page_id="371", name="The Page", encrypted_token="x")
 BEGUN = Run(
@@ -218,7 +218,7 @@ async def test_a_crawl_that_loses_the_database_gives_the_run_back() -> None:
 async def test_a_process_that_stood_still_publishes_nothing_any_more() -> None:
     now, published = 0.0, []
 
-    async def publish(drafts: Sequence[Draft]) -> None:
+    async def publish(drafts: Sequence[EncodedEvent]) -> None:
         published.append(drafts)
 
     fence = Fence(lambda: now)

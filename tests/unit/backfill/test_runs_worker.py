@@ -9,16 +9,16 @@ from typing import Any, cast
 
 import pytest
 
-from services.backfill import worker as module
-from services.backfill.runner import Runner
-from services.backfill.schedule import Schedule
-from services.backfill.worker import CannotBeginError, Worker
-from shared.clock import utc_now
-from shared.ids import Platform
-from shared.metrics import BackfillMetrics
-from shared.mongo import ConnectionFailure
-from shared.run_store import ActiveRunError, RunStore
-from shared.runs import Run, RunState
+from services.backfill.runs import run_worker as module
+from services.backfill.runs.run_executor import Runner
+from services.backfill.runs.run_schedule import RunSchedule
+from services.backfill.runs.run_worker import CannotBeginError, RunWorker
+from shared.contract.ids import Platform
+from shared.domain.runs import Run, RunState
+from shared.runtime.clock import utc_now
+from shared.runtime.metrics import BackfillMetrics
+from shared.store.mongo import ConnectionFailure
+from shared.store.runs import ActiveRunError, RunStore
 
 Execute = Callable[[Run, asyncio.Event], Awaitable[Run]]
 
@@ -47,7 +47,7 @@ class MemoryRuns(RunStore):
         return False
 
 
-class Idle(Schedule):
+class Idle(RunSchedule):
     async def enqueue_due(self) -> None:
         pass
 
@@ -60,7 +60,7 @@ class Stage:
         self.stop = asyncio.Event()
         self.metrics = BackfillMetrics()
         idle = Idle(*cast(tuple[Any, Any, Any], (None, None, None)))
-        self.worker = Worker(runs, idle, self.runner_of, at_once, utc_now, self.metrics)
+        self.worker = RunWorker(runs, idle, self.runner_of, at_once, utc_now, self.metrics)
 
     async def runner_of(self, run: Run) -> Runner:
         act = self.acts.get(run.run_id)

@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 from pymongo.errors import AutoReconnect, BulkWriteError
 
-from services.backfill.together import Together
-from shared.mongo import DUPLICATE_KEY, Collection, ConnectionFailure, UpdateOne
+from services.backfill.crawl.write_coalescer import Together
+from shared.store.mongo import DUPLICATE_KEY, Collection, ConnectionFailure, UpdateOne
 
 
 @dataclass

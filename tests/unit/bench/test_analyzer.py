@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from services.analyzer.analyst import Brief
-from services.receiver.normalise import normalise
-from shared.conversations import fold_all
-from shared.drafts import Draft, dump_draft
-from shared.events import Event, MessageEvent, load_event
+from services.analyzer.analysis.analyst import AnalysisInput
+from services.receiver.parse.normalise_webhook import normalise
+from shared.contract.encoded_events import EncodedEvent, dump_encoded_event
+from shared.contract.events import Event, MessageEvent, load_event
+from shared.domain.messages import fold_all
 from tests.bench.analyzer_events import AT_ONCE, STORIES, Traffic, key_of
 from tests.bench.analyzer_ground import Reading, rate_of
 from tests.bench.analyzer_memory import growth_percent
@@ -26,8 +26,8 @@ from tests.bench.wrk import BenchError
 TRAFFIC = Traffic(conversations=AT_ONCE + 7, messages=5)
 
 
-def events(drafts: list[Draft]) -> list[Event]:
-    return [load_event(dump_draft(draft)) for draft in drafts]
+def events(drafts: list[EncodedEvent]) -> list[Event]:
+    return [load_event(dump_encoded_event(draft)) for draft in drafts]
 
 
 def test_every_conversation_has_all_of_its_messages_once_whichever_way_they_are_told() -> None:
@@ -80,7 +80,7 @@ def test_conversations_of_any_length_say_the_same_but_for_the_numbers() -> None:
     assert [len(each.transcript.lines) for each in briefs(1, 100, 1_000)] == [100] * 10
 
 
-def words(conversations: list[Brief]) -> list[str]:
+def words(conversations: list[AnalysisInput]) -> list[str]:
     return [line.text for each in conversations for line in each.transcript.lines]
 
 
@@ -118,7 +118,7 @@ class Raw:
 
 
 def test_a_reader_is_counted_up_to_the_batch_with_which_it_has_enough() -> None:
-    values = [dump_draft(draft) for draft in Traffic(6, 1).drafts()]
+    values = [dump_encoded_event(draft) for draft in Traffic(6, 1).drafts()]
     count = Count(records=4)
     assert len(count.decode([Raw(value) for value in values[:3]])) == 3
     assert not count.done.is_set()

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from services.receiver.normalise import normalise
-from services.receiver.signature import is_signed
+from services.receiver.http.signature import is_signed
+from services.receiver.parse.normalise_webhook import normalise
 from tests.bench.envelopes import Requests, batch, envelope, post, write_requests
 from tests.bench.fixed_rate import is_whole, send_at
 from tests.bench.outage import Drain, drain_of

@@ -7,13 +7,13 @@ from typing import Any
 import orjson
 import pytest
 
-from services.backfill.listing import Listed, read_listed
-from services.backfill.normalise import Reading
-from shared.accounts import Account
-from shared.clock import utc_now
-from shared.graph import read_page
-from shared.graph_errors import GraphError
-from shared.ids import Platform
+from services.backfill.crawl.normalise_messages import Reading
+from services.backfill.crawl.parse_listing import Listed, read_listed
+from shared.contract.ids import Platform
+from shared.domain.accounts import Account
+from shared.graph_api.client import read_page
+from shared.graph_api.errors import GraphError
+from shared.runtime.clock import utc_now
 from tests.bench.pages import PAGE_ID, Api, Corpus, Pages
 
 CORPUS = Corpus(conversations=7, messages=5, large=12)

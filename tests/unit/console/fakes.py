@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from pymongo.errors import AutoReconnect
 
-from shared.mongo import Database, Document
+from shared.store.mongo import Database, Document
 from tests.unit.console.rows import NOON
 
 

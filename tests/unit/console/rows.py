@@ -5,10 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from services.console.directory import Directory, row_of
-from shared.contacts import Analysis, AnalysisSource, Contact, LeadStatus, Name, NameSource, StageRef
-from shared.ids import Platform
-from shared.pipelines import StageType
+from services.console.index.contact_index import ContactIndex, row_of
+from shared.contract.contacts import (
+    Analysis,
+    AnalysisSource,
+    Contact,
+    LeadStatus,
+    Name,
+    NameSource,
+    StageRef,
+    StageType,
+)
+from shared.contract.ids import Platform
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -38,8 +46,8 @@ def analysis(
     )  # fmt: skip
 
 
-def directory(*contacts: Contact) -> Directory:
-    made = Directory()
+def directory(*contacts: Contact) -> ContactIndex:
+    made = ContactIndex()
     for each in contacts:
         made.put(row_of(each))
     return made

@@ -6,14 +6,14 @@ from typing import Any, cast
 
 import pytest
 
-from services.console.account_changes import AccountChanges, NoKeysError
-from services.console.account_form import WrongAccountError
-from services.console.checks import Checks
-from services.console.refused import Refused
-from shared.account_store import AccountStore
-from shared.accounts import Account
-from shared.crypto import TokenVault
-from shared.pipeline_store import PipelineStore
+from services.console.accounts.account_checks import Checks
+from services.console.accounts.form import WrongAccountError
+from services.console.accounts.service import AccountChanges, NoKeysError
+from services.console.view.form_error import Refused
+from shared.domain.accounts import Account
+from shared.runtime.crypto import TokenVault
+from shared.store.accounts import AccountStore
+from shared.store.pipelines import PipelineStore
 from tests.unit.console.test_checks import GOOD
 
 FIELDS = {"platform": "messenger", "account_id": "371", "name": "Shop", "token": "EAAB-secret"}

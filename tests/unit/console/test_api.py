@@ -9,19 +9,18 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr, ValidationError
 
-from services.console.api_contacts import ContactApi
-from services.console.api_letters import LetterApi
-from services.console.api_requests import StageRequest
-from services.console.contact_changes import ContactChanges
-from services.console.edit_form import MOST_CONTACTS
-from services.console.letter_box import LetterBox
-from shared.contact_editing import NoContactError
-from shared.contact_edits import Edit
-from shared.contacts import Contact
-from shared.deadletters import DeadLetter
-from shared.failures import Reason
-from shared.mongo import Database
-from shared.pipelines import StageType
+from services.console.api.requests import StageRequest
+from services.console.contacts.api import ContactApi
+from services.console.contacts.form import MOST_CONTACTS
+from services.console.contacts.service import ContactChanges
+from services.console.dead_letters.api import LetterApi
+from services.console.dead_letters.service import LetterBox
+from shared.contract.contacts import Contact, StageType
+from shared.contract.dead_letters import DeadLetter
+from shared.contract.failures import Reason
+from shared.domain.contact_edits import Edit
+from shared.store.contact_editing import NoContactError
+from shared.store.mongo import Database
 from tests.unit.console.rows import NOON, contact, directory
 from tests.unit.console.test_guard import TOKENS, app_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 
-from services.console.broadcast import JUST_SECONDS, KEPT, Broadcast
+from services.console.index.broadcast import JUST_SECONDS, KEPT, Broadcast
 
 
 def kinds(events: bytes) -> list[str]:

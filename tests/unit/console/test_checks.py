@@ -8,14 +8,14 @@ from typing import Any, cast
 
 import pytest
 
-from services.console.checks import NOT_WELL, WELL, Checks
-from shared.account_store import AccountStore
-from shared.accounts import Account
-from shared.failures import UnreachableError
-from shared.ids import Platform
-from shared.mongo import Database
-from shared.run_store import RunStore
-from shared.runs import Run, RunState
+from services.console.accounts.account_checks import NOT_WELL, WELL, Checks
+from shared.contract.failures import UnreachableError
+from shared.contract.ids import Platform
+from shared.domain.accounts import Account
+from shared.domain.runs import Run, RunState
+from shared.store.accounts import AccountStore
+from shared.store.mongo import Database
+from shared.store.runs import RunStore
 from tests.unit.console.rows import NOON
 
 SHOP = Account(platform=Platform.MESSENGER, account_id="371", page_id="371", name="Shop", encrypted_token="x")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from services.console.contact_changes import BusyError, each_of
-from shared.contact_editing import NoContactError
-from shared.contact_edits import WrongEditError
-from shared.contact_export import neutral
-from shared.failures import UnreachableError
-from shared.mongo import ConnectionFailure
+from services.console.contacts.service import BusyError, each_of
+from shared.contract.failures import UnreachableError
+from shared.domain.contact_edits import WrongEditError
+from shared.domain.contact_export import neutral
+from shared.store.contact_editing import NoContactError
+from shared.store.mongo import ConnectionFailure
 
 
 async def test_what_is_refused_for_some_is_done_for_the_others_and_told() -> None:

@@ -7,12 +7,12 @@ from typing import cast
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from services.console.contact_actions import ContactActions
-from services.console.guard import CSRF_HEADER
-from services.console.listing import Asked
-from services.console.rendering import Renderer
-from services.console.sessions import Access, Role
-from shared.mongo import Database
+from services.console.auth.auth_middleware import CSRF_HEADER
+from services.console.auth.sessions import Access, Role
+from services.console.contacts.actions import ContactActions
+from services.console.index.listing import Asked
+from services.console.view.rendering import Renderer
+from shared.store.mongo import Database
 from tests.unit.console.rows import contact, directory
 from tests.unit.console.test_api import Changes
 from tests.unit.console.test_guard import app_of

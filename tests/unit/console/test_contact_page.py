@@ -8,11 +8,11 @@ from typing import cast
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from services.console import contact_pages
-from services.console.contact_pages import ContactPages
-from services.console.contact_reading import Messages, Whole
-from services.console.transcript import Said
-from shared.mongo import Database
+from services.console.contacts import pages as contact_pages
+from services.console.contacts.contact_reader import Messages, Whole
+from services.console.contacts.message_list import Said
+from services.console.contacts.pages import ContactPages
+from shared.store.mongo import Database
 from tests.unit.console.rows import NOON, contact, directory
 from tests.unit.console.test_guard import app_of
 

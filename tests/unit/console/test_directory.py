@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from services.console.directory import FEW, MENDED, SORTS, Directory, Row, row_of
-from services.console.listing import Asked, find
-from shared.contacts import AnalysisSource
+from services.console.index.contact_index import FEW, MENDED, SORTS, ContactIndex, Row, row_of
+from services.console.index.listing import Asked, find
+from shared.contract.contacts import AnalysisSource
 from tests.unit.console.rows import contact, directory
 
 NAMES = ("Ana Cruz", "Ben Lim", "José Peñaflor", "Maria Santos", "Ana Maria Sy")
@@ -20,8 +20,8 @@ def someone(chance: random.Random, version: int) -> Row:
     return row_of(contact(str(chance.randrange(40)), named, chance.choice((0, 20, 90)), **more))
 
 
-def anew(made: Directory) -> Directory:
-    fresh = Directory()
+def anew(made: ContactIndex) -> ContactIndex:
+    fresh = ContactIndex()
     for row in made.rows():
         fresh.put(row)
     return fresh
@@ -29,7 +29,7 @@ def anew(made: Directory) -> Directory:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_after_any_changes_lists_searches_and_counts_are_those_of_a_directory_made_anew(seed: int) -> None:
-    chance, made = random.Random(seed), Directory()
+    chance, made = random.Random(seed), ContactIndex()
     for version in range(1, 200):
         if chance.random() < 0.8:
             made.put(someone(chance, version))
@@ -48,7 +48,7 @@ def test_after_any_changes_lists_searches_and_counts_are_those_of_a_directory_ma
                 assert +getattr(made, counted)() == getattr(fresh, counted)()
 
 
-def as_told(made: Directory, asked: Asked) -> tuple[object, object]:
+def as_told(made: ContactIndex, asked: Asked) -> tuple[object, object]:
     """Those that are equal by all that orders them may stand in any order."""
     found = find(made, asked)
     places = [(SORTS[asked.column](row), row.last_message_at) for row in found]
@@ -72,7 +72,7 @@ def test_many_that_match_stand_in_the_same_order_as_few() -> None:
 
 
 def test_who_is_not_known_and_forgotten_does_not_come_back_with_what_was_published_before() -> None:
-    made = Directory()
+    made = ContactIndex()
     assert not made.remove("messenger:371:1", 4)
     assert not made.put(row_of(contact("1", version=3)))
     assert made.put(row_of(contact("1", version=5)))
@@ -80,7 +80,7 @@ def test_who_is_not_known_and_forgotten_does_not_come_back_with_what_was_publish
 
 def test_each_change_is_told_once_and_what_is_no_news_is_not() -> None:
     told = list[tuple[str, int, Row | None]]()
-    made = Directory()
+    made = ContactIndex()
     made.tell = lambda *change: told.append(change)
     row = row_of(contact("1", version=2))
     for each in (row, row, row_of(contact("1", version=1))):

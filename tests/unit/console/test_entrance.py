@@ -8,12 +8,12 @@ import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
-from services.console.attempts import TRIES, TRIES_OF_ALL, WINDOW_SECONDS, Attempts
-from services.console.entrance import Entrance, OpenToAllError, entrance_of
-from services.console.login import inner_path
-from services.console.passwords import hashed, is_right
-from services.console.sessions import LIFETIME_SECONDS, Access, Role, Signer
-from shared.settings import ConsoleSettings
+from services.console.auth.authentication import Entrance, OpenToAllError, entrance_of
+from services.console.auth.login import inner_path
+from services.console.auth.login_throttle import TRIES, TRIES_OF_ALL, WINDOW_SECONDS, Attempts
+from services.console.auth.passwords import hashed, is_right
+from services.console.auth.sessions import LIFETIME_SECONDS, Access, Role, Signer
+from shared.runtime.settings import ConsoleSettings
 
 NOW = 1_800_000_000.0
 

@@ -10,14 +10,14 @@ from typing import Any, cast
 
 from pymongo.errors import CursorNotFound
 
-from services.console import following
-from services.console.broadcast import Broadcast
-from services.console.directory import Directory, row_of
-from services.console.following import Following
-from shared.contact_store import entry_of
-from shared.contacts import Change, Contact
-from shared.kafka_groups import Consumer
-from shared.runs import Run, RunCounters, RunState
+from services.console.index import index_updater as following
+from services.console.index.broadcast import Broadcast
+from services.console.index.contact_index import ContactIndex, row_of
+from services.console.index.index_updater import Following
+from shared.bus.consumer import Consumer
+from shared.contract.contacts import Change, Contact
+from shared.domain.runs import Run, RunCounters, RunState
+from shared.store.contacts import entry_of
 from tests.unit.console.fakes import Collection, FakeDatabase, forgotten, stored
 from tests.unit.console.rows import NOON, contact
 from tests.unit.console.test_broadcast import kinds
@@ -30,7 +30,7 @@ class Desk:
 
     def __init__(self, *contacts: Contact) -> None:
         self.database = FakeDatabase(*map(stored, contacts))
-        self.directory, self.broadcast = Directory(), Broadcast()
+        self.directory, self.broadcast = ContactIndex(), Broadcast()
         self.following = Following(self.database.as_database(), self.directory, self.broadcast)
 
     @property

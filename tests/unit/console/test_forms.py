@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from multidict import MultiDict
 
-from services.console.account_form import WrongAccountError, chosen, new_account
-from services.console.edit_form import edit_of
-from services.console.pipeline_form import PipelineForm, WrongPipelineError, form_of, pipeline_of, typed
-from shared.contact_edits import Edit, Owned, WrongEditError, edited
-from shared.contacts import LeadStatus
-from shared.pipelines import TEMPLATES, Mode, Pipeline, StageType, with_ranges
+from services.console.accounts.form import WrongAccountError, chosen, new_account
+from services.console.contacts.form import edit_of
+from services.console.pipelines.form import PipelineForm, WrongPipelineError, form_of, pipeline_of, typed
+from shared.contract.contacts import LeadStatus, StageType
+from shared.domain.contact_edits import Edit, Owned, WrongEditError, edited
+from shared.domain.pipelines import TEMPLATES, Mode, Pipeline, with_ranges
 from tests.unit.console.rows import NOON, contact
 
 ACCOUNT = {"platform": "messenger", "account_id": "371", "name": "The Page", "token": "EAAB-secret"}

@@ -13,13 +13,13 @@ from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from multidict import MultiDict
 from pydantic import SecretStr
 
-from services.console.entrance import entrance_of
-from services.console.guard import ACCESS, Guard
-from services.console.login import Login
-from services.console.rendering import Renderer, environment
-from services.console.sessions import Access, Role
+from services.console.auth.auth_middleware import ACCESS, Guard
+from services.console.auth.authentication import entrance_of
+from services.console.auth.login import Login
+from services.console.auth.sessions import Access, Role
+from services.console.view.rendering import Renderer, environment
 from services.console.web import create_app
-from shared.settings import ConsoleSettings
+from shared.runtime.settings import ConsoleSettings
 from tests.unit.console.rows import NOON
 
 EVIL = "<script>alert(1)</script>"

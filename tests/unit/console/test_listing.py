@@ -7,9 +7,9 @@ from urllib.parse import parse_qsl
 import pytest
 from multidict import MultiDict
 
-from services.console.directory import row_of
-from services.console.listing import PAGE, Asked, find, page_of, parse
-from shared.contacts import AnalysisSource, LeadStatus
+from services.console.index.contact_index import row_of
+from services.console.index.listing import PAGE, Asked, find, page_of, parse
+from shared.contract.contacts import AnalysisSource, LeadStatus
 from tests.unit.console.rows import NOON, contact, directory
 
 MARIA = contact("1", "Maria Santos", 72, days=1, emails=("maria@shop.ph",), phones=("+639171234567",), tags=("vip",))

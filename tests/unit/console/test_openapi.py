@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.console.openapi import document
+from services.console.api.openapi import document
 
 DOCUMENT = document()
 OPERATIONS = [

@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 
 from aiohttp.test_utils import TestClient, TestServer
 
-from services.console.directory import Directory
-from services.console.pipeline_form import form_of
-from services.console.pipeline_pages import PipelinePages
-from shared.account_store import AccountStore
-from shared.accounts import Account
-from shared.pipeline_store import KnownPipelineError, OutdatedPipelineError, PipelineStore
-from shared.pipelines import TEMPLATES, Pipeline, check_apart
+from services.console.index.contact_index import ContactIndex
+from services.console.pipelines.form import form_of
+from services.console.pipelines.pages import PipelinePages
+from shared.domain.accounts import Account
+from shared.domain.pipelines import TEMPLATES, Pipeline, check_apart
+from shared.store.accounts import AccountStore
+from shared.store.pipelines import KnownPipelineError, OutdatedPipelineError, PipelineStore
 from tests.unit.console.test_guard import Client, app_of
 
 SALES = TEMPLATES[0]
@@ -56,7 +56,7 @@ class Pipelines(PipelineStore):
 @asynccontextmanager
 async def browsing(pipelines: Pipelines) -> AsyncIterator[Client]:
     async with TestClient(
-        TestServer(app_of(lambda r: PipelinePages(Directory(), NoAccounts(), pipelines, r)))
+        TestServer(app_of(lambda r: PipelinePages(ContactIndex(), NoAccounts(), pipelines, r)))
     ) as client:
         yield client
 

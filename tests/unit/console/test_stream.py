@@ -10,9 +10,9 @@ import pytest
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from services.console import stream
-from services.console.broadcast import Broadcast
-from services.console.stream import Stream
+from services.console.index import stream
+from services.console.index.broadcast import Broadcast
+from services.console.index.stream import Stream
 
 Site = TestClient[web.Request, web.Application]
 

@@ -6,21 +6,21 @@ from datetime import timedelta
 
 import pytest
 
-from services.console.board import CARDS, columns_of
-from services.console.formats import ago, duration, initials
-from services.console.integration_pages import AccountView, by_platform
-from services.console.plot import HEIGHT, plot
-from services.console.progress import next_in_seconds, progress_of, together
-from services.console.rendering import environment
-from services.console.transcript import transcript
-from services.console.vitals import sparkline
-from shared.accounts import Account
-from shared.contacts import AnalysisSource, Score
-from shared.conversations import fold_all
-from shared.events import Attachment
-from shared.ids import Platform
-from shared.pipelines import template
-from shared.runs import LEASE, Run, RunCounters, RunState
+from services.console.accounts.pages import AccountView, by_platform
+from services.console.accounts.run_progress import next_in_seconds, progress_of, together
+from services.console.board.columns import CARDS, columns_of
+from services.console.contacts.message_list import transcript
+from services.console.contacts.score_plot import HEIGHT, plot
+from services.console.overview.system_status import sparkline
+from services.console.view.formats import ago, duration, initials
+from services.console.view.rendering import environment
+from shared.contract.contacts import AnalysisSource, Score
+from shared.contract.events import Attachment
+from shared.contract.ids import Platform
+from shared.domain.accounts import Account
+from shared.domain.messages import fold_all
+from shared.domain.pipelines import template
+from shared.domain.runs import LEASE, Run, RunCounters, RunState
 from tests.support.making import answered, reacted, said, unsent
 from tests.unit.console.rows import NOON, contact, directory
 

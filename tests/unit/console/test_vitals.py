@@ -15,14 +15,14 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer, make_mocked_request
 from aiokafka.errors import KafkaConnectionError
 
-from services.console.directory import Directory
-from services.console.entrance import entrance_of
-from services.console.overview_pages import OverviewPages
-from services.console.rendering import Renderer, environment
-from services.console.vitals import Reader, Sample, Vitals
-from shared.kafka_gauge import Gauge
-from shared.letters import Letters
-from shared.settings import ConsoleSettings
+from services.console.auth.authentication import entrance_of
+from services.console.index.contact_index import ContactIndex
+from services.console.overview.pages import OverviewPages
+from services.console.overview.system_status import Reader, Sample, Vitals
+from services.console.view.rendering import Renderer, environment
+from shared.bus.dead_letter_queue import DeadLetterQueue
+from shared.bus.lag import Gauge
+from shared.runtime.settings import ConsoleSettings
 from tests.unit.console.fakes import Collection, FakeDatabase
 from tests.unit.console.rows import NOON
 
@@ -67,7 +67,7 @@ class Ward:
     def __init__(self, receiver_url: str = "") -> None:
         self.now = NOON
         self.vitals, self.gauge, self.letters, self.database = Vitals(), FakeGauge(), FakeLetters(), FakeDatabase()
-        letters, database = cast(Letters, self.letters), self.database.as_database()
+        letters, database = cast(DeadLetterQueue, self.letters), self.database.as_database()
         self.reader = Reader(self.vitals, database, letters, receiver_url, self._clock)
 
     def _clock(self) -> datetime:
@@ -179,8 +179,8 @@ async def test_nobody_is_asked_for_a_spool_where_no_receiver_is_named() -> None:
 
 async def test_what_is_read_is_read_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     ward, stop = Ward(), asyncio.Event()
-    monkeypatch.setattr("services.console.vitals.SAMPLE_SECONDS", 0)
-    monkeypatch.setattr("services.console.vitals.LETTERS_SECONDS", 0)
+    monkeypatch.setattr("services.console.overview.system_status.SAMPLE_SECONDS", 0)
+    monkeypatch.setattr("services.console.overview.system_status.LETTERS_SECONDS", 0)
 
     @asynccontextmanager
     async def gauge() -> AsyncIterator[Any]:
@@ -198,7 +198,7 @@ def overview(vitals: Vitals, **more: Any) -> str:
     """The page, without its tags."""
     entrance = entrance_of(ConsoleSettings())
     renderer = Renderer(entrance.signer, lambda: NOON, environment(lambda: NOON))
-    pages = OverviewPages(Directory(), FakeDatabase().as_database(), renderer, vitals)
+    pages = OverviewPages(ContactIndex(), FakeDatabase().as_database(), renderer, vitals)
     context: dict[str, Any] = {"names": {}, "has_accounts": True, "active": [], "ended": [], "failed": [], **more}
     page = renderer.page(make_mocked_request("GET", "/"), "overview.html", None, **pages.facts(), **context)
     return re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", page.text or ""))

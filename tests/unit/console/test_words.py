@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.console.formats import REASON_WORDS, duration, sentence
-from shared.failures import Reason
+from services.console.view.formats import REASON_WORDS, duration, sentence
+from shared.contract.failures import Reason
 
 
 def test_every_reason_of_a_dead_letter_is_explained() -> None:

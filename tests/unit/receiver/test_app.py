@@ -15,13 +15,13 @@ from aiohttp.test_utils import RawTestServer, TestClient
 from aiohttp.web import BaseRequest
 from structlog.testing import capture_logs
 
-from services.receiver.app import create_handler
-from services.receiver.body import MAX_BODY_BYTES, Bodies
-from services.receiver.intake import Intake
-from services.receiver.spool import SpoolError
-from shared.crypto import webhook_signature
-from shared.kafka import KafkaError, Record, Topics
-from shared.metrics import ReceiverMetrics
+from services.receiver.http.body import MAX_BODY_BYTES, Bodies
+from services.receiver.http.endpoints import create_handler
+from services.receiver.publish.group_publisher import Intake
+from services.receiver.publish.spool import SpoolError
+from shared.bus.producer import KafkaError, Record, Topics
+from shared.runtime.crypto import webhook_signature
+from shared.runtime.metrics import ReceiverMetrics
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 BODY = orjson.dumps(

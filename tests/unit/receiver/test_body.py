@@ -10,7 +10,7 @@ import pytest
 from aiohttp import StreamReader, web
 from aiohttp.test_utils import make_mocked_request
 
-from services.receiver.body import MAX_BODY_BYTES, Bodies, BodyError
+from services.receiver.http.body import MAX_BODY_BYTES, Bodies, BodyError
 
 
 class Upload:

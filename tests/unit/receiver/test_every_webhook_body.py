@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from services.receiver.normalise import normalise
-from shared.drafts import Draft, draft_headers, dump_draft
-from shared.events import load_event
+from services.receiver.parse.normalise_webhook import normalise
+from shared.contract.encoded_events import EncodedEvent, dump_encoded_event, encoded_event_headers
+from shared.contract.events import load_event
 from tests.support.models import event_headers
 
 FOLDER = Path(__file__).parent.parent / "payloads" / "webhook"
@@ -20,9 +20,9 @@ NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 RECEIVED = "2026-11-24T09:00:00.000Z"
 
 
-def whole(draft: Draft) -> dict[str, Any]:
+def whole(draft: EncodedEvent) -> dict[str, Any]:
     """All fields of an event but `received_at`, which is the test's own clock."""
-    value: dict[str, Any] = json.loads(dump_draft(draft))
+    value: dict[str, Any] = json.loads(dump_encoded_event(draft))
     assert value.pop("received_at") == RECEIVED
     return value
 
@@ -46,16 +46,16 @@ def test_a_body_gives_exactly_its_events(name: str) -> None:
     assert outcome(body) == EXPECTED[name]
 
 
-def drafts(name: str) -> list[Draft]:
+def drafts(name: str) -> list[EncodedEvent]:
     return normalise((FOLDER / name).read_bytes(), NOW).events
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_its_events_are_those_of_the_contract(name: str) -> None:
     for draft in drafts(name):
-        event = load_event(dump_draft(draft))
+        event = load_event(dump_encoded_event(draft))
         assert (draft.kind, draft.event_id, draft.conversation) == (event.kind, event.event_id, str(event.conversation))
-        assert dict(draft_headers(draft)) == dict(event_headers(event))
+        assert dict(encoded_event_headers(draft)) == dict(event_headers(event))
         assert draft.value == event.model_dump(mode="json", exclude_unset=True), (
             "nothing that the contract does not know"
         )

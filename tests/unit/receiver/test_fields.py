@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.receiver.fields import read_id, read_instant
-from shared.failures import Reason, RejectedError
+from services.receiver.parse.fields import read_id, read_instant
+from shared.contract.failures import Reason, RejectedError
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ from typing import Any
 import orjson
 import pytest
 
-from services.receiver.intake import GROUP_BYTES, Intake
-from services.receiver.normalise import normalise
-from services.receiver.records import TRACEPARENT, trace_of
-from services.receiver.spool import SpoolError
-from shared.events import load_event
-from shared.kafka import Record, Topics
-from shared.metrics import ReceiverMetrics
+from services.receiver.parse.normalise_webhook import normalise
+from services.receiver.publish.group_publisher import GROUP_BYTES, Intake
+from services.receiver.publish.records import TRACEPARENT, trace_of
+from services.receiver.publish.spool import SpoolError
+from shared.bus.producer import Record, Topics
+from shared.contract.events import load_event
+from shared.runtime.metrics import ReceiverMetrics
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -86,7 +86,7 @@ async def test_what_is_there_when_a_group_is_sent_is_read_while_it_is_on_its_way
         read.append(raw)
         return normalise(raw, at)
 
-    monkeypatch.setattr("services.receiver.intake.normalise", noted)
+    monkeypatch.setattr("services.receiver.publish.group_publisher.normalise", noted)
     rig.broker.open.clear()
     waiting = rig.taking(body(0))
     await rig.broker.asked.wait()
@@ -125,7 +125,7 @@ async def test_one_that_cannot_be_read_costs_only_itself(rig: Rig, monkeypatch: 
     def faulty(raw: bytes, at: datetime) -> Any:
         return normalise(raw, at) if b"m_1" not in raw else 1 // 0
 
-    monkeypatch.setattr("services.receiver.intake.normalise", faulty)
+    monkeypatch.setattr("services.receiver.publish.group_publisher.normalise", faulty)
     told = await asyncio.gather(*rig.taking(*map(body, range(3))), return_exceptions=True)
     assert [type(each) for each in told] == [type(None), ZeroDivisionError, type(None)]
     assert rig.broker.groups == [["0", "2"]]

@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
-from services.receiver.normalise import Batch, normalise
-from shared.deadletters import dump_dead_letter
-from shared.failures import Reason
+from services.receiver.parse.normalise_webhook import Batch, normalise
+from shared.contract.dead_letters import dump_dead_letter
+from shared.contract.failures import Reason
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 PAGE, PSID = "371000000000001", "8130000000000001"

@@ -11,10 +11,10 @@ from typing import Any
 import orjson
 import pytest
 
-from services.receiver.publisher import SpoolingPublisher
-from services.receiver.spool import Spool, SpoolError, open_spool
-from shared.kafka import MessageSizeTooLargeError, Record, Topics
-from shared.metrics import ReceiverMetrics
+from services.receiver.publish.publisher import SpoolingPublisher
+from services.receiver.publish.spool import Spool, SpoolError, open_spool
+from shared.bus.producer import MessageSizeTooLargeError, Record, Topics
+from shared.runtime.metrics import ReceiverMetrics
 from tests.support.waiting import eventually
 
 
@@ -109,8 +109,8 @@ async def test_what_comes_behind_the_spool_never_overtakes_it(rig: Rig) -> None:
 async def test_the_spool_is_drained_in_its_order_and_nothing_new_overtakes_what_is_left_of_it(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.receiver.publisher.DRAIN_RECORDS", 2)
-    monkeypatch.setattr("services.receiver.publisher.DRAIN_SECONDS", 0.02)
+    monkeypatch.setattr("services.receiver.publish.publisher.DRAIN_RECORDS", 2)
+    monkeypatch.setattr("services.receiver.publish.publisher.DRAIN_SECONDS", 0.02)
     rig.producer.is_away = True
     for number in range(7):
         await rig.publisher.make_safe([record(number)])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.receiver.signature import is_signed
-from shared.crypto import webhook_signature
+from services.receiver.http.signature import is_signed
+from shared.runtime.crypto import webhook_signature
 
 COMPACT = b'{"object":"whatsapp_business_account","entry":[]}'
 SPACED = b'{"object": "whatsapp_business_account", "entry": []}'

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from services.receiver.spool import SpoolError, open_spool
-from shared.kafka import Record
+from services.receiver.publish.spool import SpoolError, open_spool
+from shared.bus.producer import Record
 from tests.support.servers import ROOT
 
 PLENTY = 1 << 20
@@ -152,8 +152,8 @@ async def test_a_torn_tail_costs_only_what_was_not_acknowledged(tmp_path: Path) 
 FILLER = """
 import asyncio, sys
 from pathlib import Path
-from services.receiver.spool import open_spool
-from shared.kafka import Record
+from services.receiver.publish.spool import open_spool
+from shared.bus.producer import Record
 
 async def main():
     async with open_spool(Path(sys.argv[1]), 1 << 30) as spool:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from services.receiver.spool import Spool, SpoolError, open_spool
-from services.receiver.spools import adopt, hold_root, own_spool
-from shared.failures import UnreachableError
-from shared.kafka import Record
+from services.receiver.publish.spool import Spool, SpoolError, open_spool
+from services.receiver.publish.spools import adopt, hold_root, own_spool
+from shared.bus.producer import Record
+from shared.contract.failures import UnreachableError
 from tests.support.waiting import eventually
 
 MAX_BYTES = 1_000_000

@@ -11,9 +11,9 @@ from aiohttp import ClientSession
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
-from services.simulator.commands import APP_SECRET, create_app
+from services.cli.simulator import APP_SECRET, create_app
 from services.simulator.corpus import generate
-from shared.crypto import appsecret_proof
+from shared.runtime.crypto import appsecret_proof
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 TOKEN = generate(7, NOW).accounts[0].token

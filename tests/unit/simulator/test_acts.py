@@ -13,10 +13,10 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from services.receiver.signature import is_signed
-from services.simulator.commands import APP_SECRET, VERIFY_TOKEN, create_app
+from services.cli.simulator import APP_SECRET, VERIFY_TOKEN, create_app
+from services.receiver.http.signature import is_signed
 from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID, generate
-from shared.events import DeletionEvent, EditEvent, Event, MessageEvent, PostbackEvent, ReactionEvent
+from shared.contract.events import DeletionEvent, EditEvent, Event, MessageEvent, PostbackEvent, ReactionEvent
 from tests.support.making import events_in
 from tests.unit.simulator.conftest import NOW, Client, control, get
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from services.simulator.commands import APP_SECRET
+from services.cli.simulator import APP_SECRET
 from services.simulator.connections import FIELDS
 from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID
-from services.simulator.world import OTHER_PAGE, OUTLET, USER_TOKEN
-from shared.crypto import appsecret_proof
+from services.simulator.state import OTHER_PAGE, OUTLET, USER_TOKEN
+from shared.runtime.crypto import appsecret_proof
 from tests.unit.simulator.conftest import TOKEN, Client, control, get
 
 SUBSCRIPTION = f"/v26.0/{PAGE_ID}/subscribed_apps"

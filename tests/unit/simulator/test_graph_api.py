@@ -9,10 +9,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from aiohttp import ClientError
 
-from services.simulator.commands import APP_SECRET
+from services.cli.simulator import APP_SECRET
 from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID
-from services.simulator.world import OTHER_PAGE
-from shared.crypto import appsecret_proof
+from services.simulator.state import OTHER_PAGE
+from shared.runtime.crypto import appsecret_proof
 from tests.unit.simulator.conftest import TOKEN, Client, control, get
 
 EDGE = f"/v26.0/{PAGE_ID}/conversations"

@@ -10,7 +10,7 @@ import pytest
 from services.simulator.corpus import Account
 from services.simulator.errors import RefusedError
 from services.simulator.limits import Limits
-from shared.ids import Platform
+from shared.contract.ids import Platform
 
 PAGE = Account(Platform.MESSENGER, "1", "1", "Page", "page", "token")
 INSTAGRAM = Account(Platform.INSTAGRAM, "1784", "1", "Page", "page", "token")

@@ -1,0 +1,86 @@
+"""Transcripts as a person keeps them in a file to try rules and prompts on: one JSON object a line, in UTF-8. Pure.
+
+A time without a zone is UTC. Messages are put in the order of their times; one that says nothing is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from services.analyzer.analysis.analyst import AnalysisInput, Line, Role, Transcript
+from services.analyzer.analysis.transcript import WORDS
+from services.analyzer.evaluation.measures import Label
+from shared.contract.contacts import Band, LeadStatus
+from shared.contract.ids import Platform
+
+UTF8_MARK = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One conversation of the file; with a label where somebody has judged it."""
+
+    id: str
+    brief: AnalysisInput
+    label: Label | None
+
+
+def read_case(line: bytes) -> Case:
+    """ValueError, in words for a person, when `line` is not such an object."""
+    try:
+        row = _Row.model_validate_json(line.removeprefix(UTF8_MARK).strip())
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{place}: {first['msg']}" if place else first["msg"]) from None
+    said = [made for message in row.messages for made in message.lines()]
+    if not said:
+        raise ValueError("messages: none of them says anything")
+    transcript = Transcript(row.platform, tuple(sorted(said, key=attrgetter("at"))))
+    return Case(row.id, AnalysisInput(transcript, row.now), row.label.label() if row.label else None)
+
+
+def _with_zone(at: datetime) -> datetime:
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+_At = Annotated[datetime, AfterValidator(_with_zone)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class _Message(_Model):
+    at: _At
+    role: Role = Field(alias="from")
+    text: str | None = None
+    attachment: str | None = None
+
+    def lines(self) -> list[Line]:
+        text = (self.text or "").strip()
+        marks = (f"[{WORDS.get(self.attachment, self.attachment)}]",) if self.attachment else ()
+        return [Line(self.at, self.role, text, marks)] if text or marks else []
+
+
+class _Label(_Model):
+    score_low: int = Field(ge=1, le=100)
+    score_high: int = Field(ge=1, le=100)
+    statuses: frozenset[LeadStatus]
+    band: Band
+
+    def label(self) -> Label:
+        return Label(self.score_low, self.score_high, self.statuses, self.band)
+
+
+class _Row(_Model):
+    id: str
+    platform: Platform
+    now: _At
+    messages: tuple[_Message, ...]
+    label: _Label | None = None

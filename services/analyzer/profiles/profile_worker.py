@@ -1,0 +1,189 @@
+"""Names for live contacts that have none: asked of the platform, beside everything else and never in its way.
+
+Webhooks do not say who writes. Each such contact is asked about once, and what came of it is remembered, a refusal as
+well. Who asks leaves the time first, so that of several instances one does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+import structlog
+from aiohttp import ClientSession
+
+from services.analyzer.profiles.nameless_contacts import follow
+from services.analyzer.profiles.profile import FIELDS, read_profile, with_profile
+from shared.bus.consumer import open_consumer
+from shared.bus.producer import Topics
+from shared.contract.contacts import NameSource
+from shared.domain.accounts import Account
+from shared.graph_api.client import GraphClient, Json
+from shared.graph_api.errors import ErrorKind, GraphError
+from shared.graph_api.shared_governor import governor_for
+from shared.runtime.clock import Clock, utc_now
+from shared.runtime.crypto import TokenVault
+from shared.runtime.retry import retry_until_stopped
+from shared.runtime.settings import AnalyzerSettings, VaultSettings
+from shared.store.contact_editing import write_and_publish
+from shared.store.contacts import Contacts
+from shared.store.mongo import ConnectionFailure, Database
+from shared.store.profile_queue import ProfileQueue
+
+LOOK_SECONDS = 2.0
+AT_ONCE = 200
+"""Contacts found by one look."""
+GROUP = "profiles"
+REST_SECONDS = 600.0
+"""How long an account is left alone whose calls are all refused."""
+CALL_SECONDS, DEADLINE_SECONDS = 10.0, 30.0
+NO_PROFILE = frozenset({2018001, 2018218})
+"""Subcodes of 100: no such user, and one who has no profile here, as whoever was written to by their phone number.
+
+Sources: https://developers.facebook.com/docs/messenger-platform/error-codes,
+https://github.com/chatwoot/chatwoot/pull/6632."""
+
+log = structlog.get_logger()
+
+ClientFor = Callable[[Account], GraphClient]
+"""ValueError when the account's token cannot be decrypted."""
+
+
+def vault_of(settings: VaultSettings) -> TokenVault | None:
+    """None without keys. ValueError for a key that is none."""
+    keys = [key.get_secret_value() for key in settings.encryption_keys]
+    return TokenVault(keys) if keys else None
+
+
+def compose_profiles(settings: AnalyzerSettings, database: Database) -> ProfileWorker | None:
+    """None without encryption keys: then no token of an account can be read."""
+    vault = vault_of(settings)
+    if vault is None:
+        return None
+    secret = next((secret.get_secret_value() for secret in settings.app_secrets), None)
+
+    def clients(session: ClientSession) -> ClientFor:
+        return lambda account: GraphClient(
+            session=session,
+            base_url=settings.graph_url,
+            version=settings.graph_version,
+            token=vault.decrypt(account.encrypted_token),
+            governor=governor_for(database, account, lambda _seconds: None),
+            app_secret=secret,
+            timeout_seconds=CALL_SECONDS,
+            deadline_seconds=DEADLINE_SECONDS,
+        )
+
+    queue, topics = ProfileQueue(database), Topics(settings.topic_prefix)
+    return ProfileWorker(database, queue, settings.kafka_bootstrap_servers, topics, clients, utc_now)
+
+
+@dataclass(slots=True)
+class ProfileWorker:
+    """Accounts are served side by side, each contact by contact, so that one that is throttled holds up itself only."""
+
+    database: Database
+    queue: ProfileQueue
+    kafka: str
+    topics: Topics
+    clients: Callable[[ClientSession], ClientFor]
+    clock: Clock
+    look_seconds: float = LOOK_SECONDS
+    _busy: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _resting: dict[str, float] = field(default_factory=dict)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`, and then ends at once: what was being asked is asked again."""
+        group, topic = f"{self.topics.prefix}{GROUP}", self.topics.contact_updated
+        async with (
+            open_consumer(self.kafka, topic, group) as consumer,
+            ClientSession() as session,
+            asyncio.TaskGroup() as tasks,
+        ):
+            tasks.create_task(follow(consumer, self.queue, stop))
+            await self._ask_all(self.clients(session), tasks, stop)
+            for serving in tuple(self._busy.values()):
+                serving.cancel()
+
+    async def _ask_all(self, client_for: ClientFor, tasks: asyncio.TaskGroup, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            for account, contact_ids in await retry_until_stopped(self._waiting, ConnectionFailure):
+                serving = tasks.create_task(self._serve(client_for, account, contact_ids))
+                self._busy[account.key] = serving
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.look_seconds):
+                    await stop.wait()
+
+    async def _waiting(self) -> list[tuple[Account, list[str]]]:
+        """Of accounts that can be asked now: the contacts to ask about."""
+        with_token = self.database.accounts.find({"encrypted_token": {"$exists": True}})
+        known = [Account.model_validate(each) async for each in with_token]
+        accounts = {account.key: account for account in known if self._is_free(account.key)}
+        found = await self.queue.waiting(accounts, AT_ONCE) if accounts else {}
+        return [(accounts[key], contact_ids) for key, contact_ids in found.items()]
+
+    def _is_free(self, key: str) -> bool:
+        now = asyncio.get_running_loop().time()
+        return key not in self._busy and self._resting.get(key, 0.0) <= now
+
+    async def _serve(self, client_for: ClientFor, account: Account, contact_ids: Iterable[str]) -> None:
+        """Until the platform refuses the account as such, which is then left alone for a while."""
+        try:
+            if refusal := await self._refused(client_for, account, contact_ids):
+                self._rest(account, refusal)
+        except ConnectionFailure as error:
+            log.warning("server_away", error=type(error).__name__)
+        finally:
+            del self._busy[account.key]
+
+    async def _refused(self, client_for: ClientFor, account: Account, contact_ids: Iterable[str]) -> str:
+        """Why no more can be asked about; empty when all were. No other ValueError is a refusal: it may quote."""
+        try:
+            client = client_for(account)
+        except ValueError as error:
+            return str(error)
+        for contact_id in contact_ids:
+            if refusal := await self._ask(client, account, contact_id):
+                return str(refusal)
+        return ""
+
+    def _rest(self, account: Account, reason: str) -> None:
+        self._resting[account.key] = asyncio.get_running_loop().time() + REST_SECONDS
+        log.warning("profiles_refused", account=account.key, reason=reason, again_seconds=REST_SECONDS)
+
+    async def _ask(self, client: GraphClient, account: Account, contact_id: str) -> GraphError | None:
+        """The refusal, where it is of the whole account or nobody answered: then the contact is asked about again.
+
+        Who has got a name meanwhile, by a backfill or a person, or was forgotten, is not asked about.
+        """
+        if not await self.queue.claim(contact_id):
+            return None
+        stored = await Contacts(self.database.contacts).load(contact_id)
+        if stored is None or stored.contact is None or stored.contact.name.source is not NameSource.PLACEHOLDER:
+            await self.queue.done(contact_id, "named")
+            return None
+        customer_id = contact_id.rpartition(":")[2]
+        answer = await client.get(quote(customer_id, safe=""), {"fields": FIELDS[account.platform]})
+        if isinstance(answer, GraphError) and not _is_of_contact(answer):
+            return answer
+        outcome = "refused" if isinstance(answer, GraphError) else await self._apply(contact_id, answer)
+        await self.queue.done(contact_id, outcome)
+        log.info("profile_asked", contact_id=contact_id, outcome=outcome)
+        return None
+
+    async def _apply(self, contact_id: str, answer: Json) -> str:
+        """Over what is newest, whoever writes meanwhile."""
+        contacts, profile = Contacts(self.database.contacts), read_profile(answer)
+        while (stored := await contacts.load(contact_id)) and stored.contact:
+            change = with_profile(stored.contact, profile, self.clock())
+            if change is None or await write_and_publish(self.database, stored, change):
+                return "named" if profile.name else "nameless"
+        return "forgotten"
+
+
+def _is_of_contact(refusal: GraphError) -> bool:
+    """Whether it says nothing of other contacts: this customer is gone, or shows nothing."""
+    return refusal.kind is ErrorKind.GONE or refusal.subcode in NO_PROFILE

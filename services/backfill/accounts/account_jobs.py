@@ -1,0 +1,74 @@
+"""What the account commands ask the platform, with the clients for it put together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from aiohttp import ClientSession
+
+from services.backfill.accounts.check import Checker, Health, ThrottledError, refusing
+from services.backfill.accounts.import_accounts import Found, find_accounts, withheld_permissions
+from services.backfill.crawl.clients import WrongKeysError, graph_client, open_vault, token_of
+from shared.contract.ids import Platform
+from shared.domain.accounts import Account
+from shared.graph_api.errors import ErrorKind, GraphError
+from shared.graph_api.shared_governor import governor_for
+from shared.runtime.clock import utc_now
+from shared.runtime.crypto import TokenVault
+from shared.runtime.settings import BackfillSettings
+from shared.store.mongo import Database
+
+PATIENCE_SECONDS = 10.0
+"""How long a call that a person waits for is tried again."""
+AT_ONCE = 4
+USER = Account(platform=Platform.MESSENGER, account_id="me", page_id="me", name="", encrypted_token="")
+"""Whose budget a user's own token spends, beside the app's."""
+
+
+async def find_all(
+    settings: BackfillSettings, database: Database, token: str
+) -> tuple[list[Found], list[str]] | GraphError:
+    """What the token gives access to, and the permissions that it lacks for it."""
+    async with ClientSession() as session:
+        governor = governor_for(database, USER, refusing)
+        client = graph_client(_hasty(settings), session, governor, token)
+        try:
+            found = await find_accounts(client)
+            if isinstance(found, GraphError):
+                return found
+            return found, await withheld_permissions(client, sorted({each.platform for each in found}))
+        except ThrottledError as throttled:
+            return GraphError(ErrorKind.THROTTLED, detail=str(throttled))
+
+
+async def check_all(
+    settings: BackfillSettings, database: Database, accounts: Sequence[Account], *, subscribe: bool
+) -> list[Health]:
+    """Of each account, in their order. WrongKeysError when there is no key at all."""
+    vault, gate = open_vault(settings), asyncio.Semaphore(AT_ONCE)
+
+    async def check(account: Account, session: ClientSession) -> Health:
+        async with gate:
+            return await _check(settings, database, session, vault, account, subscribe=subscribe)
+
+    async with ClientSession() as session:
+        return await asyncio.gather(*(check(account, session) for account in accounts))
+
+
+async def _check(
+    settings: BackfillSettings, database: Database, session: ClientSession, vault: TokenVault, account: Account,
+    *, subscribe: bool,
+) -> Health:  # fmt: skip
+    try:
+        token = token_of(vault, account)
+    except WrongKeysError as error:
+        return Health(account, (str(error),))
+    client = graph_client(_hasty(settings), session, governor_for(database, account, refusing), token)
+    return await Checker(account, client, utc_now).check(subscribe=subscribe)
+
+
+def _hasty(settings: BackfillSettings) -> BackfillSettings:
+    return settings.model_copy(
+        update={"graph_deadline_seconds": min(PATIENCE_SECONDS, settings.graph_deadline_seconds)}
+    )

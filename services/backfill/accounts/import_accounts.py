@@ -1,0 +1,84 @@
+"""The Pages that a token gives access to, each with its own token and its Instagram account.
+
+Source: developers.facebook.com/docs/graph-api/reference/user/accounts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from services.backfill.accounts.permissions import PERMISSIONS
+from services.backfill.crawl.values import Json, identity, text
+from shared.contract.ids import Platform, is_usable_id
+from shared.domain.accounts import Account, account_key
+from shared.graph_api.client import GraphClient
+from shared.graph_api.errors import ErrorKind, GraphError
+from shared.runtime.crypto import TokenVault
+
+PAGE_FIELDS = "id,name,instagram_business_account{id,username,name}"
+PAGES_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An account that the token can read, and the token of the Page that serves it."""
+
+    platform: Platform
+    account_id: str
+    page_id: str
+    name: str
+    token: str = field(repr=False)
+
+    @property
+    def key(self) -> str:
+        return account_key(self.platform, self.account_id)
+
+
+async def find_accounts(client: GraphClient) -> list[Found] | GraphError:
+    """Those of a user's token; of a Page's own token that Page alone, as it has no `accounts` edge."""
+    found: list[Found] = []
+    parameters = {"fields": f"{PAGE_FIELDS},access_token"}
+    async for page in client.pages("me/accounts", PAGES_AT_ONCE, parameters):
+        if isinstance(page, GraphError):
+            return await _find_page(client) if page.kind is ErrorKind.BAD_REQUEST else page
+        for item in page.items:
+            found.extend(_read(item, text(item.get("access_token"))))
+    return found
+
+
+async def _find_page(client: GraphClient) -> list[Found] | GraphError:
+    item = await client.get("me", {"fields": PAGE_FIELDS})
+    return item if isinstance(item, GraphError) else list(_read(item, client.token))
+
+
+def _read(item: Json, token: str | None) -> Iterator[Found]:
+    """Nothing for a Page to whose token the user has no right: there is none then."""
+    page_id = identity(item.get("id"))
+    if not token or not page_id or not is_usable_id(page_id):
+        return
+    yield Found(Platform.MESSENGER, page_id, page_id, text(item.get("name")) or page_id, token)
+    instagram = item.get("instagram_business_account")
+    account_id = identity(instagram.get("id")) if isinstance(instagram, dict) else None
+    if isinstance(instagram, dict) and account_id and is_usable_id(account_id):
+        name = text(instagram.get("username")) or text(instagram.get("name")) or account_id
+        yield Found(Platform.INSTAGRAM, account_id, page_id, name, token)
+
+
+async def withheld_permissions(client: GraphClient, platforms: Sequence[Platform]) -> list[str]:
+    """The needed permissions that the user has not given; none where that is not told, as for a Page's token."""
+    answer = await client.get("me/permissions", {})
+    told = None if isinstance(answer, GraphError) else answer.get("data")
+    if not isinstance(told, list):
+        return []
+    granted = {each.get("permission") for each in told if isinstance(each, dict) and each.get("status") == "granted"}
+    needed = dict.fromkeys(name for platform in platforms for name in PERMISSIONS[platform])
+    return [name for name in needed if name not in granted]
+
+
+def merged(found: Found, known: Account | None, vault: TokenVault) -> Account:
+    """What people chose for a known account stays; its token and its Page are the new ones."""
+    new = {"page_id": found.page_id, "encrypted_token": vault.encrypt(found.token)}
+    if known:
+        return known.model_copy(update=new)
+    return Account(platform=found.platform, account_id=found.account_id, name=found.name, **new)

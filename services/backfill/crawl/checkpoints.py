@@ -1,0 +1,167 @@
+"""How far the history of each conversation was read, in `conversations`, and of each account, in `crawls`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from services.backfill.crawl.read_ranges import Second, Span, Spans
+from services.backfill.crawl.write_coalescer import Together
+from shared.contract.ids import ConversationKey
+from shared.domain.accounts import Account
+from shared.store.mongo import Database, UpdateOne
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a reading has come: what was acknowledged, and where it goes on (nowhere: at the newest message).
+
+    `is_settled`: the second in which the conversation had last moved was over when its newest message was asked for.
+    `ahead` is what was acknowledged of the list before it was begun anew, until that has been passed again.
+    """
+
+    following: Mapping[str, str] = field(default_factory=dict)
+    read: int = 0
+    unavailable: int = 0
+    newest: Second | None = None
+    is_settled: bool = False
+    oldest: Second | None = None
+    ahead: Spans = ()
+
+    def anew(self) -> Progress:
+        """At the newest message again, with what need not be published again."""
+        own = (Span(self.newest, self.oldest),) if self.newest and self.oldest else ()
+        return Progress(read=self.read, unavailable=self.unavailable, ahead=(*own, *self.ahead))
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A conversation that was read in full: by which run, as it was when it had last moved at `updated_time`.
+
+    The counts are of all that was ever read of it. Where it is not `is_settled` it may have moved since, unseen.
+    """
+
+    run_id: str
+    thread_id: str
+    updated_time: datetime | None
+    messages: int = 0
+    unavailable: int = 0
+    newest: Second | None = None
+    is_settled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A conversation that is being read: by which run, as it was at `updated_time` when that began."""
+
+    run_id: str
+    thread_id: str
+    updated_time: datetime | None
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    history: History | None = None
+    checkpoint: Checkpoint | None = None
+
+
+class HistoryStore:
+    """`history` and `reading` are this service's only fields of a conversation, `crawls` a collection of its own.
+
+    Everything is written behind acknowledged events, and nothing where `require_open` raises.
+    """
+
+    def __init__(self, database: Database, require_open: Callable[[], None] = lambda: None) -> None:
+        self._require_open = require_open
+        self._conversations = database.conversations
+        self._together = Together(database.conversations)
+        self._crawls = database.crawls
+
+    async def known(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, Known]:
+        """By one query. What was never read has no entry."""
+        ids, only = {"_id": {"$in": [str(key) for key in keys]}}, {"history": True, "reading": True}
+        found = self._conversations.find(ids, only)
+        return {ConversationKey.parse(stored["_id"]): _known(stored) async for stored in found}
+
+    async def checkpoint(self, key: ConversationKey, checkpoint: Checkpoint) -> None:
+        progress = checkpoint.progress
+        told = {
+            "run_id": checkpoint.run_id,
+            "thread_id": checkpoint.thread_id,
+            "updated_time": checkpoint.updated_time,
+            "following": list(progress.following.items()),
+            "messages": progress.read,
+            "unavailable": progress.unavailable,
+            "newest": _stored(progress.newest),
+            "is_settled": progress.is_settled,
+            "oldest": _stored(progress.oldest),
+            "ahead": [[_stored(span.newest), _stored(span.oldest)] for span in progress.ahead],
+        }
+        await self._upsert(key, {"$set": {"reading": told}})
+
+    async def remember(self, key: ConversationKey, history: History) -> None:
+        told = {
+            "run_id": history.run_id,
+            "thread_id": history.thread_id,
+            "updated_time": history.updated_time,
+            "messages": history.messages,
+            "unavailable": history.unavailable,
+            "newest": _stored(history.newest),
+            "is_settled": history.is_settled,
+        }
+        fields = {f"history.{name}": value for name, value in told.items()}
+        stamp = {"$currentDate": {"history.completed_at": True}}
+        await self._upsert(key, {"$set": fields, "$unset": {"reading": ""}, **stamp})
+
+    async def complete_until(self, account: Account) -> datetime | None:
+        """What of the account had last moved by then was read in full, as it is now; None where nobody knows."""
+        stored = await self._crawls.find_one({"_id": account.key})
+        until: datetime | None = stored["complete_until"] if stored else None
+        return until
+
+    async def complete(self, account: Account, run_id: str, until: datetime) -> None:
+        self._require_open()
+        told = {"complete_until": until, "run_id": run_id}
+        await self._crawls.update_one({"_id": account.key}, {"$set": told}, upsert=True)
+
+    async def _upsert(self, key: ConversationKey, update: dict[str, Any]) -> None:
+        self._require_open()
+        identity = {"platform": key.platform, "account_id": key.account_id, "customer_id": key.customer_id}
+        update = {**update, "$setOnInsert": identity}
+        await self._together.write(UpdateOne({"_id": str(key)}, update, upsert=True))
+
+
+def _stored(second: Second | None) -> dict[str, Any] | None:
+    return {"at": second.at, "ids": sorted(second.ids)} if second else None
+
+
+def _known(stored: Mapping[str, Any]) -> Known:
+    history, reading = stored.get("history"), stored.get("reading")
+    return Known(_history(history) if history else None, _checkpoint(reading) if reading else None)
+
+
+def _history(told: Mapping[str, Any]) -> History:
+    return History(
+        told["run_id"], told["thread_id"], told["updated_time"], told["messages"], told["unavailable"],
+        _maybe(told.get("newest")), told.get("is_settled", False),
+    )  # fmt: skip
+
+
+def _checkpoint(told: Mapping[str, Any]) -> Checkpoint:
+    ahead = tuple(Span(_second(newest), _second(oldest)) for newest, oldest in told.get("ahead", ()))
+    progress = Progress(
+        dict(told["following"]), told["messages"], told["unavailable"], _maybe(told.get("newest")),
+        told.get("is_settled", False), _maybe(told.get("oldest")), ahead,
+    )  # fmt: skip
+    return Checkpoint(told["run_id"], told["thread_id"], told["updated_time"], progress)
+
+
+def _maybe(told: Mapping[str, Any] | None) -> Second | None:
+    return _second(told) if told else None
+
+
+def _second(told: Mapping[str, Any]) -> Second:
+    return Second(told["at"], frozenset(told["ids"]))

@@ -1,0 +1,112 @@
+"""The list of an account's conversations, page by page, over what can happen to it on the way."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from services.backfill.crawl.conversation_reader import Patience, is_expired
+from services.backfill.crawl.parse_listing import LISTING_FIELDS
+from services.backfill.crawl.values import Json, identity, read_time
+from shared.domain.accounts import Account
+from shared.graph_api.client import GraphClient, Page, read_page
+from shared.graph_api.errors import ErrorKind, GraphError
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A conversation that cannot even be listed: the platform says of it alone that it is too much data."""
+
+    thread_id: str
+    updated_time: datetime | None
+    refusal: GraphError
+
+
+@dataclass(slots=True)
+class Place:
+    """Where a listing stands: at a time, and behind which of those that had moved at that time."""
+
+    at: datetime | None = None
+    ids: set[str | None] = field(default_factory=set)
+
+    def pass_by(self, items: Sequence[Json]) -> None:
+        for item in items:
+            at = read_time(item.get("updated_time"))
+            if at != self.at:
+                self.at, self.ids = at, set()
+            self.ids.add(identity(item.get("id")))
+
+    def is_behind(self, item: Json) -> bool:
+        """Whether a listing that began anew has not come to it yet. What moved to the front meanwhile has as well."""
+        at = read_time(item.get("updated_time"))
+        if self.at is None or at is None:
+            return self.at is not None
+        return at > self.at or (at == self.at and identity(item.get("id")) in self.ids)
+
+
+@dataclass(slots=True)
+class Lister:
+    client: GraphClient
+    account: Account
+    page_size: int
+    is_complete: bool = False  # once the last page has been given out
+    _place: Place = field(default_factory=Place)
+    _patience: Patience = field(default_factory=Patience)
+    _is_anew: bool = False
+    _listed: int = 0
+
+    async def pages(self) -> AsyncGenerator[list[Json] | Parked | GraphError, None]:
+        """Latest activity first. Ends behind a refusal; an empty page is not the end.
+
+        Anew from the top when a cursor has expired, without what was listed by then.
+        """
+        following: dict[str, str] | None = {}
+        while following is not None:
+            step: Page | Parked | GraphError | None = None
+            async with aclosing(self._from(following)) as pages:
+                async for step in pages:
+                    if isinstance(step, Page):
+                        following = step.following
+                        self.is_complete = following is None
+                        yield self._new(step.items)
+            if not isinstance(step, GraphError):
+                return
+            if is_expired(step, following) and self._patience.is_left(self._listed):
+                self._is_anew, following = True, {}
+            elif step.kind is ErrorKind.REDUCE_DATA:
+                parked, following = await self._park(following or {}, step)
+                yield parked
+            else:
+                yield step
+                return
+
+    def _from(self, following: dict[str, str]) -> AsyncGenerator[Page | GraphError, None]:
+        return self.client.pages(self._edge, self.page_size, {**self._asked(LISTING_FIELDS), **following})
+
+    async def _park(
+        self, following: dict[str, str], refusal: GraphError
+    ) -> tuple[Parked | GraphError, dict[str, str] | None]:
+        """The one conversation that breaks the page, by its id alone, so that the listing can go on behind it."""
+        answer = await self.client.get(self._edge, {**self._asked("id,updated_time"), **following, "limit": "1"})
+        page = answer if isinstance(answer, GraphError) else read_page(answer)
+        if isinstance(page, GraphError):
+            return page, None
+        self._place.pass_by(page.items)
+        item = page.items[0] if page.items else {}
+        parked = Parked(identity(item.get("id")) or "unknown", read_time(item.get("updated_time")), refusal)
+        return parked, page.following
+
+    def _new(self, items: list[Json]) -> list[Json]:
+        new = [item for item in items if not (self._is_anew and self._place.is_behind(item))]
+        self._place.pass_by(new)
+        self._listed += len(new)
+        return new
+
+    def _asked(self, fields: str) -> dict[str, str]:
+        return {"platform": self.account.platform.value, "fields": fields}
+
+    @property
+    def _edge(self) -> str:
+        return f"{self.account.page_id}/conversations"

@@ -1,0 +1,219 @@
+"""One conversation, read onto the topic page by page: newest first, down to what is known."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote
+
+import structlog
+
+from services.backfill.crawl.adaptive_concurrency import ConcurrencyGate
+from services.backfill.crawl.checkpoints import Checkpoint, History, HistoryStore, Known, Progress
+from services.backfill.crawl.normalise_messages import MESSAGE_FIELDS, Reading
+from services.backfill.crawl.read_ranges import newest_of, oldest_of, unknown, unread
+from services.backfill.crawl.values import is_settled
+from services.backfill.runs.progress import Tally
+from shared.contract.encoded_events import EncodedEvent
+from shared.graph_api.client import GraphClient, Page
+from shared.graph_api.errors import FATAL, ErrorKind, GraphError
+from shared.runtime.clock import Clock
+
+PublishDrafts = Callable[[Sequence[EncodedEvent]], Awaitable[None]]
+"""Returns when all of the events are acknowledged."""
+
+STARTS = 5
+"""How often a list whose cursor has expired is begun without getting any farther."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class ConversationReader:
+    """Any number of conversations may be read at once; the gate says how many pages are fetched at once."""
+
+    client: GraphClient
+    history: HistoryStore
+    publish: PublishDrafts
+    clock: Clock
+    page_size: int
+    gate: ConcurrencyGate
+    tally: Tally
+
+    async def read(self, reading: Reading, known: Known) -> GraphError | None:
+        """None when it was read in full, else why it was not; what was read of it by then is published.
+
+        One that was read in full before is read back to the newest message that was known then. One that this run
+        has begun to read, in a process that was killed, goes on behind the page that was acknowledged last.
+        """
+        before, begun = _before(reading, known), _begun(reading, known)
+        if begun is None:
+            return await self._read_on(reading, before, Progress())
+        then = replace(reading, listed=replace(reading.listed, updated_time=begun.updated_time))
+        refusal = await self._read_on(then, before, begun.progress)
+        if refusal or begun.updated_time == reading.listed.updated_time:
+            return refusal
+        now_known = await self.history.known([reading.key])
+        return await self._read_on(reading, now_known[reading.key].history, Progress())
+
+    async def _read_on(self, reading: Reading, before: History | None, progress: Progress) -> GraphError | None:
+        """Behind `progress`, or anew where its cursor has expired, down to what was known `before`.
+
+        Anew it publishes only what it had not yet.
+        """
+        patience = Patience()
+        while True:
+            end = await self._read_pages(reading, before, progress)
+            if end is None:
+                return None
+            refusal, reached = end
+            if not is_expired(refusal, reached.following):
+                return refusal
+            if not patience.is_left(reached.read + reached.unavailable):
+                return replace(refusal, kind=ErrorKind.TRANSIENT, detail="its cursors are refused again and again")
+            progress = reached.anew()
+
+    async def _read_pages(
+        self, reading: Reading, before: History | None, progress: Progress
+    ) -> tuple[GraphError, Progress] | None:
+        """None when all was read, else the refusal and what was read until then.
+
+        While a page is published, and its checkpoint made behind it, the next one is fetched already.
+        """
+        edge = f"{quote(reading.listed.thread_id, safe='')}/messages"
+        parameters = {"fields": MESSAGE_FIELDS, **progress.following}
+        opening = [reading.listed_draft(self.clock())]
+        if not progress.following:
+            progress = replace(progress, is_settled=is_settled(reading.listed.updated_time, self.clock()))
+        async with aclosing(self.client.pages(edge, self.page_size, parameters)) as pages:
+            page = await self._next(pages, progress)
+            while not isinstance(page, GraphError):
+                taken = self._take(reading, before, progress, page)
+                progress = taken.progress
+                if taken.is_last:
+                    await self._complete(reading, before, taken, opening)
+                    return None
+                following = asyncio.create_task(self._next(pages, progress))
+                async with cancelled_on_failure(following):
+                    await self._acknowledge(taken, [*opening, *taken.drafts])
+                    await self.history.checkpoint(reading.key, _checkpoint(reading, progress))
+                    page, opening = await following, []
+        return page, progress
+
+    async def _next(self, pages: AsyncIterator[Page | GraphError], progress: Progress) -> Page | GraphError:
+        """Behind a refusal that stops the account none who waits is let in."""
+        async with self.gate.entered():
+            page = await anext(pages)
+            if isinstance(page, GraphError) and page.kind in FATAL and not is_expired(page, progress.following):
+                self.gate.shut()
+            self.gate.parallelism.heard(self.client.latency_seconds, self.client.governor.pressure)
+            return page
+
+    def _take(self, reading: Reading, before: History | None, progress: Progress, page: Page) -> Taken:
+        now = self.clock()
+        items, is_known = unknown(page.items, before.newest if before else None)
+        new, ahead = unread(items, progress.ahead)
+        drafts = [draft for item in new if (draft := reading.message_draft(item, now))]
+        hidden = len(new) - len(drafts)
+        so_far = Progress(
+            page.following or {},
+            progress.read + len(drafts),
+            progress.unavailable + hidden,
+            newest_of(page.items, progress.newest),
+            progress.is_settled,
+            oldest_of(page.items, progress.oldest),
+            ahead,
+        )
+        return Taken(drafts, hidden, so_far, is_last=is_known or page.following is None)
+
+    async def _acknowledge(self, taken: Taken, drafts: Sequence[EncodedEvent]) -> None:
+        if drafts:
+            await self.publish(drafts)
+        self.tally.add(messages_published=len(taken.drafts), messages_unavailable=taken.hidden)
+
+    async def _complete(
+        self, reading: Reading, before: History | None, taken: Taken, opening: Sequence[EncodedEvent]
+    ) -> None:
+        progress = taken.progress
+        end = reading.completed_draft(progress.read, progress.unavailable, self.clock())
+        await self._acknowledge(taken, [*opening, *taken.drafts, end])
+        await self.history.remember(reading.key, _history(reading, progress, before))
+        log.debug("conversation_read", conversation=str(reading.key), messages=progress.read)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one page came to, and how far the reading is with it. Behind the last one all is known or at its end."""
+
+    drafts: list[EncodedEvent]
+    hidden: int
+    progress: Progress
+    is_last: bool
+
+
+@asynccontextmanager
+async def cancelled_on_failure(task: asyncio.Task[Any]) -> AsyncIterator[None]:
+    """Leaves no task behind that would go on with what the block has given up."""
+    try:
+        yield
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+
+
+@dataclass(slots=True)
+class Patience:
+    """With a list that is begun anew because its cursor has expired: so many times without getting any farther."""
+
+    farthest: int = -1
+    starts: int = STARTS
+
+    def is_left(self, reached: int) -> bool:
+        self.starts = STARTS if reached > self.farthest else self.starts
+        self.farthest = max(self.farthest, reached)
+        self.starts -= 1
+        return self.starts > 0
+
+
+def is_expired(refusal: GraphError, following: object) -> bool:
+    """Cursors break when their item is removed, and with time. Whatever else a request of ours had wrong, the one
+    without a cursor would have been refused for as well.
+
+    Source: https://developers.facebook.com/docs/graph-api/results.
+    """
+    return bool(following) and refusal.kind is ErrorKind.BAD_REQUEST and refusal.code == 100
+
+
+def _checkpoint(reading: Reading, progress: Progress) -> Checkpoint:
+    return Checkpoint(reading.run_id, reading.listed.thread_id, reading.listed.updated_time, progress)
+
+
+def _history(reading: Reading, progress: Progress, before: History | None) -> History:
+    """What was read now, behind what was known before."""
+    listed = reading.listed
+    return History(
+        reading.run_id,
+        listed.thread_id,
+        listed.updated_time,
+        progress.read + (before.messages if before else 0),
+        progress.unavailable + (before.unavailable if before else 0),
+        progress.newest or (before.newest if before else None),
+        progress.is_settled,
+    )
+
+
+def _before(reading: Reading, known: Known) -> History | None:
+    """None as well where another thread with that customer was read, or nobody knows how far."""
+    history = known.history
+    is_good = history and history.thread_id == reading.listed.thread_id and history.newest
+    return history if is_good else None
+
+
+def _begun(reading: Reading, known: Known) -> Checkpoint | None:
+    begun = known.checkpoint
+    is_ours = begun and (begun.run_id, begun.thread_id) == (reading.run_id, reading.listed.thread_id)
+    return begun if is_ours else None

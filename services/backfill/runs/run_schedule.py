@@ -1,0 +1,56 @@
+"""Runs that come of themselves: one for each account with `every_seconds` whose last run began so long ago.
+
+None behind one that Facebook has ended with a warning, until a person has had the account run, or that run resumed.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from shared.domain.accounts import Account
+from shared.domain.runs import ACTIVE_STATES, Run
+from shared.store.accounts import AccountStore
+from shared.store.mongo import Database, server_time
+from shared.store.runs import ActiveRunError, RunStore
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class RunSchedule:
+    database: Database
+    accounts: AccountStore
+    runs: RunStore
+
+    async def enqueue_due(self) -> None:
+        """Any number of workers may do this at once: each run is queued once."""
+        now = await server_time(self.database)
+        for account in [each for each in await self.accounts.all() if each.every_seconds]:
+            last = await self.runs.newest_of(account)
+            if _is_due(account, last, now):
+                await self._enqueue_after(account, last)
+
+    async def _enqueue_after(self, account: Account, last: Run | None) -> None:
+        try:
+            run = await self.runs.enqueue(account, successor_id(account, last))
+        except ActiveRunError:
+            return  # another worker has just done it
+        log.info("run_scheduled", run_id=run.run_id, account_id=account.account_id)
+
+
+def successor_id(account: Account, last: Run | None) -> str:
+    """The same for all who saw the same last run, so that `_id` lets one of them in, even when the run has ended
+    before the other asks.
+    """
+    return uuid.uuid5(uuid.NAMESPACE_OID, f"{account.key} after {last.run_id if last else 'none'}").hex
+
+
+def _is_due(account: Account, last: Run | None, now: datetime) -> bool:
+    if last is None:
+        return True
+    every = timedelta(seconds=account.every_seconds or 0)
+    return not last.is_warned and last.state not in ACTIVE_STATES and now - last.created_at >= every

@@ -1,0 +1,104 @@
+"""The worker: claims runs and does several accounts' at once, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from services.backfill.runs.run_executor import Runner
+from services.backfill.runs.run_schedule import RunSchedule
+from shared.domain.runs import Run, RunState
+from shared.runtime.clock import Clock
+from shared.runtime.metrics import BackfillMetrics
+from shared.store.mongo import ConnectionFailure
+from shared.store.runs import ActiveRunError, RunStore
+
+CLAIM_EVERY_SECONDS = 1.0
+SCHEDULE_EVERY_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+class CannotBeginError(Exception):
+    """Nothing of the run can be done; the message says what the operator must do."""
+
+
+@dataclass(slots=True)
+class RunWorker:
+    """At most `at_once` runs at a time. `runner_of` puts one together; CannotBeginError leaves its run FAILED."""
+
+    runs: RunStore
+    schedule: RunSchedule
+    runner_of: Callable[[Run], Awaitable[Runner]]
+    at_once: int
+    clock: Clock
+    metrics: BackfillMetrics
+    _at_work: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def work(self, stop: asyncio.Event) -> None:
+        """Returns when, after `stop`, every run was given back. What none of us expected in one run does so too, and
+        is then raised, for the supervisor to start another worker.
+        """
+        scheduling = asyncio.create_task(self._schedule())
+        try:
+            while not stop.is_set() and not scheduling.done():
+                await self._fill(stop)
+                await self._wait(stop, scheduling)
+        finally:
+            stop.set()
+            scheduling.cancel()
+            ended = await asyncio.gather(scheduling, *self._at_work, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
+
+    async def _fill(self, stop: asyncio.Event) -> None:
+        """Claims until there is nothing to do or no more can be done."""
+        try:
+            while len(self._at_work) < self.at_once and not stop.is_set() and (run := await self.runs.claim()):
+                log.info("run_claimed", run_id=run.run_id, account_id=run.account_id)
+                self._at_work.add(asyncio.create_task(self._do(run, stop)))
+        except ConnectionFailure as error:
+            log.warning("database_unreachable", error=type(error).__name__)
+
+    async def _wait(self, stop: asyncio.Event, scheduling: asyncio.Task[None]) -> None:
+        """For a free place, the end, or the time to look again."""
+        stopping = asyncio.create_task(stop.wait())
+        watched = {stopping, scheduling, *self._at_work}
+        ended, _ = await asyncio.wait(watched, timeout=CLAIM_EVERY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        for task in self._at_work & ended:
+            self._at_work.remove(task)
+            task.result()
+        self.metrics.in_work.set(len(self._at_work))
+
+    async def _do(self, run: Run, stop: asyncio.Event) -> None:
+        try:
+            end = await self._end(run, stop)
+        except (ActiveRunError, ConnectionFailure) as error:
+            log.warning("run_lost", run_id=run.run_id, error=type(error).__name__, detail=str(error))
+        else:
+            told = end.model_dump(include={"run_id", "account_id", "state", "reason"}) | end.counters.model_dump()
+            log.info("run_given_back" if end.state is RunState.QUEUED else "run_ended", **told)
+            self.metrics.runs[end.state].inc()
+
+    async def _end(self, run: Run, stop: asyncio.Event) -> Run:
+        try:
+            runner = await self.runner_of(run)
+        except CannotBeginError as error:
+            end = {"state": RunState.FAILED, "reason": str(error), "finished_at": self.clock()}
+            failed = run.model_copy(update=end)
+            await self.runs.save(failed)
+            return failed
+        return await runner.execute(run, stop)
+
+    async def _schedule(self) -> None:
+        while True:
+            try:
+                await self.schedule.enqueue_due()
+            except ConnectionFailure as error:
+                log.warning("database_unreachable", error=type(error).__name__)
+            await asyncio.sleep(SCHEDULE_EVERY_SECONDS)

@@ -1,0 +1,119 @@
+"""Accounts as people and programs are shown them: never with a token."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from services.backfill.accounts.check import Health, Token
+from services.backfill.accounts.import_accounts import Found
+from services.backfill.accounts.permissions import PERMISSIONS
+from shared.domain.accounts import Account, format_every
+from shared.domain.pipelines import Mode
+
+__all__ = ["Health", "accounts_table", "found_table", "health_json", "health_view", "show"]
+
+
+MODES = {Mode.SKIP_EXISTING: "skip", Mode.UPDATE_EXISTING: "update"}
+
+
+def show(console: Console, views: Iterable[Text | Table]) -> None:
+    """Lines as they are, for the terminal to wrap and for programs to find what is in them; tables in its width."""
+    for view in views:
+        console.print(view, soft_wrap=isinstance(view, Text))
+
+
+def accounts_table(accounts: Sequence[Account]) -> Table:
+    """Fits into eighty columns: the names give way."""
+    table = _table("platform", "id", "page", "name", "pipeline", "stages", "every")
+    for each in accounts:
+        every = format_every(each.every_seconds) if each.every_seconds else "–"
+        cells = (each.name, each.pipeline or "–", MODES[each.mode], every)
+        _add(table, each.platform, each.account_id, _page(each), *cells)
+    return table
+
+
+def found_table(found: Sequence[Found], known: Collection[str]) -> Table:
+    table = _table("", "platform", "id", "page", "name")
+    for each in found:
+        what = "renew" if each.key in known else "add"
+        _add(table, what, each.platform, each.account_id, _page(each), each.name)
+    return table
+
+
+def _page(each: Account | Found) -> str:
+    return "–" if each.page_id == each.account_id else each.page_id
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+    for column in columns:
+        table.add_column(column, no_wrap=column not in ("name", "pipeline"))
+    return table
+
+
+def _add(table: Table, *cells: str) -> None:
+    table.add_row(*map(Text, cells))
+
+
+def health_view(health: Health) -> Iterator[Text | Table]:
+    """A line that says whether all is well, one for each problem, then what else is known."""
+    account, mark = health.account, ("well", "green") if health.is_well else ("not well", "red")
+    title = f"{account.platform.capitalize()} {account.name}"
+    yield Text.assemble((title, "bold"), f"  {account.account_id}  ", mark)
+    for problem in health.problems:
+        yield Text(f"  ! {problem}", "red")
+    facts = Table.grid(padding=(0, 1, 0, 1), pad_edge=True)
+    for name, told in _facts(health):
+        facts.add_row(Text(f" {name}", "dim"), Text(told))
+    yield facts
+
+
+def _facts(health: Health) -> Iterator[tuple[str, str]]:
+    if health.token:
+        yield "token", _lifetime(health.token)
+        needed = PERMISSIONS[health.account.platform]
+        yield "permissions", ", ".join(name for name in needed if name not in health.missing_permissions) or "none"
+    elif health.is_well:
+        yield "token", "works; the platform does not tell more of it"
+    if health.subscribed_fields is not None:
+        yield "webhooks", ", ".join(health.subscribed_fields) or "none"
+
+
+def _lifetime(token: Token) -> str:
+    ends = f"valid until {token.expires_at:%Y-%m-%d}" if token.expires_at else "does not expire"
+    return ends + (
+        f", data access until {token.data_access_expires_at:%Y-%m-%d}" if token.data_access_expires_at else ""
+    )
+
+
+def health_json(health: Health) -> dict[str, Any]:
+    account, token = health.account, health.token
+    return {
+        "platform": account.platform.value,
+        "account_id": account.account_id,
+        "page_id": account.page_id,
+        "name": account.name,
+        "is_well": health.is_well,
+        "is_refused": health.is_refused,
+        "problems": list(health.problems),
+        "token": token and {
+            "is_valid": token.is_valid,
+            "is_of_page": token.is_of_page,
+            "expires_at": _iso(token.expires_at),
+            "data_access_expires_at": _iso(token.data_access_expires_at),
+        },
+        "permissions_granted": list(token.scopes) if token else None,
+        "permissions_missing": list(health.missing_permissions),
+        "webhooks_subscribed": None if health.subscribed_fields is None else list(health.subscribed_fields),
+        "webhooks_missing": list(health.missing_fields),
+    }  # fmt: skip
+
+
+def _iso(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None

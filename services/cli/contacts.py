@@ -1,0 +1,103 @@
+"""`leadstream contacts …`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from services.cli.common import fail, with_database
+from services.cli.contact_edits import edit, reanalyse
+from services.cli.contact_query import Wanted, find_contacts
+from services.cli.contact_views import contact_text, show_contacts
+from services.cli.erase import forget
+from services.cli.options import AsJson, ContactId, OfAccount
+from services.cli.tail import tail
+from shared.contract.contacts import Activity, Contact, LeadStatus, activities_of
+from shared.domain.contact_export import Format, write_contacts
+from shared.runtime.settings import MongoSettings
+from shared.store.contacts import CONTACT_ALONE
+from shared.store.mongo import Database
+
+contacts_app = typer.Typer(help="Look at contacts, edit, export and forget them.", no_args_is_help=True)
+contacts_app.command()(edit)
+contacts_app.command()(reanalyse)
+contacts_app.command()(forget)
+contacts_app.command()(tail)
+
+OfStatus = Annotated[
+    LeadStatus | None, typer.Option("--status", help="Of this status only, a person's or a machine's.")
+]
+OfStage = Annotated[str | None, typer.Option("--stage", help="In the stage of this name only.")]
+
+
+@contacts_app.command("list")
+def list_contacts(
+    account: OfAccount = None,
+    status: OfStatus = None,
+    stage: OfStage = None,
+    limit: Annotated[int, typer.Option(min=0, help="No more than these; 0 is all.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Contacts in the order of their ids."""
+    wanted = Wanted(account, status, stage)
+    with_database(MongoSettings(), lambda database: _print_contacts(database, wanted, limit, as_json=as_json))
+
+
+async def _print_contacts(database: Database, wanted: Wanted, limit: int, *, as_json: bool) -> None:
+    found = find_contacts(database, wanted, limit)
+    if as_json:
+        async for contact in found:
+            typer.echo(contact.model_dump_json(exclude_none=True))
+    else:
+        show_contacts(Console(highlight=False), [contact async for contact in found])
+
+
+@contacts_app.command("show")
+def show_contact(contact_id: ContactId, as_json: AsJson = False) -> None:
+    """One contact and how its stage changed. Status 1 where there is none."""
+    shown = with_database(MongoSettings(), lambda database: _find(database, contact_id))
+    if shown is None:
+        fail(f"no contact {contact_id}")
+    contact, activities = shown
+    if as_json:
+        for each in (contact, *activities):
+            typer.echo(each.model_dump_json(exclude_none=True))
+    else:
+        for line in contact_text(contact, activities):
+            typer.echo(line)
+
+
+async def _find(database: Database, contact_id: str) -> tuple[Contact, list[Activity]] | None:
+    stored = await database.contacts.find_one({"_id": contact_id, "forgotten_at": {"$exists": False}}, CONTACT_ALONE)
+    if stored is None:
+        return None
+    found = [Activity.model_validate(each) async for each in database.activities.find(activities_of(contact_id))]
+    return Contact.model_validate(stored), sorted(found, key=lambda activity: activity.version)
+
+
+@contacts_app.command("export")
+def export(
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="Where to; else standard output.")] = None,
+    form: Annotated[Format, typer.Option("--format", help="For a spreadsheet, or whole as JSON lines.")] = Format.CSV,
+    account: OfAccount = None,
+    status: OfStatus = None,
+    stage: OfStage = None,
+) -> None:
+    """Write contacts to a file. In CSV, a cell that a spreadsheet would calculate begins with an apostrophe."""
+    wanted = Wanted(account, status, stage)
+
+    async def go(database: Database) -> int:
+        with file.open("w", encoding="utf-8", newline="") if file else nullcontext(sys.stdout) as sink:
+            return await write_contacts(find_contacts(database, wanted), form, sink)
+
+    try:
+        number = with_database(MongoSettings(), go)
+    except OSError as error:
+        fail(f"{file or 'standard output'} cannot be written: {error.strerror}")
+    if file:
+        typer.echo(f"{number} contacts in {file}")

@@ -1,0 +1,120 @@
+"""`leadstream dlq`: what could not be understood, and another try of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import asdict
+from typing import Annotated, Any, TypeVar
+
+import orjson
+import typer
+
+from services.cli.common import fail
+from services.cli.contact_views import printable
+from shared.bus.dead_letter_queue import DeadLetterQueue, ReadWebhook, Replay, Summary
+from shared.bus.producer import Topics, open_producer
+from shared.contract.dead_letters import DeadLetter, dump_dead_letter
+from shared.contract.events import format_instant
+from shared.contract.failures import Reason, UnreachableError
+from shared.runtime.settings import KafkaSettings
+
+PUBLISH_SECONDS = 60.0
+"""What replaying may wait for the broker, altogether and beside a second for each hundred letters."""
+
+Result = TypeVar("Result")
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+OfReason = Annotated[Reason | None, typer.Option("--reason", help="Only what was parked for this.")]
+
+
+def dlq_app(read_webhook: ReadWebhook) -> typer.Typer:
+    """`read_webhook` is the receiver's, which the composition root knows: a body goes through it once more."""
+    app = typer.Typer(help="What could not be understood: look at it, and try again.", no_args_is_help=True)
+    app.command("list")(list_letters)
+    app.command("show")(show_letter)
+
+    @app.command("replay")
+    def replay(
+        letter_ids: Annotated[list[str] | None, typer.Argument(metavar="LETTER_ID…")] = None,
+        reason: OfReason = None,
+        every: Annotated[bool, typer.Option("--all", help="Everything that is parked.")] = False,
+    ) -> None:
+        """Try again what is parked, as after an upgrade. Status 1 if any of it is still not understood: that stays."""
+        if sum(map(bool, (letter_ids, reason, every))) != 1:
+            raise typer.BadParameter("name letters, or --reason, or --all")
+        _replay(read_webhook, letter_ids, reason)
+
+    return app
+
+
+def list_letters(reason: OfReason = None, as_json: AsJson = False) -> None:
+    """What is parked, the oldest first: when, where, why, how large, which."""
+    found = asyncio.run(_letters().parked(reason))
+    for summary in found.values():
+        typer.echo(orjson.dumps(asdict(summary)).decode() if as_json else _line(summary))
+
+
+def show_letter(letter_id: Annotated[str, typer.Argument(metavar="LETTER_ID")], as_json: AsJson = False) -> None:
+    """One letter with all that it holds, which may be what a customer wrote. Status 1 where there is none."""
+    letter = asyncio.run(_find(letter_id))
+    if letter is None:
+        fail(f"no letter {letter_id} is parked")
+    if as_json:
+        typer.echo(dump_dead_letter(letter).decode())
+        return
+    for name, value in letter.model_dump(mode="json", exclude={"payload", "encoding"}, exclude_none=True).items():
+        typer.echo(printable(f"{name:<10}{value}"))
+    typer.echo()
+    for line in letter.raw.decode(errors="replace").splitlines():
+        typer.echo(printable(line))
+
+
+def _replay(read_webhook: ReadWebhook, letter_ids: list[str] | None, reason: Reason | None) -> None:
+    settings = KafkaSettings()
+    refused: list[str] = []
+
+    def tell(letter: DeadLetter, is_replayed: bool) -> None:
+        if not is_replayed:
+            refused.append(letter.letter_id)
+        typer.echo(f"{letter.letter_id}  {'replayed' if is_replayed else f'still not understood: {letter.reason}'}")
+
+    async def go() -> set[str]:
+        letters, topics = _letters(), Topics(settings.topic_prefix)
+        parked = await letters.parked(reason)
+        wanted = parked.keys() & set(letter_ids) if letter_ids else set(parked)
+        async with open_producer(settings.kafka_bootstrap_servers) as producer:
+            await _in_time(Replay(producer, topics, read_webhook).run(parked, letters.read(wanted), tell), len(wanted))
+        return set(letter_ids or ()) - parked.keys()
+
+    missing = asyncio.run(go())
+    for letter_id in sorted(missing):
+        typer.echo(f"leadstream: no letter {letter_id} is parked", err=True)
+    if refused or missing:
+        raise typer.Exit(1)
+
+
+async def _in_time(work: Coroutine[Any, Any, Result], letters: int) -> Result:
+    try:
+        async with asyncio.timeout(PUBLISH_SECONDS + letters / 100):
+            return await work
+    except TimeoutError:
+        raise UnreachableError("the broker does not take what is replayed; what was told is done") from None
+
+
+def _letters() -> DeadLetterQueue:
+    settings = KafkaSettings()
+    return DeadLetterQueue(settings.kafka_bootstrap_servers, Topics(settings.topic_prefix))
+
+
+async def _find(letter_id: str) -> DeadLetter | None:
+    letters = _letters()
+    wanted = {letter_id} & (await letters.parked()).keys()
+    found = [letter async for letter in letters.read(wanted)]
+    return found[0] if found else None
+
+
+def _line(summary: Summary) -> str:
+    size, key = f"{summary.size:>9,} bytes", summary.key or "-"
+    fields = format_instant(summary.parked_at), f"{summary.where:<8}", f"{summary.reason:<14}", size, summary.letter_id
+    return printable("  ".join([*fields, key, summary.detail]))

@@ -1,0 +1,80 @@
+"""Asks the platform now and then how each account is, so that a page knows it before somebody asks."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from services.console.index.index_updater import ends
+from services.console.ports import Check
+from shared.contract.events import format_instant
+from shared.contract.failures import UnreachableError
+from shared.domain.accounts import Account
+from shared.runtime.clock import Clock
+from shared.store.accounts import AccountStore
+from shared.store.mongo import Database, PyMongoError
+from shared.store.runs import RunStore
+
+LOOK_SECONDS = 5.0
+"""An account that was added, or whose token was renewed, is asked about so soon."""
+WELL, NOT_WELL = timedelta(hours=6), timedelta(minutes=10)
+"""How long an answer holds."""
+UNTOLD: dict[str, Any] = {
+    "is_well": False, "problems": [], "token": None, "permissions_granted": None, "permissions_missing": [],
+    "webhooks_subscribed": None, "webhooks_missing": [],
+}  # fmt: skip
+
+log = structlog.get_logger()
+
+
+class Checks:
+    def __init__(self, database: Database, accounts: AccountStore, runs: RunStore, check: Check, clock: Clock) -> None:
+        self._database = database
+        self._accounts = accounts
+        self._runs = runs
+        self._check = check
+        self._clock = clock
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while not await ends(stop, LOOK_SECONDS):
+            try:
+                await self.look(stop)
+            except PyMongoError as error:
+                log.warning("database_unreachable", error=type(error).__name__)
+
+    async def look(self, stop: asyncio.Event) -> None:
+        """Asks about each that was never asked about, or not for too long. Where the platform has refused or warned,
+        a person has to look into it first: it goes farther with who goes on."""
+        healths = await self._accounts.healths()
+        for account in await self._accounts.all():
+            is_due = not stop.is_set() and _is_due(healths.get(account.key), self._clock())
+            if is_due and not await self._is_warned(account):
+                await self.check(account)
+
+    async def _is_warned(self, account: Account) -> bool:
+        last = await self._runs.newest_of(account)
+        return last is not None and last.is_warned
+
+    async def check(self, account: Account) -> dict[str, Any]:
+        """How it is, remembered."""
+        health = await self.ask(account)
+        await self._accounts.remember_health(account, health)
+        return health
+
+    async def ask(self, account: Account) -> dict[str, Any]:
+        """How it is. Where nobody answers, that is its problem, and what was known stays."""
+        try:
+            health = await self._check(self._database, account)
+        except (UnreachableError, ValueError) as error:
+            known = (await self._accounts.healths()).get(account.key, UNTOLD)
+            health = {**known, "is_well": False, "is_refused": False, "problems": [f"it could not be checked: {error}"]}
+        return {**health, "checked_at": format_instant(self._clock())}
+
+
+def _is_due(health: dict[str, Any] | None, now: datetime) -> bool:
+    if health is None or health.get("is_refused"):
+        return health is None
+    return now - datetime.fromisoformat(health["checked_at"]) > (NOT_WELL if health["problems"] else WELL)

@@ -1,0 +1,113 @@
+"""How far runs have come, as a person wants to know it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.domain.accounts import Account
+from shared.domain.runs import ACTIVE_STATES, Run, RunCounters, RunState, is_left
+
+SETTLED_SECONDS = 3.0
+"""Before that a rate says nothing."""
+UNCLAIMED_SECONDS = 10.0
+"""Workers look for a run every second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`seconds` are from its beginning, `since_seconds` from when it was last queued or claimed: what is counted of
+    conversations is from then. `is_left` says that its process was not heard of for too long.
+    """
+
+    run: Run
+    seconds: float
+    since_seconds: float
+    throttled_seconds: float
+    is_left: bool
+
+    @property
+    def listed(self) -> int:
+        return self.run.counters.conversations_listed
+
+    @property
+    def done(self) -> int:
+        return self.run.counters.done
+
+    @property
+    def is_active(self) -> bool:
+        return self.run.state in ACTIVE_STATES
+
+    @property
+    def is_moving(self) -> bool:
+        return self.run.state is RunState.RUNNING and not self.is_left
+
+    @property
+    def share(self) -> int:
+        """In percent."""
+        if self.run.state is RunState.COMPLETED:
+            return 100
+        return min(100 * self.done // self.listed, 99 if self.is_active else 100) if self.listed else 0
+
+    @property
+    def per_minute(self) -> float:
+        """Conversations, while it moves."""
+        return 60 * self.done / self.since_seconds if self.is_moving and self.since_seconds >= SETTLED_SECONDS else 0.0
+
+    @property
+    def left_seconds(self) -> float | None:
+        """None while nobody knows."""
+        if not self.per_minute:
+            return None
+        return 60 * (self.listed - self.done) / self.per_minute + self.throttled_seconds
+
+    @property
+    def is_unclaimed(self) -> bool:
+        """Queued for so long that perhaps no worker is there."""
+        return self.run.state is RunState.QUEUED and self.since_seconds > UNCLAIMED_SECONDS
+
+
+def progress_of(run: Run, now: datetime) -> Progress:
+    """`now` is the database's."""
+    until = run.finished_at or now
+    began = run.started_at or run.created_at
+    throttled = (run.throttled_until - now).total_seconds() if run.throttled_until and not run.finished_at else 0.0
+    return Progress(
+        run=run,
+        seconds=max((until - began).total_seconds(), 0.0),
+        since_seconds=max((until - (run.since or began)).total_seconds(), 0.0),
+        throttled_seconds=max(throttled, 0.0),
+        is_left=is_left(run, now),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Several runs, as of all accounts of a platform. `left_seconds` is that of the longest, None if of one nobody
+    knows."""
+
+    done: int
+    counters: RunCounters
+    per_minute: float
+    left_seconds: float | None
+
+
+def together(runs: Iterable[Progress]) -> Together:
+    every = list(runs)
+    counted = [progress.run.counters for progress in every]
+    sums = {name: sum(getattr(each, name) for each in counted) for name in RunCounters.model_fields}
+    left = [progress.left_seconds for progress in every if progress.is_active]
+    return Together(
+        done=sum(progress.done for progress in every),
+        counters=RunCounters(**sums),
+        per_minute=sum(progress.per_minute for progress in every),
+        left_seconds=None if None in left else max(filter(None, left), default=None),
+    )
+
+
+def next_in_seconds(account: Account, last: Run | None, now: datetime) -> float | None:
+    """When the account is read by itself. None for never, and while a run is active or a person has to begin one."""
+    if not account.every_seconds or (last and (last.is_warned or last.state in ACTIVE_STATES)):
+        return None
+    return max(account.every_seconds - (now - last.created_at).total_seconds(), 0.0) if last else 0.0

@@ -1,0 +1,235 @@
+"""What the API answers, as its OpenAPI document describes it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.console.board.columns import Column
+from services.console.contacts.message_list import Said
+from services.console.index.contact_index import NEVER, Row
+from shared.bus.dead_letter_queue import Summary
+from shared.contract.contacts import Activity, AnalysisSource, Band, Contact, LeadStatus, Score, band
+from shared.contract.events import Instant
+from shared.contract.failures import Reason
+from shared.contract.ids import Platform
+from shared.domain.accounts import Account
+from shared.domain.pipelines import Mode, Pipeline, Stage
+from shared.domain.runs import Run
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Told(BaseModel):
+    """By another service, which may tell more."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class ContactRow(Model):
+    contact_id: str
+    version: int
+    platform: Platform
+    account_id: str
+    name: str
+    score: int | None = Field(description="1 to 100; null before the first analysis")
+    band: Band | None
+    status: LeadStatus | None
+    source: AnalysisSource | None
+    pipeline: str | None
+    stage: str | None
+    tags: tuple[str, ...]
+    last_inbound_at: Instant | None
+    last_message_at: Instant | None
+
+
+class ContactPage(Model):
+    contacts: list[ContactRow]
+    found: int = Field(description="how many match")
+    of: int = Field(description="how many there are")
+    page: int
+    pages: int
+
+
+class Message(Model):
+    message_id: str
+    at: Instant
+    role: Literal["customer", "business"]
+    text: str
+    marks: tuple[str, ...] = Field(description="what is not text")
+    reactions: tuple[str, ...]
+    is_unsent: bool
+    is_edited: bool
+
+
+class ContactWhole(Model):
+    contact: Contact
+    scores: tuple[Score, ...]
+    activities: tuple[Activity, ...]
+    messages: tuple[Message, ...] = Field(description="a page of them, oldest first; the first page has the newest")
+    found: int = Field(description="messages on all pages")
+    page: int
+    pages: int
+
+
+class Outcome(Model):
+    contact_id: str
+    error: str | None = Field(description="why it was not done; null when it was")
+
+
+class BulkOutcome(Model):
+    done: int
+    outcomes: list[Outcome]
+
+
+class BoardColumn(Model):
+    stage: str
+    count: int
+    points: int = Field(description="the sum of the scores")
+    contacts: list[ContactRow] = Field(description="the best fifty")
+
+
+class Board(Model):
+    pipeline: str
+    columns: list[BoardColumn]
+
+
+class TokenInfo(Told):
+    """What the platform tells of a token."""
+
+    is_valid: bool
+    is_of_page: bool
+    expires_at: str | None
+    data_access_expires_at: str | None
+
+
+class AccountHealth(Told):
+    """What the platform was last heard to say; null is what it did not tell."""
+
+    is_well: bool
+    problems: tuple[str, ...]
+    token: TokenInfo | None
+    permissions_granted: tuple[str, ...] | None
+    permissions_missing: tuple[str, ...]
+    webhooks_subscribed: tuple[str, ...] | None
+    webhooks_missing: tuple[str, ...]
+    checked_at: str
+
+
+class AccountInfo(Model):
+    """Without its token."""
+
+    platform: Platform
+    account_id: str
+    page_id: str
+    name: str
+    pipeline: str | None
+    mode: Mode
+    every_seconds: int | None
+    contacts: int
+    health: AccountHealth | None = Field(description="null before it was asked for")
+
+
+class AccountList(Model):
+    accounts: list[AccountInfo]
+
+
+class RunList(Model):
+    runs: list[Run]
+
+
+class PipelineInfo(Model):
+    name: str
+    stages: tuple[Stage, ...]
+    edition: str = Field(description="of what it holds: to be said when it is replaced")
+
+
+class PipelineList(Model):
+    pipelines: list[PipelineInfo]
+
+
+class OverviewInfo(Model):
+    """Null is what could not be read."""
+
+    contacts: int
+    events_a_second: float | None
+    lag: int | None
+    conversations_due: int | None
+    analyses: dict[AnalysisSource, int]
+    dead_letters: int | None
+    spool: int | None
+
+
+class LetterInfo(Model):
+    """Without what was parked."""
+
+    letter_id: str
+    reason: Reason
+    detail: str
+    where: str
+    parked_at: Instant
+    size: int = Field(description="in bytes")
+
+
+class LetterList(Model):
+    letters: list[LetterInfo] = Field(description="the newest two hundred")
+    found: int
+
+
+class ReplayOutcome(Model):
+    """Ids of letters."""
+
+    done: tuple[str, ...]
+    stay: tuple[str, ...] = Field(description="still not understood")
+
+
+class Problem(Model):
+    error: str
+
+
+def row_json(row: Row) -> ContactRow:
+    return ContactRow(
+        contact_id=row.contact_id,
+        version=row.version,
+        platform=Platform(row.platform),
+        account_id=row.account_id,
+        name=row.name,
+        score=row.score or None,
+        band=band(row.score) if row.score else None,
+        status=LeadStatus(row.status) if row.status else None,
+        source=AnalysisSource(row.source) if row.source else None,
+        pipeline=row.pipeline or None,
+        stage=row.stage or None,
+        tags=row.tags,
+        last_inbound_at=row.last_inbound_at if row.last_inbound_at != NEVER else None,
+        last_message_at=row.last_message_at if row.last_message_at != NEVER else None,
+    )
+
+
+def column_json(column: Column) -> BoardColumn:
+    contacts = [row_json(row) for row in column.rows]
+    return BoardColumn(stage=column.name, count=column.count, points=column.points, contacts=contacts)
+
+
+def message_json(said: Said) -> Message:
+    return Message(
+        message_id=said.message_id, at=said.at, role="customer" if said.is_customer else "business", text=said.text,
+        marks=said.marks, reactions=said.reactions, is_unsent=said.is_unsent, is_edited=said.is_edited,
+    )  # fmt: skip
+
+
+def account_json(account: Account, contacts: int, health: Mapping[str, Any] | None) -> AccountInfo:
+    known = account.model_dump(include=set(AccountInfo.model_fields))
+    return AccountInfo(**known, contacts=contacts, health=AccountHealth.model_validate(health) if health else None)
+
+
+def pipeline_json(pipeline: Pipeline) -> PipelineInfo:
+    return PipelineInfo(name=pipeline.name, stages=pipeline.stages, edition=pipeline.edition)
+
+
+def letter_json(letter: Summary) -> LetterInfo:
+    return LetterInfo(**{name: getattr(letter, name) for name in LetterInfo.model_fields})

@@ -1,0 +1,122 @@
+"""The API's OpenAPI 3.1 document, out of its operations and the models of their bodies. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from services.console.api.models import Problem
+from services.console.api.operations import OPERATIONS, Operation
+from services.console.auth.auth_middleware import COOKIE, CSRF_HEADER
+
+Json = dict[str, Any]
+REF = "#/components/schemas/{model}"
+DESCRIPTION = """The data of the console's pages, and what can be done to it there.
+
+A program shows one of the tokens of `LEADSTREAM_CONSOLE_API_TOKENS` (an editor's) or of
+`LEADSTREAM_CONSOLE_VIEWER_API_TOKENS`. A page of the console's own comes with its session's cookie, and with a change
+shows its CSRF token as well. A console without a password, and one behind a proxy that says who somebody is, want the
+CSRF token alone."""
+SCHEMES: Json = {
+    "token": {"type": "http", "scheme": "bearer", "description": "Of a program"},
+    "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "Of who has signed in"},
+    "csrf": {"type": "apiKey", "in": "header", "name": CSRF_HEADER, "description": "A page's `<meta name=csrf>`"},
+}
+TO_READ: list[Json] = [{"token": []}, {"session": []}]
+TO_CHANGE: list[Json] = [{"token": []}, {"session": [], "csrf": []}]
+PROBLEMS = {
+    400: "What was sent is not what is described here",
+    401: "Nobody is signed in, or the token is not known",
+    403: "It is for editors, or did not come from where it may",
+    404: "There is none of this name",
+    409: "It is well formed, but cannot be done to what is there",
+    413: "More than a request may have",
+    503: "A server that is needed does not answer",
+}
+
+
+def document() -> Json:
+    paths: defaultdict[str, Json] = defaultdict(dict)
+    for each in OPERATIONS:
+        paths[each.path][each.method.lower()] = _operation(each)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Leadstream console", "version": version("leadstream"), "description": DESCRIPTION},
+        "paths": dict(paths),
+        "components": {"schemas": _schemas(), "securitySchemes": SCHEMES},
+    }
+
+
+def _operation(of: Operation) -> Json:
+    parameters = [*map(_in_path, of.path_names), *(_query(of.query) if of.query else ())]
+    problems = {str(each): _content(Problem, PROBLEMS[each]) for each in sorted(_problems(of))}
+    described: Json = {
+        "operationId": of.name,
+        "summary": of.summary,
+        "security": TO_CHANGE if of.is_change else TO_READ,
+        "responses": {str(of.status): _content(of.answer, "What was asked for"), **problems},
+    }
+    if of.is_for_editors:
+        described["description"] = "For editors."
+    if parameters:
+        described["parameters"] = parameters
+    if of.body:
+        described["requestBody"] = {"required": True, **_content(of.body)}
+    return described
+
+
+def _problems(of: Operation) -> set[int]:
+    """Those of its own, and those that come with what it is."""
+    wrong = {400} if of.body or of.query or of.path_names else set()
+    return {401, 403, 503, *of.problems, *wrong, *({413} if of.body else ())}
+
+
+def _content(what: type[BaseModel] | str | None, description: str = "") -> Json:
+    described: Json = {"description": description} if description else {}
+    if isinstance(what, str):
+        described["content"] = {what: {"schema": {"type": "string"}}}
+    elif what:
+        described["content"] = {"application/json": {"schema": {"$ref": REF.format(model=what.__name__)}}}
+    return described
+
+
+def _in_path(name: str) -> Json:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
+
+def _query(model: type[BaseModel]) -> list[Json]:
+    schema = model.model_json_schema(ref_template=REF)
+    required = schema.get("required", ())
+    return [
+        {"name": name, "in": "query", "required": name in required, "schema": _plain(each)}
+        for name, each in schema["properties"].items()
+    ]
+
+
+def _plain(schema: Json) -> Json:
+    """A query has no null: what may be left out is just left out."""
+    options = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+    return options[0] if options else {name: value for name, value in schema.items() if name != "default"}
+
+
+def _schemas() -> Json:
+    """Of all bodies, and of what queries are made of; a query itself is none."""
+    _, schemas = models_json_schema(list(dict.fromkeys(_bodies())), ref_template=REF)
+    queries = {each.query.__name__ for each in OPERATIONS if each.query}
+    return {name: schema for name, schema in schemas["$defs"].items() if name not in queries}
+
+
+def _bodies() -> Iterator[tuple[type[BaseModel], JsonSchemaMode]]:
+    yield Problem, "serialization"
+    for each in OPERATIONS:
+        if each.answer and not isinstance(each.answer, str):
+            yield each.answer, "serialization"
+        if each.body:
+            yield each.body, "validation"
+        if each.query:
+            yield each.query, "validation"

@@ -1,0 +1,143 @@
+"""The forms by which an editor changes contacts: one at a time, or all that are ticked."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from urllib.parse import parse_qsl, quote
+
+from aiohttp import web
+from multidict import MultiDict
+
+from services.console.auth.auth_middleware import ACCESS
+from services.console.auth.login import inner_path
+from services.console.contacts.contact_reader import contact_of
+from services.console.contacts.form import MOST_CONTACTS, changes_of, edit_of, split_tags
+from services.console.contacts.pages import contact_page
+from services.console.contacts.service import BusyError, ContactChanges, each_of
+from services.console.index.contact_index import ContactIndex, is_contact_id
+from services.console.index.listing import find, parse
+from services.console.view.form_error import Refused
+from services.console.view.rendering import Renderer
+from shared.domain.contact_edits import Edit, WrongEditError
+from shared.store.contact_editing import NoContactError
+from shared.store.mongo import Database
+
+Form = dict[str, str]
+
+
+class ContactActions:
+    def __init__(
+        self, directory: ContactIndex, database: Database, renderer: Renderer, changes: ContactChanges
+    ) -> None:
+        self._directory = directory
+        self._database = database
+        self._renderer = renderer
+        self._changes = changes
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.post("/contacts/bulk", self.bulk),
+            web.get("/contacts/{contact_id}/edit", self.shown),
+            web.post("/contacts/{contact_id}/edit", self.edit),
+            web.post("/contacts/{contact_id}/analyse", self.analyse),
+            web.get("/contacts/{contact_id}/forget", self.ask_to_forget),
+            web.post("/contacts/{contact_id}/forget", self.forget),
+        ]
+
+    async def shown(self, request: web.Request) -> web.Response:
+        """For who reloads a form that was refused."""
+        raise web.HTTPSeeOther(contact_path(request.match_info["contact_id"]))
+
+    async def edit(self, request: web.Request) -> web.Response:
+        contact_id, form = request.match_info["contact_id"], await form_of(request)
+        back = inner_path(form.get("next", "")) if "next" in form else contact_path(contact_id)
+        try:
+            await self._changes.edit(contact_id, edit_of(form))
+        except NoContactError:
+            raise web.HTTPNotFound(text="There is no such contact any more.") from None
+        except WrongEditError as error:
+            if "next" in form:
+                raise self._renderer.redirect(back, f"Not saved: {error}.", is_problem=True) from None
+            sent = {**changes_of(form), "was_tags": form.get("was_tags", "")}
+            return await contact_page(request, self._database, self._renderer, Refused.because(error, contact_id, sent))
+        raise self._renderer.redirect(back, "Saved. No machine will overwrite it.")
+
+    async def analyse(self, request: web.Request) -> web.Response:
+        contact_id = request.match_info["contact_id"]
+        try:
+            await self._changes.analyse(contact_id)
+        except NoContactError:
+            raise web.HTTPNotFound(text="There is no such conversation.") from None
+        raise self._renderer.redirect(contact_path(contact_id), "The next free analyzer reads it anew.")
+
+    async def ask_to_forget(self, request: web.Request) -> web.Response:
+        contact = await contact_of(self._database, request.match_info["contact_id"])
+        if contact is None:
+            raise web.HTTPNotFound(text="There is no such contact. Perhaps they were forgotten.")
+        names = [contact.name.full]
+        return self._confirm(request, [contact.contact_id], names, contact_path(contact.contact_id))
+
+    async def forget(self, request: web.Request) -> web.Response:
+        contact_id = request.match_info["contact_id"]
+        try:
+            await self._changes.forget(contact_id)
+        except NoContactError:
+            raise web.HTTPNotFound(text="Nothing is known of them any more.") from None
+        except BusyError as error:
+            raise web.HTTPConflict(text=str(error)) from None
+        raise self._renderer.redirect("/contacts", "Forgotten: messages, contact and activities are erased.")
+
+    async def bulk(self, request: web.Request) -> web.Response:
+        """For those that are ticked or, with `every`, for all that the list's filters leave."""
+        form, back = await form_of(request), inner_path((await form_of(request)).get("next", "/contacts"))
+        ids = await self._chosen(request, form)
+        if not ids:
+            raise self._renderer.redirect(back, "Tick some contacts first.", is_problem=True)
+        if len(ids) > MOST_CONTACTS:
+            problem = f"At most {MOST_CONTACTS:,} contacts at once, not {len(ids):,}."
+            raise self._renderer.redirect(back, problem, is_problem=True)
+        if form.get("action") == "forget" and form.get("confirmed") != "yes":
+            names = [row.name for each in ids if (row := self._directory.get(each))]
+            return self._confirm(request, ids, names, back)
+        refused = await each_of(ids, self._action(form, back))
+        done = len(ids) - len(refused)
+        if refused:
+            message = f"{done} of {len(ids)} done. The others were not: {next(iter(refused.values()))}."
+            raise self._renderer.redirect(back, message, is_problem=True)
+        raise self._renderer.redirect(back, f"Done for {done} {'contact' if done == 1 else 'contacts'}.")
+
+    async def _chosen(self, request: web.Request, form: Form) -> list[str]:
+        if form.get("every") == "yes":
+            asked = parse(MultiDict(parse_qsl(form.get("query", ""))))
+            return [row.contact_id for row in find(self._directory, asked)]
+        ticked = (str(each) for each in (await request.post()).getall("id", []))
+        return [each for each in dict.fromkeys(ticked) if is_contact_id(each)]
+
+    def _action(self, form: Form, back: str) -> Callable[[str], Awaitable[object]]:
+        action, value = form.get("action", ""), form.get("value", "").strip()[:200]
+        if action == "analyse":
+            return self._changes.analyse
+        if action == "forget":
+            return self._changes.forget
+        edits = {
+            "tag": Edit(tags_added=split_tags(value)),
+            "untag": Edit(tags_removed=split_tags(value)),
+            "stage": Edit(stage=value or None),
+        }
+        edit = edits.get(action, Edit())
+        if edit == Edit():
+            raise self._renderer.redirect(back, "Say what to do, and with which tag or stage.", is_problem=True)
+        return lambda contact_id: self._changes.edit(contact_id, edit)
+
+    def _confirm(self, request: web.Request, ids: Sequence[str], names: Sequence[str], back: str) -> web.Response:
+        return self._renderer.page(request, "forget.html", request[ACCESS], ids=ids, names=names, back=back)
+
+
+def contact_path(contact_id: str) -> str:
+    return f"/contacts/{quote(contact_id, safe=':')}"
+
+
+async def form_of(request: web.Request) -> Form:
+    """The text fields, of each name the first."""
+    fields = await request.post()
+    return {name: value for name in fields if isinstance(value := fields[name], str)}

@@ -1,0 +1,118 @@
+"""`/api/contacts…`: contacts as programs find, read and change them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from services.console.api import models, requests
+from services.console.api.bodies import from_body, from_query, json_of
+from services.console.contacts.contact_reader import contacts_of, whole_of
+from services.console.contacts.export import send_contacts
+from services.console.contacts.form import MOST_CONTACTS
+from services.console.contacts.service import BusyError, ContactChanges, each_of
+from services.console.index.contact_index import ContactIndex
+from services.console.index.listing import Asked, find, page_of
+from shared.domain.contact_edits import WrongEditError
+from shared.domain.contact_export import Format
+from shared.store.contact_editing import NoContactError
+from shared.store.mongo import Database
+
+NO_CONTACT = "there is no such contact"
+
+
+class ContactApi:
+    def __init__(self, directory: ContactIndex, database: Database, changes: ContactChanges) -> None:
+        self._directory = directory
+        self._database = database
+        self._changes = changes
+
+    def handlers(self) -> dict[str, Handler]:
+        return {
+            "list_contacts": self.listed,
+            "export_csv": lambda request: self._export(request, Format.CSV),
+            "export_jsonl": lambda request: self._export(request, Format.JSONL),
+            "change_contacts": self.change,
+            "show_contact": self.one,
+            "edit_contact": self.edit,
+            "forget_contact": self.forget,
+            "analyse_contact": self.analyse,
+        }
+
+    async def listed(self, request: web.Request) -> web.Response:
+        query = from_query(requests.ContactQuery, request)
+        page = page_of(self._directory, asked_of(query, page=query.page))
+        rows = [models.row_json(row) for row in page.rows]
+        return json_of(
+            models.ContactPage(contacts=rows, found=page.found, of=page.of, page=page.number, pages=page.pages)
+        )
+
+    async def _export(self, request: web.Request, form: Format) -> web.StreamResponse:
+        ids = [row.contact_id for row in find(self._directory, asked_of(from_query(requests.ExportQuery, request)))]
+        return await send_contacts(request, contacts_of(self._database, ids), form)
+
+    async def one(self, request: web.Request) -> web.Response:
+        page = from_query(requests.MessagesQuery, request).page
+        whole = await whole_of(self._database, request.match_info["contact_id"], page)
+        if whole is None:
+            raise web.HTTPNotFound(text=NO_CONTACT)
+        messages = whole.messages
+        told = models.ContactWhole(
+            contact=whole.contact, scores=whole.scores, activities=whole.activities,
+            messages=tuple(map(models.message_json, messages.said)), found=messages.found, page=messages.page,
+            pages=messages.pages,
+        )  # fmt: skip
+        return json_of(told)
+
+    async def edit(self, request: web.Request) -> web.Response:
+        edit = (await from_body(requests.EditRequest, request)).edit()
+        try:
+            return json_of(await self._changes.edit(request.match_info["contact_id"], edit))
+        except NoContactError:
+            raise web.HTTPNotFound(text=NO_CONTACT) from None
+        except WrongEditError as error:
+            raise web.HTTPConflict(text=str(error)) from None
+
+    async def forget(self, request: web.Request) -> web.Response:
+        try:
+            await self._changes.forget(request.match_info["contact_id"])
+        except NoContactError:
+            raise web.HTTPNotFound(text=NO_CONTACT) from None
+        except BusyError as error:
+            raise web.HTTPConflict(text=str(error)) from None
+        return web.Response(status=204)
+
+    async def analyse(self, request: web.Request) -> web.Response:
+        try:
+            await self._changes.analyse(request.match_info["contact_id"])
+        except NoContactError:
+            raise web.HTTPNotFound(text=NO_CONTACT) from None
+        return web.Response(status=202)
+
+    async def change(self, request: web.Request) -> web.Response:
+        asked = await from_body(requests.BulkRequest, request)
+        ids = list(dict.fromkeys((*asked.contact_ids, *self._matching(asked.matching))))
+        if len(ids) > MOST_CONTACTS:
+            raise web.HTTPConflict(text=f"at most {MOST_CONTACTS:,} contacts at once, not {len(ids):,}")
+        refused = await each_of(ids, self._action(asked))
+        outcomes = [models.Outcome(contact_id=each, error=refused.get(each)) for each in ids]
+        return json_of(models.BulkOutcome(done=len(ids) - len(refused), outcomes=outcomes))
+
+    def _matching(self, filters: requests.Filters | None) -> Iterable[str]:
+        return (row.contact_id for row in find(self._directory, asked_of(filters))) if filters else ()
+
+    def _action(self, asked: requests.BulkRequest) -> Callable[[str], Awaitable[object]]:
+        actions: dict[str, Callable[[str], Awaitable[object]]] = {
+            "edit": lambda contact_id: self._changes.edit(contact_id, asked.edit.edit()),
+            "analyse": self._changes.analyse,
+            "forget": self._changes.forget,
+        }
+        return actions[asked.action]
+
+
+def asked_of(query: requests.Filters, page: int = 1) -> Asked:
+    told: dict[str, str] = {name: value or "" for name, value in query.model_dump(exclude={"page"}).items()}
+    return replace(Asked(page=page), **told)  # type: ignore[arg-type]

@@ -1,0 +1,106 @@
+"""A contact with all that its page shows, out of the database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from services.console.contacts.message_list import Said, transcript
+from shared.contract.contacts import Activity, Contact, Score, activities_of
+from shared.domain.accounts import Account, account_key
+from shared.domain.messages import from_document
+from shared.domain.pipelines import Pipeline
+from shared.store.contacts import CONTACT_ALONE
+from shared.store.indexes import EPOCH
+from shared.store.mongo import Database, Document
+from shared.store.pipelines import PipelineStore
+
+TOGETHER = 500
+"""Contacts read by one query, where many are."""
+PAGE = 1000
+"""Messages that are shown at once: while very many are made into one answer, all others wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """One page, oldest first; the first page has the newest. `found` are those of all `pages`."""
+
+    said: tuple[Said, ...]
+    found: int
+    page: int
+    pages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """`pipeline` is that of the contact's account, `is_due` that an analysis is on its way."""
+
+    contact: Contact
+    scores: tuple[Score, ...]
+    activities: tuple[Activity, ...]
+    messages: Messages
+    account: Account | None
+    pipeline: Pipeline | None
+    is_due: bool
+
+
+async def contact_of(database: Database, contact_id: str) -> Contact | None:
+    """None where there is none, or it was forgotten."""
+    stored = await database.contacts.find_one({"_id": contact_id, "forgotten_at": {"$exists": False}}, CONTACT_ALONE)
+    return Contact.model_validate(stored) if stored else None
+
+
+async def whole_of(database: Database, contact_id: str, page: int = 1) -> Whole | None:
+    """With that page of the messages, the last one where there are not so many."""
+    stored = await database.contacts.find_one({"_id": contact_id, "forgotten_at": {"$exists": False}}, CONTACT_ALONE)
+    if stored is None:
+        return None
+    contact = Contact.model_validate(stored)
+    account = await _account_of(database, contact)
+    activities = database.activities.find(activities_of(contact_id)).sort("version", -1)
+    conversation = await database.conversations.find_one({"_id": contact_id}, {"due_at": True})
+    return Whole(
+        contact=contact,
+        scores=tuple(Score.model_validate(each) for each in stored.get("scores", ())),
+        activities=tuple([Activity.model_validate(each) async for each in activities]),
+        messages=await messages_of(database, contact_id, page),
+        account=account,
+        pipeline=await PipelineStore(database).get(account.pipeline if account else None),
+        is_due=bool(conversation and conversation.get("due_at")),
+    )
+
+
+async def messages_of(database: Database, contact_id: str, page: int) -> Messages:
+    """They are counted only where there are more than one page of them."""
+    asked = {"conversation": contact_id, "sent_at": {"$gte": EPOCH}}
+    said = await _page_of(database, asked, page)
+    if page == 1 and len(said) < PAGE:
+        return Messages(said, len(said), 1, 1)
+    found = await database.messages.count_documents(asked)
+    pages = max(1, ceil(found / PAGE))
+    if page > pages:
+        page, said = pages, await _page_of(database, asked, pages)
+    return Messages(said, found, page, pages)
+
+
+async def _page_of(database: Database, asked: Document, page: int) -> tuple[Said, ...]:
+    newest_first = database.messages.find(asked).sort([("sent_at", -1), ("_id", -1)])
+    stored = newest_first.skip((page - 1) * PAGE).limit(PAGE)
+    return tuple(transcript([from_document(each) async for each in stored]))
+
+
+async def contacts_of(database: Database, contact_ids: Sequence[str]) -> AsyncIterator[Contact]:
+    """In the order of `contact_ids`; who is gone by now is left out."""
+    for start in range(0, len(contact_ids), TOGETHER):
+        ids = list(contact_ids[start : start + TOGETHER])
+        asked = {"_id": {"$in": ids}, "forgotten_at": {"$exists": False}}
+        found = {each["_id"]: each async for each in database.contacts.find(asked, {**CONTACT_ALONE, "scores": False})}
+        for contact_id in ids:
+            if contact_id in found:
+                yield Contact.model_validate(found[contact_id])
+
+
+async def _account_of(database: Database, contact: Contact) -> Account | None:
+    stored = await database.accounts.find_one({"_id": account_key(contact.platform, contact.account_id)})
+    return Account.model_validate(stored) if stored else None

@@ -1,0 +1,68 @@
+"""The edit form of a contact, as it was shown and as it was sent: only what differs was changed by a person. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from shared.contract.contacts import LeadStatus
+from shared.domain.contact_edits import LONGEST_NAME, Edit, Owned, WrongEditError
+
+MOST_CONTACTS = 1000
+"""Changed by one request; each of them is a version that is published."""
+MAX_TAGS, MAX_NOTES = 1000, 10_000
+"""Characters that one form takes."""
+GIVEN_BACK = {"name": Owned.NAME, "stage": Owned.STAGE, "status": Owned.STATUS}
+
+
+def edit_of(form: Mapping[str, str]) -> Edit:
+    """`was_…` is what the page had shown: only what differs from it was changed, and what another changed meanwhile is
+    neither undone nor written over. WrongEditError."""
+    if back := GIVEN_BACK.get(form.get("give_back", "")):
+        return Edit(given_back=frozenset({back}))
+    changed = changes_of(form)
+    for name, text in changed.items():
+        if len(text) > _LIMITS[name]:
+            raise WrongEditError(f"the {name} may have {_LIMITS[name]:,} characters, not {len(text):,}", name)
+    status = changed.get("status")
+    tags_before, tags_now = split_tags(form.get("was_tags", "")), split_tags(changed.get("tags", ""))
+    has_tags = "tags" in changed
+    return Edit(
+        name=changed.get("name"),
+        stage=changed.get("stage") or None,
+        status=_status(status) if status else None,
+        notes=changed.get("notes"),
+        tags_added=tuple(tag for tag in tags_now if tag not in tags_before) if has_tags else (),
+        tags_removed=tuple(tag for tag in tags_before if tag not in tags_now) if has_tags else (),
+        given_back=frozenset({Owned.STATUS}) if status == "" else frozenset(),
+        was={name: form[f"was_{name}"] for name in changed if name != "tags" and f"was_{name}" in form},
+    )
+
+
+def changes_of(form: Mapping[str, str]) -> dict[str, str]:
+    """The fields that a person has changed, by name."""
+    return {name: text for name in _LIMITS if (text := _changed(form, name)) is not None}
+
+
+def split_tags(text: str) -> tuple[str, ...]:
+    """Tags are parted by commas."""
+    tags = (" ".join(tag.split()) for tag in text.split(","))
+    return tuple(dict.fromkeys(tag for tag in tags if tag))
+
+
+_LIMITS = {
+    "name": LONGEST_NAME, "stage": LONGEST_NAME, "status": LONGEST_NAME, "tags": MAX_TAGS, "notes": MAX_NOTES,
+}  # fmt: skip
+
+
+def _changed(form: Mapping[str, str], name: str) -> str | None:
+    if name not in form:
+        return None
+    text = form[name].replace("\r\n", "\n").strip()
+    return text if text != form.get(f"was_{name}", "").replace("\r\n", "\n").strip() else None
+
+
+def _status(text: str) -> LeadStatus:
+    try:
+        return LeadStatus(text)
+    except ValueError:
+        raise WrongEditError(f"there is no status {text!r}", "status") from None

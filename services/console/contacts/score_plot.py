@@ -1,0 +1,48 @@
+"""The score over versions as the points of a small plot. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.contract.contacts import Score
+
+WIDTH, HEIGHT, MARGIN = 320, 72, 6
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    x: float
+    y: float
+    score: Score
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    points: tuple[Point, ...]
+    width: int = WIDTH
+    height: int = HEIGHT
+
+    @property
+    def line(self) -> str:
+        """For a polyline."""
+        return " ".join(f"{point.x:g},{point.y:g}" for point in self.points)
+
+    @property
+    def words(self) -> str:
+        """What it shows, for who cannot see it."""
+        first, last = self.points[0].score, self.points[-1].score
+        return f"Score over {len(self.points)} analyses, from {first.score} to {last.score}"
+
+
+def plot(scores: Sequence[Score]) -> Plot | None:
+    """None where there is no change to see: fewer than two."""
+    if len(scores) < 2:
+        return None
+    step = (WIDTH - 2 * MARGIN) / (len(scores) - 1)
+    return Plot(tuple(Point(round(MARGIN + step * i, 1), height_of(each.score), each) for i, each in enumerate(scores)))
+
+
+def height_of(score: int) -> float:
+    """From the top, as SVG counts."""
+    return round(MARGIN + (HEIGHT - 2 * MARGIN) * (1 - score / 100), 1)

@@ -1,0 +1,76 @@
+"""What an editor does to contacts, whether a page or a program asks for it: one at a time, or many."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+from services.console.index.contact_index import ContactIndex, row_of
+from services.console.ports import Forget
+from shared.bus.producer import AIOKafkaProducer
+from shared.contract.contacts import Contact
+from shared.contract.failures import UnreachableError
+from shared.contract.ids import ConversationKey
+from shared.domain.contact_edits import Edit, WrongEditError
+from shared.runtime.clock import Clock
+from shared.store.contact_editing import NoContactError, edit_contact
+from shared.store.mongo import ConnectionFailure, Database
+from shared.store.requeue import requeue
+
+PATIENCE_SECONDS = 120.0
+"""For all of them together: while a server is away, each waits for it."""
+
+
+class BusyError(Exception):
+    """A worker is at it for too long: it can be tried again."""
+
+
+class ContactChanges:
+    def __init__(
+        self, directory: ContactIndex, database: Database, producer: AIOKafkaProducer, clock: Clock, forget: Forget
+    ) -> None:
+        self._directory = directory
+        self._database = database
+        self._producer = producer
+        self._clock = clock
+        self._forget = forget
+
+    async def edit(self, contact_id: str, edit: Edit) -> Contact:
+        """The contact as it is then, which the lists show at once. NoContactError, WrongEditError."""
+        contact = await edit_contact(self._database, contact_id, edit, self._clock)
+        self._directory.put(row_of(contact))
+        return contact
+
+    async def analyse(self, contact_id: str) -> None:
+        """The next free analyzer reads it anew. NoContactError."""
+        if not await requeue(self._database, [contact_id], reanalyse=True):
+            raise NoContactError(contact_id)
+
+    async def forget(self, contact_id: str) -> None:
+        """NoContactError; BusyError."""
+        try:
+            version = await self._forget(self._database, self._producer, ConversationKey.parse(contact_id))
+        except (ValueError, LookupError):
+            raise NoContactError(contact_id) from None
+        except RuntimeError as error:
+            raise BusyError(str(error)) from None
+        self._directory.remove(contact_id, version)
+
+
+async def each_of(
+    ids: Iterable[str], act: Callable[[str], Awaitable[object]], seconds: float = PATIENCE_SECONDS
+) -> dict[str, str]:
+    """Does it to each, whatever becomes of another. Those that were refused, and why."""
+    refused, until = dict[str, str](), time.monotonic() + seconds
+    for contact_id in ids:
+        try:
+            if time.monotonic() > until:
+                raise BusyError("it took too long: try again")
+            await act(contact_id)
+        except NoContactError:
+            refused[contact_id] = "there is no such contact any more"
+        except (WrongEditError, BusyError) as error:
+            refused[contact_id] = str(error).rstrip(".")
+        except (ConnectionFailure, UnreachableError):
+            refused[contact_id] = "the database or the broker does not answer"
+    return refused

@@ -1,0 +1,71 @@
+"""Dead letters, whether a page or a program asks for them: what is parked, and another try of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from services.console.overview.system_status import Vitals
+from shared.bus.dead_letter_queue import DeadLetterQueue, Replay, Summary
+from shared.bus.producer import KafkaError
+from shared.contract.dead_letters import DeadLetter
+from shared.contract.failures import Reason, UnreachableError
+
+BROKER_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """Ids of letters: what is still not understood stays parked."""
+
+    done: tuple[str, ...]
+    stay: tuple[str, ...]
+
+
+class LetterBox:
+    """UnreachableError when the broker does not answer in time."""
+
+    def __init__(self, letters: DeadLetterQueue, replay: Replay, vitals: Vitals) -> None:
+        self._letters = letters
+        self._replay = replay
+        self._vitals = vitals
+
+    async def parked(self) -> list[Summary]:
+        """The newest first."""
+        async with _in_time():
+            parked = await self._letters.parked()
+        self._vitals.letters = tuple(parked.values())
+        return list(reversed(parked.values()))
+
+    async def one(self, letter_id: str) -> DeadLetter | None:
+        async with _in_time():
+            wanted = {letter_id} & (await self._letters.parked()).keys()
+            return next(iter([letter async for letter in self._letters.read(wanted)]), None)
+
+    async def replay(self, letter_ids: Collection[str] | None, reason: Reason | None) -> Replayed:
+        """Those of these ids, and of this reason; None leaves out none."""
+        told: dict[str, bool] = {}
+
+        def tell(letter: DeadLetter, is_replayed: bool) -> None:
+            told[letter.letter_id] = is_replayed
+
+        async with _in_time(told):
+            parked = await self._letters.parked(reason)
+            wanted = set(parked) if letter_ids is None else parked.keys() & set(letter_ids)
+            await self._replay.run(parked, self._letters.read(wanted), tell)
+        stay = tuple(each for each, is_replayed in told.items() if not is_replayed)
+        return Replayed(tuple(each for each in told if told[each]), stay)
+
+
+@asynccontextmanager
+async def _in_time(replayed: Mapping[str, bool] = MappingProxyType({})) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(BROKER_SECONDS):
+            yield
+    except (TimeoutError, KafkaError):
+        done = sum(replayed.values())
+        before = f"; {done} were replayed before, try again for the rest" if done else ""
+        raise UnreachableError(f"the broker does not answer{before}") from None

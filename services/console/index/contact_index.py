@@ -1,0 +1,269 @@
+"""All contacts in memory, as far as lists are made of them: to search, filter, sort and count at once (ADR 14). Pure.
+
+A row is what the newest version said; an older one, which a topic may bring again, changes nothing.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+from services.console.index.word_index import Texts
+from shared.contract.contacts import Contact
+from shared.contract.ids import ConversationKey
+
+MENDED = 1000
+"""With more changes than that, an order is forgotten, and made anew when it is asked for."""
+FEW = 5000
+"""So many are sorted more quickly than picked out of all in their order."""
+Tell: TypeAlias = "Callable[[str, int, Row | None], None]"
+"""Of a contact's id, its version, and what it is now: None where it was forgotten."""
+NEVER = datetime(1, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """`text` is what is searched, `name_key` what names are ordered by: both without case and accents.
+
+    `stage` is empty for none, `score` 0 and `status` and `source` empty before the first analysis.
+    """
+
+    contact_id: str
+    version: int
+    platform: str
+    account_id: str
+    name: str
+    name_key: str
+    text: str
+    score: int
+    status: str
+    source: str
+    pipeline: str
+    stage: str
+    tags: tuple[str, ...]
+    last_inbound_at: datetime
+    last_message_at: datetime
+
+    @property
+    def account(self) -> str:
+        """The account's key."""
+        return f"{self.platform}:{self.account_id}"
+
+
+SORTS: Mapping[str, Callable[[Row], Any]] = {
+    "name": lambda row: row.name_key,
+    "platform": lambda row: row.platform,
+    "account": lambda row: row.account_id,
+    "score": lambda row: row.score,
+    "status": lambda row: row.status,
+    "stage": lambda row: row.stage,
+    "inbound": lambda row: row.last_inbound_at,
+    "source": lambda row: row.source,
+}
+
+
+def plain(text: str) -> str:
+    """Without case, accents and doubled spaces: what a person types finds what another wrote."""
+    if not text.isascii():
+        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return " ".join(text.casefold().split())
+
+
+def row_of(contact: Contact) -> Row:
+    return row_of_document(contact.model_dump())
+
+
+def row_of_document(stored: Mapping[str, Any]) -> Row:
+    """As it lies in the database: no model is made of each, as there are very many at the start."""
+    name, analysis, stage = stored["name"], stored.get("analysis") or {}, stored.get("stage") or {}
+    full = f"{name['first']} {name.get('last', '')}".strip()
+    inbound, outbound = stored.get("last_inbound_at") or NEVER, stored.get("last_outbound_at") or NEVER
+    said = (
+        full, name.get("username") or "", *stored.get("emails", ()), *stored.get("phones", ()), *stored.get("tags", ()),
+        analysis.get("summary", ""), stored["customer_id"],
+    )  # fmt: skip
+    return Row(
+        contact_id=stored["contact_id"],
+        version=stored["version"],
+        platform=str(stored["platform"]),
+        account_id=stored["account_id"],
+        name=full,
+        name_key=plain(full),
+        text=plain("\n".join(said)),
+        score=analysis.get("lead_score", 0),
+        status=str(stored.get("lead_status") or analysis.get("lead_status", "")),
+        source=str(analysis.get("source", "")),
+        pipeline=stage.get("pipeline", ""),
+        stage=stage.get("name", ""),
+        tags=tuple(stored.get("tags", ())),
+        last_inbound_at=inbound,
+        last_message_at=max(inbound, outbound),
+    )
+
+
+class Order:
+    """Rows by a key, and those that are equal by it by their last message, the newest first. What changed since it was
+    last asked for is taken out and put in again at its place."""
+
+    def __init__(self, key: Callable[[Row], Any], *, descending: bool) -> None:
+        self._is_descending = descending
+        recent = 1 if descending else -1
+        self._place: Callable[[Row], Any] = lambda row: (key(row), recent * row.last_message_at.timestamp())
+        self._rows: list[Row] | None = None
+        self._before: dict[str, Row | None] = {}
+
+    def changed(self, contact_id: str, before: Row | None) -> None:
+        if self._rows is not None:
+            self._before.setdefault(contact_id, before)
+        if len(self._before) > MENDED:
+            self._rows = None
+            self._before.clear()
+
+    def of(self, rows: Mapping[str, Row]) -> list[Row]:
+        if self._rows is None:
+            self._rows = sorted(rows.values(), key=self._place)
+        self._mend(self._rows, rows)
+        return self._rows[::-1] if self._is_descending else self._rows[:]
+
+    def _mend(self, ordered: list[Row], rows: Mapping[str, Row]) -> None:
+        for contact_id, before in self._before.items():
+            if before:
+                del ordered[ordered.index(before, bisect_left(ordered, self._place(before), key=self._place))]
+            if after := rows.get(contact_id):
+                insort(ordered, after, key=self._place)
+        self._before.clear()
+
+
+class Counts:
+    """How many rows there are of each, kept up with every change."""
+
+    def __init__(self) -> None:
+        self.accounts: Counter[str] = Counter()
+        self.scores: Counter[int] = Counter()
+        self.sources: Counter[str] = Counter()
+        self.stages: Counter[tuple[str, str]] = Counter()
+        self.tags: Counter[str] = Counter()
+
+    def add(self, row: Row, by: int) -> None:
+        self.accounts[row.account] += by
+        self.scores[row.score] += by
+        self.sources[row.source] += by
+        self.stages[row.pipeline, row.stage] += by
+        for tag in row.tags:
+            self.tags[tag] += by
+
+
+class ContactIndex:
+    """`put` and `remove` are what changes it, and `tell` hears of each change. An order by a column is made when it is
+    first asked for, and mended when it is asked for again."""
+
+    def __init__(self) -> None:
+        self.tell: Tell | None = None
+        self._rows: dict[str, Row] = {}
+        self._gone: dict[str, int] = {}
+        self._orders: dict[tuple[str, bool], Order] = {}
+        self._texts = Texts(self._rows)
+        self._counts = Counts()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def get(self, contact_id: str) -> Row | None:
+        return self._rows.get(contact_id)
+
+    def rows(self) -> Iterable[Row]:
+        return self._rows.values()
+
+    def versions(self) -> dict[str, int]:
+        return {row.contact_id: row.version for row in self._rows.values()}
+
+    def put(self, row: Row) -> bool:
+        """Whether that is news."""
+        known = self._rows.get(row.contact_id)
+        newest = known.version if known else self._gone.get(row.contact_id, 0)
+        if row.version <= newest:
+            return False
+        self._gone.pop(row.contact_id, None)
+        self._rows[row.contact_id] = row
+        self._changed(row.contact_id, row.version, known, row)
+        return True
+
+    def remove(self, contact_id: str, version: int) -> bool:
+        """Of a customer who was forgotten as of `version`, of whom no earlier one is news any more."""
+        known = self._rows.get(contact_id)
+        if known and known.version > version:
+            return False
+        self._gone[contact_id] = max(version, self._gone.get(contact_id, 0))
+        if known is None:
+            return False
+        del self._rows[contact_id]
+        self._changed(contact_id, version, known, None)
+        return True
+
+    def ordered(self, column: str, *, descending: bool) -> list[Row]:
+        """By a column of SORTS; those that are equal by it by their last message, the newest first."""
+        order = self._orders.get((column, descending))
+        if order is None:
+            order = self._orders[column, descending] = Order(SORTS[column], descending=descending)
+        return order.of(self._rows)
+
+    def with_words(self, words: Sequence[str], column: str, *, descending: bool) -> list[Row]:
+        """Those that have all of `words` in their text, ordered as by `ordered`."""
+        longest, *others = sorted(words, key=len, reverse=True)
+        ids = self._texts.with_word(longest)
+        if ids is None:
+            return _with_all(words, self.ordered(column, descending=descending))
+        found = _with_all(others, [self._rows[each] for each in ids])
+        if len(found) <= FEW:
+            return Order(SORTS[column], descending=descending).of({row.contact_id: row for row in found})
+        chosen = set(found)
+        return [row for row in self.ordered(column, descending=descending) if row in chosen]
+
+    def tags(self) -> list[str]:
+        return sorted(tag for tag, count in self._counts.tags.items() if count)
+
+    def by_account(self) -> Counter[str]:
+        """Keys are those of accounts."""
+        return self._counts.accounts
+
+    def by_score(self) -> Counter[int]:
+        """0 is not analysed yet."""
+        return self._counts.scores
+
+    def by_source(self) -> Counter[str]:
+        """Of those that are analysed."""
+        return Counter({source: count for source, count in self._counts.sources.items() if source})
+
+    def by_stage(self) -> Counter[tuple[str, str]]:
+        """By pipeline and stage, both empty for none."""
+        return self._counts.stages
+
+    def _changed(self, contact_id: str, version: int, before: Row | None, after: Row | None) -> None:
+        self._texts.changed(contact_id, before.text if before else "", after.text if after else "")
+        for order in self._orders.values():
+            order.changed(contact_id, before)
+        if before:
+            self._counts.add(before, -1)
+        if after:
+            self._counts.add(after, 1)
+        if self.tell:
+            self.tell(contact_id, version, after)
+
+
+def _with_all(words: Iterable[str], rows: list[Row]) -> list[Row]:
+    for word in words:
+        rows = [row for row in rows if word in row.text]
+    return rows
+
+
+def is_contact_id(text: str) -> bool:
+    try:
+        ConversationKey.parse(text)
+    except ValueError:
+        return False
+    return True

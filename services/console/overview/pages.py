@@ -1,0 +1,70 @@
+"""The first page: how the whole does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from aiohttp import web
+
+from services.console.accounts.run_progress import progress_of
+from services.console.auth.auth_middleware import ACCESS
+from services.console.index.contact_index import ContactIndex
+from services.console.overview.system_status import Vitals, sparkline
+from services.console.view.rendering import Renderer
+from shared.contract.contacts import AnalysisSource, Band, band
+from shared.domain.runs import RunState
+from shared.store.accounts import AccountStore
+from shared.store.mongo import Database, server_time
+from shared.store.runs import RunStore
+
+RUNS, ENDED, ERRORS, NEWEST = 20, 4, 8, 9
+FAILURES = (RunState.FAILED, RunState.PARTIAL)
+
+
+class OverviewPages:
+    def __init__(self, directory: ContactIndex, database: Database, renderer: Renderer, vitals: Vitals) -> None:
+        self._directory = directory
+        self._database = database
+        self._renderer = renderer
+        self._vitals = vitals
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.get("/", self.overview)]
+
+    async def overview(self, request: web.Request) -> web.Response:
+        now = await server_time(self._database)
+        runs = [progress_of(run, now) for run in await RunStore(self._database).newest(RUNS)]
+        accounts = await AccountStore(self._database).all()
+        return self._renderer.page(
+            request, "overview.html", request[ACCESS],
+            names={account.key: account.name for account in accounts},
+            has_accounts=bool(accounts),
+            active=[each for each in runs if each.is_active],
+            ended=[each for each in runs if not each.is_active][:ENDED],
+            failed=[each for each in runs if each.run.state in FAILURES][:ERRORS],
+            **self.facts(),
+        )  # fmt: skip
+
+    def facts(self) -> dict[str, Any]:
+        """What is known without asking anybody."""
+        vitals, rates, sources = self._vitals, self._vitals.rates(), self._directory.by_source()
+        letters = sorted(vitals.letters or (), key=lambda letter: letter.parked_at, reverse=True)
+        return {
+            "vitals": vitals,
+            "rate": rates[-1] if rates else None,
+            "spark": sparkline(rates),
+            "contacts": len(self._directory),
+            "bands": self._bands(),
+            "sources": sources,
+            "fallback_share": 100 * sources[AnalysisSource.FALLBACK] / sources.total() if sources else None,
+            "newest": self._directory.ordered("inbound", descending=True)[:NEWEST],
+            "letters": letters[:ERRORS],
+        }
+
+    def _bands(self) -> dict[Band, int]:
+        counts = Counter[Band]()
+        for score, count in self._directory.by_score().items():
+            if score:
+                counts[band(score)] += count
+        return {each: counts[each] for each in reversed(Band)}

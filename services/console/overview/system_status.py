@@ -1,0 +1,139 @@
+"""How the whole system does: read every few seconds, so that no page waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+import structlog
+from aiohttp import ClientError, ClientSession, ClientTimeout
+
+from services.console.index.index_updater import ends
+from shared.bus.dead_letter_queue import DeadLetterQueue, Summary
+from shared.bus.lag import Gauge
+from shared.bus.producer import KafkaError
+from shared.contract.failures import UnreachableError
+from shared.runtime.clock import Clock
+from shared.store.indexes import EPOCH
+from shared.store.mongo import Database, PyMongoError
+
+SAMPLE_SECONDS = 5.0
+READ_SECONDS = 10.0
+LETTERS_SECONDS = 30.0
+LETTERS_READ_SECONDS = 120.0
+"""The whole topic is read for it, where there is something new on it."""
+KEPT = 120
+_SPOOL = re.compile(rb"^leadstream_receiver_spool_depth(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
+_UNREADABLE = (TimeoutError, KafkaError, UnreachableError, PyMongoError, ClientError)
+Value = TypeVar("Value")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """`put` is how many records were ever put on `message-events`."""
+
+    at: datetime
+    put: int
+    lag: int
+
+
+@dataclass(slots=True)
+class Vitals:
+    """None is what could not be read when it was last tried."""
+
+    samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=KEPT))
+    letters: tuple[Summary, ...] | None = None
+    due: int | None = None
+    spool: int | None = None
+    asks_receiver: bool = False
+    broker_answers: bool = True
+
+    @property
+    def lag(self) -> int | None:
+        return self.samples[-1].lag if self.samples and self.broker_answers else None
+
+    def rates(self) -> list[float]:
+        """Events a second between the samples, oldest first; none while nobody knows how it is now."""
+        pairs = zip(self.samples, list(self.samples)[1:], strict=False) if self.broker_answers else ()
+        return [max(b.put - a.put, 0) / max((b.at - a.at).total_seconds(), 0.1) for a, b in pairs]
+
+
+class Reader:
+    """One thing that cannot be read does not cost the others."""
+
+    def __init__(
+        self, vitals: Vitals, database: Database, letters: DeadLetterQueue, receiver_url: str, clock: Clock
+    ) -> None:
+        self._vitals = vitals
+        self._database = database
+        self._letters = letters
+        self._receiver_url = receiver_url.rstrip("/")
+        self._clock = clock
+        self._letters_end: int | None = None
+        vitals.asks_receiver = bool(receiver_url)
+
+    async def run(self, gauge: AbstractAsyncContextManager[Gauge], stop: asyncio.Event) -> None:
+        async with (
+            gauge as opened,
+            ClientSession(timeout=ClientTimeout(total=3)) as session,
+            asyncio.TaskGroup() as group,
+        ):
+            group.create_task(_again_and_again(lambda: self.read(opened, session), SAMPLE_SECONDS, stop))
+            group.create_task(_again_and_again(lambda: self.read_letters(opened), LETTERS_SECONDS, stop))
+
+    async def read(self, gauge: Gauge, session: ClientSession) -> None:
+        vitals = self._vitals
+        due = self._database.conversations.count_documents({"due_at": {"$gte": EPOCH, "$lte": self._clock()}})
+        vitals.due, vitals.spool, read = await asyncio.gather(
+            _tried("due", due), _tried("spool", self._spool(session)), _tried("events", gauge.read())
+        )
+        vitals.broker_answers = read is not None
+        if read:
+            vitals.samples.append(Sample(self._clock(), *read))
+
+    async def read_letters(self, gauge: Gauge) -> None:
+        end = await _tried("letters", gauge.end_of(self._letters.topic))
+        if end is None or end != self._letters_end or self._vitals.letters is None:
+            parked = None if end is None else await _tried("letters", self._letters.parked(), LETTERS_READ_SECONDS)
+            self._vitals.letters = None if parked is None else tuple(parked.values())
+            self._letters_end = end
+
+    async def _spool(self, session: ClientSession) -> int | None:
+        if not self._vitals.asks_receiver:
+            return None
+        async with session.get(f"{self._receiver_url}/metrics") as answer:
+            depths = _SPOOL.findall(await answer.read()) if answer.ok else []
+        return round(sum(map(float, depths))) if depths else None
+
+
+async def _again_and_again(read: Callable[[], Awaitable[None]], seconds: float, stop: asyncio.Event) -> None:
+    while True:
+        await read()
+        if await ends(stop, seconds):
+            return
+
+
+async def _tried(what: str, reading: Awaitable[Value], seconds: float = READ_SECONDS) -> Value | None:
+    try:
+        async with asyncio.timeout(seconds):
+            return await reading
+    except _UNREADABLE as error:
+        log.warning("vital_not_read", what=what, error=type(error).__name__)
+        return None
+
+
+def sparkline(values: list[float], width: int = 120, height: int = 28) -> str:
+    """Points of a polyline."""
+    if len(values) < 2:
+        return ""
+    top = max(*values, 0.001)
+    step = width / (len(values) - 1)
+    return " ".join(f"{step * i:.1f},{height - 2 - (height - 4) * value / top:.1f}" for i, value in enumerate(values))

@@ -1,0 +1,84 @@
+"""Pipelines: their stages and score ranges, and the templates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from aiohttp import web
+
+from services.console.auth.auth_middleware import ACCESS
+from services.console.index.contact_index import ContactIndex
+from services.console.pipelines.form import PipelineForm, WrongPipelineError, form_of, pipeline_of, typed
+from services.console.view.rendering import Renderer
+from shared.domain.pipelines import TEMPLATES, Pipeline, template
+from shared.store.accounts import AccountStore
+from shared.store.pipelines import KnownPipelineError, OutdatedPipelineError, PipelineStore
+
+HERE = "/pipelines"
+
+
+class PipelinePages:
+    def __init__(
+        self, directory: ContactIndex, accounts: AccountStore, pipelines: PipelineStore, renderer: Renderer
+    ) -> None:
+        self._directory = directory
+        self._accounts = accounts
+        self._pipelines = pipelines
+        self._renderer = renderer
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.get(HERE, self.listed), web.post(HERE, self.save), web.post("/pipelines/template", self.take)]
+
+    async def listed(self, request: web.Request) -> web.Response:
+        return await self._page(request)
+
+    async def save(self, request: web.Request) -> web.Response:
+        """What cannot be saved is shown again as it was typed, with what is wrong of it."""
+        try:
+            form = typed(await request.post())
+        except WrongPipelineError as error:
+            raise web.HTTPBadRequest(text=f"Not saved: {error}.") from None
+        try:
+            pipeline = await self._put(pipeline_of(form), form.edition)
+        except KeyError:
+            raise web.HTTPNotFound(text="There is no such pipeline any more.") from None
+        except (KnownPipelineError, ValueError) as error:
+            return await self._page(request, form, error)
+        except OutdatedPipelineError as error:
+            now = await self._pipelines.get(form.name)
+            return await self._page(request, replace(form, edition=now.edition if now else ""), error)
+        raise self._renderer.redirect(HERE, f"{pipeline.name} is saved.")
+
+    async def _put(self, pipeline: Pipeline, edition: str) -> Pipeline:
+        return await (self._pipelines.replace(pipeline, edition) if edition else self._pipelines.add(pipeline))
+
+    async def take(self, request: web.Request) -> web.Response:
+        wanted = template(str((await request.post()).get("name", "")))
+        if wanted is None:
+            raise web.HTTPNotFound(text="There is no such template.")
+        try:
+            await self._pipelines.add(wanted)
+        except KnownPipelineError as error:
+            raise self._renderer.redirect(HERE, f"Not added: {error}.", is_problem=True) from None
+        raise self._renderer.redirect(HERE, f"{wanted.name} is there.")
+
+    async def _page(
+        self, request: web.Request, form: PipelineForm | None = None, wrong: Exception | None = None
+    ) -> web.Response:
+        pipelines, accounts = await self._pipelines.all(), await self._accounts.all()
+        have, used = {each.name for each in pipelines}, {account.pipeline for account in accounts}
+        forms = {each.name: form_of(each) for each in pipelines}
+        if form and form.edition:
+            forms[form.name] = form
+        return self._renderer.page(
+            request, "pipelines.html", request[ACCESS], status=400 if wrong else 200,
+            pipelines=sorted(pipelines, key=lambda each: each.name not in used),
+            missing=[each.name for each in TEMPLATES if each.name not in have],
+            accounts=accounts,
+            contacts=self._directory.by_stage(),
+            forms=forms,
+            new=form if form and not form.edition else PipelineForm(),
+            wrong_form=form,
+            wrong=wrong,
+            wrong_line=getattr(wrong, "line", None),
+        )  # fmt: skip

@@ -1,0 +1,256 @@
+"""One messaging item of a webhook to the events in it. Pure.
+
+Shapes: developers.facebook.com/docs/messenger-platform/webhooks and .../docs/instagram-platform/webhooks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from services.receiver.parse.fields import read_id, read_instant, read_list, read_object, read_text
+from shared.contract.encoded_events import EncodedEvent
+from shared.contract.events import Direction, Source, compact
+from shared.contract.failures import Reason, RejectedError
+from shared.contract.ids import Platform, content_hash, event_id, message_id
+
+INBOUND, OUTBOUND, WEBHOOK = Direction.INBOUND.value, Direction.OUTBOUND.value, Source.WEBHOOK.value
+
+NOTICES = frozenset(
+    {
+        "account_linking", "app_roles", "checkout_update", "commands", "delivery", "game_play", "messaging_feedback",
+        "optin", "pass_thread_control", "payment", "policy_enforcement", "policy-enforcement", "pre_checkout", "read",
+        "request_thread_control", "response_feedback", "send_cart", "take_thread_control", "typing",
+    }
+)  # fmt: skip
+"""Kinds that say nothing of what was said in a conversation: counted and dropped."""
+
+BESIDE = frozenset({"sender", "recipient", "timestamp", "prior_message", "hop_context"})
+"""Keys of an item that are no kind of event."""
+
+
+@dataclass(slots=True)
+class Envelope:
+    """What an item inherits from the body, and of the entry that is being read. `received_at` is RFC 3339, and
+    `entry_time` as it came."""
+
+    platform: Platform
+    platform_name: str
+    received_at: str
+    account_id: str = ""
+    entry_time: object = None
+    standby: bool = False
+
+    def time(self) -> str:
+        """For an item that has none. A senseless time of the entry (old test bodies have them) does no harm."""
+        try:
+            return read_instant(self.entry_time) or self.received_at
+        except RejectedError:
+            return self.received_at
+
+
+@dataclass(slots=True)
+class Context:
+    """Whose conversation an item is about. `common` are the fields that all events share but their identity."""
+
+    envelope: Envelope
+    raw_timestamp: object
+    common: dict[str, Any]
+
+    def draft(self, kind: str, own_id: str, fields: dict[str, Any]) -> EncodedEvent:
+        common = self.common
+        key = f"{common['platform']}:{common['account_id']}:{common['customer_id']}"
+        return EncodedEvent(
+            kind, own_id, key, common["occurred_at"], {"kind": kind, "event_id": own_id, **common, **fields}
+        )
+
+    def message(self, value: dict[str, Any]) -> dict[str, Any]:
+        """The identity of the message that `value` is about. RejectedError (`no_message_id`) when it has none."""
+        mid = _mid(value)
+        return {"message_id": message_id(self.envelope.platform, self.envelope.account_id, mid), "mid": mid}
+
+    def hashed_id(self, kind: str, value: dict[str, Any]) -> str:
+        """For what has no id of its own: over the content and the item's own time, never the entry's."""
+        envelope = self.envelope
+        digest = content_hash([self.raw_timestamp, value])
+        return event_id(kind, envelope.platform, envelope.account_id, self.common["customer_id"], digest)
+
+
+def drafts_of(
+    item: dict[str, Any], kinds: list[str], envelope: Envelope
+) -> tuple[list[EncodedEvent], list[RejectedError]]:
+    """The events of those `kinds` in one item, and why others could not be made."""
+    drafts: list[EncodedEvent] = []
+    errors: list[RejectedError] = []
+    try:
+        context = _context(item, envelope)
+    except RejectedError as error:
+        return drafts, [error]
+    for kind in kinds:
+        try:
+            drafts.append(MAKERS[kind](read_object(item[kind]), context))
+        except RejectedError as error:
+            errors.append(error)
+    return drafts, errors
+
+
+def is_self_message(item: dict[str, Any]) -> bool:
+    """An account's note to itself (Instagram, `is_self`): there is no customer in it."""
+    message = item.get("message")
+    return isinstance(message, dict) and message.get("is_self") is True
+
+
+def _context(item: dict[str, Any], envelope: Envelope) -> Context:
+    account_id = envelope.account_id
+    sender, recipient = _side(item.get("sender")), _side(item.get("recipient"))
+    message = item.get("message")
+    outbound = sender == account_id or (isinstance(message, dict) and message.get("is_echo") is True)
+    raw_timestamp = item.get("timestamp")
+    common = {
+        "platform": envelope.platform_name,
+        "account_id": account_id,
+        "customer_id": _customer(sender, recipient, account_id, outbound=outbound),
+        "direction": OUTBOUND if outbound else INBOUND,
+        "occurred_at": read_instant(raw_timestamp) or envelope.time(),
+        "received_at": envelope.received_at,
+        "source": WEBHOOK,
+    }
+    return Context(envelope, raw_timestamp, common)
+
+
+def _side(value: object) -> str | None:
+    return read_id(read_object(value).get("id"))
+
+
+def _customer(sender: str | None, recipient: str | None, account_id: str, *, outbound: bool) -> str:
+    """The side that is not the account; where neither is, the recipient of an echo and the sender of anything else."""
+    likely, other = (recipient, sender) if outbound else (sender, recipient)
+    customer = other if likely == account_id else likely
+    if customer is None or customer == account_id:
+        raise RejectedError(Reason.NO_CUSTOMER)
+    return customer
+
+
+def _mid(value: dict[str, Any]) -> str:
+    mid = value.get("mid")
+    if isinstance(mid, int) and not isinstance(mid, bool):
+        return str(mid)
+    if not isinstance(mid, str) or not 0 < len(mid) <= 1024:
+        raise RejectedError(Reason.NO_MESSAGE_ID)
+    return mid
+
+
+def _message(value: dict[str, Any], context: Context) -> EncodedEvent:
+    fields = context.message(value)
+    if value.get("is_deleted") is True:
+        return context.draft("deletion", f"deletion:{fields['message_id']}", fields)
+    for name, raw in value.items():
+        read = _PARTS.get(name)
+        part = read(raw) if read else None
+        if part is not None:
+            fields[name] = part
+    if context.envelope.standby:
+        fields["standby"] = True
+    return context.draft("message", f"message:{fields['message_id']}", fields)
+
+
+def _attachments(value: object) -> list[dict[str, Any]] | None:
+    return [_attachment(read_object(each)) for each in read_list(value) if each] or None
+
+
+def _attachment(value: dict[str, Any]) -> dict[str, Any]:
+    payload = read_object(value.get("payload"))
+    known = {"url", "title", "payload", "type"}
+    more = {k: v for k, v in {**value, **payload}.items() if k not in known and v is not None}
+    return compact(
+        {
+            "type": read_text(value.get("type")) or "unknown",
+            "url": read_text(payload.get("url") or payload.get("story_media_url") or value.get("url")),
+            "title": read_text(payload.get("title") or value.get("title")),
+            "payload": more or None,
+        }
+    )
+
+
+def _reply_to(value: object) -> dict[str, Any] | None:
+    reply = read_object(value)
+    story = read_object(reply.get("story"))
+    parts = {"mid": reply.get("mid"), "story_id": story.get("id"), "story_url": story.get("url")}
+    return compact({name: read_text(part) for name, part in parts.items()}) if reply else None
+
+
+def _referral(value: object) -> dict[str, Any] | None:
+    referral = read_object(value)
+    if not referral:
+        return None
+    known = ("ref", "source", "type", "ad_id")
+    more = {k: v for k, v in referral.items() if k not in known and v is not None}
+    return compact({**{key: read_text(referral.get(key)) for key in known}, "payload": more or None})
+
+
+def _quick_reply(value: object) -> str | None:
+    return read_text(read_object(value).get("payload"))
+
+
+def _edit(value: dict[str, Any], context: Context) -> EncodedEvent:
+    fields = context.message(value)
+    number = value.get("num_edit")
+    number = number if isinstance(number, int) and not isinstance(number, bool) else None
+    part = number if number is not None else content_hash(value)
+    more = compact({"num_edit": number, "text": read_text(value.get("text"))})
+    return context.draft("edit", event_id("edit", fields["message_id"], part), {**fields, **more})
+
+
+def _reaction(value: dict[str, Any], context: Context) -> EncodedEvent:
+    fields = context.message(value)
+    action = value.get("action")
+    if action not in ("react", "unreact"):
+        raise RejectedError(Reason.MALFORMED, "a reaction is react or unreact")
+    reaction, emoji = read_text(value.get("reaction")), read_text(value.get("emoji"))
+    identity = (context.common["direction"], action, reaction or emoji or "", context.raw_timestamp)
+    more = compact({"action": action, "reaction": reaction, "emoji": emoji})
+    return context.draft("reaction", event_id("reaction", fields["message_id"], *identity), {**fields, **more})
+
+
+def _postback(value: dict[str, Any], context: Context) -> EncodedEvent:
+    fields = context.message(value) if value.get("mid") is not None else {}
+    own_id = event_id("postback", fields["message_id"]) if fields else context.hashed_id("postback", value)
+    more = compact(
+        {
+            "title": read_text(value.get("title")),
+            "payload": read_text(value.get("payload")),
+            "referral": _referral(value.get("referral")),
+            "standby": context.envelope.standby or None,
+        }
+    )
+    return context.draft("postback", own_id, {**fields, **more})
+
+
+def _referred(value: dict[str, Any], context: Context) -> EncodedEvent:
+    referral = _referral(value)
+    if referral is None:
+        raise RejectedError(Reason.MALFORMED, "an empty referral")
+    return context.draft("referral", context.hashed_id("referral", value), {"referral": referral})
+
+
+_PARTS: dict[str, Callable[[object], Any]] = {
+    "text": read_text,
+    "attachments": _attachments,
+    "reply_to": _reply_to,
+    "quick_reply": _quick_reply,
+    "sticker_id": read_text,
+    "referral": _referral,
+    "app_id": read_text,
+    "is_unsupported": lambda value: True if value is True else None,
+}
+"""What a message may have beside its id, and how each is read; None is left out."""
+
+MAKERS: dict[str, Callable[[dict[str, Any], Context], EncodedEvent]] = {
+    "message": _message,
+    "message_edit": _edit,
+    "reaction": _reaction,
+    "postback": _postback,
+    "referral": _referred,
+}
+"""In the order in which the events of one item are published."""

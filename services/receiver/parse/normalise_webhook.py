@@ -1,0 +1,180 @@
+"""A webhook's body to events, dead letters and counts of what was dropped. Pure.
+
+A bad item never costs its neighbours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from services.receiver.parse.fields import read_id, read_list, read_object, read_text
+from services.receiver.parse.items import BESIDE, MAKERS, NOTICES, Envelope, drafts_of, is_self_message
+from services.receiver.parse.json_body import parse_body
+from shared.contract.dead_letters import DeadLetter, encode_payload
+from shared.contract.encoded_events import EncodedEvent
+from shared.contract.events import format_instant
+from shared.contract.failures import Reason, RejectedError
+from shared.contract.ids import Platform
+
+PLATFORMS = {"page": Platform.MESSENGER, "instagram": Platform.INSTAGRAM}
+MESSAGING_FIELDS = frozenset(
+    {
+        "message_deliveries", "message_echoes", "message_edit", "message_edits", "message_reactions", "message_reads",
+        "messages", "messaging_handover", "messaging_handovers", "messaging_optins", "messaging_postbacks",
+        "messaging_referral", "messaging_referrals", "messaging_seen", "standby",
+    }
+)  # fmt: skip
+"""Fields of `changes` whose value is a messaging item; all others (comments, mentions, feed …) are no conversations."""
+KNOWN = BESIDE.union(MAKERS)
+GROUPS = ("messaging", "standby", "changes")
+DASHBOARD_ENTRY = "0"
+"""The entry id that the app dashboard's Test button sends; no account has it."""
+
+
+MAX_ITEMS = 20_000
+"""In one body. Facebook sends at most 1000 (FACEBOOK.md §1.4); more than fit into four MiB of real ones are none."""
+LETTER_BYTES, LETTERS_BYTES = 300, 64 * 1024
+"""What a letter takes beside its payload, and what the letters of a body may take beside twice the body."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one body came to. `dropped` counts by kind what is understood and not needed.
+
+    Letters repeat what stood around an item, so they may take no more than `letters_limit` bytes.
+    """
+
+    events: list[EncodedEvent] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
+    dropped: dict[str, int] = field(default_factory=dict)
+    letters_limit: int = LETTERS_BYTES
+    letters_bytes: int = 0
+
+    @property
+    def has_room(self) -> bool:
+        return self.letters_bytes <= self.letters_limit
+
+    def drop(self, kind: str) -> None:
+        self.dropped[kind] = self.dropped.get(kind, 0) + 1
+
+    def park(self, raw: bytes, error: RejectedError, at: datetime) -> None:
+        payload, encoding = encode_payload(raw)
+        letter = DeadLetter(
+            reason=error.reason, detail=error.detail, where="receiver", parked_at=at, payload=payload, encoding=encoding
+        )
+        self.letters.append(letter)
+        self.letters_bytes += len(raw) + LETTER_BYTES
+
+
+def normalise(body: bytes, received_at: datetime) -> Batch:
+    """Never raises for what a sender can write: what is not understood is parked whole."""
+    batch = Batch(letters_limit=LETTERS_BYTES + 2 * len(body))
+    try:
+        parsed = read_object(parse_body(body))
+        if _is_dashboard_test(parsed):
+            batch.drop("dashboard_test")
+            return batch
+        platform = PLATFORMS.get(str(parsed.get("object")))
+        if platform is None:
+            raise RejectedError(Reason.UNKNOWN_OBJECT)
+        entries = read_list(parsed.get("entry"))
+        if body.count(b",") >= MAX_ITEMS and _number_of_items(entries) > MAX_ITEMS:
+            raise RejectedError(Reason.MALFORMED, f"more than {MAX_ITEMS} items")
+    except RejectedError as error:
+        batch.park(body, error, received_at)
+        return batch
+    envelope = Envelope(platform, platform.value, format_instant(received_at))
+    for entry in entries:
+        _read_entry(batch, envelope, parsed["object"], entry, received_at)
+    return batch if batch.has_room else _with_one_letter(batch, body, received_at)
+
+
+def _number_of_items(entries: list[Any]) -> int:
+    groups = (entry.get(group) for entry in entries if isinstance(entry, dict) for group in GROUPS)
+    return len(entries) + sum(len(group) for group in groups if isinstance(group, list))
+
+
+def _with_one_letter(batch: Batch, body: bytes, received_at: datetime) -> Batch:
+    """The whole body in the place of all its letters, where those would be many times as much."""
+    reason = RejectedError(batch.letters[0].reason, "the first of many")
+    alone = Batch(batch.events, dropped=batch.dropped)
+    alone.park(body, reason, received_at)
+    return alone
+
+
+def _is_dashboard_test(parsed: dict[str, Any]) -> bool:
+    """`{"field", "value"}`, bare or as `{"sample": …}`: says neither which platform nor which account."""
+    sample = parsed.get("sample", parsed)
+    return "entry" not in parsed and isinstance(sample, dict) and {"field", "value"} <= sample.keys()
+
+
+def _read_entry(batch: Batch, envelope: Envelope, name: str, entry: Any, received_at: datetime) -> None:
+    """Items of an entry one by one; an entry that cannot be opened is parked as a body of its own."""
+    try:
+        entry = read_object(entry)
+        account_id = read_id(entry.get("id"))
+        if account_id is None:
+            raise RejectedError(Reason.NO_ACCOUNT)
+        groups = [(group, read_list(entry[group])) for group in GROUPS if group in entry]
+    except RejectedError as error:
+        if batch.has_room:
+            batch.park(orjson.dumps({"object": name, "entry": [entry]}), error, received_at)
+        return
+    envelope.account_id, envelope.entry_time = account_id, entry.get("time")
+    is_empty = True
+    for group, items in groups:
+        envelope.standby = group == "standby"
+        for item in items:
+            is_empty = False
+            reason = _read_item(batch, envelope, group, item)
+            if reason and batch.has_room:
+                batch.park(_body_of(name, entry, group, item), reason, received_at)
+    if is_empty:
+        batch.drop("empty_entry")
+
+
+def _body_of(name: str, entry: dict[str, Any], group: str, item: Any) -> bytes:
+    """A body of its own for one item, with all that stood around it."""
+    rest = {key: value for key, value in entry.items() if key not in GROUPS}
+    return orjson.dumps({"object": name, "entry": [{**rest, group: [item]}]})
+
+
+def _read_item(batch: Batch, envelope: Envelope, group: str, item: Any) -> RejectedError | None:
+    """Takes what can be understood of an item and returns why the whole of it is to be parked, if it is."""
+    try:
+        value = _value_of(item) if group == "changes" else read_object(item)
+    except RejectedError as error:
+        return error
+    if value is None:
+        batch.drop("not_a_conversation")
+    elif envelope.account_id == DASHBOARD_ENTRY:
+        batch.drop("dashboard_test")
+    elif is_self_message(value):
+        batch.drop("self_message")
+    else:
+        return _read_kinds(batch, envelope, value)
+    return None
+
+
+def _value_of(change: Any) -> dict[str, Any] | None:
+    """The messaging item in a change, or None where the field is no conversation's."""
+    change = read_object(change)
+    return read_object(change.get("value")) if read_text(change.get("field")) in MESSAGING_FIELDS else None
+
+
+def _read_kinds(batch: Batch, envelope: Envelope, item: dict[str, Any]) -> RejectedError | None:
+    kinds = [kind for kind in MAKERS if kind in item]
+    others = [] if KNOWN.issuperset(item) else [name for name in item if name not in KNOWN]
+    if not kinds and not (others and NOTICES.issuperset(others)):
+        return RejectedError(Reason.UNKNOWN_KIND)
+    for name in others:
+        batch.drop(name if name in NOTICES else "unknown_field")
+    if not kinds:
+        return None
+    drafts, errors = drafts_of(item, kinds, envelope)
+    batch.events.extend(drafts)
+    return errors[0] if errors else None

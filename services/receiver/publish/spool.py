@@ -1,0 +1,248 @@
+"""Where events wait while the broker does not take them: a file of SQLite's, on a disk of this process's own.
+
+A `put` returns after the file was synced to the disk, so it survives a kill and a power cut. SQLite's write-ahead log
+has a checksum on every frame: a torn tail is a commit that did not happen, never a broken file. The file is locked,
+because two processes on one spool would publish it twice and lose its order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import orjson
+import structlog
+
+from shared.bus.producer import Record
+
+FILE = "spool.sqlite"
+SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+PRAGMA secure_delete = FAST;
+CREATE TABLE IF NOT EXISTS records (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    added_at REAL NOT NULL, topic TEXT NOT NULL, key BLOB, value BLOB NOT NULL, headers BLOB NOT NULL,
+    size INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS by_topic ON records (topic, id);
+CREATE TABLE IF NOT EXISTS probe (id INTEGER PRIMARY KEY, filler BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS refused AS SELECT * FROM records WHERE 0;
+"""
+COLUMNS = "added_at, topic, key, value, headers, size"
+PEEK_BYTES = 4 * 1024 * 1024
+PROBE_BYTES = 4096
+OVERHEAD_BYTES = 64
+"""What a record takes in the file beside its own bytes, roughly."""
+
+Result = TypeVar("Result")
+
+log = structlog.get_logger()
+
+
+class SpoolError(Exception):
+    """It cannot be held here: the spool is full, or its disk does not take it."""
+
+
+class HeldError(SpoolError):
+    """Another process has this spool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    position: int
+    record: Record
+
+
+def _size(record: Record) -> int:
+    headers = sum(len(name) + len(value) for name, value in record.headers)
+    return len(record.key or b"") + len(record.value) + headers + OVERHEAD_BYTES
+
+
+class Spool:
+    """First in, first out, for each topic by itself. All calls are for one event loop."""
+
+    def __init__(self, name: str, connection: sqlite3.Connection, max_bytes: int) -> None:
+        self.name = name
+        self._connection = connection
+        self._max_bytes = max_bytes
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
+        self._putting = 0
+        self._removed_up_to: dict[str, int] = {}
+        counted = connection.execute("SELECT topic, COUNT(*), SUM(size) FROM records GROUP BY topic").fetchall()
+        self._depths: Counter[str] = Counter({topic: number for topic, number, _ in counted})
+        self.bytes: int = sum(size for *_, size in counted)
+        self.oldest_at: float = self._oldest()
+        """When the oldest record was put, in seconds since 1970; 0 when there is none."""
+
+    @property
+    def depth(self) -> int:
+        return self._depths.total()
+
+    @property
+    def topics(self) -> list[str]:
+        """Those that records wait for."""
+        return [topic for topic, depth in self._depths.items() if depth]
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is in it and nothing is on its way into it."""
+        return self.depth == 0 and not self._putting
+
+    def is_free_of(self, topic: str) -> bool:
+        """Nothing of `topic` is in it, and nothing at all is on its way into it."""
+        return self._depths[topic] == 0 and not self._putting
+
+    async def put(self, records: Sequence[Record]) -> None:
+        """Returns when all of `records` are on the disk, by one sync. SpoolError when none of them is."""
+        size = sum(map(_size, records))
+        if self.bytes + size > self._max_bytes:
+            raise SpoolError(f"the spool is full: {self.bytes} of {self._max_bytes} bytes")
+        self.bytes += size
+        self._putting += 1
+        now = time.time()
+        try:
+            await self._call(self._insert, records, now)
+        except SpoolError:
+            self.bytes -= size
+            raise
+        finally:
+            self._putting -= 1
+        self._depths.update(record.topic for record in records)
+        self.oldest_at = self.oldest_at or now
+
+    async def peek(self, topic: str, limit: int) -> list[Spooled]:
+        """The oldest for `topic`: at most `limit`, and no more than fit into four MiB (but one in any case)."""
+        return await self._call(self._read, topic, limit)
+
+    async def remove(self, taken: Sequence[Spooled]) -> None:
+        """Forgets what `peek` gave, once it is safe elsewhere.
+
+        A disk that is full takes not even this. Then it is only remembered, and is made good with the next removal;
+        a process that starts before that publishes it again.
+        """
+        if not taken:
+            return
+        topic = taken[0].record.topic
+        self._removed_up_to[topic] = taken[-1].position
+        self._depths[topic] -= len(taken)
+        self.bytes -= sum(_size(each.record) for each in taken)
+        try:
+            await self._call(self._delete, topic)
+            self.oldest_at = await self._call(self._oldest)
+        except SpoolError as error:
+            log.warning("spool_not_cleared", error=str(error))
+        if self.depth == 0:
+            self.oldest_at = 0.0
+
+    async def set_aside(self, refused: Spooled) -> None:
+        """Takes the oldest record of its topic out of the way and keeps it in the table `refused`."""
+        await self._call(self._copy_to_refused, refused.position)
+        await self.remove([refused])
+
+    async def probe(self) -> bool:
+        """Whether a record of ordinary size could be put now."""
+        if self.bytes + PROBE_BYTES > self._max_bytes:
+            return False
+        try:
+            await self._call(self._touch)
+        except SpoolError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Waits for what is being written."""
+        await self._call(self._connection.close)
+        self._thread.shutdown()
+
+    async def _call(self, work: Callable[..., Result], *arguments: object) -> Result:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+        except (sqlite3.Error, OSError) as error:
+            raise SpoolError(f"the spool's disk does not take it: {error}") from error
+
+    def _insert(self, records: Sequence[Record], now: float) -> None:
+        rows = [(now, r.topic, r.key, r.value, _dump_headers(r.headers), _size(r)) for r in records]
+        with self._connection:
+            self._connection.executemany(f"INSERT INTO records ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", rows)  # noqa: S608
+
+    def _read(self, topic: str, limit: int) -> list[Spooled]:
+        rows = self._connection.execute(
+            "SELECT id, topic, key, value, headers FROM records WHERE topic = ? AND id > ? ORDER BY id LIMIT ?",
+            (topic, self._removed_up_to.get(topic, 0), limit),
+        )
+        found: list[Spooled] = []
+        size = 0
+        for row in rows:
+            record = _record(*row[1:])
+            size += _size(record)
+            if found and size > PEEK_BYTES:
+                break
+            found.append(Spooled(row[0], record))
+        return found
+
+    def _delete(self, topic: str) -> None:
+        with self._connection:
+            up_to = self._removed_up_to[topic]
+            self._connection.execute("DELETE FROM records WHERE topic = ? AND id <= ?", (topic, up_to))
+
+    def _oldest(self) -> float:
+        row = self._connection.execute("SELECT added_at FROM records ORDER BY id LIMIT 1").fetchone()
+        return row[0] if row else 0.0
+
+    def _copy_to_refused(self, position: int) -> None:
+        with self._connection:
+            self._connection.execute("INSERT INTO refused SELECT * FROM records WHERE id = ?", (position,))
+
+    def _touch(self) -> None:
+        """A write as large as a record's that reaches the disk."""
+        with self._connection:
+            self._connection.execute("REPLACE INTO probe VALUES (1, zeroblob(?))", (PROBE_BYTES,))
+
+
+@asynccontextmanager
+async def open_spool(folder: Path, max_bytes: int) -> AsyncIterator[Spool]:
+    """What an earlier process left is in it. Only this user can read it: customers' messages are.
+
+    SpoolError when the folder cannot be written or what is there is broken, HeldError when another process has it.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            os.makedirs(folder, mode=0o700, exist_ok=True)  # noqa: PTH103
+            os.chmod(folder, 0o700)  # noqa: PTH101
+            lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            stack.callback(os.close, lock)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            connection = sqlite3.connect(folder / FILE, check_same_thread=False, timeout=1)
+            on_failure = stack.enter_context(contextlib.ExitStack())
+            on_failure.callback(connection.close)
+            connection.executescript(SCHEMA)
+            spool = Spool(folder.name, connection, max_bytes)
+            on_failure.pop_all()
+        except BlockingIOError:
+            raise HeldError(f"another process uses the spool {folder}") from None
+        except (OSError, sqlite3.Error) as error:
+            raise SpoolError(f"the spool {folder} cannot be written: {error}") from error
+        try:
+            yield spool
+        finally:
+            await spool.close()
+
+
+def _dump_headers(headers: list[tuple[str, bytes]]) -> bytes:
+    return orjson.dumps([(name, value.decode()) for name, value in headers])
+
+
+def _record(topic: str, key: bytes | None, value: bytes, headers: bytes) -> Record:
+    return Record(topic, key, value, [(name, text.encode()) for name, text in orjson.loads(headers)])

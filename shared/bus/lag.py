@@ -1,0 +1,49 @@
+"""How far a topic goes, and a group has come on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import UnknownTopicOrPartitionError
+
+from shared.bus.consumer import started
+
+
+class Gauge:
+    """It reads no record and joins no group. KafkaError where the broker does not tell, or a topic is not there."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, topic: str) -> None:
+        self._consumer = consumer
+        self._topic = topic
+
+    async def read(self) -> tuple[int, int]:
+        """Records that were ever put on the topic, and how many of them the group has yet to commit."""
+        partitions = await self._partitions(self._topic)
+        ends = await self._consumer.end_offsets(partitions)
+        begins = await self._consumer.beginning_offsets(partitions)
+        committed = {each: await self._consumer.committed(each) for each in partitions}
+        lag = sum(max(ends[each] - max(committed[each] or 0, begins[each]), 0) for each in partitions)
+        return sum(ends.values()), lag
+
+    async def end_of(self, topic: str) -> int:
+        """Records that were ever put on `topic`, which may be another."""
+        return sum((await self._consumer.end_offsets(await self._partitions(topic))).values())
+
+    async def _partitions(self, topic: str) -> list[TopicPartition]:
+        if not (numbers := self._consumer.partitions_for_topic(topic)):
+            # The consumer's own `topics()` leaves its metadata as they are: without a subscription they have no topic.
+            await self._consumer._client.force_metadata_update()
+            numbers = self._consumer.partitions_for_topic(topic)
+        if not numbers:
+            raise UnknownTopicOrPartitionError(topic)
+        return [TopicPartition(topic, number) for number in numbers]
+
+
+@asynccontextmanager
+async def open_gauge(bootstrap_servers: str, topic: str, group: str) -> AsyncIterator[Gauge]:
+    """UnreachableError when no broker answers."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, group_id=group, enable_auto_commit=False)
+    async with started(consumer, bootstrap_servers):
+        yield Gauge(consumer, topic)

@@ -1,0 +1,86 @@
+"""What lies on a topic, read once and by nobody's group."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from shared.bus.consumer import started
+from shared.bus.producer import MAX_RECORD_BYTES, Record, partition_of
+
+
+class Placed(NamedTuple):
+    """Where a record is on its topic, and since when."""
+
+    partition: int
+    offset: int
+    at: datetime
+    record: Record
+
+
+@asynccontextmanager
+async def _reader(bootstrap_servers: str, topic: str) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
+    """Of the whole topic from its beginning, and its partitions."""
+    consumer = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=bootstrap_servers,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=MAX_RECORD_BYTES,
+    )
+    async with started(consumer, bootstrap_servers):
+        yield consumer, [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+
+
+async def read_all(bootstrap_servers: str, topic: str) -> list[Record]:
+    """Every record that is on `topic` when this is called. Tombstones have an empty value."""
+    return [record async for record in stream_all(bootstrap_servers, topic)]
+
+
+async def stream_all(bootstrap_servers: str, topic: str) -> AsyncGenerator[Record, None]:
+    """As `read_all`, without ever having all of them. Who stops before the end has to close it (`aclosing`)."""
+    async with aclosing(stream_placed(bootstrap_servers, topic)) as every:
+        async for each in every:
+            yield each.record
+
+
+async def stream_placed(bootstrap_servers: str, topic: str) -> AsyncGenerator[Placed, None]:
+    """As `stream_all`, with the place of each."""
+    async with _reader(bootstrap_servers, topic) as (consumer, partitions):
+        ends = await consumer.end_offsets(partitions)
+        while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
+            for partition, batch in (await consumer.getmany(timeout_ms=200)).items():
+                for each in batch:
+                    yield _placed(partition, each)
+
+
+async def stream_since(
+    bootstrap_servers: str, topic: str, since: datetime, key: bytes | None = None
+) -> AsyncGenerator[Placed, None]:
+    """What has come onto `topic` from `since` on and is there when this is called; with `key`, only what has it.
+
+    Then only the partition of that key is read.
+    """
+    async with _reader(bootstrap_servers, topic) as (consumer, every):
+        wanted = every if key is None else [TopicPartition(topic, partition_of(key, len(every)))] if every else []
+        consumer.pause(*(partition for partition in every if partition not in wanted))
+        from_then = await consumer.offsets_for_times(dict.fromkeys(wanted, int(since.timestamp() * 1000)))
+        starts = {partition: found.offset for partition, found in from_then.items() if found}
+        for partition, offset in starts.items():
+            consumer.seek(partition, offset)
+        consumer.pause(*(partition for partition in wanted if partition not in starts))
+        ends = await consumer.end_offsets(list(starts))
+        while any([await consumer.position(partition) < ends[partition] for partition in starts]):
+            for partition, batch in (await consumer.getmany(timeout_ms=200)).items():
+                for each in batch:
+                    if partition in starts and key in (None, each.key):
+                        yield _placed(partition, each)
+
+
+def _placed(partition: TopicPartition, found: ConsumerRecord[bytes, bytes]) -> Placed:
+    at = datetime.fromtimestamp(found.timestamp / 1000, UTC)
+    record = Record(partition.topic, found.key, found.value or b"", list(found.headers))
+    return Placed(partition.partition, found.offset, at, record)

@@ -1,0 +1,248 @@
+"""What is known of one customer, and how a change of it is told to others. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.contract.events import Header, Instant, cloud_event_headers, format_instant
+from shared.contract.ids import Platform
+
+
+class LeadStatus(StrEnum):
+    NEW = "NEW"
+    CONTACTED = "CONTACTED"
+    QUALIFIED = "QUALIFIED"
+    PROPOSAL_SENT = "PROPOSAL_SENT"
+    NEGOTIATING = "NEGOTIATING"
+    WON = "WON"
+    LOST = "LOST"
+    UNRESPONSIVE = "UNRESPONSIVE"
+
+
+class StageType(StrEnum):
+    LEAD = "LEAD"
+    IN_PROGRESS = "IN_PROGRESS"
+    WON = "WON"
+    LOST = "LOST"
+    ARCHIVED = "ARCHIVED"
+
+
+class AnalysisSource(StrEnum):
+    AI = "ai"
+    FALLBACK = "fallback"
+
+
+class Band(StrEnum):
+    COLD = "cold"
+    WARM = "warm"
+    HOT = "hot"
+    READY = "ready"
+
+
+def band(score: int) -> Band:
+    """0-30 cold, 31-60 warm, 61-80 hot, 81-100 ready to close."""
+    if score <= 30:
+        return Band.COLD
+    if score <= 60:
+        return Band.WARM
+    return Band.HOT if score <= 80 else Band.READY
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class Verdict(Model):
+    """What an analyst says of a conversation."""
+
+    summary: str
+    lead_score: int = Field(ge=1, le=100)
+    lead_status: LeadStatus
+    confidence: int = Field(ge=0, le=100)
+    reasoning: str
+    recommended_stage: str | None = None
+    language: str | None = Field(default=None, description="ISO 639-1, or `taglish`")
+    next_action: str | None = None
+    source: AnalysisSource
+    model: str | None = Field(default=None, description="the model, or the version of the fallback's rules")
+    prompt_version: str | None = None
+    retry_count: int = Field(default=0, ge=0)
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class Analysis(Verdict):
+    """The result of reading one whole conversation once."""
+
+    fingerprint: str = Field(description="of the content that was read; the same content is never analysed twice")
+    messages_read: int = Field(ge=0)
+    analysed_at: Instant
+
+
+class NameSource(StrEnum):
+    """Where a name came from, weakest first: a stronger source is never overwritten by a weaker one."""
+
+    PLACEHOLDER = "placeholder"
+    USERNAME = "username"
+    PROFILE = "profile"
+    PARTICIPANTS = "participants"
+    MESSAGE = "message"
+    PERSON = "person"
+
+
+class Name(Model):
+    first: str
+    last: str = ""
+    username: str | None = None
+    source: NameSource
+
+    @classmethod
+    def split(cls, full: str, source: NameSource, username: str | None = None) -> Name:
+        """First word → first name, the rest → last name."""
+        first, _, last = " ".join(full.split()).partition(" ")
+        return cls(first=first, last=last, username=username, source=source)
+
+    @property
+    def full(self) -> str:
+        return f"{self.first} {self.last}".strip()
+
+
+class StageRef(Model):
+    """Where a contact stands: a stage of the pipeline of its account."""
+
+    pipeline: str
+    name: str
+    type: StageType
+
+
+class Contact(Model):
+    contact_id: str = Field(description="the conversation's key")
+    platform: Platform
+    account_id: str
+    customer_id: str
+    version: int = Field(ge=1, description="1, 2, 3 … without a hole")
+    name: Name
+    profile_pic: str | None = None
+    locale: str | None = None
+    timezone: float | None = Field(default=None, description="hours from UTC, as the customer's profile says")
+    analysis: Analysis | None = None
+    lead_status: LeadStatus | None = Field(
+        default=None, description="set by a person: it counts, whatever the analysis says"
+    )
+    stage: StageRef | None = None
+    emails: tuple[str, ...] = Field(default=(), description="found in the customer's messages, lower-cased")
+    phones: tuple[str, ...] = Field(default=(), description="found in the customer's messages, E.164")
+    last_inbound_at: Instant | None = None
+    last_outbound_at: Instant | None = None
+    messages_inbound: int = 0
+    messages_outbound: int = 0
+    tags: tuple[str, ...] = ()
+    notes: str = ""
+    edited: tuple[str, ...] = Field(default=(), description="fields a person set; no machine overwrites them")
+    created_at: Instant
+    updated_at: Instant
+
+    @property
+    def status(self) -> LeadStatus | None:
+        """The status that counts: a person's, else the analysis's."""
+        return self.lead_status or (self.analysis.lead_status if self.analysis else None)
+
+    @property
+    def last_message_at(self) -> datetime | None:
+        known = [at for at in (self.last_inbound_at, self.last_outbound_at) if at]
+        return max(known) if known else None
+
+
+class Activity(Model):
+    """A stage that did change, and why. `activity_id` is `contact_id#version`, so that writing it again is harmless.
+
+    Where a person changed it, `score` and `status` are those of that moment, and no machine was sure of anything.
+    """
+
+    activity_id: str
+    contact_id: str
+    type: Literal["STAGE_CHANGED"] = "STAGE_CHANGED"
+    version: int
+    from_stage: str | None
+    to_stage: str
+    reasoning: str
+    confidence: int | None
+    score: int | None
+    status: LeadStatus | None
+    source: AnalysisSource | Literal["person"]
+    model: str | None
+    prompt_version: str | None
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A version to be written. `changed` are names of fields; `activity` is there if the stage did change."""
+
+    contact: Contact
+    changed: tuple[str, ...]
+    activity: Activity | None
+
+
+SCORES_KEPT = 100
+
+
+class Score(Model):
+    """What one version's analysis said: the contact keeps the last hundred, for its score to be seen over time."""
+
+    version: int
+    score: int
+    source: AnalysisSource
+    at: Instant
+
+
+def score_of(change: Change) -> Score | None:
+    """Of a version that came by an analysis."""
+    contact, analysis = change.contact, change.contact.analysis
+    if analysis is None or "analysis" not in change.changed:
+        return None
+    return Score(version=contact.version, score=analysis.lead_score, source=analysis.source, at=analysis.analysed_at)
+
+
+_NOT_COMPARED = {"version", "created_at", "updated_at"}
+
+
+def changed_fields(old: Contact | None, new: Contact) -> tuple[str, ...]:
+    """Names of the fields that differ; of a first version: of those that have a value."""
+    before = {name: getattr(old, name) if old else field.default for name, field in Contact.model_fields.items()}
+    return tuple(name for name in before if name not in _NOT_COMPARED and getattr(new, name) != before[name])
+
+
+def activities_of(contact_id: str) -> dict[str, dict[str, str]]:
+    """The query for all activities of a contact, as a range of ids."""
+    return {"_id": {"$gt": f"{contact_id}#", "$lt": f"{contact_id}$"}}
+
+
+class ContactUpdated(Model):
+    """A value on `contact-updated`. At-least-once: a consumer keeps the highest version of a contact."""
+
+    contact_id: str
+    version: int = Field(ge=1)
+    changed: tuple[str, ...] = Field(description="names of the contact's fields that differ from the version before")
+    contact: Contact
+
+
+def dump_contact_updated(event: ContactUpdated) -> bytes:
+    return orjson.dumps(event.model_dump(mode="json", exclude_none=True))
+
+
+def load_contact_updated(value: bytes) -> ContactUpdated:
+    """ValueError when `value` is not one of this contract."""
+    return ContactUpdated.model_validate(orjson.loads(value))
+
+
+def contact_updated_headers(event: ContactUpdated) -> list[Header]:
+    """`ce_id` is `contact_id#version`."""
+    updated_at = format_instant(event.contact.updated_at)
+    return cloud_event_headers(f"{event.contact_id}#{event.version}", "contact-updated", "analyzer", updated_at)

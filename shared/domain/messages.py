@@ -1,0 +1,268 @@
+"""What is stored of a conversation's messages, as a fold over events that does not mind their order. Pure.
+
+`fold` is commutative and idempotent: every part of a message's state is the maximum, under a total order, of what
+was reported of it. Hence any interleaving of webhook and backfill, any duplication and any replay gives one state
+(promise 3). A deletion absorbs content whether it comes before or after it (promise 9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from shared.contract.events import (
+    Attachment,
+    DeletionEvent,
+    Direction,
+    EditEvent,
+    Event,
+    Instant,
+    MessageEvent,
+    OfMessage,
+    PostbackEvent,
+    ReactionEvent,
+    Referral,
+    ReplyTo,
+    Source,
+)
+from shared.contract.ids import Platform
+
+CONFIG = ConfigDict(extra="ignore", hide_input_in_errors=True)
+"""Of what follows: validated as models are, in two fifths of their memory, for conversations are read whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class Content:
+    """What a message says, as one source shows it."""
+
+    text: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+    reply_to: ReplyTo | None = None
+    quick_reply: str | None = None
+    sticker_id: str | None = None
+    referral: Referral | None = None
+    is_unsupported: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.text or self.attachments or self.sticker_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class Report:
+    """What one source said of a message when it was last asked."""
+
+    received_at: Instant
+    content: Content
+    sender_name: str | None = None
+    sender_username: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class Postback:
+    title: str | None = None
+    payload: str | None = None
+    referral: Referral | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class Edit:
+    at: Instant
+    number: int = 0
+    text: str | None = None
+
+
+class Told(StrEnum):
+    """Who told when a message was sent, most exact first: Graph has whole seconds, an edit comes later."""
+
+    WEBHOOK = "webhook"
+    POSTBACK = "postback"
+    BACKFILL = "backfill"
+    EDIT = "edit"
+
+
+MOST_EXACT_FIRST = tuple(Told)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class Reaction:
+    at: Instant
+    action: str
+    emoji: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
+class StoredMessage:
+    """One document of `messages`. Only a part of it may be known: a reaction can come before its message."""
+
+    message_id: str
+    conversation: str
+    platform: Platform
+    account_id: str
+    customer_id: str
+    mid: str = Field(description="as the platform wrote it, for calls")
+    direction: Direction | None = Field(default=None, description="unknown while only a reaction or a deletion is")
+    times: dict[Told, Instant] = Field(default_factory=dict, description="the earliest told by each")
+    webhook: Report | None = None
+    backfill: Report | None = None
+    postback: Postback | None = None
+    edit: Edit | None = None
+    reactions: dict[Direction, Reaction] = Field(default_factory=dict, description="the last of each side")
+    deleted_at: Instant | None = None
+
+    @property
+    def sent_at(self) -> datetime | None:
+        return next((self.times[told] for told in MOST_EXACT_FIRST if told in self.times), None)
+
+    @property
+    def text(self) -> str | None:
+        """The newest wording: an edit, else what Graph shows (read later than a webhook), else the webhook's."""
+        candidates = (
+            self.edit and self.edit.text,
+            self.backfill and self.backfill.content.text,
+            self.webhook and self.webhook.content.text,
+        )
+        return next((text for text in candidates if text), None)
+
+    @property
+    def content(self) -> Content | None:
+        """Attachments and references: the webhook's where it has any, since it says more of them than Graph."""
+        reports = [report.content for report in (self.webhook, self.backfill) if report]
+        return next((content for content in reports if not content.is_empty), reports[0] if reports else None)
+
+
+_messages = TypeAdapter(StoredMessage)
+_told: TypeAdapter[Report | Postback] = TypeAdapter(Report | Postback)
+
+
+def document(message: StoredMessage) -> dict[str, Any]:
+    """As it lies in MongoDB: `_id`, and `sent_at` for the index."""
+    fields = _messages.dump_python(message, exclude_none=True, exclude={"message_id"})
+    return {"_id": message.message_id, "sent_at": message.sent_at, **fields}
+
+
+def from_document(stored: dict[str, Any]) -> StoredMessage:
+    return _messages.validate_python({**stored, "message_id": stored["_id"]})
+
+
+def message_of(event: Event) -> str | None:
+    """The id of the message that `event` is about, if it is about one."""
+    if isinstance(event, OfMessage | PostbackEvent):
+        return event.message_id
+    return None
+
+
+def fold(state: StoredMessage | None, event: OfMessage | PostbackEvent) -> StoredMessage:
+    """`state` with what `event` adds; `event` must have a message id. Equal states compare equal."""
+    if event.message_id is None or event.mid is None:
+        raise ValueError(f"{event.event_id} is not about a message")
+    known = state or NOTHING
+    update: dict[str, Any] = {"mid": max(known.mid, event.mid, key=lambda mid: (len(mid), mid))}
+    match event:
+        case MessageEvent():
+            update |= _sent(known, event, Told(event.source)) | {event.source.value: _report(known, event)}
+        case PostbackEvent():
+            pressed = Postback(title=event.title, payload=event.payload, referral=event.referral)
+            update |= _sent(known, event, Told.POSTBACK) | {"postback": _greatest(known.postback, pressed, _canonical)}
+        case EditEvent():
+            edit = Edit(at=event.occurred_at, number=event.num_edit or 0, text=event.text)
+            update |= _sent(known, event, Told.EDIT) | {"edit": _greatest(known.edit, edit, _edit_rank)}
+        case ReactionEvent():
+            reaction = Reaction(at=event.occurred_at, action=event.action, emoji=event.emoji or event.reaction)
+            kept = _greatest(known.reactions.get(event.direction), reaction, _reaction_rank)
+            update["reactions"] = {**known.reactions, event.direction: kept}
+        case DeletionEvent():
+            update["deleted_at"] = min(filter(None, (known.deleted_at, event.occurred_at)))
+    if known.deleted_at or "deleted_at" in update:
+        update |= GONE
+    return replace(state, **update) if state else StoredMessage(**_identity(event), **update)
+
+
+def fold_all(events: Iterable[Event]) -> dict[str, StoredMessage]:
+    """The messages that `events` tell of, by id: the oracle for what must be stored."""
+    return fold_into({}, events)
+
+
+def fold_into(states: dict[str, StoredMessage], events: Iterable[Event]) -> dict[str, StoredMessage]:
+    """`states` by message id, changed to hold what `events` tell as well."""
+    for event in events:
+        if isinstance(event, OfMessage | PostbackEvent) and event.message_id:
+            states[event.message_id] = fold(states.get(event.message_id), event)
+    return states
+
+
+def _identity(event: OfMessage | PostbackEvent) -> dict[str, Any]:
+    return {
+        "message_id": event.message_id,
+        "conversation": str(event.conversation),
+        "platform": event.platform,
+        "account_id": event.account_id,
+        "customer_id": event.customer_id,
+    }
+
+
+def _sent(state: StoredMessage, event: OfMessage | PostbackEvent, told: Told) -> dict[str, Any]:
+    """Time and side. An edit comes from the message's sender, so it tells the side as well."""
+    earliest = min(filter(None, (state.times.get(told), event.occurred_at)))
+    side = max(filter(None, (state.direction, event.direction)))
+    return {"times": {**state.times, told: earliest}, "direction": side}
+
+
+def _report(state: StoredMessage, event: MessageEvent) -> Report:
+    content = Content(
+        text=event.text,
+        attachments=event.attachments,
+        reply_to=event.reply_to,
+        quick_reply=event.quick_reply,
+        sticker_id=event.sticker_id,
+        referral=event.referral,
+        is_unsupported=event.is_unsupported,
+    )
+    new = Report(
+        received_at=event.received_at,
+        content=content,
+        sender_name=event.sender_name,
+        sender_username=event.sender_username,
+    )
+    known = state.webhook if event.source is Source.WEBHOOK else state.backfill
+    is_tie = known and _report_rank(known) == _report_rank(new)
+    return _greatest(known, new, _canonical if is_tie else _report_rank)
+
+
+Part = TypeVar("Part", Report, Postback, Edit, Reaction)
+
+
+def _greatest(known: Part | None, new: Part, rank: Callable[[Part], Any]) -> Part:
+    return new if known is None else max(known, new, key=rank)
+
+
+def _canonical(told: Report | Postback) -> bytes:
+    return orjson.dumps(_told.dump_python(told, mode="json"), option=orjson.OPT_SORT_KEYS)
+
+
+def _report_rank(report: Report) -> tuple[bool, datetime]:
+    """A later report wins, but one without content never replaces one with it (promise 4)."""
+    return (not report.content.is_empty, report.received_at)
+
+
+def _edit_rank(edit: Edit) -> tuple[bool, int, datetime, str]:
+    return (edit.text is not None, edit.number, edit.at, edit.text or "")
+
+
+def _reaction_rank(reaction: Reaction) -> tuple[datetime, str, str]:
+    return (reaction.at, reaction.action, reaction.emoji or "")
+
+
+GONE: dict[str, Any] = {"webhook": None, "backfill": None, "postback": None, "edit": None, "reactions": {}}
+"""Once unsent, time and side stay (they order the transcript), and all that was said goes."""
+NOTHING = StoredMessage(
+    message_id="", conversation="", platform=Platform.MESSENGER, account_id="", customer_id="", mid=""
+)
+"""What is known of a message of which nothing was told."""

@@ -1,0 +1,70 @@
+"""Which stage a contact belongs in. Pure."""
+
+from __future__ import annotations
+
+from shared.contract.contacts import AnalysisSource, LeadStatus, StageRef, StageType, Verdict
+from shared.domain.pipelines import (
+    BACKWARD_MARGIN,
+    OPEN_TYPES,
+    RECOMMENDATION_REACH,
+    REOPEN_CONFIDENCE,
+    Mode,
+    Pipeline,
+    Stage,
+)
+
+CLOSED = {LeadStatus.WON: StageType.WON, LeadStatus.LOST: StageType.LOST}
+
+
+def route(pipeline: Pipeline, current: StageRef | None, verdict: Verdict, mode: Mode) -> Stage | None:
+    """The stage that the contact should be in; None when it should stay, or when the pipeline has no place for it.
+
+    A stage of `current` that the pipeline does not have any more counts as none.
+    """
+    here = pipeline.stage(current.name) if current else None
+    if here and (mode is Mode.SKIP_EXISTING or not _may_leave(here, verdict)):
+        return None
+    there = _target(pipeline, verdict)
+    if there is None or there == here:
+        return None
+    if here and _is_backward(pipeline, here, there) and not _may_go_back(here, verdict):
+        return None
+    return there
+
+
+def _target(pipeline: Pipeline, verdict: Verdict) -> Stage | None:
+    """WON and LOST by status alone; open stages by recommendation, else by score, else the last open one."""
+    closed = CLOSED.get(verdict.lead_status)
+    if closed:
+        stage = pipeline.first(closed)
+        if stage:
+            return stage
+    open_stages = pipeline.open_stages
+    recommended = next((stage for stage in open_stages if stage.name == verdict.recommended_stage), None)
+    if recommended and _distance(recommended, verdict.lead_score) <= RECOMMENDATION_REACH:
+        return recommended
+    by_score = next((stage for stage in open_stages if _distance(stage, verdict.lead_score) == 0), None)
+    return by_score or (open_stages[-1] if open_stages else None)
+
+
+def _may_leave(here: Stage, verdict: Verdict) -> bool:
+    if here.type is StageType.ARCHIVED:
+        return False
+    return here.type in OPEN_TYPES or verdict.confidence >= REOPEN_CONFIDENCE
+
+
+def _is_backward(pipeline: Pipeline, here: Stage, there: Stage) -> bool:
+    """To an open stage that stands before this one. To be won or lost is never to go back."""
+    return there.type in OPEN_TYPES and pipeline.stages.index(there) < pipeline.stages.index(here)
+
+
+def _may_go_back(here: Stage, verdict: Verdict) -> bool:
+    """Never on a fallback. Out of WON and LOST confidence decides, not the score."""
+    if verdict.source is not AnalysisSource.AI:
+        return False
+    low = here.range.low if here.range else 1
+    return here.type not in OPEN_TYPES or verdict.lead_score <= low - BACKWARD_MARGIN
+
+
+def _distance(stage: Stage, score: int) -> int:
+    return stage.range.distance(score) if stage.range else 100

@@ -1,0 +1,214 @@
+"""The Graph API, read by a token that never leaves the `Authorization` header."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from aiohttp import (
+    ClientError,
+    ClientHandlerType,
+    ClientOSError,
+    ClientRequest,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    ServerDisconnectedError,
+)
+from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_random_exponential
+
+from shared.graph_api.errors import ErrorKind, GraphError, classify, of_status
+from shared.graph_api.rate_governor import Governor, Sleep
+from shared.graph_api.usage import Usage, read_usage, retry_after_seconds
+from shared.runtime.crypto import appsecret_proof
+
+Json = dict[str, Any]
+SECRET_PARAMETERS = frozenset({"access_token", "appsecret_proof"})
+BACK_OFF = wait_random_exponential(multiplier=0.5, max=30)
+PAGES_UNTIL_MORE = 8
+"""After how many pages that were not too much data twice as many items are asked for: a refusal costs a call too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of an edge. `following` are the parameters of the next one, None after the last."""
+
+    items: list[Json]
+    following: dict[str, str] | None
+
+
+class _UnansweredError(ClientError):
+    """The connection ended before the answer."""
+
+
+@dataclass(slots=True)
+class GraphClient:
+    """Reads for one account. A refusal is a value, a `GraphError`, never an exception.
+
+    `calls` counts requests, `latency_seconds` is what the newest answer took. `governor` keeps the account's budget and
+    hears every answer. What is transient is tried again until `deadline_seconds` were spent on it: on waiting for
+    answers and on backing off, but not on waiting for the governor.
+    """
+
+    session: ClientSession
+    base_url: str
+    version: str
+    token: str = field(repr=False)
+    governor: Governor
+    app_secret: str | None = field(default=None, repr=False)
+    timeout_seconds: float = 30.0
+    deadline_seconds: float = 300.0
+    sleep: Sleep = asyncio.sleep
+    calls: int = 0
+    latency_seconds: float = field(default=0.0, init=False)
+
+    async def get(self, path: str, parameters: Mapping[str, str]) -> Json | GraphError:
+        """The body, or the refusal that stood at the end of the retries. Throttling is waited out, however long."""
+        return await self._call("GET", path, parameters)
+
+    async def post(
+        self, path: str, parameters: Mapping[str, str], form: Mapping[str, str] | None = None
+    ) -> Json | GraphError:
+        """As `get`, so only for what may be done twice. A list, which a `form` may be answered with, is in `data`."""
+        return await self._call("POST", path, parameters, form)
+
+    async def _call(
+        self, method: str, path: str, parameters: Mapping[str, str], form: Mapping[str, str] | None = None
+    ) -> Json | GraphError:
+        while True:
+            answer = await self._call_patiently(method, path, parameters, form)
+            if _kind(answer) is not ErrorKind.THROTTLED:
+                return answer
+
+    async def pages(
+        self, path: str, limit: int, parameters: Mapping[str, str]
+    ) -> AsyncGenerator[Page | GraphError, None]:
+        """Page after page until there is no `next`; an empty page is not the end. Ends behind a refusal.
+
+        A page that is too much data is asked for again with half the limit, down to one item; behind it the limit
+        grows again, for one heavy item must not make a long list one of small pages.
+        """
+        following: dict[str, str] | None = {}
+        most, since_less = limit, 0
+        while following is not None:
+            answer = await self.get(path, {**parameters, **following, "limit": str(limit)})
+            if isinstance(answer, GraphError) and answer.kind is ErrorKind.REDUCE_DATA and limit > 1:
+                limit, since_less = limit // 2, 0
+                continue
+            page = answer if isinstance(answer, GraphError) else read_page(answer)
+            since_less += 1
+            if since_less % PAGES_UNTIL_MORE == 0:
+                limit = min(most, 2 * limit)
+            if isinstance(page, Page) and page.following == following:
+                page = _unreadable("the next page is this one again")
+            yield page
+            following = page.following if isinstance(page, Page) else None
+
+    async def _call_patiently(
+        self, method: str, path: str, parameters: Mapping[str, str], form: Mapping[str, str] | None
+    ) -> Json | GraphError:
+        unanswered_seconds = 0.0
+
+        async def call() -> Json | GraphError:
+            nonlocal unanswered_seconds
+            answer, seconds = await self._call_once(method, path, parameters, form)
+            unanswered_seconds += seconds
+            return answer
+
+        retrying = AsyncRetrying(
+            sleep=self.sleep,
+            stop=lambda state: state.idle_for + unanswered_seconds >= self.deadline_seconds,
+            wait=self._pause_seconds,
+            retry=retry_if_result(lambda answer: _kind(answer) is ErrorKind.TRANSIENT),
+            retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+        )
+        answer: Json | GraphError = await retrying(call)
+        return answer
+
+    async def _call_once(
+        self, method: str, path: str, parameters: Mapping[str, str], form: Mapping[str, str] | None
+    ) -> tuple[Json | GraphError, float]:
+        """And how many seconds it took."""
+        proof = {"appsecret_proof": appsecret_proof(self.app_secret, self.token)} if self.app_secret else {}
+        await self.governor.admitted()
+        self.calls += 1
+        usage, began = Usage(), time.monotonic()
+        try:
+            async with self.session.request(
+                method,
+                f"{self.base_url.rstrip('/')}/{self.version}/{path}",
+                data=form,
+                params={**parameters, **proof},
+                headers={"Authorization": f"Bearer {self.token}"},
+                timeout=ClientTimeout(total=self.timeout_seconds),
+                allow_redirects=False,
+                middlewares=(_sent_once,),
+            ) as response:
+                usage = read_usage(response.headers)
+                answer = _read(await response.read(), response.status, response.headers, may_be_list=form is not None)
+        except (ClientError, TimeoutError) as error:
+            answer = _unreadable(str(error) if isinstance(error, _UnansweredError) else type(error).__name__)
+        self.latency_seconds = seconds = time.monotonic() - began
+        await self.governor.heard(usage, answer if isinstance(answer, GraphError) else None)
+        return answer, seconds
+
+    def _pause_seconds(self, state: RetryCallState) -> float:
+        refusal = state.outcome.result() if state.outcome else None
+        asked = refusal.retry_after_seconds if isinstance(refusal, GraphError) else None
+        return min((asked or 0.0) + float(BACK_OFF(state)), self.deadline_seconds)
+
+
+async def _sent_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """aiohttp sends again, unasked, what the end of a connection left unanswered; no budget would know of that call."""
+    try:
+        return await handler(request)
+    except (ClientOSError, ServerDisconnectedError) as error:
+        raise _UnansweredError(type(error).__name__) from error
+
+
+def read_page(body: Json) -> Page | GraphError:
+    """`cursors.after` made into a request of our own; without cursors, what `next` says less its secrets.
+
+    Source: https://developers.facebook.com/docs/graph-api/results. A body without a list is a refusal, not an empty
+    page, and an item that is not an object is kept as an empty one: nothing is left out unseen.
+    """
+    data, paging = body.get("data"), body.get("paging") or {}
+    if not isinstance(data, list) or not isinstance(paging, dict):
+        return _unreadable("a page without a list of items")
+    items = [item if isinstance(item, dict) else {} for item in data]
+    following, cursors = paging.get("next"), paging.get("cursors")
+    if not following:
+        return Page(items, None)
+    after = cursors.get("after") if isinstance(cursors, dict) else None
+    if isinstance(after, str) and after:
+        return Page(items, {"after": after})
+    opaque = dict(parse_qsl(str(following).partition("?")[2]))
+    told = {name: value for name, value in opaque.items() if name not in SECRET_PARAMETERS}
+    return Page(items, told) if told else _unreadable("a page whose next one cannot be asked for")
+
+
+def _read(raw: bytes, status: int, headers: Mapping[str, str], *, may_be_list: bool) -> Json | GraphError:
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        body = None
+    if isinstance(body, list) and may_be_list:
+        body = {"data": body}
+    if not isinstance(body, dict):
+        return of_status(status, retry_after_seconds(headers))
+    if "error" in body or "error_type" in body or status >= 300:
+        return classify(body.get("error", body), status, retry_after_seconds(headers))
+    return body
+
+
+def _kind(answer: Json | GraphError) -> ErrorKind | None:
+    return answer.kind if isinstance(answer, GraphError) else None
+
+
+def _unreadable(detail: str) -> GraphError:
+    return GraphError(ErrorKind.TRANSIENT, detail=detail)

@@ -1,0 +1,47 @@
+"""`/live`, `/ready` and `/metrics` of a service that has no other HTTP side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from shared.runtime.metrics import Metrics
+
+Probe = Callable[[], Awaitable[bool]]
+
+
+def metrics_response(metrics: Metrics) -> web.Response:
+    body, content_type = metrics.render()
+    return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+def health_app(metrics: Metrics, is_ready: Probe) -> web.Application:
+    """`/ready` answers 503 while `is_ready` says no."""
+
+    async def live(_request: web.Request) -> web.Response:
+        return web.Response(text="live")
+
+    async def ready(_request: web.Request) -> web.Response:
+        return web.Response(text="ready") if await is_ready() else web.Response(status=503, text="not ready")
+
+    async def page(_request: web.Request) -> web.Response:
+        return metrics_response(metrics)
+
+    app = web.Application()
+    app.add_routes([web.get("/live", live), web.get("/ready", ready), web.get("/metrics", page)])
+    return app
+
+
+async def serve_health(app: web.Application, port: int, stop: asyncio.Event) -> None:
+    """Until `stop`, on every address: a probe comes from outside of a container. Nothing for port 0."""
+    if not port:
+        return
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, port=port).start()
+        await stop.wait()
+    finally:
+        await runner.cleanup()

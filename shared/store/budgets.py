@@ -1,0 +1,83 @@
+"""The budgets that all workers share, in `budgets`: one document for the app, and one for each account."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from shared.domain.budgets import NOTHING_KNOWN, Budget
+from shared.store.mongo import Collection, Database, Document, DuplicateKeyError, server_time
+
+SYNCHRONISED_SECONDS = 30.0
+"""How long a process's own clock may be trusted to run as the server's does."""
+
+
+@dataclass(slots=True)
+class ServerClock:
+    """The server's time without asking for it each time. Never ahead of it: what the server said was so by then."""
+
+    database: Database
+    monotonic: Callable[[], float] = time.monotonic
+    _ahead_seconds: float = 0.0
+    _asked_at: float | None = None
+
+    def now(self) -> float:
+        return self.monotonic() + self._ahead_seconds
+
+    async def synchronise(self) -> None:
+        if self._asked_at is None or self.monotonic() - self._asked_at >= SYNCHRONISED_SECONDS:
+            at = (await server_time(self.database)).timestamp()
+            self._asked_at = self.monotonic()
+            self._ahead_seconds = at - self._asked_at
+
+
+@dataclass(slots=True)
+class MongoStore:
+    """One document. It is changed by whoever holds the newest version of it."""
+
+    key: str
+    collection: Collection
+    clock: ServerClock
+
+    def now(self) -> float:
+        return self.clock.now()
+
+    async def read(self) -> Budget:
+        await self.clock.synchronise()
+        stored = await self.collection.find_one({"_id": self.key})
+        return _budget(stored) if stored else NOTHING_KNOWN
+
+    async def replace(self, new: Budget) -> bool:
+        document = _document(new)
+        if new.version == 1:
+            try:
+                await self.collection.insert_one({"_id": self.key, **document})
+            except DuplicateKeyError:
+                return False
+            return True
+        before = {"_id": self.key, "version": new.version - 1}
+        return (await self.collection.update_one(before, {"$set": document})).matched_count == 1
+
+
+def _budget(stored: Document) -> Budget:
+    return Budget(
+        usage=stored["usage"],
+        shut_until=stored["shut_until"].timestamp(),
+        refusals=stored["refusals"],
+        is_probed=stored["is_probed"],
+        last_slot=stored["last_slot"].timestamp(),
+        version=stored["version"],
+    )
+
+
+def _document(budget: Budget) -> Document:
+    return {
+        "usage": budget.usage,
+        "shut_until": datetime.fromtimestamp(budget.shut_until, UTC),
+        "refusals": budget.refusals,
+        "is_probed": budget.is_probed,
+        "last_slot": datetime.fromtimestamp(budget.last_slot, UTC),
+        "version": budget.version,
+    }

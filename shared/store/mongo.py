@@ -1,0 +1,161 @@
+"""The database. The only module that imports motor, which is past its makers' support (ADR 0001)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+import bson
+from bson.errors import InvalidDocument
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
+from pymongo import ReplaceOne, UpdateOne
+from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, PyMongoError
+
+from shared.contract.failures import UnreachableError
+from shared.store.indexes import Index
+
+__all__ = [
+    "Collection",
+    "ConnectionFailure",
+    "Database",
+    "Document",
+    "DuplicateKeyError",
+    "PyMongoError",
+    "ReplaceOne",
+    "UnstorableError",
+    "UpdateOne",
+    "WriteFailedError",
+    "answers",
+    "ensure_indexes",
+    "insert_all",
+    "is_storable",
+    "open_database",
+    "server_time",
+    "write_all",
+]
+
+DUPLICATE_KEY = 11000
+_UNSTORABLE = (InvalidDocument, OverflowError, RecursionError)
+
+
+class UnstorableError(Exception):
+    """A value that MongoDB cannot hold: an integer beyond 64 bits, a NUL in a field's name, more than 16 MiB."""
+
+
+class WriteFailedError(Exception):
+    """A bulk write that the server refused. Says its codes only: the driver's own error quotes the documents."""
+
+
+Document: TypeAlias = dict[str, Any]
+Database: TypeAlias = AsyncIOMotorDatabase[Document]
+Collection: TypeAlias = AsyncIOMotorCollection[Document]
+
+
+@asynccontextmanager
+async def open_database(url: str) -> AsyncIterator[Database]:
+    """Journaled majority writes; times come back in UTC.
+
+    UnreachableError when no server answers within 5 s, when it lets nobody in with this URL, or when it is no URL.
+    """
+    try:
+        client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
+            url, tz_aware=True, tzinfo=UTC, w="majority", journal=True, serverSelectionTimeoutMS=5_000
+        )
+    except (PyMongoError, ValueError):
+        raise UnreachableError("LEADSTREAM_MONGO_URL is not a MongoDB connection string") from None
+    try:
+        await client.admin.command("ping")
+    except ConnectionFailure as error:
+        client.close()
+        raise UnreachableError("no MongoDB server answers at LEADSTREAM_MONGO_URL") from error
+    except PyMongoError:
+        client.close()
+        raise UnreachableError("MongoDB refuses the user, password or options of LEADSTREAM_MONGO_URL") from None
+    try:
+        yield client.get_default_database("leadstream")
+    finally:
+        client.close()
+
+
+async def ensure_indexes(database: Database, indexes: Iterable[Index]) -> None:
+    """Makes what is missing; harmless when all are there."""
+    for index in indexes:
+        options: dict[str, Any] = {"name": index.name, "unique": index.unique}
+        if index.where is not None:
+            options["partialFilterExpression"] = index.where
+        await database[index.collection].create_index(list(index.keys), **options)
+
+
+async def server_time(database: Database) -> datetime:
+    """The server's clock, which leases are told by, so that workers need not agree on the time."""
+    reply = await database.client.admin.command("hello")
+    now: datetime = reply["localTime"]
+    return now if now.tzinfo else now.replace(tzinfo=UTC)
+
+
+async def answers(database: Database) -> bool:
+    """Whether the server does, within two seconds."""
+    try:
+        async with asyncio.timeout(2):
+            await database.client.admin.command("ping")
+    except (TimeoutError, PyMongoError):
+        return False
+    return True
+
+
+async def insert_all(collection: Collection, documents: Sequence[Document]) -> set[str]:
+    """One unordered insert of what is most likely new; returns the ids of those that were there already, and are as
+    they were.
+
+    UnstorableError or WriteFailedError when it cannot work, ConnectionFailure when no majority has it; a part may be
+    written in any of these cases.
+    """
+    if not documents:
+        return set()
+    try:
+        await collection.insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        return {documents[each["index"]]["_id"] for each in _of_one_key(error, collection)}
+    except _UNSTORABLE as error:
+        raise UnstorableError(type(error).__name__) from None
+    return set()
+
+
+async def write_all(collection: Collection, writes: Sequence[ReplaceOne[Document] | UpdateOne]) -> bool:
+    """One unordered bulk. False when a part of it met another writer: nothing matched, or its key was just taken.
+
+    UnstorableError, WriteFailedError and ConnectionFailure as for `insert_all`.
+    """
+    try:
+        result = await collection.bulk_write(list(writes), ordered=False)
+    except BulkWriteError as error:
+        _of_one_key(error, collection)
+        return False
+    except _UNSTORABLE as error:
+        raise UnstorableError(type(error).__name__) from None
+    return result.matched_count + result.upserted_count == len(writes)
+
+
+def _of_one_key(error: BulkWriteError, collection: Collection) -> Sequence[Document]:
+    """The writes that met a document of their key, where nothing else went wrong.
+
+    What no majority has acknowledged a failover may undo, whatever became of the rest: that is to be written again.
+    """
+    if error.details.get("writeConcernErrors"):
+        raise ConnectionFailure(f"no majority has what was written to {collection.name}") from None
+    refused: Sequence[Document] = error.details.get("writeErrors", ())
+    codes = {each.get("code") for each in refused}
+    if codes != {DUPLICATE_KEY}:
+        raise WriteFailedError(f"writing to {collection.name} failed with codes {sorted(map(str, codes))}") from None
+    return refused
+
+
+def is_storable(document: Mapping[str, Any]) -> bool:
+    try:
+        bson.encode(document)
+    except _UNSTORABLE:
+        return False
+    return True

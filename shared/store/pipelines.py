@@ -1,0 +1,73 @@
+"""The pipelines that accounts can have, in `pipelines`."""
+
+from __future__ import annotations
+
+from shared.domain.pipelines import Pipeline, check_apart, keep_edited, with_ranges
+from shared.store.mongo import Database, Document, DuplicateKeyError
+
+
+class PipelineStore:
+    """What is put is stored with ranges where none were set. ValueError when the stages do not fit into the scores."""
+
+    def __init__(self, database: Database) -> None:
+        self._pipelines = database.pipelines
+
+    async def all(self) -> list[Pipeline]:
+        """In the order of their names."""
+        return [Pipeline.model_validate(stored) async for stored in self._pipelines.find().sort("_id", 1)]
+
+    async def get(self, name: str | None) -> Pipeline | None:
+        stored = await self._pipelines.find_one({"_id": name}) if name else None
+        return Pipeline.model_validate(stored) if stored else None
+
+    async def put(self, pipeline: Pipeline) -> Pipeline:
+        """As it is stored, whatever was there of its name; but ranges that a person had set stay."""
+        stages = keep_edited(pipeline.stages, await self.get(pipeline.name))
+        made = _ranged(pipeline.model_copy(update={"stages": stages}))
+        await self._pipelines.replace_one({"_id": made.name}, _document(made), upsert=True)
+        return made
+
+    async def add(self, pipeline: Pipeline) -> Pipeline:
+        """A new one. KnownPipelineError; ValueError as well where stages share scores."""
+        made = _ranged(pipeline)
+        check_apart(made.stages)
+        try:
+            await self._pipelines.insert_one(_document(made))
+        except DuplicateKeyError:
+            raise KnownPipelineError(f"there is a pipeline {made.name!r} already") from None
+        return made
+
+    async def replace(self, pipeline: Pipeline, edition: str | None) -> Pipeline:
+        """The one of its name, which its editor had seen in `edition`; None says that it does not matter.
+
+        OutdatedPipelineError; KeyError when there is none; ValueError as of `add`.
+        """
+        stored, made = await self._pipelines.find_one({"_id": pipeline.name}), _ranged(pipeline)
+        if stored is None:
+            raise KeyError(pipeline.name)
+        if edition not in {None, Pipeline.model_validate(stored).edition}:
+            raise OutdatedPipelineError(made.name)
+        check_apart(made.stages)
+        as_seen = {"_id": made.name, "stages": stored["stages"]}
+        if not (await self._pipelines.replace_one(as_seen, _document(made))).matched_count:
+            raise OutdatedPipelineError(made.name)
+        return made
+
+
+class KnownPipelineError(Exception):
+    """One of that name is there."""
+
+
+class OutdatedPipelineError(Exception):
+    """Another has changed it since it was looked at."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} was changed by somebody else meanwhile")
+
+
+def _ranged(pipeline: Pipeline) -> Pipeline:
+    return pipeline.model_copy(update={"stages": with_ranges(pipeline.stages)})
+
+
+def _document(pipeline: Pipeline) -> Document:
+    return {"_id": pipeline.name, **pipeline.model_dump(mode="json")}

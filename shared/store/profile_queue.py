@@ -1,0 +1,57 @@
+"""Who is to be asked about, in `profiles`: a document for each contact that ever had no name, with what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
+
+from shared.contract.contacts import Contact
+from shared.domain.accounts import account_key
+from shared.store.indexes import EPOCH, Index
+from shared.store.mongo import Database, UpdateOne, server_time, write_all
+
+AGAIN_SECONDS = 600.0
+"""Who asked and left no outcome for so long has died, or got no answer."""
+
+INDEXES = (Index("profiles", (("asked_at", 1),), where={"asked_at": {"$gte": EPOCH}}),)
+
+
+class ProfileQueue:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._profiles = database.profiles
+
+    async def add(self, contacts: Iterable[Contact]) -> None:
+        """Those who are there already stay as they are: nobody is asked about twice. Of an account that was never
+        added nobody can be asked."""
+        accounts = {each.contact_id: account_key(each.platform, each.account_id) for each in contacts}
+        named = {"_id": {"$in": sorted(set(accounts.values()))}}
+        known = {stored["_id"] async for stored in self._database.accounts.find(named, {"_id": True})}
+        added = [
+            UpdateOne({"_id": contact_id}, {"$setOnInsert": {"account": key, "asked_at": EPOCH}}, upsert=True)
+            for contact_id, key in accounts.items()
+            if key in known
+        ]
+        while added and not await write_all(self._profiles, added):
+            """Another has just added one of them."""
+
+    async def waiting(self, accounts: Collection[str], limit: int) -> dict[str, list[str]]:
+        """Ids of contacts by account."""
+        wanted = {"asked_at": {"$gte": EPOCH, "$lte": await self._long_ago()}, "account": {"$in": list(accounts)}}
+        found: dict[str, list[str]] = {}
+        async for each in self._profiles.find(wanted).limit(limit):
+            found.setdefault(each["account"], []).append(each["_id"])
+        return found
+
+    async def claim(self, contact_id: str) -> bool:
+        """Whether it is ours to ask: of several instances, one does."""
+        waiting = {"_id": contact_id, "asked_at": {"$lte": await self._long_ago()}}
+        asked = {"$currentDate": {"asked_at": True}}
+        return (await self._profiles.update_one(waiting, asked)).modified_count == 1
+
+    async def done(self, contact_id: str, outcome: str) -> None:
+        """Of who was forgotten meanwhile, nothing is left to be done."""
+        await self._profiles.update_one({"_id": contact_id}, {"$set": {"outcome": outcome}, "$unset": {"asked_at": ""}})
+
+    async def _long_ago(self) -> datetime:
+        return await server_time(self._database) - timedelta(seconds=AGAIN_SECONDS)
