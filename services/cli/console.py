@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from services.console.app import run
-from services.console.auth.authentication import Entrance, entrance_of
+from services.console.auth.authentication import Authentication, authentication_of
 from services.console.auth.passwords import hashed
 from services.console.ports import Ports
 from shared.runtime.service import run_service
@@ -30,16 +30,16 @@ def console_command(ports: Ports) -> Callable[..., None]:
             typer.echo(hashed(_password()))
             return
         settings = ConsoleSettings()
-        entrance = _entrance(settings)
+        auth = _auth(settings)
         say = lambda address: typer.echo(f"The console is at {address}")  # noqa: E731
-        raise typer.Exit(run_service(settings, lambda stop: run(settings, entrance, ports, say, stop)))
+        raise typer.Exit(run_service(settings, lambda stop: run(settings, auth, ports, say, stop)))
 
     return console
 
 
-def _entrance(settings: ConsoleSettings) -> Entrance:
+def _auth(settings: ConsoleSettings) -> Authentication:
     try:
-        return entrance_of(settings)
+        return authentication_of(settings)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 

@@ -8,23 +8,23 @@ from collections.abc import Callable, Sequence
 import structlog
 from aiohttp import web
 
-from services.console.accounts.account_checks import Checks
+from services.console.accounts.account_checks import AccountChecks
 from services.console.accounts.api import AccountApi
 from services.console.accounts.pages import IntegrationPages
 from services.console.accounts.runs_api import RunApi
 from services.console.accounts.service import AccountChanges
 from services.console.api.routes import api_routes
-from services.console.auth.auth_middleware import Guard
-from services.console.auth.authentication import Entrance
+from services.console.auth.auth_middleware import AuthMiddleware
+from services.console.auth.authentication import Authentication
 from services.console.auth.login import Login
 from services.console.board.pages import BoardPages
 from services.console.contacts.actions import ContactActions
 from services.console.contacts.api import ContactApi
 from services.console.contacts.pages import ContactPages
 from services.console.contacts.service import ContactChanges
-from services.console.dead_letters.api import LetterApi
-from services.console.dead_letters.pages import LetterPages
-from services.console.dead_letters.service import LetterBox
+from services.console.dead_letters.api import DeadLetterApi
+from services.console.dead_letters.pages import DeadLetterPages
+from services.console.dead_letters.service import DeadLetterService
 from services.console.index.broadcast import Broadcast
 from services.console.index.contact_index import ContactIndex
 from services.console.index.index_updater import Following
@@ -61,7 +61,7 @@ log = structlog.get_logger()
 
 
 async def run(
-    settings: ConsoleSettings, entrance: Entrance, ports: Ports, say: Callable[[str], None], stop: asyncio.Event
+    settings: ConsoleSettings, auth: Authentication, ports: Ports, say: Callable[[str], None], stop: asyncio.Event
 ) -> None:
     """Serves until `stop`; `say` is told the address. UnreachableError when a server is not there at the start."""
     topics, kafka = Topics(settings.topic_prefix), settings.kafka_bootstrap_servers
@@ -76,12 +76,12 @@ async def run(
         await following.load()
         collect_seldom()
         letters = DeadLetterQueue(kafka, topics)
-        checks = Checks(database, AccountStore(database), RunStore(database), ports.check, utc_now)
+        checks = AccountChecks(database, AccountStore(database), RunStore(database), ports.check, utc_now)
         reader = Reader(vitals, database, letters, settings.console_receiver_url, utc_now)
         gauge = open_gauge(kafka, topics.message_events, f"{topics.prefix}{GROUP}")
-        routes = _routes(settings, entrance, ports, database, producer, directory, broadcast, vitals, letters, checks)
-        guard = Guard(entrance, _renderer(entrance))
-        app = create_app(guard, routes, lambda: answers(database))
+        routes = _routes(settings, auth, ports, database, producer, directory, broadcast, vitals, letters, checks)
+        middleware = AuthMiddleware(auth, _renderer(auth))
+        app = create_app(middleware, routes, lambda: answers(database))
         works = (
             following.follow_topic(consumer, stop), following.follow_runs(stop), following.keep_comparing(stop),
             reader.run(gauge, stop), checks.run(stop), _serve(app, settings, broadcast, say, stop),
@@ -89,28 +89,28 @@ async def run(
         await run_until(stop, DRAIN_SECONDS, *works)
 
 
-def _renderer(entrance: Entrance) -> Renderer:
-    return Renderer(entrance.signer, utc_now, environment(utc_now))
+def _renderer(auth: Authentication) -> Renderer:
+    return Renderer(auth.signer, utc_now, environment(utc_now))
 
 
 def _routes(
-    settings: ConsoleSettings, entrance: Entrance, ports: Ports, database: Database, producer: AIOKafkaProducer,
-    directory: ContactIndex, broadcast: Broadcast, vitals: Vitals, letters: DeadLetterQueue, checks: Checks,
+    settings: ConsoleSettings, auth: Authentication, ports: Ports, database: Database, producer: AIOKafkaProducer,
+    directory: ContactIndex, broadcast: Broadcast, vitals: Vitals, letters: DeadLetterQueue, checks: AccountChecks,
 ) -> Sequence[web.RouteDef]:  # fmt: skip
-    renderer = _renderer(entrance)
+    renderer = _renderer(auth)
     changes = ContactChanges(directory, database, producer, utc_now, ports.forget)
     accounts, pipelines, runs = AccountStore(database), PipelineStore(database), RunStore(database)
     account_changes = AccountChanges(accounts, pipelines, checks, _vault(settings))
-    box = LetterBox(letters, Replay(producer, Topics(settings.topic_prefix), ports.read_webhook), vitals)
+    box = DeadLetterService(letters, Replay(producer, Topics(settings.topic_prefix), ports.read_webhook), vitals)
     pages = (
-        Login(entrance, renderer),
+        Login(auth, renderer),
         OverviewPages(directory, database, renderer, vitals),
         ContactActions(directory, database, renderer, changes),
         ContactPages(directory, database, renderer),
         BoardPages(directory, database, renderer),
         IntegrationPages(directory, database, renderer, checks, account_changes),
         PipelinePages(directory, accounts, pipelines, renderer),
-        LetterPages(box, renderer),
+        DeadLetterPages(box, renderer),
         Stream(broadcast),
     )
     parts = (
@@ -119,7 +119,7 @@ def _routes(
         AccountApi(directory, accounts, account_changes, checks),
         PipelineApi(pipelines),
         RunApi(runs, accounts),
-        LetterApi(box),
+        DeadLetterApi(box),
     )
     return [*(route for page in pages for route in page.routes()), *api_routes(parts)]
 

@@ -28,8 +28,8 @@ from typing import Any, cast
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from services.console.auth.auth_middleware import Guard
-from services.console.auth.authentication import entrance_of
+from services.console.auth.auth_middleware import AuthMiddleware
+from services.console.auth.authentication import authentication_of
 from services.console.contacts.pages import ContactPages
 from services.console.index.broadcast import Broadcast
 from services.console.index.contact_index import ContactIndex, row_of_document
@@ -107,15 +107,15 @@ class Nothing:
 
 @asynccontextmanager
 async def browsing(directory: ContactIndex) -> AsyncIterator[TestClient[web.Request, web.Application]]:
-    entrance = entrance_of(ConsoleSettings())
+    auth = authentication_of(ConsoleSettings())
     clock = lambda: NOW  # noqa: E731
-    renderer = Renderer(entrance.signer, clock, environment(clock))
+    renderer = Renderer(auth.signer, clock, environment(clock))
 
     async def is_ready() -> bool:
         return True
 
     pages = ContactPages(directory, cast(Database, Nothing()), renderer)
-    async with TestClient(TestServer(create_app(Guard(entrance, renderer), pages.routes(), is_ready))) as client:
+    async with TestClient(TestServer(create_app(AuthMiddleware(auth, renderer), pages.routes(), is_ready))) as client:
         yield client
 
 

@@ -18,11 +18,11 @@ from shared.store.accounts import AccountStore
 from shared.store.mongo import Database, PyMongoError
 from shared.store.runs import RunStore
 
-LOOK_SECONDS = 5.0
+CHECK_INTERVAL_SECONDS = 5.0
 """An account that was added, or whose token was renewed, is asked about so soon."""
-WELL, NOT_WELL = timedelta(hours=6), timedelta(minutes=10)
+OK_VALID_FOR, PROBLEM_VALID_FOR = timedelta(hours=6), timedelta(minutes=10)
 """How long an answer holds."""
-UNTOLD: dict[str, Any] = {
+UNKNOWN_HEALTH: dict[str, Any] = {
     "is_well": False, "problems": [], "token": None, "permissions_granted": None, "permissions_missing": [],
     "webhooks_subscribed": None, "webhooks_missing": [],
 }  # fmt: skip
@@ -30,7 +30,7 @@ UNTOLD: dict[str, Any] = {
 log = structlog.get_logger()
 
 
-class Checks:
+class AccountChecks:
     def __init__(self, database: Database, accounts: AccountStore, runs: RunStore, check: Check, clock: Clock) -> None:
         self._database = database
         self._accounts = accounts
@@ -39,7 +39,7 @@ class Checks:
         self._clock = clock
 
     async def run(self, stop: asyncio.Event) -> None:
-        while not await ends(stop, LOOK_SECONDS):
+        while not await ends(stop, CHECK_INTERVAL_SECONDS):
             try:
                 await self.look(stop)
             except PyMongoError as error:
@@ -69,7 +69,7 @@ class Checks:
         try:
             health = await self._check(self._database, account)
         except (UnreachableError, ValueError) as error:
-            known = (await self._accounts.healths()).get(account.key, UNTOLD)
+            known = (await self._accounts.healths()).get(account.key, UNKNOWN_HEALTH)
             health = {**known, "is_well": False, "is_refused": False, "problems": [f"it could not be checked: {error}"]}
         return {**health, "checked_at": format_instant(self._clock())}
 
@@ -77,4 +77,6 @@ class Checks:
 def _is_due(health: dict[str, Any] | None, now: datetime) -> bool:
     if health is None or health.get("is_refused"):
         return health is None
-    return now - datetime.fromisoformat(health["checked_at"]) > (NOT_WELL if health["problems"] else WELL)
+    return now - datetime.fromisoformat(health["checked_at"]) > (
+        PROBLEM_VALID_FOR if health["problems"] else OK_VALID_FOR
+    )

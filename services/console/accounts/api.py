@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from services.console.accounts.account_checks import Checks
+from services.console.accounts.account_checks import AccountChecks
 from services.console.accounts.form import WrongAccountError
 from services.console.accounts.service import AccountChanges, NoKeysError
 from services.console.api import models, requests
@@ -17,7 +17,7 @@ from shared.store.accounts import AccountInUseError, AccountStore
 
 class AccountApi:
     def __init__(
-        self, directory: ContactIndex, accounts: AccountStore, changes: AccountChanges, checks: Checks
+        self, directory: ContactIndex, accounts: AccountStore, changes: AccountChanges, checks: AccountChecks
     ) -> None:
         self._directory = directory
         self._accounts = accounts

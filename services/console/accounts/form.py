@@ -9,7 +9,7 @@ from shared.contract.ids import Platform
 from shared.domain.accounts import Account, parse_every
 from shared.domain.pipelines import Mode
 
-MAX_NAME = 200
+MAX_NAME_CHARS = 200
 _ID = re.compile(r"[0-9A-Za-z_.-]{1,64}")
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 
@@ -64,7 +64,7 @@ def chosen(account: Account, form: Mapping[str, str], pipelines: Collection[str]
 
 def _name(form: Mapping[str, str]) -> str:
     name = " ".join(form.get("name", "").split())
-    if not name or len(name) > MAX_NAME:
+    if not name or len(name) > MAX_NAME_CHARS:
         raise WrongAccountError("it needs a name", "name")
     return name
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from aiohttp import web
 
-from services.console.accounts.account_checks import Checks
+from services.console.accounts.account_checks import AccountChecks
 from services.console.accounts.form import WrongAccountError
-from services.console.accounts.run_progress import Progress, Together, next_in_seconds, progress_of, together
+from services.console.accounts.run_progress import CombinedProgress, RunProgress, combine, next_in_seconds, progress_of
 from services.console.accounts.service import AccountChanges, NoKeysError
 from services.console.auth.auth_middleware import ACCESS
 from services.console.contacts.actions import form_of
@@ -26,8 +26,8 @@ from shared.store.mongo import Database, server_time
 from shared.store.pipelines import PipelineStore
 from shared.store.runs import ActiveRunError, NotResumableError, RunStore
 
-HISTORY = 25
-HERE = "/integrations"
+MAX_PAST_RUNS = 25
+PATH = "/integrations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class AccountView:
     account: Account
     contacts: int
     health: dict[str, Any] | None
-    last: Progress | None
+    last: RunProgress | None
     next_seconds: float | None
 
 
@@ -49,12 +49,17 @@ class PlatformView:
     accounts: int
     contacts: int
     active: int
-    last: Together
+    last: CombinedProgress
 
 
 class IntegrationPages:
     def __init__(
-        self, directory: ContactIndex, database: Database, renderer: Renderer, checks: Checks, changes: AccountChanges
+        self,
+        directory: ContactIndex,
+        database: Database,
+        renderer: Renderer,
+        checks: AccountChecks,
+        changes: AccountChanges,
     ) -> None:
         self._directory = directory
         self._database = database
@@ -66,8 +71,8 @@ class IntegrationPages:
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            web.get(HERE, self.listed),
-            web.post(HERE, self.add),
+            web.get(PATH, self.listed),
+            web.post(PATH, self.add),
             web.post("/integrations/run-all", self.run_all),
             web.post("/integrations/{key}/run", self.run),
             web.post("/integrations/{key}/check", self.check),
@@ -93,7 +98,7 @@ class IntegrationPages:
             platforms=by_platform(views),
             names={account.key: account.name for account in accounts},
             pipelines=[each.name for each in await PipelineStore(self._database).all()],
-            history=[progress_of(run, now) for run in await self._runs.newest(HISTORY)],
+            history=[progress_of(run, now) for run in await self._runs.newest(MAX_PAST_RUNS)],
             can_add=self._changes.can_add,
         )  # fmt: skip
 
@@ -192,7 +197,7 @@ class IntegrationPages:
         return account
 
     def _back(self, message: str, *, is_problem: bool = False) -> web.HTTPSeeOther:
-        return self._renderer.redirect(HERE, message, is_problem=is_problem)
+        return self._renderer.redirect(PATH, message, is_problem=is_problem)
 
 
 def by_platform(views: Iterable[AccountView]) -> list[PlatformView]:
@@ -202,7 +207,7 @@ def by_platform(views: Iterable[AccountView]) -> list[PlatformView]:
             accounts=len(of_it),
             contacts=sum(view.contacts for view in of_it),
             active=sum(view.last is not None and view.last.is_active for view in of_it),
-            last=together(view.last for view in of_it if view.last),
+            last=combine(view.last for view in of_it if view.last),
         )
         for platform in Platform
         if (of_it := [view for view in views if view.account.platform is platform])

@@ -9,14 +9,14 @@ from datetime import datetime
 from shared.domain.accounts import Account
 from shared.domain.runs import ACTIVE_STATES, Run, RunCounters, RunState, is_left
 
-SETTLED_SECONDS = 3.0
+MIN_RATE_SECONDS = 3.0
 """Before that a rate says nothing."""
-UNCLAIMED_SECONDS = 10.0
+MAX_QUEUED_SECONDS = 10.0
 """Workers look for a run every second."""
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class RunProgress:
     """`seconds` are from its beginning, `since_seconds` from when it was last queued or claimed: what is counted of
     conversations is from then. `is_left` says that its process was not heard of for too long.
     """
@@ -53,7 +53,7 @@ class Progress:
     @property
     def per_minute(self) -> float:
         """Conversations, while it moves."""
-        return 60 * self.done / self.since_seconds if self.is_moving and self.since_seconds >= SETTLED_SECONDS else 0.0
+        return 60 * self.done / self.since_seconds if self.is_moving and self.since_seconds >= MIN_RATE_SECONDS else 0.0
 
     @property
     def left_seconds(self) -> float | None:
@@ -65,15 +65,15 @@ class Progress:
     @property
     def is_unclaimed(self) -> bool:
         """Queued for so long that perhaps no worker is there."""
-        return self.run.state is RunState.QUEUED and self.since_seconds > UNCLAIMED_SECONDS
+        return self.run.state is RunState.QUEUED and self.since_seconds > MAX_QUEUED_SECONDS
 
 
-def progress_of(run: Run, now: datetime) -> Progress:
+def progress_of(run: Run, now: datetime) -> RunProgress:
     """`now` is the database's."""
     until = run.finished_at or now
     began = run.started_at or run.created_at
     throttled = (run.throttled_until - now).total_seconds() if run.throttled_until and not run.finished_at else 0.0
-    return Progress(
+    return RunProgress(
         run=run,
         seconds=max((until - began).total_seconds(), 0.0),
         since_seconds=max((until - (run.since or began)).total_seconds(), 0.0),
@@ -83,7 +83,7 @@ def progress_of(run: Run, now: datetime) -> Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Together:
+class CombinedProgress:
     """Several runs, as of all accounts of a platform. `left_seconds` is that of the longest, None if of one nobody
     knows."""
 
@@ -93,12 +93,12 @@ class Together:
     left_seconds: float | None
 
 
-def together(runs: Iterable[Progress]) -> Together:
+def combine(runs: Iterable[RunProgress]) -> CombinedProgress:
     every = list(runs)
     counted = [progress.run.counters for progress in every]
     sums = {name: sum(getattr(each, name) for each in counted) for name in RunCounters.model_fields}
     left = [progress.left_seconds for progress in every if progress.is_active]
-    return Together(
+    return CombinedProgress(
         done=sum(progress.done for progress in every),
         counters=RunCounters(**sums),
         per_minute=sum(progress.per_minute for progress in every),

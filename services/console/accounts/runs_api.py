@@ -11,7 +11,7 @@ from shared.domain.runs import Run
 from shared.store.accounts import AccountStore
 from shared.store.runs import ActiveRunError, NotResumableError, RunStore
 
-NEWEST = 100
+MAX_RUNS = 100
 
 
 class RunApi:
@@ -29,7 +29,7 @@ class RunApi:
         }
 
     async def listed(self, _request: web.Request) -> web.Response:
-        return json_of(models.RunList(runs=await self._runs.newest(NEWEST)))
+        return json_of(models.RunList(runs=await self._runs.newest(MAX_RUNS)))
 
     async def one(self, request: web.Request) -> web.Response:
         return json_of(await self._run(request))

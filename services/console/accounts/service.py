@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from services.console.accounts.account_checks import Checks
+from services.console.accounts.account_checks import AccountChecks
 from services.console.accounts.form import WrongAccountError, chosen, new_account, token_of
 from shared.domain.accounts import Account
 from shared.runtime.crypto import TokenVault
@@ -26,7 +26,7 @@ class AccountChanges:
     """WrongAccountError where a field is not right, or the platform refuses the token."""
 
     def __init__(
-        self, accounts: AccountStore, pipelines: PipelineStore, checks: Checks, vault: TokenVault | None
+        self, accounts: AccountStore, pipelines: PipelineStore, checks: AccountChecks, vault: TokenVault | None
     ) -> None:
         self._accounts = accounts
         self._pipelines = pipelines

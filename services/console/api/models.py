@@ -20,17 +20,17 @@ from shared.domain.pipelines import Mode, Pipeline, Stage
 from shared.domain.runs import Run
 
 
-class Model(BaseModel):
+class ApiModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class Told(BaseModel):
+class PlatformReportModel(BaseModel):
     """By another service, which may tell more."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
-class ContactRow(Model):
+class ContactRow(ApiModel):
     contact_id: str
     version: int
     platform: Platform
@@ -47,7 +47,7 @@ class ContactRow(Model):
     last_message_at: Instant | None
 
 
-class ContactPage(Model):
+class ContactPage(ApiModel):
     contacts: list[ContactRow]
     found: int = Field(description="how many match")
     of: int = Field(description="how many there are")
@@ -55,7 +55,7 @@ class ContactPage(Model):
     pages: int
 
 
-class Message(Model):
+class MessageInfo(ApiModel, title="Message"):
     message_id: str
     at: Instant
     role: Literal["customer", "business"]
@@ -66,39 +66,39 @@ class Message(Model):
     is_edited: bool
 
 
-class ContactWhole(Model):
+class ContactWhole(ApiModel):
     contact: Contact
     scores: tuple[Score, ...]
     activities: tuple[Activity, ...]
-    messages: tuple[Message, ...] = Field(description="a page of them, oldest first; the first page has the newest")
+    messages: tuple[MessageInfo, ...] = Field(description="a page of them, oldest first; the first page has the newest")
     found: int = Field(description="messages on all pages")
     page: int
     pages: int
 
 
-class Outcome(Model):
+class ContactOutcome(ApiModel, title="Outcome"):
     contact_id: str
     error: str | None = Field(description="why it was not done; null when it was")
 
 
-class BulkOutcome(Model):
+class BulkOutcome(ApiModel):
     done: int
-    outcomes: list[Outcome]
+    outcomes: list[ContactOutcome]
 
 
-class BoardColumn(Model):
+class BoardColumn(ApiModel):
     stage: str
     count: int
     points: int = Field(description="the sum of the scores")
     contacts: list[ContactRow] = Field(description="the best fifty")
 
 
-class Board(Model):
+class Board(ApiModel):
     pipeline: str
     columns: list[BoardColumn]
 
 
-class TokenInfo(Told):
+class TokenInfo(PlatformReportModel):
     """What the platform tells of a token."""
 
     is_valid: bool
@@ -107,7 +107,7 @@ class TokenInfo(Told):
     data_access_expires_at: str | None
 
 
-class AccountHealth(Told):
+class AccountHealth(PlatformReportModel):
     """What the platform was last heard to say; null is what it did not tell."""
 
     is_well: bool
@@ -120,7 +120,7 @@ class AccountHealth(Told):
     checked_at: str
 
 
-class AccountInfo(Model):
+class AccountInfo(ApiModel):
     """Without its token."""
 
     platform: Platform
@@ -134,25 +134,25 @@ class AccountInfo(Model):
     health: AccountHealth | None = Field(description="null before it was asked for")
 
 
-class AccountList(Model):
+class AccountList(ApiModel):
     accounts: list[AccountInfo]
 
 
-class RunList(Model):
+class RunList(ApiModel):
     runs: list[Run]
 
 
-class PipelineInfo(Model):
+class PipelineInfo(ApiModel):
     name: str
     stages: tuple[Stage, ...]
     edition: str = Field(description="of what it holds: to be said when it is replaced")
 
 
-class PipelineList(Model):
+class PipelineList(ApiModel):
     pipelines: list[PipelineInfo]
 
 
-class OverviewInfo(Model):
+class OverviewInfo(ApiModel):
     """Null is what could not be read."""
 
     contacts: int
@@ -164,7 +164,7 @@ class OverviewInfo(Model):
     spool: int | None
 
 
-class LetterInfo(Model):
+class LetterInfo(ApiModel):
     """Without what was parked."""
 
     letter_id: str
@@ -175,19 +175,19 @@ class LetterInfo(Model):
     size: int = Field(description="in bytes")
 
 
-class LetterList(Model):
+class LetterList(ApiModel):
     letters: list[LetterInfo] = Field(description="the newest two hundred")
     found: int
 
 
-class ReplayOutcome(Model):
+class ReplayOutcome(ApiModel):
     """Ids of letters."""
 
     done: tuple[str, ...]
     stay: tuple[str, ...] = Field(description="still not understood")
 
 
-class Problem(Model):
+class Problem(ApiModel):
     error: str
 
 
@@ -215,8 +215,8 @@ def column_json(column: Column) -> BoardColumn:
     return BoardColumn(stage=column.name, count=column.count, points=column.points, contacts=contacts)
 
 
-def message_json(said: Said) -> Message:
-    return Message(
+def message_json(said: Said) -> MessageInfo:
+    return MessageInfo(
         message_id=said.message_id, at=said.at, role="customer" if said.is_customer else "business", text=said.text,
         marks=said.marks, reactions=said.reactions, is_unsent=said.is_unsent, is_edited=said.is_edited,
     )  # fmt: skip

@@ -8,11 +8,11 @@ from importlib.metadata import version
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import JsonSchemaMode, models_json_schema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 
-from services.console.api.models import Problem
+from services.console.api.models import ApiModel, Problem
 from services.console.api.operations import OPERATIONS, Operation
-from services.console.auth.auth_middleware import COOKIE, CSRF_HEADER
+from services.console.auth.auth_middleware import CSRF_HEADER, SESSION_COOKIE
 
 Json = dict[str, Any]
 REF = "#/components/schemas/{model}"
@@ -22,13 +22,13 @@ A program shows one of the tokens of `LEADSTREAM_CONSOLE_API_TOKENS` (an editor'
 `LEADSTREAM_CONSOLE_VIEWER_API_TOKENS`. A page of the console's own comes with its session's cookie, and with a change
 shows its CSRF token as well. A console without a password, and one behind a proxy that says who somebody is, want the
 CSRF token alone."""
-SCHEMES: Json = {
+SECURITY_SCHEMES: Json = {
     "token": {"type": "http", "scheme": "bearer", "description": "Of a program"},
-    "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "Of who has signed in"},
+    "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE, "description": "Of who has signed in"},
     "csrf": {"type": "apiKey", "in": "header", "name": CSRF_HEADER, "description": "A page's `<meta name=csrf>`"},
 }
-TO_READ: list[Json] = [{"token": []}, {"session": []}]
-TO_CHANGE: list[Json] = [{"token": []}, {"session": [], "csrf": []}]
+READ_SECURITY: list[Json] = [{"token": []}, {"session": []}]
+CHANGE_SECURITY: list[Json] = [{"token": []}, {"session": [], "csrf": []}]
 PROBLEMS = {
     400: "What was sent is not what is described here",
     401: "Nobody is signed in, or the token is not known",
@@ -39,6 +39,17 @@ PROBLEMS = {
     503: "A server that is needed does not answer",
 }
 
+COMPONENT_NAMES = {
+    each.__name__: title for each in ApiModel.__subclasses__() if (title := each.model_config.get("title"))
+}
+
+
+class ComponentNames(GenerateJsonSchema):
+    """Names a component by its model's title: clients are generated from these names, so renaming a class keeps them."""
+
+    def normalize_name(self, name: str) -> str:
+        return COMPONENT_NAMES.get(name) or super().normalize_name(name)
+
 
 def document() -> Json:
     paths: defaultdict[str, Json] = defaultdict(dict)
@@ -48,7 +59,7 @@ def document() -> Json:
         "openapi": "3.1.0",
         "info": {"title": "Leadstream console", "version": version("leadstream"), "description": DESCRIPTION},
         "paths": dict(paths),
-        "components": {"schemas": _schemas(), "securitySchemes": SCHEMES},
+        "components": {"schemas": _schemas(), "securitySchemes": SECURITY_SCHEMES},
     }
 
 
@@ -58,7 +69,7 @@ def _operation(of: Operation) -> Json:
     described: Json = {
         "operationId": of.name,
         "summary": of.summary,
-        "security": TO_CHANGE if of.is_change else TO_READ,
+        "security": CHANGE_SECURITY if of.is_change else READ_SECURITY,
         "responses": {str(of.status): _content(of.answer, "What was asked for"), **problems},
     }
     if of.is_for_editors:
@@ -106,7 +117,7 @@ def _plain(schema: Json) -> Json:
 
 def _schemas() -> Json:
     """Of all bodies, and of what queries are made of; a query itself is none."""
-    _, schemas = models_json_schema(list(dict.fromkeys(_bodies())), ref_template=REF)
+    _, schemas = models_json_schema(list(dict.fromkeys(_bodies())), ref_template=REF, schema_generator=ComponentNames)
     queries = {each.query.__name__ for each in OPERATIONS if each.query}
     return {name: schema for name, schema in schemas["$defs"].items() if name not in queries}
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from services.console.api.models import Model
+from services.console.api.models import ApiModel
 from services.console.contacts.form import MAX_NOTES, MOST_CONTACTS
 from services.console.view.formats import utc_day
 from shared.contract.contacts import AnalysisSource, Band, LeadStatus, StageType
@@ -43,7 +43,7 @@ Every = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}[mhd]$", examples=["30m",
 Token = Annotated[SecretStr, Field(min_length=1, max_length=4096, json_schema_extra={"pattern": "^[!-~]+$"})]
 
 
-class Filters(Model):
+class Filters(ApiModel):
     """All are optional; those that are given must all hold."""
 
     q: str = Field(default="", max_length=200, description="words, all of which must be found")
@@ -62,7 +62,7 @@ class ExportQuery(Filters):
     sort: Sort = Field(default="-score", description="`-` before a column is descending")
 
 
-class Paged(Model):
+class Paged(ApiModel):
     page: int = Field(default=1, ge=1, le=1_000_000, description="one beyond the last is the last")
 
 
@@ -74,7 +74,7 @@ class MessagesQuery(Paged):
     """A thousand on each page."""
 
 
-class Seen(Model):
+class SeenFields(ApiModel, title="Seen"):
     """Empty for none."""
 
     name: str | None = None
@@ -83,7 +83,7 @@ class Seen(Model):
     notes: str | None = None
 
 
-class EditRequest(Model):
+class EditRequest(ApiModel):
     """What is left out, or null, stays."""
 
     name: str | None = Field(default=None, max_length=LONGEST_NAME)
@@ -93,14 +93,16 @@ class EditRequest(Model):
     tags_added: tuple[str, ...] = ()
     tags_removed: tuple[str, ...] = ()
     given_back: tuple[Owned, ...] = Field(default=(), description="fields that a machine may set again")
-    was: Seen = Field(default=Seen(), description="what was seen of what is changed: refused when it is no longer so")
+    was: SeenFields = Field(
+        default=SeenFields(), description="what was seen of what is changed: refused when it is no longer so"
+    )
 
     def edit(self) -> Edit:
         given_back, was = frozenset(self.given_back), self.was.model_dump(exclude_none=True)
         return Edit(**{**self.model_dump(), "given_back": given_back, "was": was})
 
 
-class BulkEdit(Model):
+class BulkEdit(ApiModel):
     tags_added: tuple[str, ...] = ()
     tags_removed: tuple[str, ...] = ()
     stage: str | None = Field(default=None, max_length=200)
@@ -109,7 +111,7 @@ class BulkEdit(Model):
         return Edit(**self.model_dump())
 
 
-class BulkRequest(Model):
+class BulkRequest(ApiModel):
     """For the contacts that are named and for all that `matching` finds, a thousand at most. What cannot be done for
     one is done for the others."""
 
@@ -119,11 +121,11 @@ class BulkRequest(Model):
     edit: BulkEdit = BulkEdit()
 
 
-class BoardQuery(Model):
+class BoardQuery(ApiModel):
     pipeline: str = Field(max_length=200)
 
 
-class AsForm(Model):
+class AsForm(ApiModel):
     def fields(self) -> dict[str, str]:
         """What is given, as a form has it."""
         given = {name: getattr(self, name) for name in self.model_fields_set}
@@ -150,16 +152,16 @@ class AccountRequest(AsForm):
     token: Token
 
 
-class RunRequest(Model):
+class RunRequest(ApiModel):
     account: str = Field(max_length=200, description="`platform:account_id`")
 
 
-class RangeRequest(Model):
+class RangeRequest(ApiModel):
     low: int = Field(ge=1, le=100)
     high: int = Field(ge=1, le=100)
 
 
-class StageRequest(Model):
+class StageRequest(ApiModel):
     """Without a range it gets one, by its type. A range that is given is a person's, unless `range_edited` is false:
     then it is made anew."""
 
@@ -175,21 +177,21 @@ class StageRequest(Model):
         return Stage(name=self.name, type=self.type, range=scores, range_edited=bool(scores and self.range_edited))
 
 
-class StagesRequest(Model):
+class StagesRequest(ApiModel):
     stages: tuple[StageRequest, ...] = Field(min_length=1, max_length=30)
     edition: str | None = Field(default=None, description="refused when it is not this any more; null for any")
 
 
-class PipelineRequest(Model):
+class PipelineRequest(ApiModel):
     name: GivenName
     stages: tuple[StageRequest, ...] = Field(min_length=1, max_length=30)
 
 
-class LetterQuery(Model):
+class LetterQuery(ApiModel):
     reason: Reason | None = None
 
 
-class ReplayRequest(Model):
+class ReplayRequest(ApiModel):
     """Of what is parked, letters of these ids and of this reason; null leaves out none."""
 
     letter_ids: tuple[str, ...] | None = None

@@ -13,12 +13,12 @@ from services.console.api.openapi import document
 from services.console.api.operations import OPERATIONS
 
 
-class Part(Protocol):
+class ApiPart(Protocol):
     def handlers(self) -> dict[str, Handler]:
         """By the names of the operations that it does."""
 
 
-def api_routes(parts: Iterable[Part]) -> list[web.RouteDef]:
+def api_routes(parts: Iterable[ApiPart]) -> list[web.RouteDef]:
     """One for each operation, and one for the document that describes them. KeyError for one that no part does."""
     handlers = {name: handler for part in parts for name, handler in part.handlers().items()}
     described = orjson.dumps(document())

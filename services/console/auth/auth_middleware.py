@@ -15,7 +15,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from services.console.auth.authentication import Entrance
+from services.console.auth.authentication import Authentication
 from services.console.auth.sessions import Access
 from services.console.view.rendering import Renderer
 from shared.contract.failures import UnreachableError
@@ -23,18 +23,18 @@ from shared.runtime.logging import without_message
 from shared.store.mongo import ConnectionFailure
 
 ACCESS: web.RequestKey[Access] = web.RequestKey("access", Access)
-BEGUN: web.RequestKey[bool] = web.RequestKey("begun", bool)
-COOKIE = "leadstream_session"
+RESPONSE_STARTED: web.RequestKey[bool] = web.RequestKey("begun", bool)
+SESSION_COOKIE = "leadstream_session"
 CSRF_HEADER, CSRF_FIELD = "X-CSRF-Token", "csrf"
-SAFE = frozenset({"GET", "HEAD"})
+SAFE_METHODS = frozenset({"GET", "HEAD"})
 WRONG_NAME = {
     True: "Without a password this console answers to localhost only.",
     False: "This console does not answer to that name.",
 }
-FOR_ALL = frozenset({"/login", "/live", "/ready"})
-FOR_VIEWERS = frozenset({"/logout", "/theme"})
+PUBLIC_PATHS = frozenset({"/login", "/live", "/ready"})
+VIEWER_PATHS = frozenset({"/logout", "/theme"})
 """Changes of nothing but one's own browser."""
-HEADERS = {
+SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -52,9 +52,9 @@ def is_api(request: web.Request) -> bool:
     return request.path == "/api" or request.path.startswith("/api/")
 
 
-class Guard:
-    def __init__(self, entrance: Entrance, renderer: Renderer) -> None:
-        self._entrance = entrance
+class AuthMiddleware:
+    def __init__(self, auth: Authentication, renderer: Renderer) -> None:
+        self._auth = auth
         self._renderer = renderer
         self._changes: set[asyncio.Future[web.StreamResponse]] = set()
 
@@ -64,9 +64,9 @@ class Guard:
 
     async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         """Of every response, when it is about to be sent."""
-        request[BEGUN] = True
-        response.headers.update(HEADERS)
-        if is_https(request, self._entrance):
+        request[RESPONSE_STARTED] = True
+        response.headers.update(SECURITY_HEADERS)
+        if is_https(request, self._auth):
             response.headers["Strict-Transport-Security"] = "max-age=31536000"
         if not request.path.startswith("/static/"):
             response.headers.setdefault("Cache-Control", "no-store")
@@ -92,13 +92,13 @@ class Guard:
             log.warning("server_unreachable", error=str(error))
             return self._failure(request, 503, f"{error}.")
         except Exception as error:  # noqa: BLE001
-            if not (request.get(BEGUN) and isinstance(error, ConnectionError)):  # then the browser has gone
+            if not (request.get(RESPONSE_STARTED) and isinstance(error, ConnectionError)):  # then the browser has gone
                 log.error("page_failed", route=_route(request), **without_message(error))  # noqa: TRY400
             return self._failure(request, 500, "This should not have happened; the log says more.")
 
     def _failure(self, request: web.Request, status: int, message: str) -> web.StreamResponse:
         """What has begun is cut off: a file that ends early must not look like a whole one."""
-        if request.get(BEGUN):
+        if request.get(RESPONSE_STARTED):
             raise ConnectionResetError("an answer could not be brought to its end") from None
         if is_api(request):
             return web.json_response({"error": message}, status=status)
@@ -106,9 +106,9 @@ class Guard:
 
     @web.middleware
     async def _let_in(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not self._entrance.answers_to(_host_name(request)):
-            raise web.HTTPForbidden(text=WRONG_NAME[self._entrance.is_open])
-        if request.path in FOR_ALL or request.path.startswith("/static/"):
+        if not self._auth.answers_to(_host_name(request)):
+            raise web.HTTPForbidden(text=WRONG_NAME[self._auth.is_open])
+        if request.path in PUBLIC_PATHS or request.path.startswith("/static/"):
             return await handler(request)
         access = self._access(request)
         if access is None:
@@ -118,35 +118,35 @@ class Guard:
 
     def _access(self, request: web.Request) -> Access | None:
         if is_api(request) and (token := _token(request)) is not None:
-            return self._entrance.access_of_token(token)
-        header = self._entrance.proxy.header if self._entrance.proxy else ""
+            return self._auth.access_of_token(token)
+        header = self._auth.proxy.header if self._auth.proxy else ""
         named = request.headers.getall(header, []) if header else []
-        return self._entrance.access(request.cookies.get(COOKIE, ""), named, request.remote, time.time())
+        return self._auth.access(request.cookies.get(SESSION_COOKIE, ""), named, request.remote, time.time())
 
     def _send_to_login(self, request: web.Request) -> web.StreamResponse:
         if is_api(request) and _token(request) is not None:
             raise web.HTTPUnauthorized(text="That token is not known here.")
-        if not self._entrance.has_login:
+        if not self._auth.has_login:
             raise web.HTTPForbidden(text="Come through the proxy that knows who you are.")
-        if is_api(request) or request.method not in SAFE or request.path == "/events":
+        if is_api(request) or request.method not in SAFE_METHODS or request.path == "/events":
             raise web.HTTPUnauthorized(text="Sign in first.")
         raise web.HTTPSeeOther(f"/login?next={quote(request.path_qs, safe='')}")
 
     @web.middleware
     async def _check_change(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.method in SAFE:
+        if request.method in SAFE_METHODS:
             return await handler(request)
         access = request.get(ACCESS)
         if not (access and access.is_token):
             await self._check_meant(request, access)
-        if access and not access.may_edit and request.path not in FOR_VIEWERS:
+        if access and not access.may_edit and request.path not in VIEWER_PATHS:
             raise web.HTTPForbidden(text="You may look at everything here; changing it is for editors.")
         return await self._to_its_end(handler(request))
 
     async def _check_meant(self, request: web.Request, access: Access | None) -> None:
-        if not _is_own_origin(request, is_https=is_https(request, self._entrance)):
+        if not _is_own_origin(request, is_https=is_https(request, self._auth)):
             raise web.HTTPForbidden(text="This did not come from one of the console's own pages.")
-        if access and not self._entrance.signer.is_csrf(await _csrf_of(request), access):
+        if access and not self._auth.signer.is_csrf(await _csrf_of(request), access):
             raise web.HTTPForbidden(text="This page was too old to change anything: go back, reload, and try again.")
 
     async def _to_its_end(self, change: Awaitable[web.StreamResponse]) -> web.StreamResponse:
@@ -202,14 +202,14 @@ def _route(request: web.Request) -> str:
     return resource.canonical if resource else ""
 
 
-def client_of(request: web.Request, entrance: Entrance) -> str:
+def client_of(request: web.Request, auth: Authentication) -> str:
     """The address of who asks, behind the proxies that are ours."""
     forwarded_for = ",".join(request.headers.getall("X-Forwarded-For", []))
-    return entrance.peers.client(request.remote, forwarded_for)
+    return auth.trusted_proxies.client(request.remote, forwarded_for)
 
 
-def is_https(request: web.Request, entrance: Entrance) -> bool:
+def is_https(request: web.Request, auth: Authentication) -> bool:
     """By its own connection, or by the word of a proxy of ours, whether or not that also says who somebody is."""
     if request.secure:
         return True
-    return request.headers.get("X-Forwarded-Proto") == "https" and entrance.peers.has(request.remote)
+    return request.headers.get("X-Forwarded-Proto") == "https" and auth.trusted_proxies.has(request.remote)

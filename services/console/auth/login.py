@@ -9,23 +9,23 @@ import time
 import structlog
 from aiohttp import web
 
-from services.console.auth.auth_middleware import ACCESS, COOKIE, client_of, is_https
-from services.console.auth.authentication import Entrance
-from services.console.auth.login_throttle import Attempts
-from services.console.auth.sessions import LIFETIME_SECONDS, Role
+from services.console.auth.auth_middleware import ACCESS, SESSION_COOKIE, client_of, is_https
+from services.console.auth.authentication import Authentication
+from services.console.auth.login_throttle import LoginThrottle
+from services.console.auth.sessions import LIFETIME_SECONDS, AccessRole
 from services.console.view.rendering import THEMES, Renderer
 
-MAX_PASSWORD = 1024
+MAX_PASSWORD_CHARS = 1024
 YEAR_SECONDS = 365 * 24 * 3600
 
 log = structlog.get_logger()
 
 
 class Login:
-    def __init__(self, entrance: Entrance, renderer: Renderer) -> None:
-        self._entrance = entrance
+    def __init__(self, auth: Authentication, renderer: Renderer) -> None:
+        self._auth = auth
         self._renderer = renderer
-        self._attempts = Attempts()
+        self._throttle = LoginThrottle()
         self._one_at_a_time = asyncio.Semaphore(1)
 
     def routes(self) -> list[web.RouteDef]:
@@ -37,7 +37,7 @@ class Login:
         ]
 
     async def form(self, request: web.Request) -> web.Response:
-        if not self._entrance.has_login:
+        if not self._auth.has_login:
             raise web.HTTPSeeOther("/")
         return self._page(request, inner_path(request.query.get("next", "")))
 
@@ -45,21 +45,21 @@ class Login:
         """One at a time: a hash costs 16 MB and 50 ms by design, and who sends many at once is to wait as well."""
         fields = await request.post()
         after, password = inner_path(str(fields.get("next", ""))), str(fields.get("password", ""))
-        address = client_of(request, self._entrance)
+        address = client_of(request, self._auth)
         async with self._one_at_a_time:
-            if (wait := self._attempts.wait_seconds(address, time.monotonic())) > 0:
+            if (wait := self._throttle.wait_seconds(address, time.monotonic())) > 0:
                 return self._too_often(request, after, wait)
             role = await self._role_of(password)
             if role is None:
-                self._attempts.failed(address, time.monotonic())
+                self._throttle.failed(address, time.monotonic())
                 log.info("login_refused", remote=address)
                 return self._page(request, after, 401, "That is not the password.")
-            self._attempts.succeeded(address)
+            self._throttle.succeeded(address)
         raise self._with_session(request, role, after)
 
-    async def _role_of(self, password: str) -> Role | None:
+    async def _role_of(self, password: str) -> AccessRole | None:
         """Off the loop."""
-        return None if len(password) > MAX_PASSWORD else await asyncio.to_thread(self._entrance.role_of, password)
+        return None if len(password) > MAX_PASSWORD_CHARS else await asyncio.to_thread(self._auth.role_of, password)
 
     def _too_often(self, request: web.Request, after: str, wait: float) -> web.Response:
         seconds = math.ceil(wait)
@@ -67,19 +67,19 @@ class Login:
         answer.headers["Retry-After"] = str(seconds)
         return answer
 
-    def _with_session(self, request: web.Request, role: Role, after: str) -> web.HTTPSeeOther:
+    def _with_session(self, request: web.Request, role: AccessRole, after: str) -> web.HTTPSeeOther:
         answer = web.HTTPSeeOther(after)
         answer.set_cookie(
-            COOKIE, self._entrance.signer.session(role, time.time()), httponly=True, samesite="Lax",
-            secure=is_https(request, self._entrance), max_age=LIFETIME_SECONDS,
+            SESSION_COOKIE, self._auth.signer.session(role, time.time()), httponly=True, samesite="Lax",
+            secure=is_https(request, self._auth), max_age=LIFETIME_SECONDS,
         )  # fmt: skip
         return answer
 
     async def sign_out(self, request: web.Request) -> web.StreamResponse:
         if request[ACCESS].is_login:
-            self._entrance.signed_out.add(request[ACCESS].session_id, time.time())
+            self._auth.ended_sessions.add(request[ACCESS].session_id, time.time())
         answer = web.HTTPSeeOther("/login")
-        answer.del_cookie(COOKIE)
+        answer.del_cookie(SESSION_COOKIE)
         raise answer
 
     async def theme(self, request: web.Request) -> web.StreamResponse:

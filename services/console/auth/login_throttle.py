@@ -5,14 +5,14 @@ from __future__ import annotations
 import ipaddress
 from collections import OrderedDict, deque
 
-TRIES, WINDOW_SECONDS = 5, 60.0
-TRIES_OF_ALL, TRIES_THEN = 100, 1
+MAX_FAILURES, WINDOW_SECONDS = 5, 60.0
+MAX_FAILURES_OF_ALL, MAX_FAILURES_UNDER_ATTACK = 100, 1
 """After so many failures of all together, each address has fewer. None has none: who guesses from many addresses must
 not be able to shut out who knows the password."""
-REMEMBERED = 10_000
+MAX_ADDRESSES = 10_000
 
 
-class Attempts:
+class LoginThrottle:
     """Failures of the last minute, for each address and of all together."""
 
     def __init__(self) -> None:
@@ -21,8 +21,10 @@ class Attempts:
 
     def wait_seconds(self, address: str, now: float) -> float:
         """How long this address has to wait for its next try; 0 for not at all."""
-        is_attack = _wait(self._all, TRIES_OF_ALL, now) > 0
-        return _wait(self._of.get(_who(address), deque()), TRIES_THEN if is_attack else TRIES, now)
+        is_attack = _wait(self._all, MAX_FAILURES_OF_ALL, now) > 0
+        return _wait(
+            self._of.get(_who(address), deque()), MAX_FAILURES_UNDER_ATTACK if is_attack else MAX_FAILURES, now
+        )
 
     def failed(self, address: str, now: float) -> None:
         who = _who(address)
@@ -30,7 +32,7 @@ class Attempts:
         self._of.move_to_end(who)
         for failures in (mine, self._all):
             failures.append(now)
-        if len(self._of) > REMEMBERED:
+        if len(self._of) > MAX_ADDRESSES:
             self._of.popitem(last=False)
 
     def succeeded(self, address: str) -> None:

@@ -17,7 +17,7 @@ LIFETIME_SECONDS = 12 * 3600
 SESSION, MESSAGE = "session", "message"
 
 
-class Role(StrEnum):
+class AccessRole(StrEnum):
     """A viewer looks, an editor changes things as well."""
 
     VIEWER = "viewer"
@@ -29,7 +29,7 @@ class Access:
     """`session_id` is what its CSRF token is made from. `name` is whom a proxy has let in. With `is_token` it is a
     program, which no other site can make send its token."""
 
-    role: Role
+    role: AccessRole
     session_id: str
     name: str = ""
     is_login: bool = True
@@ -37,14 +37,14 @@ class Access:
 
     @property
     def may_edit(self) -> bool:
-        return self.role is Role.EDITOR
+        return self.role is AccessRole.EDITOR
 
 
 class Signer:
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def session(self, role: Role, now: float) -> str:
+    def session(self, role: AccessRole, now: float) -> str:
         """The value of a new session's cookie; `now` in seconds since 1970."""
         fields = {"role": role, "id": secrets.token_urlsafe(16), "until": int(now) + LIFETIME_SECONDS}
         return self.signed(fields, SESSION)
@@ -55,7 +55,7 @@ class Signer:
         until = fields.get("until") if fields else None
         if fields is None or not isinstance(until, int) or until <= now:
             return None
-        return Access(Role(str(fields["role"])), str(fields["id"]))
+        return Access(AccessRole(str(fields["role"])), str(fields["id"]))
 
     def csrf(self, access: Access) -> str:
         return self._digest(b"csrf\0" + access.session_id.encode())
@@ -85,7 +85,7 @@ def _for(purpose: str, body: bytes) -> bytes:
     return purpose.encode() + b"\0" + body
 
 
-class SignedOut:
+class EndedSessions:
     """Sessions that were ended before their time, as far as this process knows: a copied cookie lets nobody in."""
 
     def __init__(self) -> None:

@@ -98,7 +98,7 @@ class ContactApi:
         if len(ids) > MOST_CONTACTS:
             raise web.HTTPConflict(text=f"at most {MOST_CONTACTS:,} contacts at once, not {len(ids):,}")
         refused = await each_of(ids, self._action(asked))
-        outcomes = [models.Outcome(contact_id=each, error=refused.get(each)) for each in ids]
+        outcomes = [models.ContactOutcome(contact_id=each, error=refused.get(each)) for each in ids]
         return json_of(models.BulkOutcome(done=len(ids) - len(refused), outcomes=outcomes))
 
     def _matching(self, filters: requests.Filters | None) -> Iterable[str]:

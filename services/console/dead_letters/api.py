@@ -8,13 +8,13 @@ from aiohttp.typedefs import Handler
 from services.console.api import models, requests
 from services.console.api.bodies import from_body, from_query, json_of
 from services.console.auth.auth_middleware import ACCESS
-from services.console.dead_letters.service import LetterBox
+from services.console.dead_letters.service import DeadLetterService
 
-NEWEST = 200
+MAX_LETTERS = 200
 
 
-class LetterApi:
-    def __init__(self, letters: LetterBox) -> None:
+class DeadLetterApi:
+    def __init__(self, letters: DeadLetterService) -> None:
         self._letters = letters
 
     def handlers(self) -> dict[str, Handler]:
@@ -23,7 +23,7 @@ class LetterApi:
     async def listed(self, request: web.Request) -> web.Response:
         reason = from_query(requests.LetterQuery, request).reason
         found = [each for each in await self._letters.parked() if reason in {None, each.reason}]
-        shown = list(map(models.letter_json, found[:NEWEST]))
+        shown = list(map(models.letter_json, found[:MAX_LETTERS]))
         return json_of(models.LetterList(letters=shown, found=len(found)))
 
     async def one(self, request: web.Request) -> web.Response:

@@ -7,25 +7,25 @@ from urllib.parse import quote
 from aiohttp import web
 
 from services.console.auth.auth_middleware import ACCESS
-from services.console.dead_letters.service import LetterBox
+from services.console.dead_letters.service import DeadLetterService
 from services.console.view.rendering import Renderer
 from shared.contract.failures import Reason
 
-HERE = "/dead-letters"
-SHOWN = 200
-SHOWN_BYTES = 100_000
+PATH = "/dead-letters"
+MAX_LETTERS = 200
+MAX_PAYLOAD_BYTES = 100_000
 
 
-class LetterPages:
+class DeadLetterPages:
     """An editor alone sees what is in a letter: it may be what a customer wrote."""
 
-    def __init__(self, letters: LetterBox, renderer: Renderer) -> None:
+    def __init__(self, letters: DeadLetterService, renderer: Renderer) -> None:
         self._letters = letters
         self._renderer = renderer
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            web.get(HERE, self.listed),
+            web.get(PATH, self.listed),
             web.post("/dead-letters/replay", self.replay),
             web.get("/dead-letters/{letter_id}", self.one),
         ]
@@ -37,7 +37,7 @@ class LetterPages:
         chosen = [each for each in parked if reason in {None, each.reason}]
         return self._renderer.page(
             request, "letters.html", request[ACCESS],
-            letters=chosen[:SHOWN],
+            letters=chosen[:MAX_LETTERS],
             found=len(chosen),
             reasons=sorted({each.reason for each in parked}),
             reason=reason,
@@ -53,9 +53,9 @@ class LetterPages:
         return self._renderer.page(
             request, "letter.html", request[ACCESS],
             letter=letter,
-            payload=raw[:SHOWN_BYTES].decode(errors="replace"),
+            payload=raw[:MAX_PAYLOAD_BYTES].decode(errors="replace"),
             bytes=len(raw),
-            is_cut=len(raw) > SHOWN_BYTES,
+            is_cut=len(raw) > MAX_PAYLOAD_BYTES,
         )  # fmt: skip
 
     async def replay(self, request: web.Request) -> web.Response:
@@ -63,12 +63,12 @@ class LetterPages:
         form = await request.post()
         reason = str(form.get("reason", ""))
         if "ticked" in form and "id" not in form:
-            raise self._renderer.redirect(HERE, "Tick some letters first.", is_problem=True)
+            raise self._renderer.redirect(PATH, "Tick some letters first.", is_problem=True)
         if reason and reason not in set(Reason):
             raise web.HTTPBadRequest(text="There is no such reason: nothing was replayed.")
         ids = set(map(str, form.getall("id"))) if "id" in form else None
         told = await self._letters.replay(ids, Reason(reason) if reason else None)
         stay = len(told.stay)
         message = f"{len(told.done)} replayed" + (f", {stay} still not understood: they stay." if stay else ".")
-        back = f"{HERE}?reason={quote(reason)}" if reason else HERE
+        back = f"{PATH}?reason={quote(reason)}" if reason else PATH
         raise self._renderer.redirect(back, message, is_problem=bool(stay))

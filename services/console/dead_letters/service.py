@@ -14,18 +14,18 @@ from shared.bus.producer import KafkaError
 from shared.contract.dead_letters import DeadLetter
 from shared.contract.failures import Reason, UnreachableError
 
-BROKER_SECONDS = 20.0
+BROKER_TIMEOUT_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
+class ReplayResult:
     """Ids of letters: what is still not understood stays parked."""
 
     done: tuple[str, ...]
     stay: tuple[str, ...]
 
 
-class LetterBox:
+class DeadLetterService:
     """UnreachableError when the broker does not answer in time."""
 
     def __init__(self, letters: DeadLetterQueue, replay: Replay, vitals: Vitals) -> None:
@@ -45,7 +45,7 @@ class LetterBox:
             wanted = {letter_id} & (await self._letters.parked()).keys()
             return next(iter([letter async for letter in self._letters.read(wanted)]), None)
 
-    async def replay(self, letter_ids: Collection[str] | None, reason: Reason | None) -> Replayed:
+    async def replay(self, letter_ids: Collection[str] | None, reason: Reason | None) -> ReplayResult:
         """Those of these ids, and of this reason; None leaves out none."""
         told: dict[str, bool] = {}
 
@@ -57,13 +57,13 @@ class LetterBox:
             wanted = set(parked) if letter_ids is None else parked.keys() & set(letter_ids)
             await self._replay.run(parked, self._letters.read(wanted), tell)
         stay = tuple(each for each, is_replayed in told.items() if not is_replayed)
-        return Replayed(tuple(each for each in told if told[each]), stay)
+        return ReplayResult(tuple(each for each in told if told[each]), stay)
 
 
 @asynccontextmanager
 async def _in_time(replayed: Mapping[str, bool] = MappingProxyType({})) -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(BROKER_SECONDS):
+        async with asyncio.timeout(BROKER_TIMEOUT_SECONDS):
             yield
     except (TimeoutError, KafkaError):
         done = sum(replayed.values())

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from shared.contract.contacts import StageType
 from shared.domain.pipelines import Pipeline, ScoreRange, Stage
 
-MAX_NAME, MAX_STAGES = 80, 30
-SPARE_LINES = 7
+MAX_NAME_CHARS, MAX_STAGES = 80, 30
+EMPTY_ROWS = 7
 """Of a new pipeline; one that is edited has one more than it has stages."""
 COLUMNS = ("place", "name", "type", "low", "high", "made")
 
@@ -20,13 +20,13 @@ COLUMNS = ("place", "name", "type", "low", "high", "made")
 class WrongPipelineError(ValueError):
     """Says what is wrong, and in which line where it is in one."""
 
-    def __init__(self, message: str, line: Line | None = None) -> None:
+    def __init__(self, message: str, line: StageFields | None = None) -> None:
         super().__init__(message)
         self.line = line
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class StageFields:
     """`made` is the range that the page had shown as one that was made, as `low-high`."""
 
     place: str
@@ -51,21 +51,21 @@ class PipelineForm:
 
     name: str = ""
     edition: str = ""
-    lines: tuple[Line, ...] = tuple(Line(str(place)) for place in range(1, SPARE_LINES + 1))
+    lines: tuple[StageFields, ...] = tuple(StageFields(str(place)) for place in range(1, EMPTY_ROWS + 1))
 
 
 def form_of(pipeline: Pipeline) -> PipelineForm:
     """As it is first shown."""
     lines = [_line(str(place), stage) for place, stage in enumerate(pipeline.stages, 1)]
-    return PipelineForm(pipeline.name, pipeline.edition, (*lines, Line(str(len(lines) + 1))))
+    return PipelineForm(pipeline.name, pipeline.edition, (*lines, StageFields(str(len(lines) + 1))))
 
 
 def typed(fields: MultiMapping[object]) -> PipelineForm:
     """As it was sent. WrongPipelineError where that is not whole."""
     columns = [[str(each).strip() for each in fields.getall(f"stage_{name}", [])] for name in COLUMNS]
-    if len({len(column) for column in columns}) != 1 or len(columns[0]) > MAX_STAGES + SPARE_LINES:
+    if len({len(column) for column in columns}) != 1 or len(columns[0]) > MAX_STAGES + EMPTY_ROWS:
         raise WrongPipelineError("the form is not whole")
-    lines = tuple(Line(*cells) for cells in zip(*columns, strict=True))
+    lines = tuple(StageFields(*cells) for cells in zip(*columns, strict=True))
     return PipelineForm(str(fields.get("name", "")), str(fields.get("edition", "")), lines)
 
 
@@ -84,13 +84,13 @@ def pipeline_of(form: PipelineForm) -> Pipeline:
         raise WrongPipelineError("; ".join(_wrongs(error))) from None
 
 
-def _line(place: str, stage: Stage) -> Line:
+def _line(place: str, stage: Stage) -> StageFields:
     low, high = (str(stage.range.low), str(stage.range.high)) if stage.range else ("", "")
     made = f"{low}-{high}" if stage.range and not stage.range_edited else ""
-    return Line(place, stage.name, stage.type, low, high, made)
+    return StageFields(place, stage.name, stage.type, low, high, made)
 
 
-def _stage(line: Line, set_kinds: Collection[str]) -> Stage:
+def _stage(line: StageFields, set_kinds: Collection[str]) -> Stage:
     if line.kind not in set(StageType):
         raise WrongPipelineError(f"there is no type {line.kind!r}", line)
     name, kind = _name(line.name, line), StageType(line.kind)
@@ -108,18 +108,18 @@ def _wrongs(error: ValidationError) -> Iterator[str]:
         yield "it needs a stage" if each["type"] == "too_short" else each["msg"].removeprefix("Value error, ")
 
 
-def _name(text: str, line: Line | None = None) -> str:
+def _name(text: str, line: StageFields | None = None) -> str:
     name = " ".join(text.split())
-    if not name or len(name) > MAX_NAME:
-        raise WrongPipelineError(f"a name has 1 to {MAX_NAME} characters", line)
+    if not name or len(name) > MAX_NAME_CHARS:
+        raise WrongPipelineError(f"a name has 1 to {MAX_NAME_CHARS} characters", line)
     return name
 
 
-def _place(line: Line) -> int:
+def _place(line: StageFields) -> int:
     return _number(line.place, line) if line.place else 0
 
 
-def _number(text: str, line: Line) -> int:
+def _number(text: str, line: StageFields) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 4):
         raise WrongPipelineError(
             f"{text!r} is not a number that can stand here" if text else "a score is missing", line

@@ -14,7 +14,7 @@ from shared.domain.pipelines import TEMPLATES, Pipeline, template
 from shared.store.accounts import AccountStore
 from shared.store.pipelines import KnownPipelineError, OutdatedPipelineError, PipelineStore
 
-HERE = "/pipelines"
+PATH = "/pipelines"
 
 
 class PipelinePages:
@@ -27,7 +27,7 @@ class PipelinePages:
         self._renderer = renderer
 
     def routes(self) -> list[web.RouteDef]:
-        return [web.get(HERE, self.listed), web.post(HERE, self.save), web.post("/pipelines/template", self.take)]
+        return [web.get(PATH, self.listed), web.post(PATH, self.save), web.post("/pipelines/template", self.take)]
 
     async def listed(self, request: web.Request) -> web.Response:
         return await self._page(request)
@@ -47,7 +47,7 @@ class PipelinePages:
         except OutdatedPipelineError as error:
             now = await self._pipelines.get(form.name)
             return await self._page(request, replace(form, edition=now.edition if now else ""), error)
-        raise self._renderer.redirect(HERE, f"{pipeline.name} is saved.")
+        raise self._renderer.redirect(PATH, f"{pipeline.name} is saved.")
 
     async def _put(self, pipeline: Pipeline, edition: str) -> Pipeline:
         return await (self._pipelines.replace(pipeline, edition) if edition else self._pipelines.add(pipeline))
@@ -59,8 +59,8 @@ class PipelinePages:
         try:
             await self._pipelines.add(wanted)
         except KnownPipelineError as error:
-            raise self._renderer.redirect(HERE, f"Not added: {error}.", is_problem=True) from None
-        raise self._renderer.redirect(HERE, f"{wanted.name} is there.")
+            raise self._renderer.redirect(PATH, f"Not added: {error}.", is_problem=True) from None
+        raise self._renderer.redirect(PATH, f"{wanted.name} is there.")
 
     async def _page(
         self, request: web.Request, form: PipelineForm | None = None, wrong: Exception | None = None

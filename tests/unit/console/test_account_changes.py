@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from services.console.accounts.account_checks import Checks
+from services.console.accounts.account_checks import AccountChecks
 from services.console.accounts.form import WrongAccountError
 from services.console.accounts.service import AccountChanges, NoKeysError
 from services.console.view.form_error import Refused
@@ -36,7 +36,9 @@ class Office:
                 return f"sealed {len(token)}"
 
         sealing = cast(TokenVault, Vault()) if vault else None
-        return AccountChanges(cast(AccountStore, self), cast(PipelineStore, Pipelines()), cast(Checks, self), sealing)
+        return AccountChanges(
+            cast(AccountStore, self), cast(PipelineStore, Pipelines()), cast(AccountChecks, self), sealing
+        )
 
     async def ask(self, account: Account) -> dict[str, Any]:
         self.asked.append(account.encrypted_token)

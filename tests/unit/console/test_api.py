@@ -13,8 +13,8 @@ from services.console.api.requests import StageRequest
 from services.console.contacts.api import ContactApi
 from services.console.contacts.form import MOST_CONTACTS
 from services.console.contacts.service import ContactChanges
-from services.console.dead_letters.api import LetterApi
-from services.console.dead_letters.service import LetterBox
+from services.console.dead_letters.api import DeadLetterApi
+from services.console.dead_letters.service import DeadLetterService
 from shared.contract.contacts import Contact, StageType
 from shared.contract.dead_letters import DeadLetter
 from shared.contract.failures import Reason
@@ -38,7 +38,7 @@ class Changes(ContactChanges):
         return contact("1")
 
 
-class Box(LetterBox):
+class Box(DeadLetterService):
     def __init__(self) -> None:
         pass
 
@@ -90,7 +90,7 @@ async def test_of_more_than_may_be_changed_at_once_none_is() -> None:
 
 
 async def test_what_is_in_a_letter_is_told_to_editors_alone() -> None:
-    routes = [web.get("/api/dead-letters/{letter_id}", LetterApi(Box()).one)]
+    routes = [web.get("/api/dead-letters/{letter_id}", DeadLetterApi(Box()).one)]
     assert (await asked(routes, "editor", "GET", "/api/dead-letters/x"))[1]["payload"] == LETTER.payload
     assert (await asked(routes, "viewer", "GET", "/api/dead-letters/x"))[0] == 403
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from services.console.accounts.account_checks import NOT_WELL, WELL, Checks
+from services.console.accounts.account_checks import OK_VALID_FOR, PROBLEM_VALID_FOR, AccountChecks
 from shared.contract.failures import UnreachableError
 from shared.contract.ids import Platform
 from shared.domain.accounts import Account
@@ -32,7 +32,9 @@ class Office:
         self.now = NOON
         self.answer: dict[str, Any] | Exception = GOOD
         self.asked = 0
-        self.checks = Checks(cast(Database, None), cast(AccountStore, self), cast(RunStore, self), self.ask, self.clock)
+        self.checks = AccountChecks(
+            cast(Database, None), cast(AccountStore, self), cast(RunStore, self), self.ask, self.clock
+        )
 
     async def all(self) -> list[Account]:
         return self.accounts
@@ -64,7 +66,7 @@ class Office:
 async def test_an_account_that_was_just_added_is_asked_about_once() -> None:
     office = Office(SHOP)
     assert (await office.look())["token"] == {"is_valid": True}
-    await office.look(WELL)
+    await office.look(OK_VALID_FOR)
     assert office.asked == 1
     await office.look(timedelta(seconds=1))
     assert office.asked == 2
@@ -85,11 +87,11 @@ async def test_where_nobody_answers_that_is_said_what_was_known_stays_and_it_is_
     office = Office(SHOP)
     await office.look()
     office.answer = error
-    health = await office.look(WELL + timedelta(seconds=1))
+    health = await office.look(OK_VALID_FOR + timedelta(seconds=1))
     assert (health["is_well"], health["problems"]) == (False, [f"it could not be checked: {error}"])
     assert health["permissions_granted"] == ["pages_messaging"]
     office.answer = GOOD
-    assert (await office.look(NOT_WELL + timedelta(seconds=1)))["problems"] == []
+    assert (await office.look(PROBLEM_VALID_FOR + timedelta(seconds=1)))["problems"] == []
 
 
 async def test_an_account_of_which_nothing_was_ever_heard_has_nothing_to_show_but_why() -> None:
@@ -104,7 +106,7 @@ async def test_what_the_platform_refuses_is_asked_again_only_by_a_person() -> No
     office = Office(SHOP)
     office.answer = {**GOOD, "is_well": False, "is_refused": True, "problems": ["it warns of abuse"]}
     await office.look()
-    await office.look(NOT_WELL + WELL)
+    await office.look(PROBLEM_VALID_FOR + OK_VALID_FOR)
     assert office.asked == 1
     await office.checks.check(SHOP)
     assert office.asked == 2
@@ -115,7 +117,7 @@ async def test_nothing_is_asked_after_a_run_that_the_platform_warned_of() -> Non
     await office.look()
     failed = Run(run_id="r", platform=SHOP.platform, account_id="371", state=RunState.FAILED, created_at=NOON)
     office.last = failed.model_copy(update={"is_warned": True})
-    await office.look(WELL + timedelta(seconds=1))
+    await office.look(OK_VALID_FOR + timedelta(seconds=1))
     assert office.asked == 1
     office.last = failed
     await office.look()

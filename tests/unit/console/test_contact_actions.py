@@ -8,7 +8,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from services.console.auth.auth_middleware import CSRF_HEADER
-from services.console.auth.sessions import Access, Role
+from services.console.auth.sessions import Access, AccessRole
 from services.console.contacts.actions import ContactActions
 from services.console.index.listing import Asked
 from services.console.view.rendering import Renderer
@@ -34,7 +34,7 @@ async def test_all_that_match_are_those_whom_the_list_showed(asked: Asked, found
 
     def pages(renderer: Renderer) -> ContactActions:
         nonlocal csrf
-        csrf = renderer.signer.csrf(Access(Role.EDITOR, "open"))
+        csrf = renderer.signer.csrf(Access(AccessRole.EDITOR, "open"))
         return ContactActions(KNOWN, cast(Database, None), renderer, changes)
 
     async with TestClient(TestServer(app_of(pages))) as client:

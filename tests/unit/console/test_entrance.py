@@ -8,22 +8,22 @@ import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
-from services.console.auth.authentication import Entrance, OpenToAllError, entrance_of
+from services.console.auth.authentication import Authentication, UnprotectedConsoleError, authentication_of
 from services.console.auth.login import inner_path
-from services.console.auth.login_throttle import TRIES, TRIES_OF_ALL, WINDOW_SECONDS, Attempts
+from services.console.auth.login_throttle import MAX_FAILURES, MAX_FAILURES_OF_ALL, WINDOW_SECONDS, LoginThrottle
 from services.console.auth.passwords import hashed, is_right
-from services.console.auth.sessions import LIFETIME_SECONDS, Access, Role, Signer
+from services.console.auth.sessions import LIFETIME_SECONDS, Access, AccessRole, Signer
 from shared.runtime.settings import ConsoleSettings
 
 NOW = 1_800_000_000.0
 
 
-def entrance(**settings: object) -> Entrance:
+def entrance(**settings: object) -> Authentication:
     values: dict[str, object] = {"console_host": "127.0.0.1", **settings}
-    return entrance_of(ConsoleSettings.model_validate(values))
+    return authentication_of(ConsoleSettings.model_validate(values))
 
 
-def guarded() -> Entrance:
+def guarded() -> Authentication:
     return entrance(console_password=SecretStr("edit"), console_viewer_password=SecretStr("look"))
 
 
@@ -35,7 +35,7 @@ def test_without_a_password_this_machine_alone_may_edit() -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4"])
 def test_without_a_password_no_other_address_is_listened_on(host: str) -> None:
-    with pytest.raises(OpenToAllError, match="without LEADSTREAM_CONSOLE_PASSWORD"):
+    with pytest.raises(UnprotectedConsoleError, match="without LEADSTREAM_CONSOLE_PASSWORD"):
         entrance(console_host=host)
 
 
@@ -44,8 +44,8 @@ def test_with_a_password_any_address_may_be_listened_on() -> None:
 
 
 def test_each_password_has_its_role() -> None:
-    assert guarded().role_of("edit") is Role.EDITOR
-    assert guarded().role_of("look") is Role.VIEWER
+    assert guarded().role_of("edit") is AccessRole.EDITOR
+    assert guarded().role_of("look") is AccessRole.VIEWER
     assert guarded().role_of("wrong") is None
     assert guarded().role_of("") is None
 
@@ -64,7 +64,7 @@ def test_a_password_may_be_set_as_its_hash() -> None:
 
 def test_a_session_lets_in_until_its_time_is_over() -> None:
     door = guarded()
-    cookie = door.signer.session(Role.VIEWER, NOW)
+    cookie = door.signer.session(AccessRole.VIEWER, NOW)
     access = door.access(cookie, [], "10.0.0.1", NOW + LIFETIME_SECONDS - 1)
     assert access is not None
     assert not access.may_edit
@@ -77,20 +77,20 @@ def test_what_was_not_signed_here_lets_nobody_in(cookie: str) -> None:
 
 
 def test_a_session_cannot_be_made_into_an_editors() -> None:
-    viewer = guarded().signer.session(Role.VIEWER, NOW)
-    editor = Signer(b"another key").session(Role.EDITOR, NOW)
+    viewer = guarded().signer.session(AccessRole.VIEWER, NOW)
+    editor = Signer(b"another key").session(AccessRole.EDITOR, NOW)
     body, signature = editor.split(".")[0], viewer.split(".")[1]
     assert guarded().access(f"{body}.{signature}", [], "10.0.0.1", NOW) is None
 
 
 def test_another_password_ends_all_sessions() -> None:
-    cookie = guarded().signer.session(Role.EDITOR, NOW)
+    cookie = guarded().signer.session(AccessRole.EDITOR, NOW)
     assert entrance(console_password=SecretStr("other")).access(cookie, [], "10.0.0.1", NOW) is None
 
 
 def test_a_token_is_of_one_session_alone() -> None:
     signer = guarded().signer
-    mine, other = Access(Role.EDITOR, "mine"), Access(Role.EDITOR, "other")
+    mine, other = Access(AccessRole.EDITOR, "mine"), Access(AccessRole.EDITOR, "other")
     assert signer.is_csrf(signer.csrf(mine), mine)
     assert not signer.is_csrf(signer.csrf(other), mine)
     assert not signer.is_csrf("", mine)
@@ -101,7 +101,7 @@ def test_a_proxy_names_who_it_has_let_in() -> None:
     ana, ben = door.access("", ["ana"], "10.1.2.3", NOW), door.access("", ["ben"], "10.1.2.3", NOW)
     assert ana is not None
     assert ben is not None
-    assert (ana.role, ben.role) == (Role.EDITOR, Role.VIEWER)
+    assert (ana.role, ben.role) == (AccessRole.EDITOR, AccessRole.VIEWER)
 
 
 def test_another_machine_is_not_believed_to_be_the_proxy() -> None:
@@ -132,28 +132,28 @@ def test_a_proxy_is_known_also_where_a_socket_of_ipv6_tells_its_address() -> Non
     ],
 )
 def test_who_asks_is_whom_the_last_of_our_proxies_names(remote: str, forwarded_for: str, client: str) -> None:
-    assert entrance(console_proxy_from="10.1.0.0/16").peers.client(remote, forwarded_for) == client
+    assert entrance(console_proxy_from="10.1.0.0/16").trusted_proxies.client(remote, forwarded_for) == client
 
 
 def test_a_viewer_cannot_try_the_editors_password_against_a_sessions_signature_at_the_speed_of_a_hash() -> None:
-    cookie = guarded().signer.session(Role.VIEWER, NOW)
+    cookie = guarded().signer.session(AccessRole.VIEWER, NOW)
     for guess in ("leadstream console\0edit\0look", "edit\0look", "edit"):
         assert Signer(hashlib.sha256(guess.encode()).digest()).access(cookie, NOW) is None
         assert Signer(guess.encode()).access(cookie, NOW) is None
 
 
 def test_several_consoles_behind_a_proxy_take_each_others_forms() -> None:
-    key, who = Fernet.generate_key().decode(), Access(Role.EDITOR, "proxy:ana", "ana")
+    key, who = Fernet.generate_key().decode(), Access(AccessRole.EDITOR, "proxy:ana", "ana")
     one, other = (entrance(console_proxy_header="X-User", encryption_keys=key) for _ in range(2))
     assert other.signer.is_csrf(one.signer.csrf(who), who)
 
 
 def test_a_session_that_was_ended_lets_nobody_in_who_has_kept_its_cookie() -> None:
     door = guarded()
-    cookie = door.signer.session(Role.EDITOR, NOW)
+    cookie = door.signer.session(AccessRole.EDITOR, NOW)
     access = door.access(cookie, [], "10.0.0.1", NOW)
     assert access is not None
-    door.signed_out.add(access.session_id, NOW)
+    door.ended_sessions.add(access.session_id, NOW)
     assert door.access(cookie, [], "10.0.0.1", NOW) is None
 
 
@@ -165,7 +165,7 @@ def test_what_was_signed_as_a_message_is_no_session() -> None:
 def test_each_token_of_a_program_has_its_role() -> None:
     door = entrance(console_api_tokens=f"{'e' * 32},{'f' * 32}", console_viewer_api_tokens="v" * 32)
     roles = [each and each.role for each in map(door.access_of_token, ("f" * 32, "v" * 32, "x" * 32, "", "\udce9"))]
-    assert roles == [Role.EDITOR, Role.VIEWER, None, None, None]
+    assert roles == [AccessRole.EDITOR, AccessRole.VIEWER, None, None, None]
 
 
 def test_a_token_that_could_be_guessed_is_refused_and_not_told() -> None:
@@ -175,38 +175,38 @@ def test_a_token_that_could_be_guessed_is_refused_and_not_told() -> None:
 
 
 def test_an_address_that_failed_too_often_waits_and_others_do_not() -> None:
-    attempts = Attempts()
-    for _ in range(TRIES):
-        assert attempts.wait_seconds("a", NOW) == 0
-        attempts.failed("a", NOW)
-    assert attempts.wait_seconds("a", NOW + 1) == pytest.approx(WINDOW_SECONDS - 1)
-    assert attempts.wait_seconds("b", NOW + 1) == 0
-    assert attempts.wait_seconds("a", NOW + WINDOW_SECONDS) == 0
+    throttle = LoginThrottle()
+    for _ in range(MAX_FAILURES):
+        assert throttle.wait_seconds("a", NOW) == 0
+        throttle.failed("a", NOW)
+    assert throttle.wait_seconds("a", NOW + 1) == pytest.approx(WINDOW_SECONDS - 1)
+    assert throttle.wait_seconds("b", NOW + 1) == 0
+    assert throttle.wait_seconds("a", NOW + WINDOW_SECONDS) == 0
 
 
 def test_while_many_addresses_guess_each_has_one_try_and_none_shuts_out_another() -> None:
-    attempts = Attempts()
-    for number in range(TRIES_OF_ALL):
-        attempts.failed(str(number), NOW)
-    assert attempts.wait_seconds("0", NOW) > 0
-    assert attempts.wait_seconds("new", NOW) == 0
-    assert attempts.wait_seconds("0", NOW + WINDOW_SECONDS) == 0
+    throttle = LoginThrottle()
+    for number in range(MAX_FAILURES_OF_ALL):
+        throttle.failed(str(number), NOW)
+    assert throttle.wait_seconds("0", NOW) > 0
+    assert throttle.wait_seconds("new", NOW) == 0
+    assert throttle.wait_seconds("0", NOW + WINDOW_SECONDS) == 0
 
 
 def test_all_addresses_of_one_network_of_ipv6_are_one() -> None:
-    attempts = Attempts()
-    for number in range(TRIES):
-        attempts.failed(f"2001:db8:1:2::{number}", NOW)
-    assert attempts.wait_seconds("2001:db8:1:2:ffff::1", NOW) > 0
-    assert attempts.wait_seconds("2001:db8:1:3::1", NOW) == 0
+    throttle = LoginThrottle()
+    for number in range(MAX_FAILURES):
+        throttle.failed(f"2001:db8:1:2::{number}", NOW)
+    assert throttle.wait_seconds("2001:db8:1:2:ffff::1", NOW) > 0
+    assert throttle.wait_seconds("2001:db8:1:3::1", NOW) == 0
 
 
 def test_who_got_in_begins_anew() -> None:
-    attempts = Attempts()
-    for _ in range(TRIES):
-        attempts.failed("a", NOW)
-    attempts.succeeded("a")
-    assert attempts.wait_seconds("a", NOW) == 0
+    throttle = LoginThrottle()
+    for _ in range(MAX_FAILURES):
+        throttle.failed("a", NOW)
+    throttle.succeeded("a")
+    assert throttle.wait_seconds("a", NOW) == 0
 
 
 @pytest.mark.parametrize(

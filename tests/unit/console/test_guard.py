@@ -13,10 +13,10 @@ from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from multidict import MultiDict
 from pydantic import SecretStr
 
-from services.console.auth.auth_middleware import ACCESS, Guard
-from services.console.auth.authentication import entrance_of
+from services.console.auth.auth_middleware import ACCESS, AuthMiddleware
+from services.console.auth.authentication import authentication_of
 from services.console.auth.login import Login
-from services.console.auth.sessions import Access, Role
+from services.console.auth.sessions import Access, AccessRole
 from services.console.view.rendering import Renderer, environment
 from services.console.web import create_app
 from shared.runtime.settings import ConsoleSettings
@@ -57,15 +57,15 @@ def app_of(
     *pages: Callable[[Renderer], Pages], routes: Sequence[web.RouteDef] = (), **settings: object
 ) -> web.Application:
     """These pages behind the guard."""
-    entrance = entrance_of(ConsoleSettings.model_validate(settings))
-    renderer = Renderer(entrance.signer, lambda: NOON, environment(lambda: NOON))
+    auth = authentication_of(ConsoleSettings.model_validate(settings))
+    renderer = Renderer(auth.signer, lambda: NOON, environment(lambda: NOON))
 
     async def is_ready() -> bool:
         return True
 
     made = [*routes, *(route for each in pages for route in each(renderer).routes())]
-    made += Login(entrance, renderer).routes()
-    return create_app(Guard(entrance, renderer), made, is_ready)
+    made += Login(auth, renderer).routes()
+    return create_app(AuthMiddleware(auth, renderer), made, is_ready)
 
 
 @asynccontextmanager
@@ -265,11 +265,11 @@ async def test_a_change_goes_on_when_the_browser_that_asked_for_it_has_gone() ->
         ended.set()
         return web.Response()
 
-    entrance = entrance_of(ConsoleSettings())
-    guard = Guard(entrance, Renderer(entrance.signer, lambda: NOON, environment(lambda: NOON)))
+    auth = authentication_of(ConsoleSettings())
+    middleware = AuthMiddleware(auth, Renderer(auth.signer, lambda: NOON, environment(lambda: NOON)))
     request = make_mocked_request("POST", "/api/x")
-    request[ACCESS] = Access(Role.EDITOR, "token", is_token=True)
-    going = asyncio.ensure_future(guard.middlewares[-1](request, slow))
+    request[ACCESS] = Access(AccessRole.EDITOR, "token", is_token=True)
+    going = asyncio.ensure_future(middleware.middlewares[-1](request, slow))
     await begun.wait()
     going.cancel()
     await asyncio.wait([going])

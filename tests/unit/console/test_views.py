@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from services.console.accounts.pages import AccountView, by_platform
-from services.console.accounts.run_progress import next_in_seconds, progress_of, together
+from services.console.accounts.run_progress import combine, next_in_seconds, progress_of
 from services.console.board.columns import CARDS, columns_of
 from services.console.contacts.message_list import transcript
 from services.console.contacts.score_plot import HEIGHT, plot
@@ -181,10 +181,10 @@ def test_runs_together_are_their_sums_and_end_with_the_last() -> None:
             run(RunState.COMPLETED, 8, 8, started_at=NOON, finished_at=at),
         )
     )  # fmt: skip
-    both = together([one, other, ended])
+    both = combine([one, other, ended])
     assert (both.done, both.counters.conversations_listed, both.per_minute, both.left_seconds) == (43, 128, 70, 90)
-    assert together([one, progress_of(run(RunState.QUEUED, 0, 0), at)]).left_seconds is None
-    assert together([ended]).left_seconds is None
+    assert combine([one, progress_of(run(RunState.QUEUED, 0, 0), at)]).left_seconds is None
+    assert combine([ended]).left_seconds is None
 
 
 def test_a_board_has_every_stage_and_its_best_first() -> None:

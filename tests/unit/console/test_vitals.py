@@ -15,7 +15,7 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer, make_mocked_request
 from aiokafka.errors import KafkaConnectionError
 
-from services.console.auth.authentication import entrance_of
+from services.console.auth.authentication import authentication_of
 from services.console.index.contact_index import ContactIndex
 from services.console.overview.pages import OverviewPages
 from services.console.overview.system_status import Reader, Sample, Vitals
@@ -196,8 +196,8 @@ async def test_what_is_read_is_read_until_the_end(monkeypatch: pytest.MonkeyPatc
 
 def overview(vitals: Vitals, **more: Any) -> str:
     """The page, without its tags."""
-    entrance = entrance_of(ConsoleSettings())
-    renderer = Renderer(entrance.signer, lambda: NOON, environment(lambda: NOON))
+    auth = authentication_of(ConsoleSettings())
+    renderer = Renderer(auth.signer, lambda: NOON, environment(lambda: NOON))
     pages = OverviewPages(ContactIndex(), FakeDatabase().as_database(), renderer, vitals)
     context: dict[str, Any] = {"names": {}, "has_accounts": True, "active": [], "ended": [], "failed": [], **more}
     page = renderer.page(make_mocked_request("GET", "/"), "overview.html", None, **pages.facts(), **context)
