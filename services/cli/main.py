@@ -20,9 +20,9 @@ EXIT_UNREACHABLE = 3
 
 def _dlq() -> typer.Typer:
     from services.cli.dlq import dlq_app  # noqa: PLC0415
-    from services.receiver.parse.reparse import read_again  # noqa: PLC0415
+    from services.receiver.reparse import reparse  # noqa: PLC0415
 
-    return dlq_app(read_again)
+    return dlq_app(reparse)
 
 
 def _console() -> Callable[..., None]:
@@ -30,9 +30,9 @@ def _console() -> Callable[..., None]:
     from services.backfill.accounts.check_port import check_account  # noqa: PLC0415
     from services.cli.console import console_command  # noqa: PLC0415
     from services.console.ports import Ports  # noqa: PLC0415
-    from services.receiver.parse.reparse import read_again  # noqa: PLC0415
+    from services.receiver.reparse import reparse  # noqa: PLC0415
 
-    return console_command(Ports(forget_customer, check_account, read_again))
+    return console_command(Ports(forget_customer, check_account, reparse))
 
 
 COMMANDS: dict[str, str | Callable[[], Any]] = {

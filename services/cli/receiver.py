@@ -10,14 +10,14 @@ from typing import Annotated
 
 import typer
 
-from services.receiver.http.body import Bodies
+from services.receiver.http.body import BodyReader
 from services.receiver.http.endpoints import create_handler
-from services.receiver.http.server import Edge, Limits, bind, bind_for_workers, serve
-from services.receiver.http.tls import TlsError, is_client, tls_context
-from services.receiver.publish.group_publisher import Intake
+from services.receiver.http.server import ConnectionLimits, WebhookServer, bind, bind_for_workers, serve
+from services.receiver.http.tls import TlsError, certificate_check, tls_context
+from services.receiver.publish.group_publisher import GroupPublisher
 from services.receiver.publish.publisher import SpoolingPublisher
 from services.receiver.publish.spool import Spool
-from services.receiver.publish.spools import adopt, hold_root, own_spool
+from services.receiver.publish.spools import adopt, claim_spool, lock_root
 from services.receiver.workers import Lifeline, metrics_folder, supervise
 from shared.bus.producer import Topics, open_producer, require_topics
 from shared.runtime.clock import utc_now
@@ -50,7 +50,7 @@ def _run(settings: ReceiverSettings, workers: int, lifeline: int | None, tls: ss
         tie = Lifeline(lifeline)
         return run_service(settings, lambda stop: run(settings, tls, tie, stop))
     root = _spool_root(settings)
-    with hold_root(root):
+    with lock_root(root):
         if workers == 1:
             return run_service(settings, lambda stop: run(settings, tls, None, stop))
         with bind_for_workers(settings.receiver_host, settings.receiver_port) as held, metrics_folder(root) as folder:
@@ -66,13 +66,13 @@ async def run(
     collect_seldom()
     topics, metrics, root = Topics(settings.topic_prefix), ReceiverMetrics(), _spool_root(settings)
     async with (
-        own_spool(root, settings.spool_max_bytes) as (folder, spool),
+        claim_spool(root, settings.spool_max_bytes) as (folder, spool),
         open_producer(settings.kafka_bootstrap_servers) as producer,
     ):
         publisher = SpoolingPublisher(producer, topics, settings.publish_timeout_seconds, spool, metrics)
         await require_topics(producer, topics.message_events, topics.dead_letters)
         bound = bind(settings.receiver_host, settings.receiver_port, shared=tie is not None)
-        bodies = Bodies(settings.receiver_body_seconds)
+        bodies = BodyReader(settings.receiver_body_seconds)
         edge = _edge(settings, publisher, bodies, metrics)
         async with asyncio.TaskGroup() as group:
             draining = group.create_task(publisher.drain())
@@ -81,10 +81,10 @@ async def run(
                     root,
                     folder,
                     settings.spool_max_bytes,
-                    lambda left: SpoolingPublisher(producer, topics, 0.0, left, metrics).empty(),
+                    lambda left: SpoolingPublisher(producer, topics, 0.0, left, metrics).drain_fully(),
                 )
             )
-            await serve(edge, bodies, bound, tls, stop, tie.say_listening if tie else lambda: None)
+            await serve(edge, bodies, bound, tls, stop, tie.report_listening if tie else lambda: None)
             adopting.cancel()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SPOOL_SECONDS):
@@ -92,8 +92,10 @@ async def run(
             draining.cancel()
 
 
-def _edge(settings: ReceiverSettings, publisher: SpoolingPublisher, bodies: Bodies, metrics: ReceiverMetrics) -> Edge:
-    intake = Intake(publisher.make_safe, Topics(settings.topic_prefix), metrics, utc_now)
+def _edge(
+    settings: ReceiverSettings, publisher: SpoolingPublisher, bodies: BodyReader, metrics: ReceiverMetrics
+) -> WebhookServer:
+    intake = GroupPublisher(publisher.make_safe, Topics(settings.topic_prefix), metrics, utc_now)
     handler = create_handler(
         intake.take,
         publisher.is_writable,
@@ -101,15 +103,15 @@ def _edge(settings: ReceiverSettings, publisher: SpoolingPublisher, bodies: Bodi
         [token.get_secret_value() for token in settings.verify_token],
         metrics,
         bodies,
-        is_client(settings.receiver_client_name) if settings.receiver_client_ca else None,
+        certificate_check(settings.receiver_client_name) if settings.receiver_client_ca else None,
     )
-    limits = Limits(
+    limits = ConnectionLimits(
         connections=settings.receiver_connections,
         header_seconds=settings.receiver_header_seconds,
         keepalive_seconds=settings.receiver_keepalive_seconds,
         read_seconds=settings.receiver_body_seconds,
     )
-    return Edge(handler, metrics, limits, access_log=settings.access_log)
+    return WebhookServer(handler, metrics, limits, access_log=settings.access_log)
 
 
 async def _until_empty(spool: Spool, draining: asyncio.Task[None]) -> None:

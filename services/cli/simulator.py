@@ -10,16 +10,16 @@ from typing import Annotated
 import typer
 from aiohttp import ClientSession, web
 
-from services.simulator.batch import Batch
-from services.simulator.connections import Connections
-from services.simulator.control import Control
+from services.simulator.batch import BatchEndpoint
+from services.simulator.connections import PageConnections
+from services.simulator.control import ControlEndpoints
 from services.simulator.corpus import Corpus, generate
 from services.simulator.faults import Faults
 from services.simulator.graph_api import GraphApi
-from services.simulator.limits import Limits
-from services.simulator.scenario_actions import Acts
-from services.simulator.state import World
-from services.simulator.webhooks import Sender
+from services.simulator.rate_limits import RateLimits
+from services.simulator.scenario_actions import ScenarioActions
+from services.simulator.state import SimulatorState
+from services.simulator.webhooks import WebhookSender
 from shared.runtime.clock import utc_now
 from shared.runtime.service import run_service
 from shared.runtime.settings import Settings
@@ -62,13 +62,17 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
 
 
 def create_app(corpus: Corpus, session: ClientSession, callback: str = "", latency_ms: int = 0) -> web.Application:
-    world, faults, limits = World(corpus, random.Random(0), utc_now), Faults(latency_ms=latency_ms), Limits()  # noqa: S311
-    connections = Connections(world)
-    api = GraphApi(world, faults, limits, APP_SECRET, connections)
-    acts = Acts(world, Sender(APP_SECRET, session, callback))
+    state, faults, limits = (
+        SimulatorState(corpus, random.Random(0), utc_now),
+        Faults(latency_ms=latency_ms),
+        RateLimits(),
+    )  # noqa: S311
+    connections = PageConnections(state)
+    api = GraphApi(state, faults, limits, APP_SECRET, connections)
+    actions = ScenarioActions(state, WebhookSender(APP_SECRET, session, callback))
     app = web.Application()
-    app.add_routes(Control(acts, faults, limits, connections, VERIFY_TOKEN).routes())
-    app.add_routes(Batch(api.handle).routes())
+    app.add_routes(ControlEndpoints(actions, faults, limits, connections, VERIFY_TOKEN).routes())
+    app.add_routes(BatchEndpoint(api.handle).routes())
     app.add_routes(api.routes())
     return app
 

@@ -31,7 +31,7 @@ def equal(what: str, before: str, expected: object, happened: object) -> Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Backfilled:
+class BackfillResult:
     """What is there after the first backfill. `read` is messages listed per conversation, by platform."""
 
     runs: Sequence[Run]
@@ -39,7 +39,7 @@ class Backfilled:
     contacts: Sequence[Contact]
 
 
-def backfill_checks(seen: Backfilled) -> list[Check]:
+def backfill_checks(seen: BackfillResult) -> list[Check]:
     listed = Counter({run.platform: run.counters.conversations_listed for run in seen.runs})
     together = sum(sum(numbers) for numbers in seen.read.values())
     by_platform = Counter(contact.platform for contact in seen.contacts)
@@ -75,7 +75,7 @@ def version_checks(updates: Sequence[ContactUpdated], contacts: Sequence[Contact
     ]
 
 
-def _longest(seen: Backfilled, platform: Platform) -> int:
+def _longest(seen: BackfillResult, platform: Platform) -> int:
     return max(seen.read.get(platform, ()), default=0)
 
 

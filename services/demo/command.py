@@ -22,15 +22,15 @@ from rich.console import Console
 from services.demo import scenario as story
 from services.demo.checks import Check, backfill_checks, equal, version_checks
 from services.demo.display import addresses_table, checks_table, contacts_table
-from services.demo.observed_state import Facts
+from services.demo.observed_state import ObservedState
 from services.demo.processes import ChildFailedError, run_to_end, running
 from services.demo.servers import embedded_servers, free_port
 from shared.bus.producer import Topics
 from shared.runtime.clock import utc_now
 from shared.store.mongo import open_database
 
-PATIENCE_SECONDS = 60
-ENDING = (signal.SIGTERM, signal.SIGHUP)
+WAIT_TIMEOUT_SECONDS = 60
+TERMINATION_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 """SIGHUP is the terminal that was closed: what the demo started would outlive it."""
 PIPELINE = "Sales"
 SERVICES = (
@@ -63,7 +63,7 @@ def demo(
 
 async def _play(console: Console, *, leave: bool) -> bool:
     playing = asyncio.current_task()
-    for number in ENDING:
+    for number in TERMINATION_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, playing.cancel if playing else sys.exit)
     with tempfile.TemporaryDirectory(prefix="leadstream-demo-") as temporary:
         async with _stage(console, Path(temporary)) as stage:
@@ -80,12 +80,12 @@ async def _play(console: Console, *, leave: bool) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class RunningDemo:
     """Everything that runs: how to call it and where it says what it does."""
 
     env: dict[str, str]
     simulator: dict[str, Any]
-    facts: Facts
+    facts: ObservedState
     session: ClientSession
     analyst: str
 
@@ -101,7 +101,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def _stage(console: Console, folder: Path) -> AsyncIterator[Stage]:
+async def _stage(console: Console, folder: Path) -> AsyncIterator[RunningDemo]:
     async with AsyncExitStack() as stack:
         with console.status("starting a broker and a database …"):
             kafka, mongo = await stack.enter_async_context(embedded_servers(folder))
@@ -116,9 +116,9 @@ async def _stage(console: Console, folder: Path) -> AsyncIterator[Stage]:
                 await stack.enter_async_context(running(name, *command, env=env, folder=folder))
             database = await stack.enter_async_context(open_database(mongo))
             session = await stack.enter_async_context(ClientSession())
-            facts = Facts(database, kafka, Topics().contact_updated)
+            facts = ObservedState(database, kafka, Topics().contact_updated)
             analyst = "Gemini" if env.get("LEADSTREAM_GEMINI_API_KEYS") else "the fallback scorer (no GEMINI_API_KEYS)"
-            stage = Stage(env, simulator, facts, session, analyst)
+            stage = RunningDemo(env, simulator, facts, session, analyst)
             await _subscribe(stage)
             await _eventually(lambda: _is_served(session, stage.console), bool)
         yield stage
@@ -148,7 +148,7 @@ async def _first_line(log: Path) -> str:
     return found.splitlines()[0]
 
 
-async def _subscribe(stage: Stage) -> None:
+async def _subscribe(stage: RunningDemo) -> None:
     """As the app dashboard does: the callback is taken once it has echoed the challenge."""
     callback = f"http://127.0.0.1:{stage.env['LEADSTREAM_RECEIVER_PORT']}/webhook"
 
@@ -169,7 +169,7 @@ async def _is_served(session: ClientSession, address: str) -> bool:
         return False
 
 
-async def _history(console: Console, stage: Stage) -> list[Check]:
+async def _history(console: Console, stage: RunningDemo) -> list[Check]:
     console.print(f"[bold]Watch it[/]  in the console, {stage.console}\n")
     console.print(f"[bold]History[/]  analysed by {stage.analyst}")
     for account in stage.simulator["accounts"]:
@@ -190,7 +190,7 @@ async def _history(console: Console, stage: Stage) -> list[Check]:
     return [*backfill_checks(first), again]
 
 
-async def _live(console: Console, stage: Stage) -> list[Check]:
+async def _live(console: Console, stage: RunningDemo) -> list[Check]:
     console.print("\n[bold]Live[/]  webhooks, signed as Facebook signs them")
     checks = []
     for scene in story.SCENES:
@@ -203,19 +203,19 @@ async def _live(console: Console, stage: Stage) -> list[Check]:
     return checks
 
 
-async def _play_scene(stage: Stage, scene: story.Scene) -> story.Outcome:
+async def _play_scene(stage: RunningDemo, scene: story.Scene) -> story.SceneOutcome:
     """Waits for the scene's outcome, and gives the last one seen when it does not come."""
     known = {contact.contact_id: contact for contact in await stage.facts.contacts()}
     contact_id, statuses = await scene.play(stage.act)
 
-    async def look() -> story.Outcome:
+    async def look() -> story.SceneOutcome:
         facts = stage.facts
         after, texts, unsent = (
             await facts.contact(contact_id),
             await facts.texts(contact_id),
             await facts.unsent(contact_id),
         )
-        return story.Outcome(known.get(contact_id), after, statuses, texts, unsent)
+        return story.SceneOutcome(known.get(contact_id), after, statuses, texts, unsent)
 
     try:
         return await _eventually(look, scene.holds, 15)
@@ -223,14 +223,14 @@ async def _play_scene(stage: Stage, scene: story.Scene) -> story.Outcome:
         return await look()
 
 
-async def _published(stage: Stage) -> list[Check]:
+async def _published(stage: RunningDemo) -> list[Check]:
     await _eventually(stage.facts.is_settled, bool)
     return version_checks(await stage.facts.published(), await stage.facts.contacts())
 
 
-async def _until_interrupted(console: Console, stage: Stage) -> None:
+async def _until_interrupted(console: Console, stage: RunningDemo) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGINT, *ENDING):
+    for number in (signal.SIGINT, *TERMINATION_SIGNALS):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     where = {
         "console": stage.console,
@@ -244,7 +244,7 @@ async def _until_interrupted(console: Console, stage: Stage) -> None:
 
 
 async def _eventually(
-    read: Callable[[], Awaitable[Value]], holds: Callable[[Value], object], seconds: float = PATIENCE_SECONDS
+    read: Callable[[], Awaitable[Value]], holds: Callable[[Value], object], seconds: float = WAIT_TIMEOUT_SECONDS
 ) -> Value:
     """TimeoutError when it does not come true in time."""
     async with asyncio.timeout(seconds):

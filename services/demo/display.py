@@ -13,7 +13,7 @@ from rich.text import Text
 from services.demo.checks import Check
 from shared.contract.contacts import AnalysisSource, Band, Contact, band
 
-SHOWN = 20
+MAX_SHOWN_CONTACTS = 20
 BAR_CELLS = 5
 NAME_CELLS = 16
 """With this a row fits into a terminal of 80 columns."""
@@ -48,9 +48,9 @@ def contacts_table(contacts: Sequence[Contact], now: datetime) -> RenderableType
     table.add_column("name", header_style="dim", no_wrap=True, overflow="ellipsis", width=NAME_CELLS)
     for column in ("platform", "score", "status", "stage", "source", "last\nmessage"):
         table.add_column(column, header_style="dim", no_wrap=True)
-    for contact in newest[:SHOWN]:
+    for contact in newest[:MAX_SHOWN_CONTACTS]:
         table.add_row(*_row(contact, now))
-    more = len(newest) - SHOWN
+    more = len(newest) - MAX_SHOWN_CONTACTS
     return Group(table, Text(f"… and {more} more" if more > 0 else "", style="dim"), _stages(contacts))
 
 

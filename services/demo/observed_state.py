@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from services.demo.checks import Backfilled
+from services.demo.checks import BackfillResult
 from shared.bus.reader import read_all
 from shared.contract.contacts import Contact, ContactUpdated, load_contact_updated
 from shared.contract.ids import Platform
@@ -16,7 +16,7 @@ from shared.store.mongo import Database
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ObservedState:
     database: Database
     bootstrap_servers: str
     topic: str
@@ -46,14 +46,14 @@ class Facts:
                 return False
         return True
 
-    async def backfilled(self) -> Backfilled:
+    async def backfilled(self) -> BackfillResult:
         """After the first backfill: its runs, how many messages each conversation was read to have, the contacts."""
         runs = [Run.model_validate(each) for each in await self.database.sync_runs.find({}).to_list(None)]
         read: dict[Platform, list[int]] = defaultdict(list)
         async for conversation in self.database.conversations.find({"history": {"$exists": True}}):
             history = conversation["history"]
             read[Platform(conversation["platform"])].append(history["messages"] + history["unavailable"])
-        return Backfilled(runs, read, await self.contacts())
+        return BackfillResult(runs, read, await self.contacts())
 
     async def published(self) -> list[ContactUpdated]:
         """Everything that is on `contact-updated` now."""

@@ -14,7 +14,7 @@ Act = Callable[..., Awaitable[dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SceneOutcome:
     """A contact before and after one scene, and the statuses that the webhooks were answered with."""
 
     before: Contact | None
@@ -31,17 +31,17 @@ class Scene:
     title: str
     expected: str
     play: Callable[[Act], Awaitable[tuple[str, list[int]]]]
-    holds: Callable[[Outcome], bool]
-    happened: Callable[[Outcome], str]
+    holds: Callable[[SceneOutcome], bool]
+    happened: Callable[[SceneOutcome], str]
 
 
-def check(scene: Scene, outcome: Outcome) -> Check:
+def check(scene: Scene, outcome: SceneOutcome) -> Check:
     return Check(f"live: {scene.title}", "–", scene.expected, scene.happened(outcome), scene.holds(outcome))
 
 
 NEWCOMER, RETURNING = "Carmela Dizon", "Maria Santos"
 LAST_WORD = "We will be there!"
-MENDED = "Can you deliver to Cebu on Friday?"
+CORRECTED_TEXT = "Can you deliver to Cebu on Friday?"
 
 
 async def _new_customer(act: Act) -> tuple[str, list[int]]:
@@ -72,7 +72,7 @@ async def _deal(act: Act) -> tuple[str, list[int]]:
 
 async def _edit_and_unsend(act: Act) -> tuple[str, list[int]]:
     mistaken = await act(act="say", who=RETURNING, text="Can you deliver to Cebu on Firday?")
-    edited = await act(act="edit", message_id=mistaken["message_id"], text=MENDED)
+    edited = await act(act="edit", message_id=mistaken["message_id"], text=CORRECTED_TEXT)
     regretted = await act(act="say", who=RETURNING, text="My card number is 4111 1111 1111 1111")
     unsent = await act(act="unsend", message_id=regretted["message_id"])
     return mistaken["contact_id"], [each["status"] for each in (mistaken, edited, regretted, unsent)]
@@ -132,8 +132,10 @@ SCENES = (
         "one message edited, one unsent",
         "mended, 1 gone",
         _edit_and_unsend,
-        lambda o: o.unsent == 1 and MENDED in o.texts and not any("Firday" in t or "4111" in t for t in o.texts),
-        lambda o: f"{'mended' if MENDED in o.texts else 'not mended'}, {o.unsent} gone",
+        lambda o: (
+            o.unsent == 1 and CORRECTED_TEXT in o.texts and not any("Firday" in t or "4111" in t for t in o.texts)
+        ),
+        lambda o: f"{'mended' if CORRECTED_TEXT in o.texts else 'not mended'}, {o.unsent} gone",
     ),
     Scene(
         "a duplicate, and a bad signature",

@@ -43,7 +43,7 @@ class Lifeline:
         self._socket.setblocking(False)
         asyncio.get_running_loop().add_reader(self._socket, self._parent_is_gone)
 
-    def say_listening(self) -> None:
+    def report_listening(self) -> None:
         with contextlib.suppress(ConnectionError):  # it is gone: `watch` ends this process
             self._socket.send(b"1")
 

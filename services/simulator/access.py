@@ -20,7 +20,7 @@ OLDEST, LATEST = LIVING_VERSIONS[0], LIVING_VERSIONS[-1]
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class GraphCall:
     """`path` is without the version, `version` the one that is really used."""
 
     method: str
@@ -31,12 +31,12 @@ class Call:
     token: str = field(repr=False)
 
 
-def read_call(request: web.Request) -> Call:
+def read_call(request: web.Request) -> GraphCall:
     """RefusedError for a version that there is not yet. The token is in the header or in the query."""
     first, *rest = request.path.strip("/").split("/")
     is_version = re.fullmatch(r"v\d+\.\d+", first) is not None
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return Call(
+    return GraphCall(
         method=request.method,
         url=str(request.url.origin()),
         version=served_version(first) if is_version else LATEST,
@@ -55,7 +55,7 @@ def served_version(asked: str) -> str:
     raise refused("no_version")
 
 
-def check_call(call: Call) -> None:
+def check_call(call: GraphCall) -> None:
     """RefusedError when the call cannot be answered whatever it is about."""
     if call.method != "GET" and (call.method, call.path[1:]) != ("POST", ("subscribed_apps",)):
         raise refused("unsupported_method")
@@ -65,7 +65,7 @@ def check_call(call: Call) -> None:
         raise refused("no_token")
 
 
-def check_proof(call: Call, app_secret: str, *, is_required: bool) -> None:
+def check_proof(call: GraphCall, app_secret: str, *, is_required: bool) -> None:
     """RefusedError when the app secret's proof is wrong, or missing where the app requires it."""
     proof = call.query.get("appsecret_proof")
     if proof is None and is_required:

@@ -19,7 +19,7 @@ MOST = 50
 
 
 @dataclass(slots=True)
-class Batch:
+class BatchEndpoint:
     """Refusals of a part stand in its own `code` and `body`; the whole is 200 all the same."""
 
     handle: Handler

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.simulator import nodes
-from services.simulator.access import Call
-from services.simulator.corpus import Account
+from services.simulator.access import GraphCall
+from services.simulator.corpus import SimulatedAccount
 from services.simulator.errors import refused, unknown_field
 from services.simulator.fields import parse_fields, project
 from services.simulator.paging import page_of, paging, parse_limit
-from services.simulator.state import OUTLET, USER_ID, USER_NAME, USER_TOKEN, World
+from services.simulator.state import OUTLET_PAGE, USER_ID, USER_NAME, USER_TOKEN, SimulatorState
 from shared.contract.ids import Platform
 
 Json = dict[str, Any]
@@ -34,19 +34,19 @@ PAGE_DEFAULT = ("access_token", "category", "category_list", "name", "id", "task
 
 
 @dataclass(slots=True)
-class Connections:
+class PageConnections:
     """`withheld` are the permissions that the user did not give, `expires_at` is when tokens end (0: they do not)."""
 
-    world: World
+    state: SimulatorState
     withheld: Sequence[str] = ()
     expires_at: int = 0
     data_access_expires_at: int = ISSUED_AT + 90 * 86_400
     subscribed: dict[str, list[str]] = field(default_factory=dict)  # fields by Page; one without is not subscribed
 
     def __post_init__(self) -> None:
-        self.subscribed[self.world.page.id] = list(FIELDS)
+        self.subscribed[self.state.page.id] = list(FIELDS)
 
-    def answer(self, call: Call, page: Account | None) -> Json | None:
+    def answer(self, call: GraphCall, page: SimulatedAccount | None) -> Json | None:
         """None for what is not asked here. `page` is whose token the call has, None for the user's own."""
         match call.path:
             case ("debug_token",):
@@ -66,10 +66,10 @@ class Connections:
                 self._must_be_granted(call)
         return None
 
-    def page(self, page: Account, text: str, default: tuple[str, ...] = ("id", "name")) -> Json:
+    def page(self, page: SimulatedAccount, text: str, default: tuple[str, ...] = ("id", "name")) -> Json:
         """Of its Instagram account only the id, unless the fields in `text` ask for more of it."""
         asked = parse_fields(text, nodes.PAGE | USER_PAGE)
-        instagram = self.world.account(Platform.INSTAGRAM)
+        instagram = self.state.account(Platform.INSTAGRAM)
         node = nodes.page_node(page, instagram)
         if "instagram_business_account" in node and any(each.inner for each in asked):
             node["instagram_business_account"] = nodes.instagram_node(instagram)
@@ -78,8 +78,8 @@ class Connections:
         more = {"access_token": page.token, "category": kind["name"], "category_list": [kind], "tasks": tasks}
         return project({**node, **more}, asked, default)
 
-    def _pages(self, call: Call) -> Json:
-        pages = {(-number, page.id): page for number, page in enumerate((self.world.page, OUTLET))}
+    def _pages(self, call: GraphCall) -> Json:
+        pages = {(-number, page.id): page for number, page in enumerate((self.state.page, OUTLET_PAGE))}
         keys, limit = list(pages), parse_limit(call.query.get("limit"))
         part = page_of(keys, limit, call.query.get("after"), call.query.get("before"))
         if part is None:
@@ -96,7 +96,7 @@ class Connections:
 
     def _debug(self, token: str) -> Json:
         """Of a Page's token and of the user's; of what is neither it says why it is not valid."""
-        page = self.world.pages.get(token)
+        page = self.state.pages.get(token)
         if page is None and token != USER_TOKEN:
             error = {"code": 190, "message": "Malformed access token", "subcode": 0}
             return {"error": error, "is_valid": False, "scopes": []}
@@ -108,7 +108,7 @@ class Connections:
             "granular_scopes": [{"scope": name} for name in scopes], "user_id": USER_ID,
         }  # fmt: skip
 
-    def _subscription(self, call: Call, page: Account) -> Json:
+    def _subscription(self, call: GraphCall, page: SimulatedAccount) -> Json:
         """Only the calling app is told of. What is subscribed takes the place of what was."""
         if "pages_manage_metadata" in self.withheld:
             raise refused("permission")
@@ -122,11 +122,11 @@ class Connections:
         fields = self.subscribed.get(page.id)
         return {"data": [{**app, "subscribed_fields": fields}] if fields else []}
 
-    def _must_be(self, page: Account, node: str) -> None:
+    def _must_be(self, page: SimulatedAccount, node: str) -> None:
         if node not in ("me", page.id):
-            raise refused("permission" if node in {each.id for each in self.world.pages.values()} else "missing")
+            raise refused("permission" if node in {each.id for each in self.state.pages.values()} else "missing")
 
-    def _must_be_granted(self, call: Call) -> None:
+    def _must_be_granted(self, call: GraphCall) -> None:
         platform = call.query.get("platform", "messenger").lower()
         if any(platform == name and needed in self.withheld for name, needed in NEEDED.items()):
             raise refused("permission")

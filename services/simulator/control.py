@@ -8,15 +8,15 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from services.simulator.connections import Connections
+from services.simulator.connections import PageConnections
 from services.simulator.errors import RefusedError
-from services.simulator.faults import Faults, Rule
-from services.simulator.limits import Limits
+from services.simulator.faults import FaultRule, Faults
 from services.simulator.nodes import is_detailed, newest_first
-from services.simulator.scenario_actions import Act, Acts
+from services.simulator.rate_limits import RateLimits
+from services.simulator.scenario_actions import ScenarioAction, ScenarioActions
 from services.simulator.state import USER_ID, USER_NAME, USER_TOKEN
 
-Rules = TypeAdapter(list[Rule])
+FaultRules = TypeAdapter(list[FaultRule])
 
 
 class Configuration(BaseModel):
@@ -38,11 +38,11 @@ class Configuration(BaseModel):
 
 
 @dataclass(slots=True)
-class Control:
-    acts: Acts
+class ControlEndpoints:
+    actions: ScenarioActions
     faults: Faults
-    limits: Limits
-    connections: Connections
+    limits: RateLimits
+    connections: PageConnections
     verify_token: str
 
     def routes(self) -> list[web.RouteDef]:
@@ -56,12 +56,12 @@ class Control:
         ]
 
     async def act(self, request: web.Request) -> web.Response:
-        act = Act.model_validate_json(await request.read())
-        return web.json_response(await self.acts.perform(act))
+        act = ScenarioAction.model_validate_json(await request.read())
+        return web.json_response(await self.actions.perform(act))
 
     async def set_faults(self, request: web.Request) -> web.Response:
         """A list of rules takes the place of those in force; an empty one clears them."""
-        self.faults.rules = Rules.validate_json(await request.read())
+        self.faults.rules = FaultRules.validate_json(await request.read())
         return web.json_response({"rules": len(self.faults.rules)})
 
     async def configure(self, request: web.Request) -> web.Response:
@@ -72,9 +72,9 @@ class Control:
                 next(each for each in (self.faults, self.limits, self.connections) if hasattr(each, name)), name, value
             )
         if new.callback is not None:
-            before, self.acts.sender.callback = self.acts.sender.callback, new.callback
-            if new.callback and not await self.acts.sender.shake_hands(self.verify_token):
-                self.acts.sender.callback = before
+            before, self.actions.sender.callback = self.actions.sender.callback, new.callback
+            if new.callback and not await self.actions.sender.shake_hands(self.verify_token):
+                self.actions.sender.callback = before
                 return web.json_response({"error": "the callback did not echo the challenge"}, status=400)
         return web.json_response({})
 
@@ -92,7 +92,7 @@ class Control:
                 "ids": [message.id for message in newest_first(conversation)],
                 "readable": [m.id for m in newest_first(conversation) if is_detailed(account, conversation, m)],
             }
-            for account, conversation in self.acts.world.everything()
+            for account, conversation in self.actions.state.conversations()
             if any(newest_first(conversation))
         ]  # fmt: skip
         return web.json_response(oracle)

@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from services.simulator.dialogue import LANGUAGES, Beat, Teller, catalogue
+from services.simulator.dialogue import LANGUAGES, Beat, DialogueWriter, catalogue
 from services.simulator.identifiers import new_message_id, new_thread_id
-from services.simulator.personas import Person, people
+from services.simulator.personas import Persona, personas
 from shared.contract.ids import Platform
 
 SHOP = "Casa Aurora Home"
 PAGE_ID = "371000000000001"
 INSTAGRAM_ID = "17841400000000001"
-LONGEST = {Platform.MESSENGER: 87, Platform.INSTAGRAM: 43}
+MAX_CONVERSATION_MESSAGES = {Platform.MESSENGER: 87, Platform.INSTAGRAM: 43}
 MOST_OTHERS = {Platform.MESSENGER: 64, Platform.INSTAGRAM: 40}
 STORY_LINES = 45
 """What is longer than one and a half of it is told as several stories of a customer who comes back."""
@@ -38,7 +38,7 @@ REACH_SECONDS = 90 * DAY
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class SimulatedAccount:
     platform: Platform
     id: str
     page_id: str
@@ -48,7 +48,7 @@ class Account:
 
 
 @dataclass(slots=True)
-class Message:
+class SimulatedMessage:
     """`at` has milliseconds, as the webhook tells them. `attachment` is a key of `nodes.ATTACHMENTS` or a sticker."""
 
     id: str
@@ -63,16 +63,16 @@ class Message:
 
 
 @dataclass(slots=True)
-class Conversation:
+class SimulatedConversation:
     thread_id: str
-    customer: Person
-    messages: list[Message] = field(default_factory=list)  # oldest first, no two in one millisecond
+    customer: Persona
+    messages: list[SimulatedMessage] = field(default_factory=list)  # oldest first, no two in one millisecond
 
 
 @dataclass(slots=True)
 class Corpus:
-    accounts: list[Account]
-    conversations: dict[str, list[Conversation]]  # by account id
+    accounts: list[SimulatedAccount]
+    conversations: dict[str, list[SimulatedConversation]]  # by account id
 
 
 def generate(seed: int, now: datetime, messenger: int = 59, instagram: int = 25, messages: int | None = None) -> Corpus:
@@ -84,28 +84,28 @@ def generate(seed: int, now: datetime, messenger: int = 59, instagram: int = 25,
     rng = random.Random(f"leadstream-{seed}")  # noqa: S311
     token = "EAAG" + base64.b32encode(rng.randbytes(50)).decode().rstrip("=")
     accounts = [
-        Account(Platform.MESSENGER, PAGE_ID, PAGE_ID, SHOP, "casaaurorahome", token),
-        Account(Platform.INSTAGRAM, INSTAGRAM_ID, PAGE_ID, SHOP, "casaaurora.home", token),
+        SimulatedAccount(Platform.MESSENGER, PAGE_ID, PAGE_ID, SHOP, "casaaurorahome", token),
+        SimulatedAccount(Platform.INSTAGRAM, INSTAGRAM_ID, PAGE_ID, SHOP, "casaaurora.home", token),
     ]
-    crowd, conversations = people(rng), {}
+    crowd, conversations = personas(rng), {}
     for account, number in zip(accounts, (messenger, instagram), strict=True):
-        lengths = [messages or LONGEST[account.platform], *[messages] * (number - 1)][:number]
+        lengths = [messages or MAX_CONVERSATION_MESSAGES[account.platform], *[messages] * (number - 1)][:number]
         conversations[account.id] = [_converse(rng, account, next(crowd), length, now) for length in lengths]
     return Corpus(accounts, conversations)
 
 
 def _converse(
-    rng: random.Random, account: Account, customer: Person, length: int | None, now: datetime
-) -> Conversation:
+    rng: random.Random, account: SimulatedAccount, customer: Persona, length: int | None, now: datetime
+) -> SimulatedConversation:
     language = rng.choice(LANGUAGES)
     beats = (
         _stories_of(rng, language, customer, length)
         if length
-        else Teller(rng, language, _slots(rng, customer)).story(MOST_OTHERS[account.platform])
+        else DialogueWriter(rng, language, _slots(rng, customer)).write_arc(MOST_OTHERS[account.platform])
     )
     lines = list(_timed(rng, beats))
     start = now - timedelta(seconds=lines[-1][0] + _silence(rng, beats, lines[-1][0]))
-    conversation = Conversation(new_thread_id(rng, account.platform, account.id), customer)
+    conversation = SimulatedConversation(new_thread_id(rng, account.platform, account.id), customer)
     for offset, line in lines:
         at = start + timedelta(milliseconds=round(offset * 1000))
         message_id = new_message_id(rng, account.platform, account.id, conversation.thread_id)
@@ -113,17 +113,17 @@ def _converse(
     return conversation
 
 
-def _stories_of(rng: random.Random, language: str, customer: Person, length: int) -> list[Beat]:
+def _stories_of(rng: random.Random, language: str, customer: Persona, length: int) -> list[Beat]:
     beats: list[Beat] = []
     while length > 0:
         of_this = STORY_LINES if length > 1.5 * STORY_LINES else length
         opening = "returning" if beats else "opening"
-        beats += Teller(rng, language, _slots(rng, customer)).story_of(of_this, opening)
+        beats += DialogueWriter(rng, language, _slots(rng, customer)).write_exactly(of_this, opening)
         length -= of_this
     return beats
 
 
-def _slots(rng: random.Random, customer: Person) -> dict[str, str]:
+def _slots(rng: random.Random, customer: Persona) -> dict[str, str]:
     product = rng.choice(catalogue())
     price = product["price"]
     details: dict[str, str] = {
@@ -162,10 +162,10 @@ def _silence(rng: random.Random, beats: list[Beat], duration_seconds: float) -> 
     return math.exp(rng.uniform(math.log(least), math.log(most)))
 
 
-def _message(message_id: str, at: datetime, line: str) -> Message:
+def _message(message_id: str, at: datetime, line: str) -> SimulatedMessage:
     side, _, text = line.partition(" ")
     attachment = None
     if text.endswith("]"):
         text, _, attachment = text[:-1].rpartition("[")
     at = at.replace(microsecond=at.microsecond // 1000 * 1000)
-    return Message(message_id, at, side != "<", text.strip(), attachment, pressed=side == "!")
+    return SimulatedMessage(message_id, at, side != "<", text.strip(), attachment, pressed=side == "!")

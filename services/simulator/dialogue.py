@@ -55,14 +55,14 @@ def catalogue() -> tuple[dict[str, Any], ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Teller:
+class DialogueWriter:
     """Tells about one product to one customer."""
 
     rng: random.Random
     language: str
     slots: Slots
 
-    def story(self, most_lines: int) -> list[Beat]:
+    def write_arc(self, most_lines: int) -> list[Beat]:
         """An arc in its natural length; episodes of the middle are left out where it would exceed `most_lines`."""
         (arc,) = self.rng.choices(list(ARCS), list(ARCS.values()))
         beats: list[Beat] = []
@@ -74,7 +74,7 @@ class Teller:
             beats.remove(next(beat for beat in reversed(beats) if beat.phase in MIDDLES))
         return beats
 
-    def story_of(self, lines: int, opening: str = "opening") -> list[Beat]:
+    def write_exactly(self, lines: int, opening: str = "opening") -> list[Beat]:
         """A story of exactly so many lines, which ends well."""
         (first,), (last,) = self._some(opening, 1), self._some(self.rng.choice(("won", "agreed")), 1)
         if lines < len(first.lines) + len(last.lines):

@@ -40,7 +40,7 @@ def refused(name: str) -> RefusedError:
     return RefusedError(NAMED[name])
 
 
-def named(text: str) -> Refusal:
+def refusal_named(text: str) -> Refusal:
     """By its name, or by `code` or `code/subcode`, of which those without a name are made up. ValueError for others."""
     if text in NAMED:
         return NAMED[text]

@@ -9,13 +9,13 @@ from typing import Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from services.simulator.errors import named
+from services.simulator.errors import refusal_named
 
 Effect = Literal["error", "html", "truncate", "cut", "reset", "error_in_200", "delay"]
 HTML = "<html><body>Sorry, something went wrong.</body></html>"
 
 
-class Rule(BaseModel):
+class FaultRule(BaseModel):
     """A fault for calls with `path` in their path and `query` in their query, after `skip` of them, `times` times.
 
     `error` is a name or `code/subcode` of `errors`, `status` the HTTP status in place of its own. `truncate` ends the
@@ -37,7 +37,7 @@ class Rule(BaseModel):
     @field_validator("error")
     @classmethod
     def _exists(cls, text: str) -> str:
-        named(text)
+        refusal_named(text)
         return text
 
 
@@ -45,13 +45,13 @@ class Rule(BaseModel):
 class Faults:
     """The rules in force, and how often each edge was called."""
 
-    rules: list[Rule] = field(default_factory=list)
+    rules: list[FaultRule] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
     latency_ms: int = 0
     revoked: bool = False
     require_proof: bool = True
 
-    def next_for(self, path: str, query: str) -> Rule | None:
+    def next_for(self, path: str, query: str) -> FaultRule | None:
         """The first rule that is due for this call; counts it down."""
         for rule in self.rules:
             if rule.path in path and rule.query in query and rule.times > 0:
@@ -63,7 +63,7 @@ class Faults:
         return None
 
 
-async def break_answer(request: web.Request, rule: Rule) -> web.StreamResponse:
+async def break_answer(request: web.Request, rule: FaultRule) -> web.StreamResponse:
     """An answer that is not the Graph API's JSON, or none."""
     if rule.effect == "html":
         return web.Response(status=rule.status or 502, text=HTML, content_type="text/html")

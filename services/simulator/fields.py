@@ -20,23 +20,25 @@ _MODIFIER = re.compile(r"\.(\w+)\(([^()]*)\)")
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class RequestedField:
     """`inner_text` is what stands in its braces, `inner` the same parsed."""
 
     name: str
     modifiers: dict[str, str]
     inner_text: str
-    inner: tuple[Field, ...]
+    inner: tuple[RequestedField, ...]
 
 
-def parse_fields(text: str, schema: Schema) -> tuple[Field, ...]:
+def parse_fields(text: str, schema: Schema) -> tuple[RequestedField, ...]:
     """RefusedError when `text` is not well formed (2500) or asks for what the schema does not have (100)."""
     return tuple(_parse(part, schema) for part in _split(text) if part)
 
 
-def project(node: Mapping[str, Any], fields: tuple[Field, ...], default: tuple[str, ...] = ()) -> dict[str, Any]:
+def project(
+    node: Mapping[str, Any], fields: tuple[RequestedField, ...], default: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """The id and what was asked for, else the `default`, without what is None. Lists are projected item by item."""
-    wanted: dict[str, tuple[Field, ...]] = (
+    wanted: dict[str, tuple[RequestedField, ...]] = (
         dict.fromkeys(default, ()) if not fields else {field.name: field.inner for field in fields}
     )
     found: dict[str, Any] = {}
@@ -46,7 +48,7 @@ def project(node: Mapping[str, Any], fields: tuple[Field, ...], default: tuple[s
     return found | ({"id": node["id"]} if "id" in node else {})
 
 
-def _inside(value: Any, inner: tuple[Field, ...]) -> Any:
+def _inside(value: Any, inner: tuple[RequestedField, ...]) -> Any:
     if not inner or not isinstance(value, dict):
         return value
     if "data" in value:
@@ -54,7 +56,7 @@ def _inside(value: Any, inner: tuple[Field, ...]) -> Any:
     return project(value, inner)
 
 
-def _parse(part: str, schema: Schema) -> Field:
+def _parse(part: str, schema: Schema) -> RequestedField:
     head, brace, rest = part.partition("{")
     match = _HEAD.fullmatch(head.strip())
     if match is None or bool(brace) != part.endswith("}"):
@@ -63,7 +65,7 @@ def _parse(part: str, schema: Schema) -> Field:
     if name not in schema:
         raise unknown_field(name)
     inner = parse_fields(inner_text, schema[name] or {}) if brace else ()
-    return Field(name, dict(_MODIFIER.findall(match["modifiers"])), inner_text, inner)
+    return RequestedField(name, dict(_MODIFIER.findall(match["modifiers"])), inner_text, inner)
 
 
 def _split(text: str) -> list[str]:

@@ -12,15 +12,15 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from services.simulator import nodes
-from services.simulator.access import LATEST, Call, check_call, check_proof, read_call
-from services.simulator.connections import Connections
-from services.simulator.corpus import Account, Conversation, Message
-from services.simulator.errors import RefusedError, named, refused, unknown_field
-from services.simulator.faults import Faults, Rule, break_answer
-from services.simulator.fields import Field, parse_fields, project
-from services.simulator.limits import Limits
+from services.simulator.access import LATEST, GraphCall, check_call, check_proof, read_call
+from services.simulator.connections import PageConnections
+from services.simulator.corpus import SimulatedAccount, SimulatedConversation, SimulatedMessage
+from services.simulator.errors import RefusedError, refusal_named, refused, unknown_field
+from services.simulator.faults import FaultRule, Faults, break_answer
+from services.simulator.fields import RequestedField, parse_fields, project
 from services.simulator.paging import Key, page_of, paging, parse_limit
-from services.simulator.state import USER_TOKEN, World
+from services.simulator.rate_limits import RateLimits
+from services.simulator.state import USER_TOKEN, SimulatorState
 from services.simulator.webhooks import milliseconds
 from shared.contract.ids import Platform
 
@@ -33,11 +33,11 @@ COUNTED = frozenset({"me", "accounts", "conversations", "messages", "subscribed_
 
 @dataclass(slots=True)
 class GraphApi:
-    world: World
+    state: SimulatorState
     faults: Faults
-    limits: Limits
+    limits: RateLimits
     app_secret: str
-    connections: Connections
+    connections: PageConnections
 
     def routes(self) -> list[web.RouteDef]:
         """Every path that is not the simulator's own: what the API does not have it refuses in its own way."""
@@ -51,7 +51,7 @@ class GraphApi:
         await asyncio.sleep((rule.delay_ms if rule else self.faults.latency_ms) / 1000)
         if rule and rule.effect in ("html", "truncate", "cut", "reset"):
             return await break_answer(request, rule)
-        account, trace_id, version, status, body = self.world.page, secrets.token_urlsafe(16), LATEST, 200, Json()
+        account, trace_id, version, status, body = self.state.page, secrets.token_urlsafe(16), LATEST, 200, Json()
         try:
             call = read_call(request)
             version, account = call.version, self._account_of(call)
@@ -68,24 +68,24 @@ class GraphApi:
         with contextlib.suppress(RefusedError):
             self.limits.arrive(self._account_of(read_call(request)))
 
-    def _fail(self, rule: Rule | None, account: Account) -> None:
+    def _fail(self, rule: FaultRule | None, account: SimulatedAccount) -> None:
         """RefusedError when a rule says so; a limit's also says when there will be access again."""
         if rule is None or rule.effect == "delay":
             return
-        refusal = named(rule.error)
+        refusal = refusal_named(rule.error)
         if refusal.code in RATE_CODES:
             self.limits.block(account, (rule.regain_minutes or 0) * 60, is_of_app=refusal.code in APP_CODES)
         raise RefusedError(replace(refusal, status=rule.status or refusal.status))
 
-    def _account_of(self, call: Call) -> Account:
+    def _account_of(self, call: GraphCall) -> SimulatedAccount:
         """Whose budget the call is of."""
-        found = self.world.find_conversation(call.path[0]) or self.world.find_message(call.path[0])
+        found = self.state.find_conversation(call.path[0]) or self.state.find_message(call.path[0])
         if found:
             return found[0]
         is_instagram = call.path[1:] == ("conversations",) and call.query.get("platform", "").lower() == "instagram"
-        return self.world.account(Platform.INSTAGRAM) if is_instagram else self.world.page
+        return self.state.account(Platform.INSTAGRAM) if is_instagram else self.state.page
 
-    def _answer(self, call: Call, account: Account) -> Json:
+    def _answer(self, call: GraphCall, account: SimulatedAccount) -> Json:
         check_call(call)
         page = self._page_of(call.token)
         check_proof(call, self.app_secret, is_required=self.faults.require_proof)
@@ -107,70 +107,74 @@ class GraphApi:
             case _:
                 raise refused("no_version")
 
-    def _page_of(self, token: str) -> Account | None:
+    def _page_of(self, token: str) -> SimulatedAccount | None:
         """None for the user's own token."""
         if self.faults.revoked:
             raise refused("token_expired")
-        page = self.world.pages.get(token)
+        page = self.state.pages.get(token)
         if page is None and token != USER_TOKEN:
             raise refused("token_invalid")
         return page
 
-    def _must_be(self, page: Account, node: str) -> None:
+    def _must_be(self, page: SimulatedAccount, node: str) -> None:
         """RefusedError when the node is another Page, or nothing that the token may know of."""
-        if node in {each.page_id for each in self.world.pages.values()} - {page.page_id}:
+        if node in {each.page_id for each in self.state.pages.values()} - {page.page_id}:
             raise refused("permission")
         if node != page.page_id:
             raise refused("missing")
 
-    def _node(self, call: Call, page: Account, node: str) -> Json:
+    def _node(self, call: GraphCall, page: SimulatedAccount, node: str) -> Json:
         text = call.query.get("fields", "")
-        if found := self.world.find_conversation(node, page):
+        if found := self.state.find_conversation(node, page):
             return self._conversation(call, *found, parse_fields(text, nodes.CONVERSATION))
-        if found_message := self.world.find_message(node, page):
+        if found_message := self.state.find_message(node, page):
             if not nodes.is_detailed(*found_message):
                 raise refused("message_deleted")
             fields = parse_fields(text, nodes.MESSAGE)
             return project(nodes.message_node(*found_message), fields, ("id", "created_time"))
-        if customer := self.world.find_customer(node, page):
+        if customer := self.state.find_customer(node, page):
             account, conversation = customer
             fields = parse_fields(text, nodes.PROFILES[account.platform])
             default = ("name", "username") if account.platform is Platform.INSTAGRAM else ("first_name", "last_name")
             return project(nodes.profile_node(account, conversation.customer), fields, (*default, "profile_pic"))
-        instagram = self.world.account(Platform.INSTAGRAM)
+        instagram = self.state.account(Platform.INSTAGRAM)
         if node == instagram.id and page.page_id == instagram.page_id:
             return project(nodes.instagram_node(instagram), parse_fields(text, nodes.INSTAGRAM_ACCOUNT), ("id",))
         self._must_be(page, node)
         return self.connections.page(page, text)
 
-    def _conversations(self, call: Call, page: Account, node: str) -> Json:
+    def _conversations(self, call: GraphCall, page: SimulatedAccount, node: str) -> Json:
         if "since" in call.query or "until" in call.query:
             raise refused("no_time_paging")
         platform = call.query.get("platform", "messenger").lower()
         if platform not in (Platform.MESSENGER, Platform.INSTAGRAM):
             raise refused("bad_platform")
-        if node == self.world.account(Platform.INSTAGRAM).id:
+        if node == self.state.account(Platform.INSTAGRAM).id:
             raise refused("capability")
         self._must_be(page, node)
         fields = parse_fields(call.query.get("fields", ""), nodes.CONVERSATION)
         customer = call.query.get("user_id")
         found = {
             (milliseconds(next(nodes.newest_first(conversation)).at), conversation.thread_id): (account, conversation)
-            for account, conversation in self.world.latest_first(page, Platform(platform))
+            for account, conversation in self.state.latest_first(page, Platform(platform))
             if customer in (None, conversation.customer.id)
         }
         base = f"{call.url}/{call.version}/{node}/conversations"
         return _paged(base, call.query, call.query, found, lambda each: self._conversation(call, *each, fields))
 
-    def _messages(self, call: Call, page: Account, node: str) -> Json:
-        found = self.world.find_conversation(node, page)
+    def _messages(self, call: GraphCall, page: SimulatedAccount, node: str) -> Json:
+        found = self.state.find_conversation(node, page)
         if found is None:
             raise refused("missing")
         fields = parse_fields(call.query.get("fields", ""), nodes.MESSAGE)
         return _messages_of(call, *found, fields, call.query, call.query)
 
     def _conversation(
-        self, call: Call, account: Account, conversation: Conversation, fields: tuple[Field, ...]
+        self,
+        call: GraphCall,
+        account: SimulatedAccount,
+        conversation: SimulatedConversation,
+        fields: tuple[RequestedField, ...],
     ) -> Json:
         """With the first page of its messages where the fields ask for it; its `next` leads to the edge."""
         node = nodes.conversation_node(account, conversation)
@@ -183,10 +187,10 @@ class GraphApi:
 
 
 def _messages_of(
-    call: Call, account: Account, conversation: Conversation, fields: tuple[Field, ...],
+    call: GraphCall, account: SimulatedAccount, conversation: SimulatedConversation, fields: tuple[RequestedField, ...],
     position: Mapping[str, str], query: Mapping[str, str],
 ) -> Json:  # fmt: skip
-    def render(message: Message) -> Json:
+    def render(message: SimulatedMessage) -> Json:
         return project(nodes.message_node(account, conversation, message), fields, ("id", "created_time"))
 
     found = {(milliseconds(each.at), each.id): each for each in nodes.newest_first(conversation)}

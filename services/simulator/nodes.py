@@ -11,9 +11,9 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from services.simulator.corpus import Account, Conversation, Message
+from services.simulator.corpus import SimulatedAccount, SimulatedConversation, SimulatedMessage
 from services.simulator.fields import Schema
-from services.simulator.personas import Person
+from services.simulator.personas import Persona
 from shared.contract.ids import Platform
 
 Json = dict[str, Any]
@@ -53,29 +53,29 @@ def graph_time(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%S+0000")
 
 
-def newest_first(conversation: Conversation) -> Iterator[Message]:
+def newest_first(conversation: SimulatedConversation) -> Iterator[SimulatedMessage]:
     """What has not been unsent, in the order of every edge."""
     return (message for message in reversed(conversation.messages) if not message.deleted)
 
 
-def is_detailed(account: Account, conversation: Conversation, message: Message) -> bool:
+def is_detailed(account: SimulatedAccount, conversation: SimulatedConversation, message: SimulatedMessage) -> bool:
     newest = islice(newest_first(conversation), INSTAGRAM_DETAILED)
     return account.platform is Platform.MESSENGER or any(each is message for each in newest)
 
 
-def customer_node(account: Account, person: Person) -> Json:
+def customer_node(account: SimulatedAccount, person: Persona) -> Json:
     if account.platform is Platform.INSTAGRAM:
         return {"username": person.username, "id": person.id} | ({"name": person.name} if person.shows_name else {})
     return {"name": person.name, "email": f"{person.id}@facebook.com", "id": person.id}
 
 
-def account_node(account: Account) -> Json:
+def account_node(account: SimulatedAccount) -> Json:
     if account.platform is Platform.INSTAGRAM:
         return {"username": account.username, "id": account.id}
     return {"name": account.name, "email": f"{account.id}@facebook.com", "id": account.id}
 
 
-def profile_node(account: Account, person: Person) -> Json:
+def profile_node(account: SimulatedAccount, person: Persona) -> Json:
     shared = {"id": person.id, "profile_pic": f"{CDN}/people/{person.id}.jpg"}
     if account.platform is Platform.INSTAGRAM:
         return {**shared, "name": person.name if person.shows_name else None, "username": person.username}
@@ -83,16 +83,16 @@ def profile_node(account: Account, person: Person) -> Json:
     return {**shared, **names, "locale": "en_PH", "timezone": 8}
 
 
-def page_node(page: Account, instagram: Account) -> Json:
+def page_node(page: SimulatedAccount, instagram: SimulatedAccount) -> Json:
     node: Json = {"id": page.page_id, "name": page.name, "username": page.username}
     return node | ({"instagram_business_account": {"id": instagram.id}} if instagram.page_id == page.page_id else {})
 
 
-def instagram_node(instagram: Account) -> Json:
+def instagram_node(instagram: SimulatedAccount) -> Json:
     return {"id": instagram.id, "username": instagram.username, "name": instagram.name}
 
 
-def conversation_node(account: Account, conversation: Conversation) -> Json:
+def conversation_node(account: SimulatedAccount, conversation: SimulatedConversation) -> Json:
     """Without `messages`, which is an edge. Instagram leaves out what it does not have."""
     messages = list(newest_first(conversation))
     sides = {"data": [customer_node(account, conversation.customer), account_node(account)]}
@@ -113,7 +113,7 @@ def conversation_node(account: Account, conversation: Conversation) -> Json:
     }
 
 
-def message_node(account: Account, conversation: Conversation, message: Message) -> Json:
+def message_node(account: SimulatedAccount, conversation: SimulatedConversation, message: SimulatedMessage) -> Json:
     """Of an Instagram message that is not one of the newest only the id and the time."""
     node: Json = {"id": message.id, "created_time": graph_time(message.at)}
     if not is_detailed(account, conversation, message):
@@ -131,7 +131,7 @@ def message_node(account: Account, conversation: Conversation, message: Message)
     }
 
 
-def _attachments(message: Message) -> Json | None:
+def _attachments(message: SimulatedMessage) -> Json | None:
     mime_type = ATTACHMENTS.get(message.attachment or "")
     if mime_type is None:
         return None

@@ -23,7 +23,7 @@ Key = tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class PageSlice:
     """Items `start` to `end`, the cursors of the page, and whether there is more on either side."""
 
     start: int
@@ -34,7 +34,7 @@ class Page:
     has_next: bool
 
 
-def page_of(keys: Sequence[Key], limit: int, after: str | None = None, before: str | None = None) -> Page | None:
+def page_of(keys: Sequence[Key], limit: int, after: str | None = None, before: str | None = None) -> PageSlice | None:
     """None when there is nothing at all. RefusedError when a cursor is not one of ours or its item is gone.
 
     An item that has moved to the front since does not take the cursor with it: paging goes on where it stood.
@@ -48,7 +48,7 @@ def page_of(keys: Sequence[Key], limit: int, after: str | None = None, before: s
         return _page(keys, 0, min(_size(keys, limit, 0), len(keys)))
     start = len(keys) - sum(key < _key_of(keys, after) for key in keys)
     if after.startswith(_GAP) and start < len(keys):
-        return Page(start, start, after, after.removeprefix(_GAP), has_previous=True, has_next=True)
+        return PageSlice(start, start, after, after.removeprefix(_GAP), has_previous=True, has_next=True)
     return _page(keys, start, min(start + _size(keys, limit, start), len(keys)))
 
 
@@ -60,7 +60,7 @@ def parse_limit(text: str | None) -> int:
     return min(int(text), MOST)
 
 
-def paging(page: Page, base: str, query: Mapping[str, str], limit: int) -> dict[str, Any]:
+def paging(page: PageSlice, base: str, query: Mapping[str, str], limit: int) -> dict[str, Any]:
     """`next` and `previous` repeat the query, the token with it where it was given there, as the real ones do."""
     kept = {name: value for name, value in query.items() if name not in ("after", "before", "limit", "appsecret_proof")}
     links: dict[str, Any] = {"cursors": {"before": page.before, "after": page.after}}
@@ -75,10 +75,10 @@ _GAP = "QVFH"
 """Begins a cursor that an empty page follows."""
 
 
-def _page(keys: Sequence[Key], start: int, end: int) -> Page:
+def _page(keys: Sequence[Key], start: int, end: int) -> PageSlice:
     first, last = keys[min(start, len(keys) - 1)], keys[end - 1]
     gap = _GAP if end > start and zlib.crc32(last[1].encode()) % 4 == 0 else ""
-    return Page(start, end, _cursor(first), gap + _cursor(last), has_previous=start > 0, has_next=end < len(keys))
+    return PageSlice(start, end, _cursor(first), gap + _cursor(last), has_previous=start > 0, has_next=end < len(keys))
 
 
 def _size(keys: Sequence[Key], limit: int, start: int) -> int:

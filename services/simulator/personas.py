@@ -9,24 +9,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle
 
-FIRST = (
+FIRST_NAMES = (
     "Maria Jose Juan Angelica Mark John Grace Jasmine Paolo Bea Miguel Katrina Rafael Kristine Carlo Nicole Andrea "
     "Joshua Camille Francis Patricia Gabriel Hannah Luis Sofia Daniel Michelle Anton Isabel Kevin Jhun Rowena Marites "
     "Arnel Jennylyn Rodel"
 ).split()  # fmt: skip
-LAST = (
+LAST_NAMES = (
     "Santos Reyes Cruz Bautista Ocampo Garcia Mendoza Torres Castillo Villanueva Ramos Aquino Navarro Salazar Domingo "
     "Mercado Pascual Soriano Lim Tan Sy Chua Dela_Cruz San_Jose Macaraeg Dimaculangan Peñaflor Batungbakal"
 ).split()  # fmt: skip
-ABROAD = (
+FOREIGN_NAMES = (
     "Emma_Schneider Lucas_Rossi Hiroshi_Tanaka Fatima_Hassan Noah_Williams Elena_Müller Omar_Farouk Priya_Kumar "
     "Chen_Wei Aisha_Rahman Sarah_O'Connor Kim_Min-ji Nguyễn_Thu_Hà João_Silva"
 ).split()  # fmt: skip
-ABROAD_SHARE = 0.15
+FOREIGN_NAME_SHARE = 0.15
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class Persona:
     """`id` is the scoped id. `shows_name`: whether Instagram tells the name as well as the username."""
 
     id: str
@@ -42,23 +42,23 @@ class Person:
         return f"{self.first} {self.last}".strip()
 
 
-def people(rng: random.Random) -> Iterator[Person]:
+def personas(rng: random.Random) -> Iterator[Persona]:
     """Without end; names come again only when all have been used. Maria Santos is always the first."""
-    local = [(first, last.replace("_", " ")) for first in FIRST for last in LAST]
+    local = [(first, last.replace("_", " ")) for first in FIRST_NAMES for last in LAST_NAMES]
     local.remove(("Maria", "Santos"))
     rng.shuffle(local)
-    abroad = [split_name(name.replace("_", " ")) for name in rng.sample(ABROAD, len(ABROAD))]
+    abroad = [split_name(name.replace("_", " ")) for name in rng.sample(FOREIGN_NAMES, len(FOREIGN_NAMES))]
     locals_, strangers = cycle(local), iter(abroad)
-    yield person(rng, "Maria", "Santos")
+    yield new_persona(rng, "Maria", "Santos")
     while True:
-        chosen = next(strangers, None) if rng.random() < ABROAD_SHARE else None
-        yield person(rng, *(chosen or next(locals_)))
+        chosen = next(strangers, None) if rng.random() < FOREIGN_NAME_SHARE else None
+        yield new_persona(rng, *(chosen or next(locals_)))
 
 
-def person(rng: random.Random, first: str, last: str) -> Person:
+def new_persona(rng: random.Random, first: str, last: str) -> Persona:
     """With an e-mail address of a reserved domain and a Philippine mobile number, written in one of the usual ways."""
     handle = _handle(f"{first}.{last}")
-    return Person(
+    return Persona(
         id=str(rng.randint(10**15, 10**17 - 1)),
         first=first,
         last=last,

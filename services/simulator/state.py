@@ -7,37 +7,37 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from services.simulator.corpus import Account, Conversation, Corpus, Message
+from services.simulator.corpus import Corpus, SimulatedAccount, SimulatedConversation, SimulatedMessage
 from services.simulator.errors import refused
 from services.simulator.identifiers import new_message_id, new_thread_id
 from services.simulator.nodes import newest_first
-from services.simulator.personas import person, split_name
+from services.simulator.personas import new_persona, split_name
 from shared.contract.ids import Platform
 from shared.runtime.clock import Clock
 
-OTHER_PAGE = Account(
+FOREIGN_PAGE = SimulatedAccount(
     Platform.MESSENGER, "371000000000009", "371000000000009", "Tindahan ni Aling Nena", "alingnena", "EAAGOTHERPAGE"
 )
 """A Page of someone else, without conversations: its token is good, but not for ours."""
 
-OUTLET = Account(
+OUTLET_PAGE = SimulatedAccount(
     Platform.MESSENGER, "371000000000002", "371000000000002", "Casa Aurora Outlet", "casaauroraoutlet", "EAAGOUTLET"
 )
 """The shop's second Page, new, without conversations and without Instagram."""
 USER_ID, USER_NAME, USER_TOKEN = "10200000000000001", "Aurora Villanueva", "EAAGUSEROFTHESHOP"
 """Who has a role on the shop's Pages."""
 
-Found = tuple[Account, Conversation]
+OwnedConversation = tuple[SimulatedAccount, SimulatedConversation]
 
 
 @dataclass(slots=True)
-class World:
+class SimulatorState:
     corpus: Corpus
     rng: random.Random
     clock: Clock
-    _threads: dict[str, Found] = field(default_factory=dict)
-    _customers: dict[str, Found] = field(default_factory=dict)
-    _messages: dict[str, tuple[Account, Conversation, Message]] = field(default_factory=dict)
+    _threads: dict[str, OwnedConversation] = field(default_factory=dict)
+    _customers: dict[str, OwnedConversation] = field(default_factory=dict)
+    _messages: dict[str, tuple[SimulatedAccount, SimulatedConversation, SimulatedMessage]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for account in self.corpus.accounts:
@@ -45,21 +45,21 @@ class World:
                 self._index(account, conversation)
 
     @property
-    def page(self) -> Account:
+    def page(self) -> SimulatedAccount:
         return self.account(Platform.MESSENGER)
 
     @property
-    def pages(self) -> dict[str, Account]:
+    def pages(self) -> dict[str, SimulatedAccount]:
         """By their tokens."""
-        return {page.token: page for page in (self.page, OUTLET, OTHER_PAGE)}
+        return {page.token: page for page in (self.page, OUTLET_PAGE, FOREIGN_PAGE)}
 
-    def account(self, platform: Platform) -> Account:
+    def account(self, platform: Platform) -> SimulatedAccount:
         return next(account for account in self.corpus.accounts if account.platform is platform)
 
-    def everything(self) -> Iterator[Found]:
+    def conversations(self) -> Iterator[OwnedConversation]:
         return iter(self._threads.values())
 
-    def latest_first(self, page: Account, platform: Platform) -> list[Found]:
+    def latest_first(self, page: SimulatedAccount, platform: Platform) -> list[OwnedConversation]:
         """The page's conversations that have a message, latest activity first."""
         alive = [
             (next(newest_first(found[1])).at, thread_id, found)
@@ -68,61 +68,61 @@ class World:
         ]
         return [found for _, _, found in sorted(alive, key=lambda each: each[:2], reverse=True)]
 
-    def find_conversation(self, thread_id: str, page: Account | None = None) -> Found | None:
+    def find_conversation(self, thread_id: str, page: SimulatedAccount | None = None) -> OwnedConversation | None:
         """None for one that is not the page's."""
         found = self._threads.get(thread_id)
         return found if found and _is_of(page, found[0]) else None
 
-    def find_customer(self, customer_id: str, page: Account) -> Found | None:
+    def find_customer(self, customer_id: str, page: SimulatedAccount) -> OwnedConversation | None:
         found = self._customers.get(customer_id)
         return found if found and _is_of(page, found[0]) else None
 
     def find_message(
-        self, message_id: str, page: Account | None = None
-    ) -> tuple[Account, Conversation, Message] | None:
+        self, message_id: str, page: SimulatedAccount | None = None
+    ) -> tuple[SimulatedAccount, SimulatedConversation, SimulatedMessage] | None:
         """None for one that is unsent, or not the page's."""
         found = self._messages.get(message_id)
         return found if found and not found[2].deleted and _is_of(page, found[0]) else None
 
-    def message(self, message_id: str) -> tuple[Account, Conversation, Message]:
+    def message(self, message_id: str) -> tuple[SimulatedAccount, SimulatedConversation, SimulatedMessage]:
         """RefusedError when there is none."""
         found = self.find_message(message_id)
         if found is None:
             raise refused("missing")
         return found
 
-    def conversation_with(self, platform: Platform, who: str) -> Found:
+    def conversation_with(self, platform: Platform, who: str) -> OwnedConversation:
         """Of the customer with that full name or id; a name that is new begins a conversation."""
         account = self.account(platform)
         for conversation in self.corpus.conversations[account.id]:
             if who in (conversation.customer.name, conversation.customer.id):
                 return account, conversation
         thread_id = new_thread_id(self.rng, platform, account.id)
-        conversation = Conversation(thread_id, person(self.rng, *split_name(who)))
+        conversation = SimulatedConversation(thread_id, new_persona(self.rng, *split_name(who)))
         self.corpus.conversations[account.id].append(conversation)
         self._index(account, conversation)
         return account, conversation
 
     def say(
-        self, account: Account, conversation: Conversation, text: str, *, inbound: bool,
+        self, account: SimulatedAccount, conversation: SimulatedConversation, text: str, *, inbound: bool,
         attachment: str | None = None, pressed: bool = False,
-    ) -> Message:  # fmt: skip
+    ) -> SimulatedMessage:  # fmt: skip
         """No two messages of a conversation are in one millisecond, so that their times tell their order."""
         at, messages = self.clock(), conversation.messages
         if messages:
             at = max(at, messages[-1].at + timedelta(milliseconds=1))
         message_id = new_message_id(self.rng, account.platform, account.id, conversation.thread_id)
-        message = Message(message_id, at, inbound, text, attachment, pressed)
+        message = SimulatedMessage(message_id, at, inbound, text, attachment, pressed)
         messages.append(message)
         self._messages[message_id] = account, conversation, message
         return message
 
-    def _index(self, account: Account, conversation: Conversation) -> None:
+    def _index(self, account: SimulatedAccount, conversation: SimulatedConversation) -> None:
         found = account, conversation
         self._threads[conversation.thread_id] = self._customers[conversation.customer.id] = found
         for message in conversation.messages:
             self._messages[message.id] = account, conversation, message
 
 
-def _is_of(page: Account | None, account: Account) -> bool:
+def _is_of(page: SimulatedAccount | None, account: SimulatedAccount) -> bool:
     return page is None or account.page_id == page.page_id

@@ -14,14 +14,14 @@ from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
-from services.simulator.corpus import Account, Conversation, Message
+from services.simulator.corpus import SimulatedAccount, SimulatedConversation, SimulatedMessage
 from shared.contract.ids import Platform
 from shared.runtime.crypto import webhook_signature
 
 OBJECTS = {Platform.MESSENGER: "page", Platform.INSTAGRAM: "instagram"}
-KINDS = {"voice": "audio", "unsupported": "unsupported_type"}
+ATTACHMENT_TYPES = {"voice": "audio", "unsupported": "unsupported_type"}
 INBOX_APP_ID = 26390203743090
-TELLING_MS = 250
+WEBHOOK_DELAY_MS = 250
 """How much later than what it tells of a webhook is sent."""
 
 _ESCAPES = str.maketrans({"/": "\\/", "<": "\\u003C", "%": "\\u0025", "@": "\\u0040"})
@@ -31,18 +31,22 @@ def milliseconds(at: datetime) -> int:
     return round(at.timestamp() * 1000)
 
 
-def item(account: Account, conversation: Conversation, at: datetime, *, inbound: bool, **kind: Any) -> dict[str, Any]:
+def webhook_item(
+    account: SimulatedAccount, conversation: SimulatedConversation, at: datetime, *, inbound: bool, **kind: Any
+) -> dict[str, Any]:
     customer, business = {"id": conversation.customer.id}, {"id": account.id}
     sender, recipient = (customer, business) if inbound else (business, customer)
     return {"sender": sender, "recipient": recipient, "timestamp": milliseconds(at), **kind}
 
 
-def message_item(account: Account, conversation: Conversation, message: Message) -> dict[str, Any]:
+def message_webhook_item(
+    account: SimulatedAccount, conversation: SimulatedConversation, message: SimulatedMessage
+) -> dict[str, Any]:
     """A message, an echo or a postback, by what `message` is."""
     if message.pressed:
         payload = message.text.upper().replace(" ", "_")
         postback = {"mid": message.id, "title": message.text, "payload": payload}
-        return item(account, conversation, message.at, inbound=True, postback=postback)
+        return webhook_item(account, conversation, message.at, inbound=True, postback=postback)
     said: dict[str, Any] = {"mid": message.id}
     if not message.inbound:
         said["is_echo"] = True
@@ -53,21 +57,21 @@ def message_item(account: Account, conversation: Conversation, message: Message)
     if message.attachment == "unsupported":
         said["is_unsupported"] = True
     if message.attachment:
-        kind = KINDS.get(message.attachment, message.attachment)
+        kind = ATTACHMENT_TYPES.get(message.attachment, message.attachment)
         said["attachments"] = [{"type": kind, "payload": {"url": f"https://cdn.example.com/{message.id[-12:]}"}}]
-    return item(account, conversation, message.at, inbound=message.inbound, message=said)
+    return webhook_item(account, conversation, message.at, inbound=message.inbound, message=said)
 
 
-def body(account: Account, told: dict[str, Any], at: datetime) -> bytes:
+def webhook_body(account: SimulatedAccount, told: dict[str, Any], at: datetime) -> bytes:
     """One item, sent at `at`, escaped as Facebook escapes: what is not ASCII, and some of what is."""
-    sent_at = max(milliseconds(at), told["timestamp"]) + TELLING_MS
+    sent_at = max(milliseconds(at), told["timestamp"]) + WEBHOOK_DELAY_MS
     entry = {"time": sent_at, "id": account.id, "messaging": [told]}
     text = json.dumps({"object": OBJECTS[account.platform], "entry": [entry]}, separators=(",", ":"))
     return text.translate(_ESCAPES).encode()
 
 
 @dataclass(slots=True)
-class Sender:
+class WebhookSender:
     """Posts to the app's callback."""
 
     app_secret: str

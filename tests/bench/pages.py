@@ -22,7 +22,7 @@ import uvloop
 
 from services.simulator import corpus as simulated
 from services.simulator.errors import RefusedError
-from services.simulator.limits import Limits
+from services.simulator.rate_limits import RateLimits
 from shared.contract.ids import Platform
 
 PAGE_ID, INSTAGRAM_ID = "371000000000001", "17841400000000001"
@@ -103,7 +103,7 @@ class Api:
 
     corpus: Corpus
     pages: Pages
-    limits: Limits = field(default_factory=Limits)
+    limits: RateLimits = field(default_factory=RateLimits)
     calls: Counter[str] = field(default_factory=Counter)
     first_at: float = 0.0
     last_at: float = 0.0
@@ -134,7 +134,7 @@ class Api:
 
     def _limit(self) -> None:
         platform = Platform(self.corpus.platform)
-        account = simulated.Account(platform, self.corpus.account_id, PAGE_ID, "Shop", "shop", "token")
+        account = simulated.SimulatedAccount(platform, self.corpus.account_id, PAGE_ID, "Shop", "shop", "token")
         self.limits.arrive(account)
         self.limits.admit(account)
 

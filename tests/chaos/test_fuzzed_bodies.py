@@ -57,12 +57,12 @@ class Sent:
 
     answers: Counter[tuple[bool, int]] = field(default_factory=Counter)
     events: set[str] = field(default_factory=set)
-    letters: set[str] = field(default_factory=set)
+    dead_letters: set[str] = field(default_factory=set)
 
     def expect(self, body: bytes) -> None:
         batch = normalise(body, utc_now())
         self.events.update(draft.event_id for draft in batch.events)
-        self.letters.update(letter.letter_id for letter in batch.letters)
+        self.dead_letters.update(dead_letter.letter_id for dead_letter in batch.dead_letters)
 
 
 class Line:
@@ -231,10 +231,10 @@ def resident_kb(process: Leadstream) -> int:
 async def differing(stack: Stack, sent: Sent) -> set[str]:
     """The ids of events and letters that are expected and not on their topic, or there and not expected."""
     events = await read_all(stack.kafka, stack.topics.message_events)
-    letters = await read_all(stack.kafka, stack.topics.dead_letters)
+    dead_letters = await read_all(stack.kafka, stack.topics.dead_letters)
     found = {dict(record.headers)["ce_id"].decode() for record in events}
-    parked = {load_dead_letter(record.value).letter_id for record in letters}
-    return (sent.events ^ found) | (sent.letters ^ parked)
+    parked = {load_dead_letter(record.value).letter_id for record in dead_letters}
+    return (sent.events ^ found) | (sent.dead_letters ^ parked)
 
 
 async def test_fuzzed_bodies_are_all_answered_and_nothing_grows_or_is_lost(stack: Stack, leadstream: Start) -> None:
@@ -264,7 +264,7 @@ async def test_fuzzed_bodies_are_all_answered_and_nothing_grows_or_is_lost(stack
     sent.expect(ordinary)
     assert await ask_once(port, signed(ordinary)) == 200
     assert "message:messenger:1:ordinary" in sent.events
-    told_of = (len(sent.events), len(sent.letters))
+    told_of = (len(sent.events), len(sent.dead_letters))
     assert min(told_of) > HALF / 2, told_of
     await eventually(lambda: differing(stack, sent), lambda difference: not difference)
     assert process.terminate() == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientError, ClientSession, TCPConnector
 
-from services.receiver.parse.items import NOTICES
+from services.receiver.parse.items import IGNORED_KINDS
 from shared.runtime.crypto import webhook_signature
 from tests.conftest import Stack
 from tests.support.brokers import frozen
@@ -103,7 +103,7 @@ async def test_a_full_disk_ends_no_worker_while_the_broker_is_there(stack: Stack
                 receiver.wait_for(f'"slot": {slot}')
             fill_up(Path(f"/proc/{receiver.process.pid}/root{disk.folder}"))
             await sender.send_all(range(100))
-            statuses = [await send_item(session, port, kind) for kind in sorted(NOTICES) * 5]
+            statuses = [await send_item(session, port, kind) for kind in sorted(IGNORED_KINDS) * 5]
         assert receiver.terminate() == 0
     assert "worker_died" not in receiver.output
     assert sender.statuses == [200] * 100

@@ -17,7 +17,7 @@ import orjson
 
 from services.receiver.http.signature import is_signed
 from services.receiver.parse.json_body import parse_body
-from services.receiver.parse.normalise_webhook import Batch, normalise
+from services.receiver.parse.normalise_webhook import NormalisedWebhook, normalise
 from shared.contract.dead_letters import DeadLetter, dead_letter_headers, dump_dead_letter, load_dead_letter
 from shared.contract.encoded_events import EncodedEvent, dump_encoded_event, encoded_event_headers
 from shared.contract.events import format_instant, load_event
@@ -30,8 +30,8 @@ NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 LATER = datetime(2027, 2, 3, 4, 5, 6, 789000, tzinfo=UTC)
 LEVELS = 254
 """The most levels of a body that is read."""
-GROUPS = ("messaging", "standby", "changes")
-Normalise = Callable[[bytes, datetime], Batch]
+ITEM_GROUPS = ("messaging", "standby", "changes")
+Normalise = Callable[[bytes, datetime], NormalisedWebhook]
 
 
 def check_signature(
@@ -55,15 +55,15 @@ def check_parse(body: bytes, parse: Callable[[bytes], Any] = parse_body) -> None
     assert orjson.loads(orjson.dumps(parsed)) == parsed
 
 
-def check_normalise(body: bytes, make: Normalise = normalise) -> Batch:
+def check_normalise(body: bytes, make: Normalise = normalise) -> NormalisedWebhook:
     """All that is promised of a body's events, letters and counts. Returns what it came to."""
     batch = make(body, NOW)
     assert facts(make(body, NOW)) == facts(batch)
     assert ids(make(body, LATER)) == ids(batch)
     for draft in batch.events:
         check_draft(draft)
-    for letter in batch.letters:
-        check_letter(letter, make)
+    for dead_letter in batch.dead_letters:
+        check_letter(dead_letter, make)
     assert all(number > 0 for number in batch.dropped.values())
     _check_pieces(body, batch, make)
     return batch
@@ -84,36 +84,40 @@ def check_draft(draft: EncodedEvent) -> None:
     draft.conversation.encode()
 
 
-def check_letter(letter: DeadLetter, make: Normalise = normalise) -> None:
+def check_letter(dead_letter: DeadLetter, make: Normalise = normalise) -> None:
     """It is read as it was written, and what is in it comes to the same letter when it is sent again."""
-    assert load_dead_letter(dump_dead_letter(letter)) == letter
-    assert all(isinstance(value, bytes) for _, value in dead_letter_headers(letter))
-    again = make(letter.raw, NOW).letters
-    assert [(each.letter_id, each.reason) for each in again] == [(letter.letter_id, letter.reason)]
+    assert load_dead_letter(dump_dead_letter(dead_letter)) == dead_letter
+    assert all(isinstance(value, bytes) for _, value in dead_letter_headers(dead_letter))
+    again = make(dead_letter.raw, NOW).dead_letters
+    assert [(each.letter_id, each.reason) for each in again] == [(dead_letter.letter_id, dead_letter.reason)]
 
 
-def ids(batch: Batch) -> list[str]:
-    return [draft.event_id for draft in batch.events] + [letter.letter_id for letter in batch.letters]
+def ids(batch: NormalisedWebhook) -> list[str]:
+    return [draft.event_id for draft in batch.events] + [dead_letter.letter_id for dead_letter in batch.dead_letters]
 
 
-def facts(*batches: Batch) -> tuple[Counter[bytes], Counter[tuple[str, bytes]], dict[str, int]]:
+def facts(*batches: NormalisedWebhook) -> tuple[Counter[bytes], Counter[tuple[str, bytes]], dict[str, int]]:
     """All that batches say together, whatever their order."""
     events = Counter(
         orjson.dumps(draft.value, option=orjson.OPT_SORT_KEYS) for each in batches for draft in each.events
     )
-    letters = Counter((letter.reason.value, letter.raw) for each in batches for letter in each.letters)
+    dead_letters = Counter(
+        (dead_letter.reason.value, dead_letter.raw) for each in batches for dead_letter in each.dead_letters
+    )
     dropped: Counter[str] = Counter()
     for each in batches:
         dropped.update(each.dropped)
-    return events, letters, dict(dropped)
+    return events, dead_letters, dict(dropped)
 
 
-def _check_pieces(body: bytes, batch: Batch, make: Normalise) -> None:
+def _check_pieces(body: bytes, batch: NormalisedWebhook, make: Normalise) -> None:
     """A body is worth what its entries are worth alone, and an entry what its items are."""
     parsed, _ = _tried(parse_body, body)
     if not _has_entries(parsed):
         assert not batch.events
-        assert [letter.raw for letter in batch.letters] == [body] or batch.dropped == {"dashboard_test": 1}
+        assert [dead_letter.raw for dead_letter in batch.dead_letters] == [body] or batch.dropped == {
+            "dashboard_test": 1
+        }
         return
     entries = [{**_around(parsed), "entry": [entry]} for entry in parsed.get("entry") or []]
     alone = [make(orjson.dumps(each), NOW) for each in entries]
@@ -122,16 +126,16 @@ def _check_pieces(body: bytes, batch: Batch, make: Normalise) -> None:
         _check_entry(entry, whole, make)
 
 
-def _check_entry(body: dict[str, Any], whole: Batch, make: Normalise) -> None:
+def _check_entry(body: dict[str, Any], whole: NormalisedWebhook, make: Normalise) -> None:
     items = list(_items(body))
     if not items:
         assert not whole.events
-        assert len(whole.letters) + sum(whole.dropped.values()) == 1
+        assert len(whole.dead_letters) + sum(whole.dropped.values()) == 1
         return
     alone = [make(orjson.dumps(each), NOW) for each in items]
     for each in alone:
-        assert len(each.letters) <= 1
-        assert each.events or each.letters or each.dropped
+        assert len(each.dead_letters) <= 1
+        assert each.events or each.dead_letters or each.dropped
     assert facts(whole) == facts(*alone)
 
 
@@ -140,10 +144,10 @@ def _items(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
     entry = body["entry"][0]
     if not isinstance(entry, dict) or not _is_id(entry.get("id")):
         return
-    groups = {name: entry[name] for name in GROUPS if entry.get(name) is not None}
+    groups = {name: entry[name] for name in ITEM_GROUPS if entry.get(name) is not None}
     if not all(isinstance(items, list) for items in groups.values()):
         return
-    rest = {key: value for key, value in entry.items() if key not in GROUPS}
+    rest = {key: value for key, value in entry.items() if key not in ITEM_GROUPS}
     for name, items in groups.items():
         for item in items:
             yield {**body, "entry": [{**rest, name: [item]}]}

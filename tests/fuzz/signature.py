@@ -33,8 +33,8 @@ def header_for(data: atheris.FuzzedDataProvider, body: bytes) -> str:
     if way == 1:
         return header[:place] + header[place : place + 1].upper() + header[place + 1 :]
     if way == 2:
-        letter: str = data.PickValueInList(["", "0", "A", "g", " ", "\x00", "é", "\udcff", header])
-        return header[:place] + letter + header[place + 1 :]
+        dead_letter: str = data.PickValueInList(["", "0", "A", "g", " ", "\x00", "é", "\udcff", header])
+        return header[:place] + dead_letter + header[place + 1 :]
     text: str = data.ConsumeUnicode(80)
     return text
 

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from services.receiver.parse.items import NOTICES
+from services.receiver.parse.items import IGNORED_KINDS
 from services.receiver.parse.normalise_webhook import normalise
 from tests.fuzz.mutations import Mutator, slot_in
 from tests.fuzz.oracles import NOW
@@ -25,7 +25,7 @@ def bodies() -> list[bytes]:
 def test_they_come_to_every_kind_of_event_and_every_reason_to_park(bodies: list[bytes]) -> None:
     batches = [normalise(body, NOW) for body in bodies]
     kinds = Counter(draft.kind for batch in batches for draft in batch.events)
-    reasons = Counter(letter.reason.value for batch in batches for letter in batch.letters)
+    reasons = Counter(dead_letter.reason.value for batch in batches for dead_letter in batch.dead_letters)
     dropped = Counter(kind for batch in batches for kind in batch.dropped)
     assert set(kinds) == {"message", "edit", "deletion", "reaction", "postback", "referral"}
     assert set(reasons) == {
@@ -33,13 +33,13 @@ def test_they_come_to_every_kind_of_event_and_every_reason_to_park(bodies: list[
         "no_message_id", "bad_id", "bad_time",
     }  # fmt: skip
     assert {"dashboard_test", "empty_entry", "not_a_conversation", "self_message", "unknown_field"} <= set(dropped)
-    assert len(NOTICES & set(dropped)) > 10
+    assert len(IGNORED_KINDS & set(dropped)) > 10
     assert min([*kinds.values(), *reasons.values()]) > 20
     assert kinds.total() > NUMBER / 4
 
 
 def test_many_bodies_have_good_and_bad_side_by_side(bodies: list[bytes]) -> None:
-    mixed = [batch for body in bodies if (batch := normalise(body, NOW)).events and batch.letters]
+    mixed = [batch for body in bodies if (batch := normalise(body, NOW)).events and batch.dead_letters]
     assert len(mixed) > NUMBER / 100
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from services.receiver.http.signature import is_signed
 from services.receiver.parse.json_body import parse_body
-from services.receiver.parse.normalise_webhook import Batch, normalise
+from services.receiver.parse.normalise_webhook import NormalisedWebhook, normalise
 from shared.contract.failures import Reason, RejectedError
 from tests.fuzz.json_oracle import UNREADABLE, contains, depth_of, read_json
 from tests.fuzz.mutations import Mutator
@@ -44,50 +44,54 @@ def test_the_receiver_as_it_is_passes() -> None:
         check_normalise(body)
 
 
-def loses_all_after_a_bad_item(body: bytes, at: datetime) -> Batch:
+def loses_all_after_a_bad_item(body: bytes, at: datetime) -> NormalisedWebhook:
     batch = normalise(body, at)
-    return Batch([], batch.letters, batch.dropped) if batch.letters else batch
+    return NormalisedWebhook([], batch.dead_letters, batch.dropped) if batch.dead_letters else batch
 
 
-def forgets_letters(body: bytes, at: datetime) -> Batch:
+def forgets_letters(body: bytes, at: datetime) -> NormalisedWebhook:
     batch = normalise(body, at)
-    return Batch(batch.events, [], batch.dropped)
+    return NormalisedWebhook(batch.events, [], batch.dropped)
 
 
-def forgets_counts(body: bytes, at: datetime) -> Batch:
+def forgets_counts(body: bytes, at: datetime) -> NormalisedWebhook:
     batch = normalise(body, at)
-    return Batch(batch.events, batch.letters, type(batch.dropped)())
+    return NormalisedWebhook(batch.events, batch.dead_letters, type(batch.dropped)())
 
 
-def parks_a_part(body: bytes, at: datetime) -> Batch:
+def parks_a_part(body: bytes, at: datetime) -> NormalisedWebhook:
     batch = normalise(body, at)
-    letters = [letter.model_copy(update={"payload": letter.payload[:-1]}) for letter in batch.letters]
-    return Batch(batch.events, letters, batch.dropped)
+    dead_letters = [
+        dead_letter.model_copy(update={"payload": dead_letter.payload[:-1]}) for dead_letter in batch.dead_letters
+    ]
+    return NormalisedWebhook(batch.events, dead_letters, batch.dropped)
 
 
-def has_ids_of_the_moment(body: bytes, at: datetime) -> Batch:
+def has_ids_of_the_moment(body: bytes, at: datetime) -> NormalisedWebhook:
     batch = normalise(body, at)
-    return Batch(
-        [each._replace(event_id=f"{each.event_id}{at}") for each in batch.events], batch.letters, batch.dropped
+    return NormalisedWebhook(
+        [each._replace(event_id=f"{each.event_id}{at}") for each in batch.events], batch.dead_letters, batch.dropped
     )
 
 
-def says_twice(body: bytes, at: datetime) -> Batch:
+def says_twice(body: bytes, at: datetime) -> NormalisedWebhook:
     batch = normalise(body, at)
-    return Batch(batch.events[:1] + batch.events, batch.letters, batch.dropped)
+    return NormalisedWebhook(batch.events[:1] + batch.events, batch.dead_letters, batch.dropped)
 
 
-def writes_text(name: str, value: object) -> Callable[[bytes, datetime], Batch]:
-    def make(body: bytes, at: datetime) -> Batch:
+def writes_text(name: str, value: object) -> Callable[[bytes, datetime], NormalisedWebhook]:
+    def make(body: bytes, at: datetime) -> NormalisedWebhook:
         batch = normalise(body, at)
-        return Batch(
-            [each._replace(value={**each.value, name: value}) for each in batch.events], batch.letters, batch.dropped
+        return NormalisedWebhook(
+            [each._replace(value={**each.value, name: value}) for each in batch.events],
+            batch.dead_letters,
+            batch.dropped,
         )
 
     return make
 
 
-def raises_for_two_events(body: bytes, at: datetime) -> Batch:
+def raises_for_two_events(body: bytes, at: datetime) -> NormalisedWebhook:
     batch = normalise(body, at)
     if len(batch.events) > 1:
         raise KeyError("entry")
@@ -103,7 +107,7 @@ def raises_for_two_events(body: bytes, at: datetime) -> Batch:
         writes_text("direction", "sideways"), writes_text("unheard_of", 1), writes_text("kind", "edit"),
     ],
 )  # fmt: skip
-def test_a_receiver_that_breaks_a_promise_is_caught(broken: Callable[[bytes, datetime], Batch]) -> None:
+def test_a_receiver_that_breaks_a_promise_is_caught(broken: Callable[[bytes, datetime], NormalisedWebhook]) -> None:
     assert breaks(lambda body: check_normalise(body, broken))
 
 

@@ -17,7 +17,9 @@ INPUTS = sorted(FUZZED.iterdir())
 
 def outcome(name: str) -> tuple[list[str], list[str]]:
     batch = normalise((FUZZED / name).read_bytes(), NOW)
-    return sorted(draft.kind for draft in batch.events), [letter.reason.value for letter in batch.letters]
+    return sorted(draft.kind for draft in batch.events), [
+        dead_letter.reason.value for dead_letter in batch.dead_letters
+    ]
 
 
 @pytest.mark.parametrize("path", INPUTS, ids=[path.name for path in INPUTS])

@@ -17,7 +17,7 @@ from cryptography.fernet import Fernet
 from typer.testing import CliRunner
 
 from services.cli.accounts import accounts_app
-from services.simulator.state import OUTLET, USER_TOKEN
+from services.simulator.state import OUTLET_PAGE, USER_TOKEN
 from shared.domain.accounts import Account
 from shared.runtime.clock import utc_now
 from shared.runtime.crypto import TokenVault
@@ -69,12 +69,12 @@ async def test_importing_adds_every_page_and_instagram_account_with_the_pages_to
     assert {key: (each.page_id, each.name) for key, each in found.items()} == {
         f"messenger:{PAGE_ID}": (PAGE_ID, "Casa Aurora Home"),
         f"instagram:{INSTAGRAM_ID}": (PAGE_ID, "casaaurora.home"),
-        f"messenger:{OUTLET.id}": (OUTLET.id, OUTLET.name),
+        f"messenger:{OUTLET_PAGE.id}": (OUTLET_PAGE.id, OUTLET_PAGE.name),
     }
     vault, page_token = TokenVault([stack.env["LEADSTREAM_ENCRYPTION_KEYS"]]), simulator["accounts"][0]["token"]
     tokens = {key: vault.decrypt(each.encrypted_token) for key, each in found.items()}
     assert tokens[f"instagram:{INSTAGRAM_ID}"] == tokens[f"messenger:{PAGE_ID}"] == page_token
-    for secret in (page_token, USER_TOKEN, OUTLET.token):
+    for secret in (page_token, USER_TOKEN, OUTLET_PAGE.token):
         assert secret not in process.output
     check = await accounts("check", "--json")
     assert check.status == 1, "nobody has subscribed the outlet's webhooks yet"

@@ -52,9 +52,11 @@ async def test_every_known_body_is_answered_200_and_is_on_the_topic_or_parked(re
     assert [await receiver.post(body) for body in BODIES.values()] == [200] * len(BODIES)
     batches = [normalise(body, utc_now()) for body in BODIES.values()]
     events = [load_event(record.value) for record in await read_all(stack.kafka, stack.topics.message_events)]
-    letters = [load_dead_letter(record.value) for record in await read_all(stack.kafka, stack.topics.dead_letters)]
+    dead_letters = [load_dead_letter(record.value) for record in await read_all(stack.kafka, stack.topics.dead_letters)]
     assert sorted(e.event_id for e in events) == sorted(e.event_id for batch in batches for e in batch.events)
-    assert sorted(x.letter_id for x in letters) == sorted(x.letter_id for batch in batches for x in batch.letters)
+    assert sorted(x.letter_id for x in dead_letters) == sorted(
+        x.letter_id for batch in batches for x in batch.dead_letters
+    )
 
 
 async def test_events_of_a_conversation_stand_in_their_order_under_its_key(receiver: Receiver, stack: Stack) -> None:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
 from services.receiver.parse.json_body import parse_body
-from services.receiver.parse.normalise_webhook import Batch, normalise
+from services.receiver.parse.normalise_webhook import NormalisedWebhook, normalise
 from shared.contract.failures import Reason, RejectedError
 from shared.runtime.crypto import webhook_signature
 from tests.fuzz.json_oracle import depth_of
@@ -101,7 +101,7 @@ def test_a_body_is_read_as_the_standard_library_reads_it_or_rejected(body: bytes
 def test_no_bytes_are_an_error(body: bytes) -> None:
     batch = normalise(body, NOW)
     assert not batch.events
-    assert [letter.raw for letter in batch.letters] == [body]
+    assert [dead_letter.raw for dead_letter in batch.dead_letters] == [body]
 
 
 @patient
@@ -119,8 +119,8 @@ def test_no_header_but_the_signature_is_the_signature(body: bytes, secrets: list
 def test_every_item_is_an_event_or_a_letter_or_counted(messaging: list[Any]) -> None:
     for item in messaging:
         alone = of_items([item])
-        assert alone.events or alone.letters or alone.dropped
-        assert len(alone.letters) <= 1
+        assert alone.events or alone.dead_letters or alone.dropped
+        assert len(alone.dead_letters) <= 1
 
 
 @patient
@@ -173,7 +173,7 @@ def test_depth_is_read_as_far_as_it_can_be_written_and_no_further(levels: int, k
     body = opening * levels + b"1" + closing * levels
     check_parse(body)
     batch = normalise(body, NOW)
-    too_deep = [letter.reason for letter in batch.letters] == [Reason.TOO_DEEP]
+    too_deep = [dead_letter.reason for dead_letter in batch.dead_letters] == [Reason.TOO_DEEP]
     assert too_deep is (levels > LEVELS)
 
 
@@ -200,8 +200,8 @@ def test_ids_and_times_mean_the_same_in_every_type(account: tuple[str, Any], uni
 
 def outcomes(body: bytes) -> set[str]:
     batch = normalise(body, NOW)
-    kinds = {draft.kind for draft in batch.events} | {letter.reason.value for letter in batch.letters}
-    return kinds | ({"mixed"} if batch.events and batch.letters else set())
+    kinds = {draft.kind for draft in batch.events} | {dead_letter.reason.value for dead_letter in batch.dead_letters}
+    return kinds | ({"mixed"} if batch.events and batch.dead_letters else set())
 
 
 @pytest.mark.parametrize(
@@ -221,5 +221,5 @@ def good_item(number: int) -> dict[str, Any]:
     return {"sender": {"id": "9"}, "recipient": {"id": "PAGE"}, "timestamp": 1723486609684, "message": message}
 
 
-def of_items(messaging: list[Any]) -> Batch:
+def of_items(messaging: list[Any]) -> NormalisedWebhook:
     return normalise(written({"object": "page", "entry": [{"id": "PAGE", "messaging": messaging}]}), NOW)

@@ -52,14 +52,14 @@ STEPS: dict[str, Step | Commit] = {
     "body_read": Step(app, "is_signed"),
     "signature_checked": Step(app, "is_signed", is_after=True),
     "normalised": Step(intake, "normalise", is_after=True),
-    "sending": Step(publisher.Lane, "_send", of_drain=False),
-    "acknowledged": Step(publisher.Lane, "_send", is_after=True, of_drain=False),
+    "sending": Step(publisher.TopicPublisher, "_send", of_drain=False),
+    "acknowledged": Step(publisher.TopicPublisher, "_send", is_after=True, of_drain=False),
     "spooling": Step(spool.Spool, "put"),
     "inserting": Step(spool.Spool, "_insert"),
     "inserted": Commit(spool.Spool, "_insert"),
     "committed": Step(spool.Spool, "_insert", is_after=True),
-    "answering": Step(intake.Intake, "take", is_after=True),
-    "answered": Step(answers._Written, "prepare", is_after=True),
+    "answering": Step(intake.GroupPublisher, "take", is_after=True),
+    "answered": Step(answers._EncodedResponse, "prepare", is_after=True),
     "peeked": Step(spool.Spool, "peek", is_after=True),
     "drain_acknowledged": Step(spool.Spool, "remove"),
     "deleted": Commit(spool.Spool, "_delete"),
@@ -141,15 +141,15 @@ def arm_commit(step: Commit, die: Act) -> None:
 def gate_drain(gate: Path) -> None:
     assert publisher.DRAIN_RECORDS > DRAIN_RECORDS
     publisher.DRAIN_RECORDS = DRAIN_RECORDS
-    original = publisher.Lane.drain_once
+    original = publisher.TopicPublisher.drain_once
 
-    async def gated(self: publisher.Lane) -> None:
+    async def gated(self: publisher.TopicPublisher) -> None:
         while not gate.exists():
             await asyncio.sleep(0.01)
         draining.set(True)
         await original(self)
 
-    publisher.Lane.drain_once = gated  # type: ignore[method-assign]
+    publisher.TopicPublisher.drain_once = gated  # type: ignore[method-assign]
 
 
 def main() -> None:

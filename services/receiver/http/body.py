@@ -20,7 +20,7 @@ class BodyError(Exception):
         self.status = status
 
 
-class Bodies:
+class BodyReader:
     """Reads bodies as they came on the wire: what is compressed is left so."""
 
     def __init__(self, seconds: float, max_held_bytes: int = MAX_HELD_BYTES) -> None:
@@ -38,7 +38,7 @@ class Bodies:
             raise BodyError(413)
         return body
 
-    def hurry(self, seconds: float) -> None:
+    def shorten_timeouts(self, seconds: float) -> None:
         """Whoever has not sent its body whole by then is told 408: the process is about to end."""
         until = asyncio.get_running_loop().time() + seconds
         for timeout in self._waiting:

@@ -15,10 +15,10 @@ import structlog
 from aiohttp import web
 from multidict import istr
 
-from services.receiver.http.body import MAX_BODY_BYTES, Bodies, BodyError
-from services.receiver.http.responses import Answers
+from services.receiver.http.body import MAX_BODY_BYTES, BodyError, BodyReader
+from services.receiver.http.responses import Responses
 from services.receiver.http.signature import is_signed
-from services.receiver.publish.records import request_id, trace_of
+from services.receiver.publish.records import request_id, traceparent_or_new
 from services.receiver.publish.spool import SpoolError
 from shared.runtime.health import Probe, metrics_response
 from shared.runtime.logging import without_message
@@ -31,31 +31,31 @@ SIGNATURE, TRACEPARENT = istr("X-Hub-Signature-256"), istr("traceparent")
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Endpoint = Callable[[web.BaseRequest, str], Awaitable[web.StreamResponse]]
-Take = Callable[[bytes, str], Awaitable[None]]
+PublishWebhook = Callable[[bytes, str], Awaitable[None]]
 """Returns when all of a body is safe, under a trace. SpoolError when it may not be."""
-Check = Callable[[web.BaseRequest], bool]
+ClientCheck = Callable[[web.BaseRequest], bool]
 Routes = Mapping[str, Mapping[str, Endpoint]]
 
 log = structlog.get_logger()
 
 
 def create_handler(
-    take: Take,
+    take: PublishWebhook,
     is_writable: Probe,
     app_secrets: Sequence[str],
     verify_tokens: Sequence[str],
     metrics: ReceiverMetrics,
-    bodies: Bodies,
-    may_call: Check | None = None,
+    bodies: BodyReader,
+    is_allowed: ClientCheck | None = None,
 ) -> Handler:
-    """The receiver as aiohttp's low-level server calls it. `may_call` says who may use `/webhook`, None: anyone."""
-    answers = Answers(metrics.answers)
-    receiver = Receiver(take, app_secrets, verify_tokens, bodies, answers)
-    pages = Pages(is_writable, metrics, answers)
+    """The receiver as aiohttp's low-level server calls it. `is_allowed` says who may use `/webhook`, None: anyone."""
+    answers = Responses(metrics.answers)
+    receiver = WebhookEndpoint(take, app_secrets, verify_tokens, bodies, answers)
+    pages = StatusEndpoints(is_writable, metrics, answers)
     webhook: dict[str, Endpoint] = {"POST": receiver.webhook, "GET": receiver.handshake}
     return dispatcher(
         {
-            "/webhook": {method: _only_for(may_call, answers, point) for method, point in webhook.items()},
+            "/webhook": {method: _restricted(is_allowed, answers, point) for method, point in webhook.items()},
             "/live": {"GET": pages.live},
             "/ready": {"GET": pages.ready},
             "/version": {"GET": pages.version},
@@ -65,7 +65,7 @@ def create_handler(
     )
 
 
-def dispatcher(routes: Routes, answers: Answers) -> Handler:
+def dispatcher(routes: Routes, answers: Responses) -> Handler:
     """Calls the endpoint with the request's trace context, and answers whatever has none or fails."""
     not_found, failed = answers.constant(404, "there is nothing here"), answers.constant(500, "it failed")
     not_allowed = {
@@ -80,7 +80,7 @@ def dispatcher(routes: Routes, answers: Answers) -> Handler:
         endpoint = methods.get(request.method)
         if endpoint is None:
             return not_allowed[id(methods)](request)
-        request[TRACE] = trace = trace_of(request.headers.get(TRACEPARENT))
+        request[TRACE] = trace = traceparent_or_new(request.headers.get(TRACEPARENT))
         try:
             return await endpoint(request, trace)
         except Exception as error:  # noqa: BLE001 - it is nothing to the sender, and must not cost the next request
@@ -90,10 +90,10 @@ def dispatcher(routes: Routes, answers: Answers) -> Handler:
     return handle
 
 
-def _only_for(may_call: Check | None, answers: Answers, endpoint: Endpoint) -> Endpoint:
-    if may_call is None:
+def _restricted(is_allowed: ClientCheck | None, answers: Responses, endpoint: Endpoint) -> Endpoint:
+    if is_allowed is None:
         return endpoint
-    check, forbidden = may_call, answers.constant(403, "a client certificate is needed")
+    check, forbidden = is_allowed, answers.constant(403, "a client certificate is needed")
 
     async def guarded(request: web.BaseRequest, trace: str) -> web.StreamResponse:
         return await endpoint(request, trace) if check(request) else forbidden(request)
@@ -101,16 +101,16 @@ def _only_for(may_call: Check | None, answers: Answers, endpoint: Endpoint) -> E
     return guarded
 
 
-class Receiver:
+class WebhookEndpoint:
     """`/webhook`."""
 
     def __init__(
         self,
-        take: Take,
+        take: PublishWebhook,
         app_secrets: Sequence[str],
         verify_tokens: Sequence[str],
-        bodies: Bodies,
-        answers: Answers,
+        bodies: BodyReader,
+        answers: Responses,
     ) -> None:
         self._take = take
         self._app_secrets = app_secrets
@@ -153,10 +153,10 @@ class Receiver:
         return self._received(request)
 
 
-class Pages:
+class StatusEndpoints:
     """The pages of operation: for probes and for Prometheus."""
 
-    def __init__(self, is_writable: Probe, metrics: ReceiverMetrics, answers: Answers) -> None:
+    def __init__(self, is_writable: Probe, metrics: ReceiverMetrics, answers: Responses) -> None:
         self._is_writable = is_writable
         self._metrics = metrics
         self._answers = answers

@@ -21,14 +21,14 @@ HEADERS = CIMultiDict(
 )
 
 
-class Answers:
+class Responses:
     """Makes answers that are counted in `counter`, by status."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
 
-    def constant(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> Answer:
-        return Answer(status, text, self._counter.labels(str(status)), headers or {})
+    def constant(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> ConstantResponse:
+        return ConstantResponse(status, text, self._counter.labels(str(status)), headers or {})
 
     def text(self, status: int, text: str) -> web.Response:
         """For what is not known beforehand."""
@@ -40,7 +40,7 @@ class Answers:
         return response
 
 
-class Answer:
+class ConstantResponse:
     """Gives the same answer to every request that it is called with."""
 
     def __init__(self, status: int, text: str, count: Counter, headers: Mapping[str, str]) -> None:
@@ -48,18 +48,18 @@ class Answer:
         self._body = text.encode()
         self._count = count
         self._headers = CIMultiDict({**HEADERS, **headers})
-        self._written = _Written(status, self._headers, self._body)
+        self._written = _EncodedResponse(status, self._headers, self._body)
 
     def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Where a part of the body has not been read, the connection is closed behind the answer."""
         if not request.content.is_eof():
-            return self.at_last()
+            return self.closing()
         self._count.inc()
         if request.keep_alive and request.version == HttpVersion11 and request.method != "HEAD":
             return self._written
         return web.Response(status=self._status, body=self._body, headers=self._headers)
 
-    def at_last(self) -> web.Response:
+    def closing(self) -> web.Response:
         """For a connection that is closed behind it."""
         self._count.inc()
         response = web.Response(status=self._status, body=self._body, headers=self._headers)
@@ -67,7 +67,7 @@ class Answer:
         return response
 
 
-class _Written(web.StreamResponse):
+class _EncodedResponse(web.StreamResponse):
     """An answer as the bytes on the wire, for a connection that stays open; one object for all requests.
 
     Making and serialising a response for each takes 10 µs of the 25 that aiohttp needs for a small request.

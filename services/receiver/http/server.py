@@ -17,10 +17,10 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http import RawRequestMessage
 
-from services.receiver.http.body import Bodies
+from services.receiver.http.body import BodyReader
 from services.receiver.http.endpoints import TRACE, Handler
-from services.receiver.http.responses import Answers
-from services.receiver.http.tls import TlsDoor
+from services.receiver.http.responses import Responses
+from services.receiver.http.tls import TlsListener
 from services.receiver.publish.records import request_id
 from shared.contract.failures import UnreachableError
 from shared.runtime.logging import without_message
@@ -38,7 +38,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ConnectionLimits:
     """`connections` is for one process, with those that still shake hands over TLS.
 
     `header_seconds` is for shaking hands, and again for the first request; to the next there are `keepalive_seconds`.
@@ -51,10 +51,12 @@ class Limits:
     read_seconds: float
 
 
-class Edge(web.Server):
+class WebhookServer(web.Server):
     """Makes a `Connection` of each client that connects."""
 
-    def __init__(self, handler: Handler, metrics: ReceiverMetrics, limits: Limits, *, access_log: bool) -> None:
+    def __init__(
+        self, handler: Handler, metrics: ReceiverMetrics, limits: ConnectionLimits, *, access_log: bool
+    ) -> None:
         access = logging.getLogger("leadstream.access") if access_log else None
         super().__init__(handler)
         self._options: dict[str, Any] = {
@@ -65,11 +67,11 @@ class Edge(web.Server):
             "access_log_class": AccessLog,
         }
         self.limits = limits
-        answers = Answers(metrics.answers)
+        answers = Responses(metrics.answers)
         self.invalid, self.failed = answers.constant(400, "this is not HTTP"), answers.constant(500, "it failed")
         self._refused = metrics.refused_connections
 
-    def takes_one_more(self, shaking_hands: int = 0) -> bool:
+    def admit_connection(self, shaking_hands: int = 0) -> bool:
         """Whether there is room for a connection beside these. One that is refused is counted."""
         if len(self._connections) + shaking_hands < self.limits.connections:
             return True
@@ -85,14 +87,14 @@ class Connection(web.RequestHandler):
 
     __slots__ = ("_edge", "_silence", "_unread")
 
-    def __init__(self, edge: Edge, **options: Any) -> None:
+    def __init__(self, edge: WebhookServer, **options: Any) -> None:
         super().__init__(edge, **options)
         self._edge = edge
         self._silence: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not self._edge.takes_one_more():
+        if not self._edge.admit_connection():
             self._force_close = True
             cast(asyncio.Transport, transport).abort()
             return
@@ -142,7 +144,7 @@ class Connection(web.RequestHandler):
             raise ConnectionError("an answer has been begun")
         if status != 400:
             log.error("connection_failed", status=status, **(without_message(exc) if exc else {}))
-        return (self._edge.invalid if status == 400 else self._edge.failed).at_last()
+        return (self._edge.invalid if status == 400 else self._edge.failed).closing()
 
     def log_exception(self, *args: Any, **kw: Any) -> None:  # noqa: ARG002
         """aiohttp's own messages say what was sent. A body that is broken is no failure of ours."""
@@ -194,8 +196,8 @@ def bind(host: str, port: int, *, shared: bool) -> socket.socket:
 
 
 async def serve(
-    edge: Edge,
-    bodies: Bodies,
+    edge: WebhookServer,
+    bodies: BodyReader,
     bound: socket.socket,
     tls: ssl.SSLContext | None,
     stop: asyncio.Event,
@@ -211,13 +213,13 @@ async def serve(
             await stop.wait()
     finally:
         try:
-            bodies.hurry(HURRY_SECONDS)
+            bodies.shorten_timeouts(HURRY_SECONDS)
         finally:
             await _finish(edge)
 
 
 @contextlib.asynccontextmanager
-async def _accepting(edge: Edge, bound: socket.socket, tls: ssl.SSLContext | None) -> AsyncIterator[None]:
+async def _accepting(edge: WebhookServer, bound: socket.socket, tls: ssl.SSLContext | None) -> AsyncIterator[None]:
     """Takes connections in the block."""
     if tls is None:
         server = await asyncio.get_running_loop().create_server(edge, sock=bound, backlog=BACKLOG)
@@ -226,12 +228,12 @@ async def _accepting(edge: Edge, bound: socket.socket, tls: ssl.SSLContext | Non
         finally:
             server.close()
         return
-    door = TlsDoor(tls, edge, edge.takes_one_more, edge.limits.header_seconds, LINGERING_SECONDS)
+    door = TlsListener(tls, edge, edge.admit_connection, edge.limits.header_seconds, LINGERING_SECONDS)
     async with door.open(bound, BACKLOG):
         yield
 
 
-async def _finish(edge: Edge) -> None:
+async def _finish(edge: WebhookServer) -> None:
     edge.pre_shutdown()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(FINISH_SECONDS):

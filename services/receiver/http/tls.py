@@ -27,7 +27,7 @@ def tls_context(settings: ReceiverSettings) -> ssl.SSLContext | None:
     """None where TLS is off. TLS 1.2 or newer.
 
     With `receiver_client_ca` a client may present a certificate: one that this CA did not sign ends the handshake, and
-    none at all is left to `is_client`, because probes have none.
+    none at all is left to `certificate_check`, because probes have none.
     """
     certificate, key = settings.receiver_tls_certificate, settings.receiver_tls_key
     if bool(certificate) != bool(key):
@@ -53,24 +53,24 @@ def _no_password() -> str:
     raise ValueError("the key is encrypted")
 
 
-class TlsDoor:
+class TlsListener:
     """Takes connections and shakes hands.
 
     A server of asyncio's tells nobody of a connection before its hands are shaken: whoever never does could have any
-    number. So this one asks `takes_one_more(shaking_hands)` when a client has connected, and closes it on a no.
+    number. So this one asks `admit_connection(shaking_hands)` when a client has connected, and closes it on a no.
     """
 
     def __init__(
         self,
         context: ssl.SSLContext,
         make_protocol: Callable[[], asyncio.Protocol],
-        takes_one_more: Callable[[int], bool],
+        admit_connection: Callable[[int], bool],
         handshake_seconds: float,
         shutdown_seconds: float,
     ) -> None:
         self._context = context
         self._make_protocol = make_protocol
-        self._takes_one_more = takes_one_more
+        self._takes_one_more = admit_connection
         self._handshake_seconds = handshake_seconds
         self._shutdown_seconds = shutdown_seconds
         self._handshakes: set[asyncio.Task[None]] = set()
@@ -115,7 +115,7 @@ class TlsDoor:
             )  # fmt: skip
 
 
-def is_client(name: str) -> Callable[[web.BaseRequest], bool]:
+def certificate_check(name: str) -> Callable[[web.BaseRequest], bool]:
     """Whether a request came over a connection whose verified certificate has `name` as its subject's common name."""
 
     def check(request: web.BaseRequest) -> bool:

@@ -17,7 +17,7 @@ from shared.contract.ids import Platform, content_hash, event_id, message_id
 
 INBOUND, OUTBOUND, WEBHOOK = Direction.INBOUND.value, Direction.OUTBOUND.value, Source.WEBHOOK.value
 
-NOTICES = frozenset(
+IGNORED_KINDS = frozenset(
     {
         "account_linking", "app_roles", "checkout_update", "commands", "delivery", "game_play", "messaging_feedback",
         "optin", "pass_thread_control", "payment", "policy_enforcement", "policy-enforcement", "pre_checkout", "read",
@@ -26,7 +26,7 @@ NOTICES = frozenset(
 )  # fmt: skip
 """Kinds that say nothing of what was said in a conversation: counted and dropped."""
 
-BESIDE = frozenset({"sender", "recipient", "timestamp", "prior_message", "hop_context"})
+NON_EVENT_KEYS = frozenset({"sender", "recipient", "timestamp", "prior_message", "hop_context"})
 """Keys of an item that are no kind of event."""
 
 
@@ -51,7 +51,7 @@ class Envelope:
 
 
 @dataclass(slots=True)
-class Context:
+class ItemContext:
     """Whose conversation an item is about. `common` are the fields that all events share but their identity."""
 
     envelope: Envelope
@@ -77,7 +77,7 @@ class Context:
         return event_id(kind, envelope.platform, envelope.account_id, self.common["customer_id"], digest)
 
 
-def drafts_of(
+def encode_events(
     item: dict[str, Any], kinds: list[str], envelope: Envelope
 ) -> tuple[list[EncodedEvent], list[RejectedError]]:
     """The events of those `kinds` in one item, and why others could not be made."""
@@ -89,7 +89,7 @@ def drafts_of(
         return drafts, [error]
     for kind in kinds:
         try:
-            drafts.append(MAKERS[kind](read_object(item[kind]), context))
+            drafts.append(EVENT_ENCODERS[kind](read_object(item[kind]), context))
         except RejectedError as error:
             errors.append(error)
     return drafts, errors
@@ -101,7 +101,7 @@ def is_self_message(item: dict[str, Any]) -> bool:
     return isinstance(message, dict) and message.get("is_self") is True
 
 
-def _context(item: dict[str, Any], envelope: Envelope) -> Context:
+def _context(item: dict[str, Any], envelope: Envelope) -> ItemContext:
     account_id = envelope.account_id
     sender, recipient = _side(item.get("sender")), _side(item.get("recipient"))
     message = item.get("message")
@@ -116,7 +116,7 @@ def _context(item: dict[str, Any], envelope: Envelope) -> Context:
         "received_at": envelope.received_at,
         "source": WEBHOOK,
     }
-    return Context(envelope, raw_timestamp, common)
+    return ItemContext(envelope, raw_timestamp, common)
 
 
 def _side(value: object) -> str | None:
@@ -141,7 +141,7 @@ def _mid(value: dict[str, Any]) -> str:
     return mid
 
 
-def _message(value: dict[str, Any], context: Context) -> EncodedEvent:
+def _message(value: dict[str, Any], context: ItemContext) -> EncodedEvent:
     fields = context.message(value)
     if value.get("is_deleted") is True:
         return context.draft("deletion", f"deletion:{fields['message_id']}", fields)
@@ -193,7 +193,7 @@ def _quick_reply(value: object) -> str | None:
     return read_text(read_object(value).get("payload"))
 
 
-def _edit(value: dict[str, Any], context: Context) -> EncodedEvent:
+def _edit(value: dict[str, Any], context: ItemContext) -> EncodedEvent:
     fields = context.message(value)
     number = value.get("num_edit")
     number = number if isinstance(number, int) and not isinstance(number, bool) else None
@@ -202,7 +202,7 @@ def _edit(value: dict[str, Any], context: Context) -> EncodedEvent:
     return context.draft("edit", event_id("edit", fields["message_id"], part), {**fields, **more})
 
 
-def _reaction(value: dict[str, Any], context: Context) -> EncodedEvent:
+def _reaction(value: dict[str, Any], context: ItemContext) -> EncodedEvent:
     fields = context.message(value)
     action = value.get("action")
     if action not in ("react", "unreact"):
@@ -213,7 +213,7 @@ def _reaction(value: dict[str, Any], context: Context) -> EncodedEvent:
     return context.draft("reaction", event_id("reaction", fields["message_id"], *identity), {**fields, **more})
 
 
-def _postback(value: dict[str, Any], context: Context) -> EncodedEvent:
+def _postback(value: dict[str, Any], context: ItemContext) -> EncodedEvent:
     fields = context.message(value) if value.get("mid") is not None else {}
     own_id = event_id("postback", fields["message_id"]) if fields else context.hashed_id("postback", value)
     more = compact(
@@ -227,7 +227,7 @@ def _postback(value: dict[str, Any], context: Context) -> EncodedEvent:
     return context.draft("postback", own_id, {**fields, **more})
 
 
-def _referred(value: dict[str, Any], context: Context) -> EncodedEvent:
+def _referred(value: dict[str, Any], context: ItemContext) -> EncodedEvent:
     referral = _referral(value)
     if referral is None:
         raise RejectedError(Reason.MALFORMED, "an empty referral")
@@ -246,7 +246,7 @@ _PARTS: dict[str, Callable[[object], Any]] = {
 }
 """What a message may have beside its id, and how each is read; None is left out."""
 
-MAKERS: dict[str, Callable[[dict[str, Any], Context], EncodedEvent]] = {
+EVENT_ENCODERS: dict[str, Callable[[dict[str, Any], ItemContext], EncodedEvent]] = {
     "message": _message,
     "message_edit": _edit,
     "reaction": _reaction,

@@ -9,7 +9,7 @@ import orjson
 
 from shared.contract.failures import Reason, RejectedError
 
-DEEPEST = 254
+MAX_DEPTH = 254
 """Levels that orjson can write; what has fewer brackets than that is no deeper."""
 
 
@@ -23,7 +23,7 @@ def parse_body(body: bytes) -> Any:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
         parsed = _parse_leniently(body)
-    if body.count(b"[") + body.count(b"{") > DEEPEST:
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
         _require_writable(parsed)
     return parsed
 

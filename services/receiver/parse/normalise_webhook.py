@@ -12,7 +12,14 @@ from typing import Any
 import orjson
 
 from services.receiver.parse.fields import read_id, read_list, read_object, read_text
-from services.receiver.parse.items import BESIDE, MAKERS, NOTICES, Envelope, drafts_of, is_self_message
+from services.receiver.parse.items import (
+    EVENT_ENCODERS,
+    IGNORED_KINDS,
+    NON_EVENT_KEYS,
+    Envelope,
+    encode_events,
+    is_self_message,
+)
 from services.receiver.parse.json_body import parse_body
 from shared.contract.dead_letters import DeadLetter, encode_payload
 from shared.contract.encoded_events import EncodedEvent
@@ -29,50 +36,50 @@ MESSAGING_FIELDS = frozenset(
     }
 )  # fmt: skip
 """Fields of `changes` whose value is a messaging item; all others (comments, mentions, feed …) are no conversations."""
-KNOWN = BESIDE.union(MAKERS)
-GROUPS = ("messaging", "standby", "changes")
-DASHBOARD_ENTRY = "0"
+KNOWN_KEYS = NON_EVENT_KEYS.union(EVENT_ENCODERS)
+ITEM_GROUPS = ("messaging", "standby", "changes")
+DASHBOARD_ENTRY_ID = "0"
 """The entry id that the app dashboard's Test button sends; no account has it."""
 
 
 MAX_ITEMS = 20_000
 """In one body. Facebook sends at most 1000 (FACEBOOK.md §1.4); more than fit into four MiB of real ones are none."""
-LETTER_BYTES, LETTERS_BYTES = 300, 64 * 1024
+DEAD_LETTER_OVERHEAD_BYTES, DEAD_LETTERS_BASE_BYTES = 300, 64 * 1024
 """What a letter takes beside its payload, and what the letters of a body may take beside twice the body."""
 
 
 @dataclass(slots=True)
-class Batch:
+class NormalisedWebhook:
     """What one body came to. `dropped` counts by kind what is understood and not needed.
 
-    Letters repeat what stood around an item, so they may take no more than `letters_limit` bytes.
+    Letters repeat what stood around an item, so they may take no more than `max_dead_letters_bytes` bytes.
     """
 
     events: list[EncodedEvent] = field(default_factory=list)
-    letters: list[DeadLetter] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
-    letters_limit: int = LETTERS_BYTES
-    letters_bytes: int = 0
+    max_dead_letters_bytes: int = DEAD_LETTERS_BASE_BYTES
+    dead_letters_bytes: int = 0
 
     @property
     def has_room(self) -> bool:
-        return self.letters_bytes <= self.letters_limit
+        return self.dead_letters_bytes <= self.max_dead_letters_bytes
 
     def drop(self, kind: str) -> None:
         self.dropped[kind] = self.dropped.get(kind, 0) + 1
 
-    def park(self, raw: bytes, error: RejectedError, at: datetime) -> None:
+    def add_dead_letter(self, raw: bytes, error: RejectedError, at: datetime) -> None:
         payload, encoding = encode_payload(raw)
-        letter = DeadLetter(
+        dead_letter = DeadLetter(
             reason=error.reason, detail=error.detail, where="receiver", parked_at=at, payload=payload, encoding=encoding
         )
-        self.letters.append(letter)
-        self.letters_bytes += len(raw) + LETTER_BYTES
+        self.dead_letters.append(dead_letter)
+        self.dead_letters_bytes += len(raw) + DEAD_LETTER_OVERHEAD_BYTES
 
 
-def normalise(body: bytes, received_at: datetime) -> Batch:
+def normalise(body: bytes, received_at: datetime) -> NormalisedWebhook:
     """Never raises for what a sender can write: what is not understood is parked whole."""
-    batch = Batch(letters_limit=LETTERS_BYTES + 2 * len(body))
+    batch = NormalisedWebhook(max_dead_letters_bytes=DEAD_LETTERS_BASE_BYTES + 2 * len(body))
     try:
         parsed = read_object(parse_body(body))
         if _is_dashboard_test(parsed):
@@ -85,24 +92,24 @@ def normalise(body: bytes, received_at: datetime) -> Batch:
         if body.count(b",") >= MAX_ITEMS and _number_of_items(entries) > MAX_ITEMS:
             raise RejectedError(Reason.MALFORMED, f"more than {MAX_ITEMS} items")
     except RejectedError as error:
-        batch.park(body, error, received_at)
+        batch.add_dead_letter(body, error, received_at)
         return batch
     envelope = Envelope(platform, platform.value, format_instant(received_at))
     for entry in entries:
         _read_entry(batch, envelope, parsed["object"], entry, received_at)
-    return batch if batch.has_room else _with_one_letter(batch, body, received_at)
+    return batch if batch.has_room else _with_one_dead_letter(batch, body, received_at)
 
 
 def _number_of_items(entries: list[Any]) -> int:
-    groups = (entry.get(group) for entry in entries if isinstance(entry, dict) for group in GROUPS)
+    groups = (entry.get(group) for entry in entries if isinstance(entry, dict) for group in ITEM_GROUPS)
     return len(entries) + sum(len(group) for group in groups if isinstance(group, list))
 
 
-def _with_one_letter(batch: Batch, body: bytes, received_at: datetime) -> Batch:
+def _with_one_dead_letter(batch: NormalisedWebhook, body: bytes, received_at: datetime) -> NormalisedWebhook:
     """The whole body in the place of all its letters, where those would be many times as much."""
-    reason = RejectedError(batch.letters[0].reason, "the first of many")
-    alone = Batch(batch.events, dropped=batch.dropped)
-    alone.park(body, reason, received_at)
+    reason = RejectedError(batch.dead_letters[0].reason, "the first of many")
+    alone = NormalisedWebhook(batch.events, dropped=batch.dropped)
+    alone.add_dead_letter(body, reason, received_at)
     return alone
 
 
@@ -112,17 +119,17 @@ def _is_dashboard_test(parsed: dict[str, Any]) -> bool:
     return "entry" not in parsed and isinstance(sample, dict) and {"field", "value"} <= sample.keys()
 
 
-def _read_entry(batch: Batch, envelope: Envelope, name: str, entry: Any, received_at: datetime) -> None:
+def _read_entry(batch: NormalisedWebhook, envelope: Envelope, name: str, entry: Any, received_at: datetime) -> None:
     """Items of an entry one by one; an entry that cannot be opened is parked as a body of its own."""
     try:
         entry = read_object(entry)
         account_id = read_id(entry.get("id"))
         if account_id is None:
             raise RejectedError(Reason.NO_ACCOUNT)
-        groups = [(group, read_list(entry[group])) for group in GROUPS if group in entry]
+        groups = [(group, read_list(entry[group])) for group in ITEM_GROUPS if group in entry]
     except RejectedError as error:
         if batch.has_room:
-            batch.park(orjson.dumps({"object": name, "entry": [entry]}), error, received_at)
+            batch.add_dead_letter(orjson.dumps({"object": name, "entry": [entry]}), error, received_at)
         return
     envelope.account_id, envelope.entry_time = account_id, entry.get("time")
     is_empty = True
@@ -132,18 +139,18 @@ def _read_entry(batch: Batch, envelope: Envelope, name: str, entry: Any, receive
             is_empty = False
             reason = _read_item(batch, envelope, group, item)
             if reason and batch.has_room:
-                batch.park(_body_of(name, entry, group, item), reason, received_at)
+                batch.add_dead_letter(_body_of(name, entry, group, item), reason, received_at)
     if is_empty:
         batch.drop("empty_entry")
 
 
 def _body_of(name: str, entry: dict[str, Any], group: str, item: Any) -> bytes:
     """A body of its own for one item, with all that stood around it."""
-    rest = {key: value for key, value in entry.items() if key not in GROUPS}
+    rest = {key: value for key, value in entry.items() if key not in ITEM_GROUPS}
     return orjson.dumps({"object": name, "entry": [{**rest, group: [item]}]})
 
 
-def _read_item(batch: Batch, envelope: Envelope, group: str, item: Any) -> RejectedError | None:
+def _read_item(batch: NormalisedWebhook, envelope: Envelope, group: str, item: Any) -> RejectedError | None:
     """Takes what can be understood of an item and returns why the whole of it is to be parked, if it is."""
     try:
         value = _value_of(item) if group == "changes" else read_object(item)
@@ -151,7 +158,7 @@ def _read_item(batch: Batch, envelope: Envelope, group: str, item: Any) -> Rejec
         return error
     if value is None:
         batch.drop("not_a_conversation")
-    elif envelope.account_id == DASHBOARD_ENTRY:
+    elif envelope.account_id == DASHBOARD_ENTRY_ID:
         batch.drop("dashboard_test")
     elif is_self_message(value):
         batch.drop("self_message")
@@ -166,15 +173,15 @@ def _value_of(change: Any) -> dict[str, Any] | None:
     return read_object(change.get("value")) if read_text(change.get("field")) in MESSAGING_FIELDS else None
 
 
-def _read_kinds(batch: Batch, envelope: Envelope, item: dict[str, Any]) -> RejectedError | None:
-    kinds = [kind for kind in MAKERS if kind in item]
-    others = [] if KNOWN.issuperset(item) else [name for name in item if name not in KNOWN]
-    if not kinds and not (others and NOTICES.issuperset(others)):
+def _read_kinds(batch: NormalisedWebhook, envelope: Envelope, item: dict[str, Any]) -> RejectedError | None:
+    kinds = [kind for kind in EVENT_ENCODERS if kind in item]
+    others = [] if KNOWN_KEYS.issuperset(item) else [name for name in item if name not in KNOWN_KEYS]
+    if not kinds and not (others and IGNORED_KINDS.issuperset(others)):
         return RejectedError(Reason.UNKNOWN_KIND)
     for name in others:
-        batch.drop(name if name in NOTICES else "unknown_field")
+        batch.drop(name if name in IGNORED_KINDS else "unknown_field")
     if not kinds:
         return None
-    drafts, errors = drafts_of(item, kinds, envelope)
+    drafts, errors = encode_events(item, kinds, envelope)
     batch.events.extend(drafts)
     return errors[0] if errors else None

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from services.receiver.parse.normalise_webhook import Batch, normalise
-from services.receiver.publish.records import records_of, request_id
+from services.receiver.parse.normalise_webhook import NormalisedWebhook, normalise
+from services.receiver.publish.records import request_id, to_records
 from shared.bus.producer import Record, Topics
 from shared.runtime.clock import Clock
 from shared.runtime.metrics import ReceiverMetrics
@@ -18,49 +18,49 @@ from shared.runtime.metrics import ReceiverMetrics
 GROUP_BYTES = 1024 * 1024
 """About how much is published at once; more could not be acknowledged within the publisher's timeout."""
 
-MakeSafe = Callable[[Sequence[Record]], Awaitable[None]]
+StoreRecords = Callable[[Sequence[Record]], Awaitable[None]]
 """Returns when all of the records are safe. SpoolError when they may not be."""
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class Webhook:
+class PendingWebhook:
     """One that waits for its answer until `safe` is done."""
 
     body: bytes
     trace: str
     safe: asyncio.Future[None]
-    batch: Batch | None = None
+    batch: NormalisedWebhook | None = None
 
 
 @dataclass(slots=True)
-class Group:
+class WebhookGroup:
     """Webhooks that are published together. `size` is that of their bodies."""
 
-    webhooks: list[Webhook] = field(default_factory=list)
+    webhooks: list[PendingWebhook] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
     size: int = 0
 
 
-class Intake:
+class GroupPublisher:
     """Takes webhooks that arrive while others are being published together, as the next group: one at a time, in order.
 
     One wait for the broker is shared by the group, and reading its bodies in one go takes a quarter less time than
     reading each between two requests. What of the next has arrived when one is sent is read while the broker works.
     """
 
-    def __init__(self, make_safe: MakeSafe, topics: Topics, metrics: ReceiverMetrics, clock: Clock) -> None:
+    def __init__(self, make_safe: StoreRecords, topics: Topics, metrics: ReceiverMetrics, clock: Clock) -> None:
         self._make_safe = make_safe
         self._topics = topics
         self._metrics = metrics
         self._clock = clock
-        self._waiting: deque[Webhook] = deque()
+        self._waiting: deque[PendingWebhook] = deque()
         self._working: asyncio.Task[None] | None = None
 
     async def take(self, body: bytes, trace: str) -> None:
         """Returns when every event in `body` is safe; their records carry `trace`. SpoolError when they may not be."""
-        webhook = Webhook(body, trace, asyncio.get_running_loop().create_future())
+        webhook = PendingWebhook(body, trace, asyncio.get_running_loop().create_future())
         self._waiting.append(webhook)
         if self._working is None:
             self._working = asyncio.create_task(self._work())
@@ -68,16 +68,16 @@ class Intake:
 
     async def _work(self) -> None:
         try:
-            group = await self._read_into(Group())
+            group = await self._read_into(WebhookGroup())
             while group.webhooks:
                 publishing = asyncio.create_task(self._publish(group))
-                following = await self._read_into(Group())
+                following = await self._read_into(WebhookGroup())
                 await publishing
                 group = await self._read_into(following)
         finally:
             self._working = None
 
-    async def _publish(self, group: Group) -> None:
+    async def _publish(self, group: WebhookGroup) -> None:
         try:
             if group.records:
                 await self._make_safe(group.records)
@@ -87,7 +87,7 @@ class Intake:
         else:
             _tell(group.webhooks, None)
 
-    async def _read_into(self, group: Group) -> Group:
+    async def _read_into(self, group: WebhookGroup) -> WebhookGroup:
         """With the oldest of those that wait: as many as can be published in time, but one in any case."""
         await _what_has_arrived_is_taken()
         now = self._clock()
@@ -95,7 +95,7 @@ class Intake:
             webhook = self._waiting.popleft()
             try:
                 webhook.batch = normalise(webhook.body, now)
-                group.records += records_of(webhook.batch, self._topics, webhook.trace)
+                group.records += to_records(webhook.batch, self._topics, webhook.trace)
             except Exception as error:  # noqa: BLE001 - it must not cost the others
                 _tell([webhook], error)
                 continue
@@ -103,17 +103,17 @@ class Intake:
             group.size += len(webhook.body)
         return group
 
-    def _count(self, group: Sequence[Webhook]) -> None:
+    def _count(self, group: Sequence[PendingWebhook]) -> None:
         batches = [webhook.batch for webhook in group if webhook.batch]
-        for kind, number in Counter(draft.kind for batch in batches for draft in batch.events).items():
+        for kind, number in Counter(encoded_event.kind for batch in batches for encoded_event in batch.events).items():
             self._metrics.events[kind].inc(number)
         for batch in batches:
             for kind, number in batch.dropped.items():
                 self._metrics.dropped[kind].inc(number)
         for webhook in group:
-            for letter in webhook.batch.letters if webhook.batch else ():
-                self._metrics.parked[letter.reason].inc()
-                told = {"reason": letter.reason, "detail": letter.detail, "letter_id": letter.letter_id}
+            for dead_letter in webhook.batch.dead_letters if webhook.batch else ():
+                self._metrics.parked[dead_letter.reason].inc()
+                told = {"reason": dead_letter.reason, "detail": dead_letter.detail, "letter_id": dead_letter.letter_id}
                 log.warning("parked", request_id=request_id(webhook.trace), **told)
 
 
@@ -126,7 +126,7 @@ async def _what_has_arrived_is_taken() -> None:
         await asyncio.sleep(0)
 
 
-def _tell(group: Sequence[Webhook], error: Exception | None) -> None:
+def _tell(group: Sequence[PendingWebhook], error: Exception | None) -> None:
     """Whoever no longer waits is passed over."""
     for webhook in group:
         if webhook.safe.done():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from services.receiver.publish.spool import Spool, Spooled, SpoolError
+from services.receiver.publish.spool import Spool, SpooledRecord, SpoolError
 from shared.bus.producer import AIOKafkaProducer, KafkaError, MessageSizeTooLargeError, Record, Topics, publish
 from shared.runtime.metrics import ReceiverMetrics
 
@@ -28,35 +28,37 @@ class SpoolingPublisher:
     ) -> None:
         self._spool = spool
         self._metrics = metrics
-        self._lanes = {
-            topic: Lane(producer, topic, timeout_seconds, spool, self._measure)
+        self._topic_publishers = {
+            topic: TopicPublisher(producer, topic, timeout_seconds, spool, self._measure)
             for topic in {topics.message_events, topics.dead_letters, *spool.topics}
         }
         self._measure()
 
     async def make_safe(self, records: Sequence[Record]) -> None:
         """Returns when all of `records` are on their topics or on the disk. SpoolError when they may not be."""
-        for topic, lane in self._lanes.items():
+        for topic, topic_publisher in self._topic_publishers.items():
             of_topic = [record for record in records if record.topic == topic]
-            if of_topic and not await lane.make_safe(of_topic):
+            if of_topic and not await topic_publisher.make_safe(of_topic):
                 self._metrics.spooled.inc(len(of_topic))
                 self._measure()
 
     async def is_writable(self) -> bool:
         """Whether a webhook that came now would be safe."""
-        return await self._spool.probe() or not any(lane.is_spooling for lane in self._lanes.values())
+        return await self._spool.probe() or not any(
+            topic_publisher.is_spooling for topic_publisher in self._topic_publishers.values()
+        )
 
     async def drain(self) -> None:
         """Moves the spool to the topics whenever there is something in it; runs until it is cancelled."""
         async with asyncio.TaskGroup() as group:
-            for lane in self._lanes.values():
-                group.create_task(lane.drain())
+            for topic_publisher in self._topic_publishers.values():
+                group.create_task(topic_publisher.drain())
 
-    async def empty(self) -> None:
+    async def drain_fully(self) -> None:
         """Moves all of the spool to the topics. The first failure is raised: TimeoutError, KafkaError, SpoolError."""
         for topic in self._spool.topics:
             while not self._spool.is_free_of(topic):
-                await self._lanes[topic].drain_once()
+                await self._topic_publishers[topic].drain_once()
 
     def _measure(self) -> None:
         spool, metrics = self._spool, self._metrics
@@ -65,7 +67,7 @@ class SpoolingPublisher:
         metrics.spool_oldest.labels(spool.name).set(spool.oldest_at)
 
 
-class Lane:
+class TopicPublisher:
     """One topic's way.
 
     From a failure on everything goes to the spool, behind what waits there already, until `drain` has emptied it: no
@@ -145,7 +147,7 @@ class Lane:
             self._filled.clear()
             log.info("spool_drained", topic=self._topic)
 
-    async def _drain_singly(self, waiting: Sequence[Spooled]) -> None:
+    async def _drain_singly(self, waiting: Sequence[SpooledRecord]) -> None:
         """What the topic will never take is set aside on the disk, so that it holds up nothing and is not lost."""
         for each in waiting:
             try:

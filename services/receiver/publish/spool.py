@@ -55,12 +55,12 @@ class SpoolError(Exception):
     """It cannot be held here: the spool is full, or its disk does not take it."""
 
 
-class HeldError(SpoolError):
+class SpoolInUseError(SpoolError):
     """Another process has this spool."""
 
 
 @dataclass(frozen=True, slots=True)
-class Spooled:
+class SpooledRecord:
     position: int
     record: Record
 
@@ -122,11 +122,11 @@ class Spool:
         self._depths.update(record.topic for record in records)
         self.oldest_at = self.oldest_at or now
 
-    async def peek(self, topic: str, limit: int) -> list[Spooled]:
+    async def peek(self, topic: str, limit: int) -> list[SpooledRecord]:
         """The oldest for `topic`: at most `limit`, and no more than fit into four MiB (but one in any case)."""
         return await self._call(self._read, topic, limit)
 
-    async def remove(self, taken: Sequence[Spooled]) -> None:
+    async def remove(self, taken: Sequence[SpooledRecord]) -> None:
         """Forgets what `peek` gave, once it is safe elsewhere.
 
         A disk that is full takes not even this. Then it is only remembered, and is made good with the next removal;
@@ -146,7 +146,7 @@ class Spool:
         if self.depth == 0:
             self.oldest_at = 0.0
 
-    async def set_aside(self, refused: Spooled) -> None:
+    async def set_aside(self, refused: SpooledRecord) -> None:
         """Takes the oldest record of its topic out of the way and keeps it in the table `refused`."""
         await self._call(self._copy_to_refused, refused.position)
         await self.remove([refused])
@@ -177,19 +177,19 @@ class Spool:
         with self._connection:
             self._connection.executemany(f"INSERT INTO records ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", rows)  # noqa: S608
 
-    def _read(self, topic: str, limit: int) -> list[Spooled]:
+    def _read(self, topic: str, limit: int) -> list[SpooledRecord]:
         rows = self._connection.execute(
             "SELECT id, topic, key, value, headers FROM records WHERE topic = ? AND id > ? ORDER BY id LIMIT ?",
             (topic, self._removed_up_to.get(topic, 0), limit),
         )
-        found: list[Spooled] = []
+        found: list[SpooledRecord] = []
         size = 0
         for row in rows:
             record = _record(*row[1:])
             size += _size(record)
             if found and size > PEEK_BYTES:
                 break
-            found.append(Spooled(row[0], record))
+            found.append(SpooledRecord(row[0], record))
         return found
 
     def _delete(self, topic: str) -> None:
@@ -231,7 +231,7 @@ async def open_spool(folder: Path, max_bytes: int) -> AsyncIterator[Spool]:
             spool = Spool(folder.name, connection, max_bytes)
             on_failure.pop_all()
         except BlockingIOError:
-            raise HeldError(f"another process uses the spool {folder}") from None
+            raise SpoolInUseError(f"another process uses the spool {folder}") from None
         except (OSError, sqlite3.Error) as error:
             raise SpoolError(f"the spool {folder} cannot be written: {error}") from error
         try:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from services.receiver.publish.spool import FILE, HeldError, Spool, SpoolError, open_spool
+from services.receiver.publish.spool import FILE, Spool, SpoolError, SpoolInUseError, open_spool
 from shared.bus.producer import KafkaError
 from shared.contract.failures import UnreachableError
 
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 
 @contextmanager
-def hold_root(root: Path) -> Iterator[None]:
+def lock_root(root: Path) -> Iterator[None]:
     """Keeps another receiver, with or without workers, from the spools there. UnreachableError when one has them."""
     with ExitStack() as stack:
         try:
@@ -66,7 +66,7 @@ def _places(root: Path) -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def own_spool(root: Path, max_bytes: int) -> AsyncIterator[tuple[Path, Spool]]:
+async def claim_spool(root: Path, max_bytes: int) -> AsyncIterator[tuple[Path, Spool]]:
     """The lowest-numbered spool that nobody has, and its folder. UnreachableError when it cannot be written."""
     async with AsyncExitStack() as stack:
         yield await _first_free(root, max_bytes, stack)
@@ -77,7 +77,7 @@ async def _first_free(root: Path, max_bytes: int, stack: AsyncExitStack) -> tupl
         folder = root / str(number)
         try:
             return folder, await stack.enter_async_context(open_spool(folder, max_bytes))
-        except HeldError:
+        except SpoolInUseError:
             continue
         except SpoolError as error:
             raise UnreachableError(str(error)) from error
@@ -101,7 +101,7 @@ async def _adopt_one(folder: Path, max_bytes: int, drain: Drain) -> bool:
             if not spool.is_empty:
                 log.info("spool_adopted", folder=folder.name, depth=spool.depth)
                 await drain(spool)
-    except HeldError:
+    except SpoolInUseError:
         return False
     except (SpoolError, KafkaError, TimeoutError) as error:
         log.warning("spool_not_adopted", folder=folder.name, error=str(error) or type(error).__name__)

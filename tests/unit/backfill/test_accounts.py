@@ -22,7 +22,7 @@ from services.backfill.accounts.permissions import WEBHOOK_FIELDS
 from services.cli.account_views import health_json, health_view, show
 from services.cli.simulator import APP_SECRET, create_app
 from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID, generate
-from services.simulator.state import OUTLET, USER_TOKEN
+from services.simulator.state import OUTLET_PAGE, USER_TOKEN
 from shared.contract.ids import Platform
 from shared.domain.accounts import Account, format_every, parse_every
 from shared.domain.pipelines import Mode
@@ -84,7 +84,7 @@ async def facebook() -> AsyncIterator[Facebook]:
             facebook.url = str(server.make_url("")).rstrip("/")
             await facebook.configure(data_access_expires_at=int(NOW.timestamp()) + 60 * DAY)
             yield facebook
-        said = [url for url in facebook.urls if any(token in url for token in (TOKEN, USER_TOKEN, OUTLET.token))]
+        said = [url for url in facebook.urls if any(token in url for token in (TOKEN, USER_TOKEN, OUTLET_PAGE.token))]
         assert said == []
 
 
@@ -113,7 +113,7 @@ async def test_a_users_token_finds_every_page_and_instagram_account_with_the_pag
     assert found == [
         Found(Platform.MESSENGER, PAGE_ID, PAGE_ID, "Casa Aurora Home", TOKEN),
         Found(Platform.INSTAGRAM, INSTAGRAM_ID, PAGE_ID, "casaaurora.home", TOKEN),
-        Found(Platform.MESSENGER, OUTLET.id, OUTLET.id, OUTLET.name, OUTLET.token),
+        Found(Platform.MESSENGER, OUTLET_PAGE.id, OUTLET_PAGE.id, OUTLET_PAGE.name, OUTLET_PAGE.token),
     ]
     assert TOKEN not in repr(found)
     assert sum("me/accounts" in url for url in facebook.urls) >= 2, "the Pages come on several pages"

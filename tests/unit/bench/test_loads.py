@@ -39,7 +39,7 @@ def test_an_envelope_has_405_bytes_and_is_one_message(number: int) -> None:
     found = normalise(body, NOW)
     assert len(body) == 405
     assert len(found.events) == 1
-    assert (found.letters, sum(found.dropped.values())) == ([], 0)
+    assert (found.dead_letters, sum(found.dropped.values())) == ([], 0)
 
 
 def test_a_batch_has_a_thousand_messages_of_their_own_ids_of_some_tens_of_customers() -> None:

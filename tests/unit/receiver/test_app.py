@@ -15,9 +15,9 @@ from aiohttp.test_utils import RawTestServer, TestClient
 from aiohttp.web import BaseRequest
 from structlog.testing import capture_logs
 
-from services.receiver.http.body import MAX_BODY_BYTES, Bodies
+from services.receiver.http.body import MAX_BODY_BYTES, BodyReader
 from services.receiver.http.endpoints import create_handler
-from services.receiver.publish.group_publisher import Intake
+from services.receiver.publish.group_publisher import GroupPublisher
 from services.receiver.publish.spool import SpoolError
 from shared.bus.producer import KafkaError, Record, Topics
 from shared.runtime.crypto import webhook_signature
@@ -72,9 +72,9 @@ def allowed() -> set[str]:
 @pytest.fixture
 async def client(publisher: FakePublisher, allowed: set[str]) -> AsyncIterator[Client]:
     metrics = ReceiverMetrics()
-    intake = Intake(publisher.make_safe, Topics(), metrics, lambda: NOW)
+    intake = GroupPublisher(publisher.make_safe, Topics(), metrics, lambda: NOW)
     handler = create_handler(
-        intake.take, publisher.is_writable, ["old", "new"], ["letmein", "letmein2"], metrics, Bodies(60),
+        intake.take, publisher.is_writable, ["old", "new"], ["letmein", "letmein2"], metrics, BodyReader(60),
         lambda request: request.path in allowed,
     )  # fmt: skip
     client: Client = TestClient(RawTestServer(handler))

@@ -10,7 +10,7 @@ import pytest
 from services.cli.simulator import APP_SECRET
 from services.simulator.connections import FIELDS
 from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID
-from services.simulator.state import OTHER_PAGE, OUTLET, USER_TOKEN
+from services.simulator.state import FOREIGN_PAGE, OUTLET_PAGE, USER_TOKEN
 from shared.runtime.crypto import appsecret_proof
 from tests.unit.simulator.conftest import TOKEN, Client, control, get
 
@@ -41,7 +41,10 @@ async def test_the_users_pages_come_with_their_tokens_and_instagram_accounts_pag
             client, "/v26.0/me/accounts", USER_TOKEN, **query, after=second["paging"]["cursors"]["after"]
         )
         found += third["data"]
-    assert [(page["id"], page["access_token"]) for page in found] == [(PAGE_ID, TOKEN), (OUTLET.id, OUTLET.token)]
+    assert [(page["id"], page["access_token"]) for page in found] == [
+        (PAGE_ID, TOKEN),
+        (OUTLET_PAGE.id, OUTLET_PAGE.token),
+    ]
     assert found[0]["instagram_business_account"] == {"id": INSTAGRAM_ID, "username": "casaaurora.home"}
     assert "instagram_business_account" not in found[1]
 
@@ -86,7 +89,7 @@ async def test_what_is_subscribed_takes_the_place_of_what_was(client: Client) ->
 
 
 @pytest.mark.parametrize(
-    ("fields", "token", "code"), [("", TOKEN, 100), ("nonsense", TOKEN, 100), ("messages", OTHER_PAGE.token, 200)]
+    ("fields", "token", "code"), [("", TOKEN, 100), ("nonsense", TOKEN, 100), ("messages", FOREIGN_PAGE.token, 200)]
 )
 async def test_a_wrong_subscription_is_refused(client: Client, fields: str, token: str, code: int) -> None:
     assert (await subscribe(client, fields, token))[1]["error"]["code"] == code

@@ -11,19 +11,19 @@ from itertools import pairwise
 import phonenumbers
 import pytest
 
-from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID, Conversation, Message, generate
+from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID, SimulatedConversation, SimulatedMessage, generate
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 CORPUS = generate(7, NOW)
 OURS = [(PAGE_ID, 59, 87), (INSTAGRAM_ID, 25, 43)]
 
 
-def conversations() -> Iterator[Conversation]:
+def conversations() -> Iterator[SimulatedConversation]:
     for of_account in CORPUS.conversations.values():
         yield from of_account
 
 
-def messages() -> Iterator[Message]:
+def messages() -> Iterator[SimulatedMessage]:
     for conversation in conversations():
         yield from conversation.messages
 

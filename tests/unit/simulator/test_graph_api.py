@@ -11,7 +11,7 @@ from aiohttp import ClientError
 
 from services.cli.simulator import APP_SECRET
 from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID
-from services.simulator.state import OTHER_PAGE
+from services.simulator.state import FOREIGN_PAGE
 from shared.runtime.crypto import appsecret_proof
 from tests.unit.simulator.conftest import TOKEN, Client, control, get
 
@@ -151,7 +151,7 @@ REFUSALS: list[tuple[str, dict[str, str], int, int, int | None]] = [
     (EDGE, {"appsecret_proof": "00"}, 400, 100, None),
     (EDGE, {"appsecret_proof": "ü"}, 400, 100, None),
     (f"/v26.0/{PAGE_ID}/nonsense", {}, 400, 100, None),
-    (f"/v26.0/{OTHER_PAGE.id}/conversations", {}, 403, 200, None),
+    (f"/v26.0/{FOREIGN_PAGE.id}/conversations", {}, 403, 200, None),
     ("/v26.0/me", {"ids": "1,2"}, 500, 100, None),
     ("/v26.0/12345", {}, 400, 100, 33),
     ("/v26.0/t_1/messages", {}, 400, 100, 33),
@@ -187,11 +187,11 @@ async def test_a_token_that_was_revoked_is_refused_until_it_is_given_back(client
 
 async def test_the_token_of_another_page_sees_nothing_of_ours(client: Client) -> None:
     thread = (await oracle(client))[0]
-    assert (await get(client, "/v26.0/me", OTHER_PAGE.token))[1]["id"] == OTHER_PAGE.id
-    assert (await get(client, "/v26.0/me/conversations", OTHER_PAGE.token))[1] == {"data": []}
+    assert (await get(client, "/v26.0/me", FOREIGN_PAGE.token))[1]["id"] == FOREIGN_PAGE.id
+    assert (await get(client, "/v26.0/me/conversations", FOREIGN_PAGE.token))[1] == {"data": []}
     for path in (thread["thread_id"], f"{thread['thread_id']}/messages", thread["ids"][0], thread["customer_id"]):
-        assert (await get(client, f"/v26.0/{path}", OTHER_PAGE.token))[1]["error"]["error_subcode"] == 33
-    assert (await get(client, EDGE, OTHER_PAGE.token))[1]["error"]["code"] == 200
+        assert (await get(client, f"/v26.0/{path}", FOREIGN_PAGE.token))[1]["error"]["error_subcode"] == 33
+    assert (await get(client, EDGE, FOREIGN_PAGE.token))[1]["error"]["code"] == 200
 
 
 async def test_a_proof_is_needed_only_where_the_app_requires_it(client: Client) -> None:

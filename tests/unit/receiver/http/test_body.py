@@ -10,7 +10,7 @@ import pytest
 from aiohttp import StreamReader, web
 from aiohttp.test_utils import make_mocked_request
 
-from services.receiver.http.body import MAX_BODY_BYTES, Bodies, BodyError
+from services.receiver.http.body import MAX_BODY_BYTES, BodyError, BodyReader
 
 
 class Upload:
@@ -32,12 +32,12 @@ async def status_of(reading: asyncio.Task[bytes]) -> int:
     return raised.value.status
 
 
-def begin(bodies: Bodies, upload: Upload) -> asyncio.Task[bytes]:
+def begin(bodies: BodyReader, upload: Upload) -> asyncio.Task[bytes]:
     return asyncio.create_task(bodies.read(upload.request))
 
 
 async def test_a_body_is_read_whether_it_is_there_or_still_comes() -> None:
-    bodies, there, comes = Bodies(60), Upload(), Upload()
+    bodies, there, comes = BodyReader(60), Upload(), Upload()
     there.send(b"whole", is_last=True)
     assert await bodies.read(there.request) == b"whole"
     reading = begin(bodies, comes)
@@ -48,7 +48,7 @@ async def test_a_body_is_read_whether_it_is_there_or_still_comes() -> None:
 
 
 async def test_one_byte_more_than_the_limit_is_too_large_however_it_comes() -> None:
-    bodies, there, comes = Bodies(60), Upload(), Upload()
+    bodies, there, comes = BodyReader(60), Upload(), Upload()
     for upload in (there, comes):
         reading = begin(bodies, upload) if upload is comes else None
         upload.send(b" " * (MAX_BODY_BYTES + 1), is_last=True)
@@ -57,45 +57,45 @@ async def test_one_byte_more_than_the_limit_is_too_large_however_it_comes() -> N
 
 
 async def test_what_is_too_slow_or_breaks_off_says_so() -> None:
-    assert await status_of(begin(Bodies(0.01), Upload())) == 408
+    assert await status_of(begin(BodyReader(0.01), Upload())) == 408
     gone, broken = Upload(), Upload()
     for upload, error in ((gone, ConnectionResetError()), (broken, web.RequestPayloadError())):
-        reading = begin(Bodies(60), upload)
+        reading = begin(BodyReader(60), upload)
         upload.send(b"half")
         upload.content.set_exception(error)
         assert await status_of(reading) == 400
 
 
 async def test_those_who_have_not_ended_when_the_process_does_are_told() -> None:
-    bodies, slow = Bodies(600), Upload()
+    bodies, slow = BodyReader(600), Upload()
     reading = begin(bodies, slow)
     await asyncio.sleep(0)
-    bodies.hurry(0)
+    bodies.shorten_timeouts(0)
     assert await status_of(reading) == 408
 
 
 async def test_one_whose_time_runs_out_as_the_process_ends_is_no_failure() -> None:
-    bodies, slow, slower = Bodies(0.01), Upload(), Upload()
+    bodies, slow, slower = BodyReader(0.01), Upload(), Upload()
     loop = asyncio.get_running_loop()
     reading = [begin(bodies, slow), begin(bodies, slower)]
     await asyncio.sleep(0)
     hurried = loop.create_future()
 
-    def hurry() -> None:
+    def shorten_timeouts() -> None:
         try:
-            bodies.hurry(60)
+            bodies.shorten_timeouts(60)
             hurried.set_result(None)
         except RuntimeError as error:
             hurried.set_exception(error)
 
-    loop.call_later(0.01, hurry)
+    loop.call_later(0.01, shorten_timeouts)
     time.sleep(0.05)  # both are due in the next turn of the event loop
     await hurried
     assert [await status_of(each) for each in reading] == [408, 408]
 
 
 async def test_unfinished_bodies_take_no_more_memory_than_they_may_and_give_it_back() -> None:
-    bodies, first, second = Bodies(60, max_held_bytes=100), Upload(), Upload()
+    bodies, first, second = BodyReader(60, max_held_bytes=100), Upload(), Upload()
     holding = begin(bodies, first)
     first.send(b" " * 60)
     await asyncio.sleep(0)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from services.simulator.corpus import Account
+from services.simulator.corpus import SimulatedAccount
 from services.simulator.errors import RefusedError
-from services.simulator.limits import Limits
+from services.simulator.rate_limits import RateLimits
 from shared.contract.ids import Platform
 
-PAGE = Account(Platform.MESSENGER, "1", "1", "Page", "page", "token")
-INSTAGRAM = Account(Platform.INSTAGRAM, "1784", "1", "Page", "page", "token")
+PAGE = SimulatedAccount(Platform.MESSENGER, "1", "1", "Page", "page", "token")
+INSTAGRAM = SimulatedAccount(Platform.INSTAGRAM, "1784", "1", "Page", "page", "token")
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Clock:
         return self.now
 
 
-def is_admitted(limits: Limits, account: Account) -> bool:
+def is_admitted(limits: RateLimits, account: SimulatedAccount) -> bool:
     limits.arrive(account)
     try:
         limits.admit(account)
@@ -35,7 +35,7 @@ def is_admitted(limits: Limits, account: Account) -> bool:
 
 def test_instagram_takes_two_calls_a_second_and_a_page_as_many_as_come() -> None:
     clock = Clock()
-    limits = Limits(monotonic=clock)
+    limits = RateLimits(monotonic=clock)
     admitted = 0
     for _ in range(1000):
         admitted += is_admitted(limits, INSTAGRAM)
@@ -46,7 +46,7 @@ def test_instagram_takes_two_calls_a_second_and_a_page_as_many_as_come() -> None
 
 def test_a_client_that_spaces_its_calls_by_half_a_second_is_never_refused() -> None:
     clock = Clock()
-    limits = Limits(monotonic=clock)
+    limits = RateLimits(monotonic=clock)
     for _ in range(100):
         assert is_admitted(limits, INSTAGRAM)
         clock.now += 0.5
@@ -55,7 +55,7 @@ def test_a_client_that_spaces_its_calls_by_half_a_second_is_never_refused() -> N
 
 def test_calls_beyond_the_budget_are_refused_and_lengthen_the_block() -> None:
     clock = Clock()
-    limits = Limits(budget_calls=3, budget_seconds=60, monotonic=clock)
+    limits = RateLimits(budget_calls=3, budget_seconds=60, monotonic=clock)
     assert [is_admitted(limits, PAGE) for _ in range(4)] == [True, True, True, False]
     assert (limits.throttled, limits.while_throttled) == (1, 0)
     clock.now = 30
@@ -68,7 +68,7 @@ def test_calls_beyond_the_budget_are_refused_and_lengthen_the_block() -> None:
 
 def test_waiting_as_long_as_the_headers_say_is_enough() -> None:
     clock = Clock()
-    limits = Limits(budget_calls=2, budget_seconds=90, monotonic=clock)
+    limits = RateLimits(budget_calls=2, budget_seconds=90, monotonic=clock)
     assert [is_admitted(limits, PAGE) for _ in range(3)] == [True, True, False]
     (entry,) = json.loads(limits.headers(PAGE)["x-business-use-case-usage"])["1"]
     assert (entry["type"], entry["call_count"], entry["estimated_time_to_regain_access"]) == ("messenger", 100, 2)
@@ -79,7 +79,7 @@ def test_waiting_as_long_as_the_headers_say_is_enough() -> None:
 
 @pytest.mark.parametrize(("calls", "percent"), [(0, 0), (5, 50), (10, 99)])
 def test_the_headers_say_how_much_is_used_and_instagrams_under_two_ids(calls: int, percent: int) -> None:
-    limits = Limits(instagram_per_second=0, budget_calls=10, monotonic=Clock())
+    limits = RateLimits(instagram_per_second=0, budget_calls=10, monotonic=Clock())
     assert all(is_admitted(limits, INSTAGRAM) for _ in range(calls))
     business = json.loads(limits.headers(INSTAGRAM)["x-business-use-case-usage"])
     assert {entry["call_count"] for entries in business.values() for entry in entries} == {percent}
@@ -89,7 +89,7 @@ def test_the_headers_say_how_much_is_used_and_instagrams_under_two_ids(calls: in
 
 def test_the_apps_budget_is_spent_by_all_accounts_and_told_to_all() -> None:
     clock = Clock()
-    limits = Limits(instagram_per_second=0, app_budget_calls=4, budget_seconds=60, monotonic=clock)
+    limits = RateLimits(instagram_per_second=0, app_budget_calls=4, budget_seconds=60, monotonic=clock)
     assert [is_admitted(limits, account) for account in (PAGE, INSTAGRAM, PAGE)] == [True] * 3
     assert [json.loads(limits.headers(each)["x-app-usage"])["call_count"] for each in (PAGE, INSTAGRAM)] == [75, 75]
     assert [is_admitted(limits, account) for account in (PAGE, INSTAGRAM)] == [True, False]
@@ -100,7 +100,7 @@ def test_the_apps_budget_is_spent_by_all_accounts_and_told_to_all() -> None:
 
 def test_a_call_while_throttled_lengthens_the_wait() -> None:
     clock = Clock()
-    limits = Limits(monotonic=clock)
+    limits = RateLimits(monotonic=clock)
     limits.block(PAGE, 10)
     clock.now = 9
     assert is_admitted(limits, PAGE)
@@ -114,7 +114,7 @@ def test_a_call_while_throttled_lengthens_the_wait() -> None:
 
 def test_every_instagram_call_that_is_the_third_of_a_second_is_counted() -> None:
     clock = Clock()
-    limits = Limits(instagram_per_second=0, monotonic=clock)
+    limits = RateLimits(instagram_per_second=0, monotonic=clock)
     for clock.now in (0, 0.5, 1.0, 1.4, 1.9, 2.0, 3.0, 3.0, 3.0):
         limits.arrive(INSTAGRAM)
         limits.arrive(PAGE)

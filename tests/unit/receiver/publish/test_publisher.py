@@ -124,9 +124,9 @@ async def test_the_spool_is_drained_in_its_order_and_nothing_new_overtakes_what_
 
 async def test_letters_that_no_topic_takes_hold_up_no_event(rig: Rig) -> None:
     rig.producer.dead = {LETTERS}
-    letter = Record(LETTERS, b"key", b'{"mid": "letter"}', [])
-    await rig.publisher.make_safe([record(1), letter])
-    await rig.publisher.make_safe([record(2), letter])
+    dead_letter = Record(LETTERS, b"key", b'{"mid": "letter"}', [])
+    await rig.publisher.make_safe([record(1), dead_letter])
+    await rig.publisher.make_safe([record(2), dead_letter])
     await rig.publisher.make_safe([record(3)])
     assert rig.mids() == ["m_1", "m_2", "m_3"]
     assert rig.spool.topics == [LETTERS]

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from services.receiver.parse.normalise_webhook import Batch, normalise
+from services.receiver.parse.normalise_webhook import NormalisedWebhook, normalise
 from shared.contract.failures import Reason
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -27,16 +27,16 @@ COMMON = {
 MESSAGE = {"message_id": f"messenger:{PAGE}:1", "mid": "m_1"}
 
 
-def read(group: str = "messaging", /, **kinds: Any) -> Batch:
+def read(group: str = "messaging", /, **kinds: Any) -> NormalisedWebhook:
     item = {"sender": {"id": PSID}, "recipient": {"id": PAGE}, "timestamp": SENT, **kinds}
     body = {"object": "page", "entry": [{"id": PAGE, "time": SENT + 1000, group: [item]}]}
     return normalise(orjson.dumps(body), NOW)
 
 
-def own(batch: Batch) -> dict[str, Any]:
+def own(batch: NormalisedWebhook) -> dict[str, Any]:
     """The fields of its only event that are not those of every event."""
     [draft] = batch.events
-    assert batch.letters == []
+    assert batch.dead_letters == []
     assert COMMON.items() <= draft.value.items()
     return {name: value for name, value in draft.value.items() if name not in {*COMMON, "kind", "event_id"}}
 
@@ -77,7 +77,7 @@ def test_an_empty_part_is_left_out(name: str) -> None:
 )
 def test_a_message_with_a_part_of_another_type_is_parked(name: str, value: object) -> None:
     batch = read(message={"mid": "m_1", name: value})
-    assert (batch.events, [letter.reason for letter in batch.letters]) == ([], [Reason.MALFORMED])
+    assert (batch.events, [dead_letter.reason for dead_letter in batch.dead_letters]) == ([], [Reason.MALFORMED])
 
 
 def test_an_empty_text_is_a_text() -> None:
@@ -170,7 +170,7 @@ def test_a_referral_is_read_the_same_wherever_it_stands(sent: dict[str, Any], re
 
 def test_an_empty_referral_is_no_event() -> None:
     batch = read(referral={})
-    assert (batch.events, [letter.reason for letter in batch.letters]) == ([], [Reason.MALFORMED])
+    assert (batch.events, [dead_letter.reason for dead_letter in batch.dead_letters]) == ([], [Reason.MALFORMED])
 
 
 def test_a_deletion_carries_nothing_of_what_was_said() -> None:
@@ -191,7 +191,7 @@ def test_a_message_id_that_is_a_number_is_a_text() -> None:
 @pytest.mark.parametrize("mid", [None, "", True, [], "m" * 1025])
 def test_what_is_about_no_message_is_parked(kind: str, mid: object) -> None:
     batch = read(**{kind: {"mid": mid, "text": "hi", "action": "react"}})
-    assert (batch.events, [letter.reason for letter in batch.letters]) == ([], [Reason.NO_MESSAGE_ID])
+    assert (batch.events, [dead_letter.reason for dead_letter in batch.dead_letters]) == ([], [Reason.NO_MESSAGE_ID])
 
 
 def test_an_edit_has_its_number_and_the_new_text() -> None:
@@ -219,7 +219,7 @@ def test_a_reaction_has_what_was_said_of_it(said: dict[str, str]) -> None:
 @pytest.mark.parametrize("action", [None, "", "remove", 1])
 def test_a_reaction_that_neither_reacts_nor_unreacts_is_parked(action: object) -> None:
     batch = read(reaction={"mid": "m_1", "action": action, "emoji": "❤"})
-    assert (batch.events, [letter.reason for letter in batch.letters]) == ([], [Reason.MALFORMED])
+    assert (batch.events, [dead_letter.reason for dead_letter in batch.dead_letters]) == ([], [Reason.MALFORMED])
 
 
 def test_reactions_that_differ_in_anything_are_different_facts() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from services.receiver.parse.normalise_webhook import normalise
-from services.receiver.publish.records import records_of, trace_of
+from services.receiver.publish.records import to_records, traceparent_or_new
 from shared.bus.producer import Record, Topics
 
 
-def read_again(body: bytes, received_at: datetime, topics: Topics) -> list[Record]:
+def reparse(body: bytes, received_at: datetime, topics: Topics) -> list[Record]:
     """The events in it, and dead letters of what is still not understood; `received_at` is when it came."""
-    return records_of(normalise(body, received_at), topics, trace_of(None))
+    return to_records(normalise(body, received_at), topics, traceparent_or_new(None))

@@ -13,7 +13,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from services.simulator.corpus import Account
+from services.simulator.corpus import SimulatedAccount
 from services.simulator.errors import refused
 from shared.contract.ids import Platform
 
@@ -25,7 +25,7 @@ APP = "app"
 
 
 @dataclass(slots=True)
-class Bucket:
+class TokenBucket:
     """Refilled by `rate` calls a second, up to `BURST`."""
 
     at: float
@@ -47,7 +47,7 @@ class Block:
 
 
 @dataclass(slots=True)
-class Limits:
+class RateLimits:
     """Per account: two calls a second on Instagram, and so many in a rolling window on both; for the app, so many in
     that window of all accounts together. Zero is no limit.
     """
@@ -61,11 +61,11 @@ class Limits:
     while_throttled: int = 0  # calls that came before the time that such an answer gave
     crowded: int = 0  # Instagram calls that were the third or more within a second
     _arrivals: defaultdict[str, deque[float]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=2)))
-    _buckets: dict[str, Bucket] = field(default_factory=dict)
+    _buckets: dict[str, TokenBucket] = field(default_factory=dict)
     _made: defaultdict[str, deque[float]] = field(default_factory=lambda: defaultdict(deque))
     _blocks: dict[str, Block] = field(default_factory=dict)
 
-    def arrive(self, account: Account) -> None:
+    def arrive(self, account: SimulatedAccount) -> None:
         """Counts a call that should have waited, which then must wait as long once more."""
         now = self.monotonic()
         if account.platform is Platform.INSTAGRAM:
@@ -77,7 +77,7 @@ class Limits:
         for block in blocks:
             block.until = max(block.until, now + block.seconds)
 
-    def admit(self, account: Account) -> None:
+    def admit(self, account: SimulatedAccount) -> None:
         """RefusedError when the account has no call left."""
         is_instagram = account.platform is Platform.INSTAGRAM
         self._spend(account, APP, self.app_budget_calls, "rate_app")
@@ -85,12 +85,12 @@ class Limits:
         now = self.monotonic()
         rate = self.instagram_per_second
         if is_instagram and rate > 0:
-            bucket = self._buckets.setdefault(account.id, Bucket(now))
+            bucket = self._buckets.setdefault(account.id, TokenBucket(now))
             if not bucket.take(now, rate):
                 self.block(account, (1 - bucket.tokens) / rate)
                 raise refused("rate_instagram")
 
-    def block(self, account: Account, seconds: float, *, is_of_app: bool = False) -> None:
+    def block(self, account: SimulatedAccount, seconds: float, *, is_of_app: bool = False) -> None:
         """From now on: until then, calls for the account, or for all, are counted as made while throttled."""
         self.throttled += 1
         self._blocks[APP if is_of_app else account.id] = Block(self.monotonic() + seconds, seconds)
@@ -99,7 +99,7 @@ class Limits:
     def stats(self) -> dict[str, int]:
         return {"throttled": self.throttled, "while_throttled": self.while_throttled, "crowded": self.crowded}
 
-    def headers(self, account: Account) -> dict[str, str]:
+    def headers(self, account: SimulatedAccount) -> dict[str, str]:
         """As seen on the real service: Instagram's usage is told under two ids.
 
         Less than a minute is told as a fraction, which the real one does not: a test need not wait so long.
@@ -123,7 +123,7 @@ class Limits:
         block = self._blocks.get(key)
         return max(0.0, block.until - self.monotonic()) if block else 0.0
 
-    def _spend(self, account: Account, key: str, budget_calls: int, error: str) -> None:
+    def _spend(self, account: SimulatedAccount, key: str, budget_calls: int, error: str) -> None:
         now = self.monotonic()
         made = self._in_window(key, now)
         if budget_calls > 0:

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.receiver.publish.spool import Spool, SpoolError, open_spool
-from services.receiver.publish.spools import adopt, hold_root, own_spool
+from services.receiver.publish.spools import adopt, claim_spool, lock_root
 from shared.bus.producer import Record
 from shared.contract.failures import UnreachableError
 from tests.support.waiting import eventually
@@ -59,36 +59,36 @@ async def adopting(root: Path, topic: Topic) -> AsyncIterator[None]:
 async def test_each_takes_the_lowest_spool_that_is_free(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         first = AsyncExitStack()
-        taken = [await first.enter_async_context(own_spool(tmp_path, MAX_BYTES))]
-        taken += [await stack.enter_async_context(own_spool(tmp_path, MAX_BYTES)) for _ in range(2)]
+        taken = [await first.enter_async_context(claim_spool(tmp_path, MAX_BYTES))]
+        taken += [await stack.enter_async_context(claim_spool(tmp_path, MAX_BYTES)) for _ in range(2)]
         assert [folder.name for folder, _ in taken] == ["0", "1", "2"]
         await first.aclose()
-        folder, _ = await stack.enter_async_context(own_spool(tmp_path, MAX_BYTES))
+        folder, _ = await stack.enter_async_context(claim_spool(tmp_path, MAX_BYTES))
         assert folder.name == "0"
 
 
 async def test_a_spool_that_is_broken_is_not_passed_over(tmp_path: Path) -> None:
     (tmp_path / "0").write_text("not a folder")
     with pytest.raises(UnreachableError, match="cannot be written"):
-        async with own_spool(tmp_path, MAX_BYTES):
+        async with claim_spool(tmp_path, MAX_BYTES):
             pass
 
 
 async def test_a_root_is_for_one_receiver(tmp_path: Path) -> None:
     root = tmp_path / "root"
     with (
-        hold_root(root),
+        lock_root(root),
         pytest.raises(UnreachableError, match="another process uses the spool"),
-        hold_root(root),
+        lock_root(root),
     ):
         pass
-    with hold_root(root):
+    with lock_root(root):
         pass
 
 
 async def test_a_root_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UnreachableError, match="cannot be written"), hold_root(tmp_path / "file" / "root"):
+    with pytest.raises(UnreachableError, match="cannot be written"), lock_root(tmp_path / "file" / "root"):
         pass
 
 
@@ -137,7 +137,7 @@ async def test_one_that_is_broken_stands_in_nobodys_way(tmp_path: Path) -> None:
 async def test_the_spool_of_a_time_before_workers_becomes_one_that_nobody_has(tmp_path: Path) -> None:
     topic = Topic()
     await fill(tmp_path, b"earlier")
-    with hold_root(tmp_path):
+    with lock_root(tmp_path):
         async with adopting(tmp_path, topic):
             await topic.has(b"earlier")
     assert list(tmp_path.glob("spool.sqlite*")) == []
@@ -151,6 +151,6 @@ async def test_a_move_that_was_cut_short_is_completed(tmp_path: Path) -> None:
         for name, folder in (("spool.sqlite", tmp_path / "root"), ("spool.sqlite-wal", tmp_path / "root" / "earlier")):
             folder.mkdir(exist_ok=True)
             (folder / name).write_bytes((tmp_path / "live" / name).read_bytes())
-    with hold_root(tmp_path / "root"):
+    with lock_root(tmp_path / "root"):
         async with adopting(tmp_path / "root", topic):
             await topic.has(b"earlier")

@@ -11,8 +11,8 @@ import orjson
 import pytest
 
 from services.receiver.parse.normalise_webhook import normalise
-from services.receiver.publish.group_publisher import GROUP_BYTES, Intake
-from services.receiver.publish.records import TRACEPARENT, trace_of
+from services.receiver.publish.group_publisher import GROUP_BYTES, GroupPublisher
+from services.receiver.publish.records import TRACEPARENT, traceparent_or_new
 from services.receiver.publish.spool import SpoolError
 from shared.bus.producer import Record, Topics
 from shared.contract.events import load_event
@@ -49,7 +49,7 @@ class Rig:
     def __init__(self) -> None:
         self.broker = Broker()
         self.metrics = ReceiverMetrics()
-        self.intake = Intake(self.broker.make_safe, Topics(), self.metrics, lambda: NOW)
+        self.intake = GroupPublisher(self.broker.make_safe, Topics(), self.metrics, lambda: NOW)
 
     def taking(self, *bodies: bytes) -> list[asyncio.Task[None]]:
         return [asyncio.create_task(self.intake.take(each, TRACE)) for each in bodies]
@@ -146,9 +146,9 @@ async def test_what_has_no_event_in_it_needs_no_broker(rig: Rig) -> None:
 
 @pytest.mark.parametrize("header", [None, "\udcff", "", "00-xyz", "x" * 100_000])
 def test_a_trace_that_is_none_is_made_anew(header: str | None) -> None:
-    assert TRACEPARENT.fullmatch(trace_of(header))
-    assert trace_of(header) != trace_of(header)
+    assert TRACEPARENT.fullmatch(traceparent_or_new(header))
+    assert traceparent_or_new(header) != traceparent_or_new(header)
 
 
 def test_a_trace_goes_on() -> None:
-    assert trace_of(TRACE) == TRACE
+    assert traceparent_or_new(TRACE) == TRACE

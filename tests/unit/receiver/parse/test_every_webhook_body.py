@@ -14,7 +14,7 @@ from shared.contract.encoded_events import EncodedEvent, dump_encoded_event, enc
 from shared.contract.events import load_event
 from tests.support.models import event_headers
 
-FOLDER = Path(__file__).parent.parent / "payloads" / "webhook"
+FOLDER = Path(__file__).parent.parent.parent / "payloads" / "webhook"
 EXPECTED = json.loads((FOLDER / "expected.json").read_text())
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 RECEIVED = "2026-11-24T09:00:00.000Z"
@@ -31,7 +31,7 @@ def outcome(body: bytes) -> dict[str, Any]:
     batch = normalise(body, NOW)
     return {
         "events": [whole(draft) for draft in batch.events],
-        "parked": [letter.reason.value for letter in batch.letters],
+        "parked": [dead_letter.reason.value for dead_letter in batch.dead_letters],
         "dropped": dict(batch.dropped),
     }
 
@@ -64,6 +64,6 @@ def test_its_events_are_those_of_the_contract(name: str) -> None:
 @pytest.mark.parametrize("name", EXPECTED)
 def test_what_is_parked_can_be_sent_again_whole(name: str) -> None:
     batch = normalise((FOLDER / name).read_bytes(), NOW)
-    for letter in batch.letters:
-        again = normalise(letter.raw, NOW)
-        assert [each.reason for each in again.letters] == [letter.reason]
+    for dead_letter in batch.dead_letters:
+        again = normalise(dead_letter.raw, NOW)
+        assert [each.reason for each in again.dead_letters] == [dead_letter.reason]

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from services.receiver.parse.normalise_webhook import Batch, normalise
+from services.receiver.parse.normalise_webhook import NormalisedWebhook, normalise
 from shared.contract.dead_letters import dump_dead_letter
 from shared.contract.failures import Reason
 
@@ -26,7 +26,7 @@ def item(mid: str = "m_1", **fields: Any) -> dict[str, Any]:
     }
 
 
-def read(*items: Any, name: str = "page", **entry: Any) -> Batch:
+def read(*items: Any, name: str = "page", **entry: Any) -> NormalisedWebhook:
     body = {"object": name, "entry": [{"id": PAGE, "time": 1723486611083, "messaging": list(items), **entry}]}
     return normalise(orjson.dumps(body), NOW)
 
@@ -34,7 +34,7 @@ def read(*items: Any, name: str = "page", **entry: Any) -> Batch:
 def test_a_bad_item_never_costs_its_neighbours() -> None:
     batch = read(item("m_1"), "not an item", item("m_2", message="not a message"), item("m_3"), None, 7)
     assert [event.event_id for event in batch.events] == [f"message:messenger:{PAGE}:1", f"message:messenger:{PAGE}:3"]
-    assert [letter.reason for letter in batch.letters] == [
+    assert [dead_letter.reason for dead_letter in batch.dead_letters] == [
         Reason.MALFORMED,
         Reason.MALFORMED,
         Reason.UNKNOWN_KIND,
@@ -52,7 +52,7 @@ def test_several_kinds_in_one_item_are_several_events() -> None:
 def test_of_several_kinds_the_good_ones_are_taken_and_the_whole_is_parked() -> None:
     batch = read(item(reaction={"action": "react"}))
     assert [event.kind for event in batch.events] == ["message"]
-    assert [letter.reason for letter in batch.letters] == [Reason.NO_MESSAGE_ID]
+    assert [dead_letter.reason for dead_letter in batch.dead_letters] == [Reason.NO_MESSAGE_ID]
 
 
 def test_the_same_fact_has_the_same_id_whatever_surrounds_it() -> None:
@@ -90,7 +90,7 @@ def test_a_message_without_a_time_takes_its_entrys() -> None:
 def test_a_change_with_a_senseless_field_is_parked_and_costs_no_neighbour() -> None:
     batch = read(item("m_1"), changes=[{"field": [], "value": {}}, {"field": {"a": 1}}])
     assert [event.kind for event in batch.events] == ["message"]
-    assert [letter.reason for letter in batch.letters] == [Reason.MALFORMED, Reason.MALFORMED]
+    assert [dead_letter.reason for dead_letter in batch.dead_letters] == [Reason.MALFORMED, Reason.MALFORMED]
 
 
 def test_half_an_emoji_does_not_cost_the_batch() -> None:
@@ -118,20 +118,20 @@ def test_half_an_emoji_does_not_cost_the_batch() -> None:
 def test_what_is_not_understood_is_parked_whole_with_its_reason(body: bytes, reason: Reason) -> None:
     batch = normalise(body, NOW)
     assert not batch.events
-    (letter,) = batch.letters
-    assert letter.reason is reason
+    (dead_letter,) = batch.dead_letters
+    assert dead_letter.reason is reason
 
 
 def test_a_dead_letter_of_bytes_that_are_no_text_loses_none() -> None:
-    (letter,) = normalise(b"\xff\x00", NOW).letters
-    assert letter.raw == b"\xff\x00"
+    (dead_letter,) = normalise(b"\xff\x00", NOW).dead_letters
+    assert dead_letter.raw == b"\xff\x00"
 
 
 @pytest.mark.parametrize("body", [b"\x01" * 3000, b'"' * 3000, b"\xff" * 3000, "é😀".encode() * 500])
 def test_a_dead_letter_is_hardly_longer_than_what_it_holds(body: bytes) -> None:
-    (letter,) = normalise(body, NOW).letters
-    assert letter.raw == body
-    assert len(dump_dead_letter(letter)) < len(body) * 4 / 3 + 300
+    (dead_letter,) = normalise(body, NOW).dead_letters
+    assert dead_letter.raw == body
+    assert len(dump_dead_letter(dead_letter)) < len(body) * 4 / 3 + 300
 
 
 @pytest.mark.parametrize(
@@ -147,22 +147,22 @@ def test_bad_items_without_number_are_parked_as_one_body_and_cost_no_neighbour(e
     body = orjson.dumps({"object": "page", "entry": [entry]})
     batch = normalise(body, NOW)
     assert [event.value["mid"] for event in batch.events] == ["m_1", "m_2"]
-    assert [letter.raw for letter in batch.letters] == [body]
+    assert [dead_letter.raw for dead_letter in batch.dead_letters] == [body]
 
 
 def test_entries_without_number_that_cannot_be_opened_are_parked_as_one_body() -> None:
     body = orjson.dumps({"object": "page", "entry": [1] * 15_000})
-    assert [letter.raw for letter in normalise(body, NOW).letters] == [body]
+    assert [dead_letter.raw for dead_letter in normalise(body, NOW).dead_letters] == [body]
 
 
 @pytest.mark.parametrize("entries", [[1] * 20_001, [{"id": PAGE, "standby": [1] * 20_000}]])
 def test_more_items_than_facebook_ever_sends_are_parked_unread(entries: list[Any]) -> None:
     body = orjson.dumps({"object": "page", "entry": entries})
-    (letter,) = normalise(body, NOW).letters
-    assert (letter.reason, letter.raw) == (Reason.MALFORMED, body)
+    (dead_letter,) = normalise(body, NOW).dead_letters
+    assert (dead_letter.reason, dead_letter.raw) == (Reason.MALFORMED, body)
 
 
 def test_a_thousand_bad_items_of_an_ordinary_size_are_a_thousand_letters() -> None:
     bad = [item(f"m_{number}", reaction={"action": "none", "mid": "m", "note": "x" * 300}) for number in range(1000)]
     batch = read(*bad)
-    assert len(batch.events) == len(batch.letters) == 1000
+    assert len(batch.events) == len(batch.dead_letters) == 1000
