@@ -27,11 +27,11 @@ from services.console.dead_letters.pages import DeadLetterPages
 from services.console.dead_letters.service import DeadLetterService
 from services.console.index.broadcast import Broadcast
 from services.console.index.contact_index import ContactIndex
-from services.console.index.index_updater import Following
-from services.console.index.stream import Stream
+from services.console.index.event_stream import EventStream
+from services.console.index.index_updater import IndexUpdater
 from services.console.overview.api import OverviewApi
 from services.console.overview.pages import OverviewPages
-from services.console.overview.system_status import Reader, Vitals
+from services.console.overview.system_status import SystemStatus, SystemStatusReader
 from services.console.pipelines.api import PipelineApi
 from services.console.pipelines.pages import PipelinePages
 from services.console.ports import Ports
@@ -51,10 +51,10 @@ from shared.store.mongo import Database, answers, open_database
 from shared.store.pipelines import PipelineStore
 from shared.store.runs import RunStore
 
-GROUP = "analyzer"
+ANALYZER_GROUP = "analyzer"
 """Whose lag is shown."""
 DRAIN_SECONDS = 5
-LINE_BYTES = 64 * 1024
+MAX_REQUEST_LINE_BYTES = 64 * 1024
 """Of an URL: a search may have 200 characters in each of its fields, of twelve bytes each."""
 
 log = structlog.get_logger()
@@ -70,21 +70,23 @@ async def run(
         open_producer(kafka) as producer,
         open_consumer(kafka, topics.contact_updated, None) as consumer,
     ):
-        directory, broadcast, vitals = ContactIndex(), Broadcast(), Vitals()
-        following = Following(database, directory, broadcast)
+        contact_index, broadcast, system_status = ContactIndex(), Broadcast(), SystemStatus()
+        updater = IndexUpdater(database, contact_index, broadcast)
         await consumer.skip_to_end()
-        await following.load()
+        await updater.load()
         collect_seldom()
         letters = DeadLetterQueue(kafka, topics)
         checks = AccountChecks(database, AccountStore(database), RunStore(database), ports.check, utc_now)
-        reader = Reader(vitals, database, letters, settings.console_receiver_url, utc_now)
-        gauge = open_gauge(kafka, topics.message_events, f"{topics.prefix}{GROUP}")
-        routes = _routes(settings, auth, ports, database, producer, directory, broadcast, vitals, letters, checks)
+        status_reader = SystemStatusReader(system_status, database, letters, settings.console_receiver_url, utc_now)
+        gauge = open_gauge(kafka, topics.message_events, f"{topics.prefix}{ANALYZER_GROUP}")
+        routes = _routes(
+            settings, auth, ports, database, producer, contact_index, broadcast, system_status, letters, checks
+        )
         middleware = AuthMiddleware(auth, _renderer(auth))
         app = create_app(middleware, routes, lambda: answers(database))
         works = (
-            following.follow_topic(consumer, stop), following.follow_runs(stop), following.keep_comparing(stop),
-            reader.run(gauge, stop), checks.run(stop), _serve(app, settings, broadcast, say, stop),
+            updater.follow_topic(consumer, stop), updater.follow_runs(stop), updater.compare_periodically(stop),
+            status_reader.run(gauge, stop), checks.run(stop), _serve(app, settings, broadcast, say, stop),
         )  # fmt: skip
         await run_until(stop, DRAIN_SECONDS, *works)
 
@@ -95,28 +97,29 @@ def _renderer(auth: Authentication) -> Renderer:
 
 def _routes(
     settings: ConsoleSettings, auth: Authentication, ports: Ports, database: Database, producer: AIOKafkaProducer,
-    directory: ContactIndex, broadcast: Broadcast, vitals: Vitals, letters: DeadLetterQueue, checks: AccountChecks,
+    contact_index: ContactIndex, broadcast: Broadcast, system_status: SystemStatus, letters: DeadLetterQueue,
+    checks: AccountChecks,
 ) -> Sequence[web.RouteDef]:  # fmt: skip
     renderer = _renderer(auth)
-    changes = ContactChanges(directory, database, producer, utc_now, ports.forget)
+    changes = ContactChanges(contact_index, database, producer, utc_now, ports.erase)
     accounts, pipelines, runs = AccountStore(database), PipelineStore(database), RunStore(database)
     account_changes = AccountChanges(accounts, pipelines, checks, _vault(settings))
-    box = DeadLetterService(letters, Replay(producer, Topics(settings.topic_prefix), ports.read_webhook), vitals)
+    box = DeadLetterService(letters, Replay(producer, Topics(settings.topic_prefix), ports.read_webhook), system_status)
     pages = (
         Login(auth, renderer),
-        OverviewPages(directory, database, renderer, vitals),
-        ContactActions(directory, database, renderer, changes),
-        ContactPages(directory, database, renderer),
-        BoardPages(directory, database, renderer),
-        IntegrationPages(directory, database, renderer, checks, account_changes),
-        PipelinePages(directory, accounts, pipelines, renderer),
+        OverviewPages(contact_index, database, renderer, system_status),
+        ContactActions(contact_index, database, renderer, changes),
+        ContactPages(contact_index, database, renderer),
+        BoardPages(contact_index, database, renderer),
+        IntegrationPages(contact_index, database, renderer, checks, account_changes),
+        PipelinePages(contact_index, accounts, pipelines, renderer),
         DeadLetterPages(box, renderer),
-        Stream(broadcast),
+        EventStream(broadcast),
     )
     parts = (
-        OverviewApi(directory, pipelines, vitals),
-        ContactApi(directory, database, changes),
-        AccountApi(directory, accounts, account_changes, checks),
+        OverviewApi(contact_index, pipelines, system_status),
+        ContactApi(contact_index, database, changes),
+        AccountApi(contact_index, accounts, account_changes, checks),
         PipelineApi(pipelines),
         RunApi(runs, accounts),
         DeadLetterApi(box),
@@ -134,7 +137,7 @@ async def _serve(
     stop: asyncio.Event,
 ) -> None:  # fmt: skip
     runner = web.AppRunner(
-        app, access_log=None, shutdown_timeout=2, handler_cancellation=True, max_line_size=LINE_BYTES
+        app, access_log=None, shutdown_timeout=2, handler_cancellation=True, max_line_size=MAX_REQUEST_LINE_BYTES
     )
     await runner.setup()
     try:

@@ -12,7 +12,7 @@ from shared.contract.ids import ConversationKey
 from shared.domain.accounts import Account
 from shared.store.mongo import Database
 
-Forget = Callable[[Database, AIOKafkaProducer, ConversationKey], Awaitable[int]]
+Erase = Callable[[Database, AIOKafkaProducer, ConversationKey], Awaitable[int]]
 """Erases a customer and returns the version of the tombstone. LookupError when nothing is known of them; RuntimeError
 when a worker has the conversation for too long."""
 
@@ -23,6 +23,6 @@ without its token. ValueError when the token cannot be decrypted, UnreachableErr
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    forget: Forget
+    erase: Erase
     check: Check
     read_webhook: ReadWebhook

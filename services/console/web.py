@@ -11,12 +11,12 @@ from aiohttp import web
 from services.console.auth.auth_middleware import AuthMiddleware
 from shared.runtime.health import Probe
 
-MOST_BYTES = 512 * 1024
+MAX_FORM_BYTES = 512 * 1024
 """Of a form; a ticked page and its notes are a tenth of that."""
 
 
 def create_app(middleware: AuthMiddleware, routes: Iterable[web.AbstractRouteDef], is_ready: Probe) -> web.Application:
-    app = web.Application(middlewares=middleware.middlewares, client_max_size=MOST_BYTES)
+    app = web.Application(middlewares=middleware.middlewares, client_max_size=MAX_FORM_BYTES)
     app.on_response_prepare.append(middleware.add_headers)
     app.add_routes(routes)
     app.add_routes([web.get("/live", _live), web.get("/ready", _ready(is_ready)), web.get("/static/{name}", _asset)])

@@ -33,7 +33,7 @@ from services.console.auth.authentication import authentication_of
 from services.console.contacts.pages import ContactPages
 from services.console.index.broadcast import Broadcast
 from services.console.index.contact_index import ContactIndex, row_of_document
-from services.console.index.stream import BREATH_SECONDS, Stream
+from services.console.index.event_stream import COALESCE_SECONDS, EventStream
 from services.console.view.rendering import Renderer, environment
 from services.console.web import create_app
 from shared.contract.contacts import LeadStatus
@@ -77,10 +77,10 @@ def stored(number: int, chance: random.Random) -> dict[str, Any]:
 
 
 def filled(contacts: int) -> ContactIndex:
-    chance, directory = random.Random(7), ContactIndex()
+    chance, contact_index = random.Random(7), ContactIndex()
     for number in range(contacts):
-        directory.put(row_of_document(stored(number, chance)))
-    return directory
+        contact_index.put(row_of_document(stored(number, chance)))
+    return contact_index
 
 
 class Nothing:
@@ -106,7 +106,7 @@ class Nothing:
 
 
 @asynccontextmanager
-async def browsing(directory: ContactIndex) -> AsyncIterator[TestClient[web.Request, web.Application]]:
+async def browsing(contact_index: ContactIndex) -> AsyncIterator[TestClient[web.Request, web.Application]]:
     auth = authentication_of(ConsoleSettings())
     clock = lambda: NOW  # noqa: E731
     renderer = Renderer(auth.signer, clock, environment(clock))
@@ -114,21 +114,21 @@ async def browsing(directory: ContactIndex) -> AsyncIterator[TestClient[web.Requ
     async def is_ready() -> bool:
         return True
 
-    pages = ContactPages(directory, cast(Database, Nothing()), renderer)
+    pages = ContactPages(contact_index, cast(Database, Nothing()), renderer)
     async with TestClient(TestServer(create_app(AuthMiddleware(auth, renderer), pages.routes(), is_ready))) as client:
         yield client
 
 
-async def pages(directory: ContactIndex, times: int) -> dict[str, list[float]]:
+async def pages(contact_index: ContactIndex, times: int) -> dict[str, list[float]]:
     """The milliseconds of each query; and of the first page, each time after one contact has changed."""
     found: dict[str, list[float]] = {}
-    async with browsing(directory) as client:
+    async with browsing(contact_index) as client:
         for name, query in QUERIES.items():
             await _milliseconds(client, query)  # an order is made when it is first asked for
             found[name] = [await _milliseconds(client, query) for _ in range(times)]
-        row = next(iter(directory.rows()))
+        row = next(iter(contact_index.rows()))
         for number in range(times):
-            directory.put(replace(row, version=row.version + 1 + number, score=number % 100))
+            contact_index.put(replace(row, version=row.version + 1 + number, score=number % 100))
             found.setdefault("after a change", []).append(await _milliseconds(client, ""))
     return found
 
@@ -143,7 +143,7 @@ async def _milliseconds(client: TestClient[web.Request, web.Application], query:
 async def streams() -> float:
     """Milliseconds of processor time that one change costs, told to every open page."""
     broadcast, app = Broadcast(), web.Application()
-    app.add_routes(Stream(broadcast).routes())
+    app.add_routes(EventStream(broadcast).routes())
     async with TestServer(app) as server:
         reader = multiprocessing.get_context("spawn").Process(target=read_streams, args=(server.port,), daemon=True)
         reader.start()
@@ -152,7 +152,7 @@ async def streams() -> float:
         began = time.process_time()
         for number in range(CHANGES):
             broadcast.send("contact", {"id": f"messenger:371:{number:016d}", "version": 2, "score": 50, "stage": "New"})
-            await asyncio.sleep(2 * BREATH_SECONDS)  # so that each is told alone, which costs most
+            await asyncio.sleep(2 * COALESCE_SECONDS)  # so that each is told alone, which costs most
         spent = time.process_time() - began
         reader.kill()
         broadcast.close()
@@ -177,9 +177,9 @@ def _resident_megabytes() -> float:
 def main() -> None:
     contacts, times = map(int, sys.argv[1:])
     before, began = _resident_megabytes(), time.perf_counter()
-    directory = filled(contacts)
+    contact_index = filled(contacts)
     seconds, megabytes = time.perf_counter() - began, _resident_megabytes() - before
-    measured = asyncio.run(pages(directory, times))
+    measured = asyncio.run(pages(contact_index, times))
     told = {"seconds": seconds, "megabytes": megabytes, "pages": measured, "change_ms": asyncio.run(streams())}
     print(json.dumps(told))
 

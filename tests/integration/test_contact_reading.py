@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.console.contacts import contact_reader as contact_reading
-from services.console.contacts.contact_reader import messages_of
+from services.console.contacts.contact_reader import load_message_page
 from shared.contract.ids import ConversationKey, Platform
 from shared.domain.messages import document, fold_all
 from shared.store.mongo import Database
@@ -15,7 +15,7 @@ from tests.support.making import MARIA, reacted, said
 async def test_pages_of_messages_go_back_in_time_and_leave_none_out(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contact_reading, "PAGE", 2)
+    monkeypatch.setattr(contact_reading, "MESSAGES_PER_PAGE", 2)
     told = [
         *(said(f"{number}", number) for number in (3, 1, 5, 2, 4)),
         said("of another", 9, who=ConversationKey(Platform.MESSENGER, "371", "1")),
@@ -23,11 +23,11 @@ async def test_pages_of_messages_go_back_in_time_and_leave_none_out(
     await database.messages.insert_many([document(each) for each in fold_all([*told, reacted("unknown", 9)]).values()])
 
     async def page(number: int) -> tuple[list[str], int, int, int]:
-        found = await messages_of(database, str(MARIA), number)
+        found = await load_message_page(database, str(MARIA), number)
         return [each.text for each in found.said], found.found, found.page, found.pages
 
     assert await page(1) == (["4", "5"], 5, 1, 3)
     assert await page(2) == (["2", "3"], 5, 2, 3)
     assert await page(3) == (["1"], 5, 3, 3)
     assert await page(7) == (["1"], 5, 3, 3)
-    assert (await messages_of(database, "messenger:1:none", 1)).pages == 1
+    assert (await load_message_page(database, "messenger:1:none", 1)).pages == 1

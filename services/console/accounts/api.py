@@ -17,9 +17,9 @@ from shared.store.accounts import AccountInUseError, AccountStore
 
 class AccountApi:
     def __init__(
-        self, directory: ContactIndex, accounts: AccountStore, changes: AccountChanges, checks: AccountChecks
+        self, contact_index: ContactIndex, accounts: AccountStore, changes: AccountChanges, checks: AccountChecks
     ) -> None:
-        self._directory = directory
+        self._contact_index = contact_index
         self._accounts = accounts
         self._changes = changes
         self._checks = checks
@@ -36,7 +36,7 @@ class AccountApi:
 
     async def listed(self, _request: web.Request) -> web.Response:
         healths = await self._accounts.healths()
-        contacts = self._directory.by_account()
+        contacts = self._contact_index.by_account()
         shown = [
             models.account_json(each, contacts[each.key], healths.get(each.key)) for each in await self._accounts.all()
         ]
@@ -80,7 +80,7 @@ class AccountApi:
 
     async def _shown(self, account: Account, status: int = 200) -> web.Response:
         health = (await self._accounts.healths()).get(account.key)
-        return json_of(models.account_json(account, self._directory.by_account()[account.key], health), status)
+        return json_of(models.account_json(account, self._contact_index.by_account()[account.key], health), status)
 
 
 def _settings_of(account: Account) -> dict[str, str]:

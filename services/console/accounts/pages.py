@@ -16,7 +16,7 @@ from services.console.accounts.service import AccountChanges, NoKeysError
 from services.console.auth.auth_middleware import ACCESS
 from services.console.contacts.actions import form_of
 from services.console.index.contact_index import ContactIndex
-from services.console.view.form_error import Refused
+from services.console.view.form_error import FormError
 from services.console.view.rendering import Renderer
 from shared.contract.ids import Platform
 from shared.domain.accounts import Account
@@ -55,13 +55,13 @@ class PlatformView:
 class IntegrationPages:
     def __init__(
         self,
-        directory: ContactIndex,
+        contact_index: ContactIndex,
         database: Database,
         renderer: Renderer,
         checks: AccountChecks,
         changes: AccountChanges,
     ) -> None:
-        self._directory = directory
+        self._contact_index = contact_index
         self._database = database
         self._renderer = renderer
         self._checks = checks
@@ -87,14 +87,14 @@ class IntegrationPages:
     async def listed(self, request: web.Request) -> web.Response:
         return await self._page(request)
 
-    async def _page(self, request: web.Request, refused: Refused | None = None) -> web.Response:
+    async def _page(self, request: web.Request, form_error: FormError | None = None) -> web.Response:
         accounts, now = await self._accounts.all(), await server_time(self._database)
         healths = await self._accounts.healths()
         views = [await self._view(account, healths.get(account.key), now) for account in accounts]
         return self._renderer.page(
-            request, "integrations.html", request[ACCESS], status=400 if refused else 200,
+            request, "integrations.html", request[ACCESS], status=400 if form_error else 200,
             views=views,
-            refused=refused or Refused(),
+            form_error=form_error or FormError(),
             platforms=by_platform(views),
             names={account.key: account.name for account in accounts},
             pipelines=[each.name for each in await PipelineStore(self._database).all()],
@@ -105,14 +105,14 @@ class IntegrationPages:
     async def _view(self, account: Account, health: dict[str, Any] | None, now: datetime) -> AccountView:
         last = await self._runs.newest_of(account)
         progress, next_seconds = progress_of(last, now) if last else None, next_in_seconds(account, last, now)
-        return AccountView(account, self._directory.by_account()[account.key], health, progress, next_seconds)
+        return AccountView(account, self._contact_index.by_account()[account.key], health, progress, next_seconds)
 
     async def add(self, request: web.Request) -> web.Response:
         form = await form_of(request)
         try:
             account, problems = await self._changes.add(form)
         except (NoKeysError, WrongAccountError) as error:
-            return await self._page(request, Refused.because(error, "", form))
+            return await self._page(request, FormError.from_exception(error, "", form))
         message = f"{account.name} is added." + (f" But {'; '.join(problems)}." if problems else "")
         raise self._back(message, is_problem=bool(problems))
 
@@ -144,7 +144,7 @@ class IntegrationPages:
         try:
             await self._changes.choose(account, form)
         except (NoKeysError, WrongAccountError) as error:
-            return await self._page(request, Refused.because(error, account.key, form))
+            return await self._page(request, FormError.from_exception(error, account.key, form))
         raise self._back("Saved.")
 
     async def remove(self, request: web.Request) -> web.Response:

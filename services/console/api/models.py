@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.console.board.columns import Column
-from services.console.contacts.message_list import Said
+from services.console.contacts.message_list import DisplayedMessage
 from services.console.index.contact_index import NEVER, Row
 from shared.bus.dead_letter_queue import Summary
 from shared.contract.contacts import Activity, AnalysisSource, Band, Contact, LeadStatus, Score, band
@@ -215,7 +215,7 @@ def column_json(column: Column) -> BoardColumn:
     return BoardColumn(stage=column.name, count=column.count, points=column.points, contacts=contacts)
 
 
-def message_json(said: Said) -> MessageInfo:
+def message_json(said: DisplayedMessage) -> MessageInfo:
     return MessageInfo(
         message_id=said.message_id, at=said.at, role="customer" if said.is_customer else "business", text=said.text,
         marks=said.marks, reactions=said.reactions, is_unsent=said.is_unsent, is_edited=said.is_edited,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr
 
 from services.console.api.models import ApiModel
-from services.console.contacts.form import MAX_NOTES, MOST_CONTACTS
+from services.console.contacts.form import MAX_BULK_CONTACTS, MAX_NOTES_CHARS
 from services.console.view.formats import utc_day
 from shared.contract.contacts import AnalysisSource, Band, LeadStatus, StageType
 from shared.contract.failures import Reason
@@ -89,7 +89,7 @@ class EditRequest(ApiModel):
     name: str | None = Field(default=None, max_length=LONGEST_NAME)
     stage: str | None = Field(default=None, max_length=200)
     status: LeadStatus | None = None
-    notes: str | None = Field(default=None, max_length=MAX_NOTES)
+    notes: str | None = Field(default=None, max_length=MAX_NOTES_CHARS)
     tags_added: tuple[str, ...] = ()
     tags_removed: tuple[str, ...] = ()
     given_back: tuple[Owned, ...] = Field(default=(), description="fields that a machine may set again")
@@ -116,7 +116,7 @@ class BulkRequest(ApiModel):
     one is done for the others."""
 
     action: Literal["edit", "analyse", "forget"]
-    contact_ids: tuple[str, ...] = Field(default=(), max_length=MOST_CONTACTS)
+    contact_ids: tuple[str, ...] = Field(default=(), max_length=MAX_BULK_CONTACTS)
     matching: Filters | None = Field(default=None, description="`{}` finds all; left out, none are looked for")
     edit: BulkEdit = BulkEdit()
 

@@ -18,8 +18,8 @@ from shared.store.pipelines import PipelineStore
 
 
 class BoardPages:
-    def __init__(self, directory: ContactIndex, database: Database, renderer: Renderer) -> None:
-        self._directory = directory
+    def __init__(self, contact_index: ContactIndex, database: Database, renderer: Renderer) -> None:
+        self._contact_index = contact_index
         self._database = database
         self._renderer = renderer
 
@@ -38,12 +38,12 @@ class BoardPages:
             pipelines=[each.name for each in pipelines],
             accounts={each.key: each.name for each in accounts},
             account=account,
-            columns=columns_of(self._directory, pipeline, account) if pipeline else [],
+            columns=columns_of(self._contact_index, pipeline, account) if pipeline else [],
         )  # fmt: skip
 
     def _chosen(self, pipelines: Sequence[Pipeline], name: str) -> Pipeline | None:
         used = Counter[str]()
-        for (pipeline, _), count in self._directory.by_stage().items():
+        for (pipeline, _), count in self._contact_index.by_stage().items():
             used[pipeline] += count
         by_use = sorted(pipelines, key=lambda each: (each.name != name, -used[each.name]))
         return by_use[0] if by_use else None

@@ -11,12 +11,12 @@ from multidict import MultiDict
 from services.console.auth.auth_middleware import ACCESS
 from services.console.auth.login import inner_path
 from services.console.contacts.contact_reader import contact_of
-from services.console.contacts.form import MOST_CONTACTS, changes_of, edit_of, split_tags
+from services.console.contacts.form import MAX_BULK_CONTACTS, changes_of, edit_of, split_tags
 from services.console.contacts.pages import contact_page
-from services.console.contacts.service import BusyError, ContactChanges, each_of
+from services.console.contacts.service import BusyError, ContactChanges, apply_to_each
 from services.console.index.contact_index import ContactIndex, is_contact_id
-from services.console.index.listing import find, parse
-from services.console.view.form_error import Refused
+from services.console.index.list_query import find_rows, parse_list_query
+from services.console.view.form_error import FormError
 from services.console.view.rendering import Renderer
 from shared.domain.contact_edits import Edit, WrongEditError
 from shared.store.contact_editing import NoContactError
@@ -27,9 +27,9 @@ Form = dict[str, str]
 
 class ContactActions:
     def __init__(
-        self, directory: ContactIndex, database: Database, renderer: Renderer, changes: ContactChanges
+        self, contact_index: ContactIndex, database: Database, renderer: Renderer, changes: ContactChanges
     ) -> None:
-        self._directory = directory
+        self._contact_index = contact_index
         self._database = database
         self._renderer = renderer
         self._changes = changes
@@ -40,8 +40,8 @@ class ContactActions:
             web.get("/contacts/{contact_id}/edit", self.shown),
             web.post("/contacts/{contact_id}/edit", self.edit),
             web.post("/contacts/{contact_id}/analyse", self.analyse),
-            web.get("/contacts/{contact_id}/forget", self.ask_to_forget),
-            web.post("/contacts/{contact_id}/forget", self.forget),
+            web.get("/contacts/{contact_id}/forget", self.confirm_erasure),
+            web.post("/contacts/{contact_id}/forget", self.erase),
         ]
 
     async def shown(self, request: web.Request) -> web.Response:
@@ -59,7 +59,9 @@ class ContactActions:
             if "next" in form:
                 raise self._renderer.redirect(back, f"Not saved: {error}.", is_problem=True) from None
             sent = {**changes_of(form), "was_tags": form.get("was_tags", "")}
-            return await contact_page(request, self._database, self._renderer, Refused.because(error, contact_id, sent))
+            return await contact_page(
+                request, self._database, self._renderer, FormError.from_exception(error, contact_id, sent)
+            )
         raise self._renderer.redirect(back, "Saved. No machine will overwrite it.")
 
     async def analyse(self, request: web.Request) -> web.Response:
@@ -70,17 +72,17 @@ class ContactActions:
             raise web.HTTPNotFound(text="There is no such conversation.") from None
         raise self._renderer.redirect(contact_path(contact_id), "The next free analyzer reads it anew.")
 
-    async def ask_to_forget(self, request: web.Request) -> web.Response:
+    async def confirm_erasure(self, request: web.Request) -> web.Response:
         contact = await contact_of(self._database, request.match_info["contact_id"])
         if contact is None:
             raise web.HTTPNotFound(text="There is no such contact. Perhaps they were forgotten.")
         names = [contact.name.full]
         return self._confirm(request, [contact.contact_id], names, contact_path(contact.contact_id))
 
-    async def forget(self, request: web.Request) -> web.Response:
+    async def erase(self, request: web.Request) -> web.Response:
         contact_id = request.match_info["contact_id"]
         try:
-            await self._changes.forget(contact_id)
+            await self._changes.erase(contact_id)
         except NoContactError:
             raise web.HTTPNotFound(text="Nothing is known of them any more.") from None
         except BusyError as error:
@@ -93,13 +95,13 @@ class ContactActions:
         ids = await self._chosen(request, form)
         if not ids:
             raise self._renderer.redirect(back, "Tick some contacts first.", is_problem=True)
-        if len(ids) > MOST_CONTACTS:
-            problem = f"At most {MOST_CONTACTS:,} contacts at once, not {len(ids):,}."
+        if len(ids) > MAX_BULK_CONTACTS:
+            problem = f"At most {MAX_BULK_CONTACTS:,} contacts at once, not {len(ids):,}."
             raise self._renderer.redirect(back, problem, is_problem=True)
         if form.get("action") == "forget" and form.get("confirmed") != "yes":
-            names = [row.name for each in ids if (row := self._directory.get(each))]
+            names = [row.name for each in ids if (row := self._contact_index.get(each))]
             return self._confirm(request, ids, names, back)
-        refused = await each_of(ids, self._action(form, back))
+        refused = await apply_to_each(ids, self._action(form, back))
         done = len(ids) - len(refused)
         if refused:
             message = f"{done} of {len(ids)} done. The others were not: {next(iter(refused.values()))}."
@@ -108,8 +110,8 @@ class ContactActions:
 
     async def _chosen(self, request: web.Request, form: Form) -> list[str]:
         if form.get("every") == "yes":
-            asked = parse(MultiDict(parse_qsl(form.get("query", ""))))
-            return [row.contact_id for row in find(self._directory, asked)]
+            list_query = parse_list_query(MultiDict(parse_qsl(form.get("query", ""))))
+            return [row.contact_id for row in find_rows(self._contact_index, list_query)]
         ticked = (str(each) for each in (await request.post()).getall("id", []))
         return [each for each in dict.fromkeys(ticked) if is_contact_id(each)]
 
@@ -118,7 +120,7 @@ class ContactActions:
         if action == "analyse":
             return self._changes.analyse
         if action == "forget":
-            return self._changes.forget
+            return self._changes.erase
         edits = {
             "tag": Edit(tags_added=split_tags(value)),
             "untag": Edit(tags_removed=split_tags(value)),
@@ -130,7 +132,7 @@ class ContactActions:
         return lambda contact_id: self._changes.edit(contact_id, edit)
 
     def _confirm(self, request: web.Request, ids: Sequence[str], names: Sequence[str], back: str) -> web.Response:
-        return self._renderer.page(request, "forget.html", request[ACCESS], ids=ids, names=names, back=back)
+        return self._renderer.page(request, "erase.html", request[ACCESS], ids=ids, names=names, back=back)
 
 
 def contact_path(contact_id: str) -> str:

@@ -10,12 +10,12 @@ from aiohttp.typedefs import Handler
 
 from services.console.api import models, requests
 from services.console.api.bodies import from_body, from_query, json_of
-from services.console.contacts.contact_reader import contacts_of, whole_of
+from services.console.contacts.contact_reader import contacts_of, load_contact_details
 from services.console.contacts.export import send_contacts
-from services.console.contacts.form import MOST_CONTACTS
-from services.console.contacts.service import BusyError, ContactChanges, each_of
+from services.console.contacts.form import MAX_BULK_CONTACTS
+from services.console.contacts.service import BusyError, ContactChanges, apply_to_each
 from services.console.index.contact_index import ContactIndex
-from services.console.index.listing import Asked, find, page_of
+from services.console.index.list_query import ListQuery, find_rows, list_page
 from shared.domain.contact_edits import WrongEditError
 from shared.domain.contact_export import Format
 from shared.store.contact_editing import NoContactError
@@ -25,8 +25,8 @@ NO_CONTACT = "there is no such contact"
 
 
 class ContactApi:
-    def __init__(self, directory: ContactIndex, database: Database, changes: ContactChanges) -> None:
-        self._directory = directory
+    def __init__(self, contact_index: ContactIndex, database: Database, changes: ContactChanges) -> None:
+        self._contact_index = contact_index
         self._database = database
         self._changes = changes
 
@@ -38,30 +38,33 @@ class ContactApi:
             "change_contacts": self.change,
             "show_contact": self.one,
             "edit_contact": self.edit,
-            "forget_contact": self.forget,
+            "forget_contact": self.erase,
             "analyse_contact": self.analyse,
         }
 
     async def listed(self, request: web.Request) -> web.Response:
         query = from_query(requests.ContactQuery, request)
-        page = page_of(self._directory, asked_of(query, page=query.page))
+        page = list_page(self._contact_index, list_query_of(query, page=query.page))
         rows = [models.row_json(row) for row in page.rows]
         return json_of(
             models.ContactPage(contacts=rows, found=page.found, of=page.of, page=page.number, pages=page.pages)
         )
 
     async def _export(self, request: web.Request, form: Format) -> web.StreamResponse:
-        ids = [row.contact_id for row in find(self._directory, asked_of(from_query(requests.ExportQuery, request)))]
+        ids = [
+            row.contact_id
+            for row in find_rows(self._contact_index, list_query_of(from_query(requests.ExportQuery, request)))
+        ]
         return await send_contacts(request, contacts_of(self._database, ids), form)
 
     async def one(self, request: web.Request) -> web.Response:
         page = from_query(requests.MessagesQuery, request).page
-        whole = await whole_of(self._database, request.match_info["contact_id"], page)
-        if whole is None:
+        details = await load_contact_details(self._database, request.match_info["contact_id"], page)
+        if details is None:
             raise web.HTTPNotFound(text=NO_CONTACT)
-        messages = whole.messages
+        messages = details.messages
         told = models.ContactWhole(
-            contact=whole.contact, scores=whole.scores, activities=whole.activities,
+            contact=details.contact, scores=details.scores, activities=details.activities,
             messages=tuple(map(models.message_json, messages.said)), found=messages.found, page=messages.page,
             pages=messages.pages,
         )  # fmt: skip
@@ -76,9 +79,9 @@ class ContactApi:
         except WrongEditError as error:
             raise web.HTTPConflict(text=str(error)) from None
 
-    async def forget(self, request: web.Request) -> web.Response:
+    async def erase(self, request: web.Request) -> web.Response:
         try:
-            await self._changes.forget(request.match_info["contact_id"])
+            await self._changes.erase(request.match_info["contact_id"])
         except NoContactError:
             raise web.HTTPNotFound(text=NO_CONTACT) from None
         except BusyError as error:
@@ -95,24 +98,24 @@ class ContactApi:
     async def change(self, request: web.Request) -> web.Response:
         asked = await from_body(requests.BulkRequest, request)
         ids = list(dict.fromkeys((*asked.contact_ids, *self._matching(asked.matching))))
-        if len(ids) > MOST_CONTACTS:
-            raise web.HTTPConflict(text=f"at most {MOST_CONTACTS:,} contacts at once, not {len(ids):,}")
-        refused = await each_of(ids, self._action(asked))
+        if len(ids) > MAX_BULK_CONTACTS:
+            raise web.HTTPConflict(text=f"at most {MAX_BULK_CONTACTS:,} contacts at once, not {len(ids):,}")
+        refused = await apply_to_each(ids, self._action(asked))
         outcomes = [models.ContactOutcome(contact_id=each, error=refused.get(each)) for each in ids]
         return json_of(models.BulkOutcome(done=len(ids) - len(refused), outcomes=outcomes))
 
     def _matching(self, filters: requests.Filters | None) -> Iterable[str]:
-        return (row.contact_id for row in find(self._directory, asked_of(filters))) if filters else ()
+        return (row.contact_id for row in find_rows(self._contact_index, list_query_of(filters))) if filters else ()
 
     def _action(self, asked: requests.BulkRequest) -> Callable[[str], Awaitable[object]]:
         actions: dict[str, Callable[[str], Awaitable[object]]] = {
             "edit": lambda contact_id: self._changes.edit(contact_id, asked.edit.edit()),
             "analyse": self._changes.analyse,
-            "forget": self._changes.forget,
+            "forget": self._changes.erase,
         }
         return actions[asked.action]
 
 
-def asked_of(query: requests.Filters, page: int = 1) -> Asked:
+def list_query_of(query: requests.Filters, page: int = 1) -> ListQuery:
     told: dict[str, str] = {name: value or "" for name, value in query.model_dump(exclude={"page"}).items()}
-    return replace(Asked(page=page), **told)  # type: ignore[arg-type]
+    return replace(ListQuery(page=page), **told)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from services.console.contacts.message_list import Said, transcript
+from services.console.contacts.message_list import DisplayedMessage, transcript
 from shared.contract.contacts import Activity, Contact, Score, activities_of
 from shared.domain.accounts import Account, account_key
 from shared.domain.messages import from_document
@@ -18,28 +18,28 @@ from shared.store.pipelines import PipelineStore
 
 TOGETHER = 500
 """Contacts read by one query, where many are."""
-PAGE = 1000
+MESSAGES_PER_PAGE = 1000
 """Messages that are shown at once: while very many are made into one answer, all others wait."""
 
 
 @dataclass(frozen=True, slots=True)
-class Messages:
+class MessagePage:
     """One page, oldest first; the first page has the newest. `found` are those of all `pages`."""
 
-    said: tuple[Said, ...]
+    said: tuple[DisplayedMessage, ...]
     found: int
     page: int
     pages: int
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class ContactDetails:
     """`pipeline` is that of the contact's account, `is_due` that an analysis is on its way."""
 
     contact: Contact
     scores: tuple[Score, ...]
     activities: tuple[Activity, ...]
-    messages: Messages
+    messages: MessagePage
     account: Account | None
     pipeline: Pipeline | None
     is_due: bool
@@ -51,7 +51,7 @@ async def contact_of(database: Database, contact_id: str) -> Contact | None:
     return Contact.model_validate(stored) if stored else None
 
 
-async def whole_of(database: Database, contact_id: str, page: int = 1) -> Whole | None:
+async def load_contact_details(database: Database, contact_id: str, page: int = 1) -> ContactDetails | None:
     """With that page of the messages, the last one where there are not so many."""
     stored = await database.contacts.find_one({"_id": contact_id, "forgotten_at": {"$exists": False}}, CONTACT_ALONE)
     if stored is None:
@@ -60,33 +60,33 @@ async def whole_of(database: Database, contact_id: str, page: int = 1) -> Whole 
     account = await _account_of(database, contact)
     activities = database.activities.find(activities_of(contact_id)).sort("version", -1)
     conversation = await database.conversations.find_one({"_id": contact_id}, {"due_at": True})
-    return Whole(
+    return ContactDetails(
         contact=contact,
         scores=tuple(Score.model_validate(each) for each in stored.get("scores", ())),
         activities=tuple([Activity.model_validate(each) async for each in activities]),
-        messages=await messages_of(database, contact_id, page),
+        messages=await load_message_page(database, contact_id, page),
         account=account,
         pipeline=await PipelineStore(database).get(account.pipeline if account else None),
         is_due=bool(conversation and conversation.get("due_at")),
     )
 
 
-async def messages_of(database: Database, contact_id: str, page: int) -> Messages:
+async def load_message_page(database: Database, contact_id: str, page: int) -> MessagePage:
     """They are counted only where there are more than one page of them."""
     asked = {"conversation": contact_id, "sent_at": {"$gte": EPOCH}}
     said = await _page_of(database, asked, page)
-    if page == 1 and len(said) < PAGE:
-        return Messages(said, len(said), 1, 1)
+    if page == 1 and len(said) < MESSAGES_PER_PAGE:
+        return MessagePage(said, len(said), 1, 1)
     found = await database.messages.count_documents(asked)
-    pages = max(1, ceil(found / PAGE))
+    pages = max(1, ceil(found / MESSAGES_PER_PAGE))
     if page > pages:
         page, said = pages, await _page_of(database, asked, pages)
-    return Messages(said, found, page, pages)
+    return MessagePage(said, found, page, pages)
 
 
-async def _page_of(database: Database, asked: Document, page: int) -> tuple[Said, ...]:
+async def _page_of(database: Database, asked: Document, page: int) -> tuple[DisplayedMessage, ...]:
     newest_first = database.messages.find(asked).sort([("sent_at", -1), ("_id", -1)])
-    stored = newest_first.skip((page - 1) * PAGE).limit(PAGE)
+    stored = newest_first.skip((page - 1) * MESSAGES_PER_PAGE).limit(MESSAGES_PER_PAGE)
     return tuple(transcript([from_document(each) async for each in stored]))
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from shared.contract.contacts import LeadStatus
 from shared.domain.contact_edits import LONGEST_NAME, Edit, Owned, WrongEditError
 
-MOST_CONTACTS = 1000
+MAX_BULK_CONTACTS = 1000
 """Changed by one request; each of them is a version that is published."""
-MAX_TAGS, MAX_NOTES = 1000, 10_000
+MAX_TAGS_CHARS, MAX_NOTES_CHARS = 1000, 10_000
 """Characters that one form takes."""
 GIVEN_BACK = {"name": Owned.NAME, "stage": Owned.STAGE, "status": Owned.STATUS}
 
@@ -50,7 +50,8 @@ def split_tags(text: str) -> tuple[str, ...]:
 
 
 _LIMITS = {
-    "name": LONGEST_NAME, "stage": LONGEST_NAME, "status": LONGEST_NAME, "tags": MAX_TAGS, "notes": MAX_NOTES,
+    "name": LONGEST_NAME, "stage": LONGEST_NAME, "status": LONGEST_NAME,
+    "tags": MAX_TAGS_CHARS, "notes": MAX_NOTES_CHARS,
 }  # fmt: skip
 
 

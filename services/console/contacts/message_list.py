@@ -16,7 +16,7 @@ KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class DisplayedMessage:
     """One message. `marks` stand for what is not text; `is_first_of_day` is for a line between days."""
 
     message_id: str
@@ -30,25 +30,25 @@ class Said:
     is_first_of_day: bool = False
 
 
-def transcript(messages: Iterable[StoredMessage]) -> list[Said]:
+def transcript(messages: Iterable[StoredMessage]) -> list[DisplayedMessage]:
     """Oldest first. Who is only known by a reaction is left out: nobody knows when that was said."""
     known = [message for message in messages if message.sent_at is not None]
     known.sort(key=lambda message: (message.sent_at, message.message_id))
     return list(_with_days(known))
 
 
-def _with_days(messages: Iterable[StoredMessage]) -> Iterator[Said]:
+def _with_days(messages: Iterable[StoredMessage]) -> Iterator[DisplayedMessage]:
     before = None
     for message in messages:
         if (at := message.sent_at) is None:
             continue
-        yield _said(message, at, is_first_of_day=at.date() != before)
+        yield _displayed(message, at, is_first_of_day=at.date() != before)
         before = at.date()
 
 
-def _said(message: StoredMessage, at: datetime, *, is_first_of_day: bool) -> Said:
+def _displayed(message: StoredMessage, at: datetime, *, is_first_of_day: bool) -> DisplayedMessage:
     is_unsent = message.deleted_at is not None
-    return Said(
+    return DisplayedMessage(
         message_id=message.message_id,
         at=at,
         is_customer=message.direction is not Direction.OUTBOUND,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from aiohttp import web
 
 from services.console.auth.auth_middleware import ACCESS
-from services.console.contacts.contact_reader import contacts_of, whole_of
+from services.console.contacts.contact_reader import contacts_of, load_contact_details
 from services.console.contacts.export import send_contacts
-from services.console.contacts.score_plot import plot
+from services.console.contacts.score_plot import score_plot
 from services.console.index.contact_index import ContactIndex
-from services.console.index.listing import find, page_number, page_of, parse
-from services.console.view.form_error import Refused
+from services.console.index.list_query import find_rows, list_page, page_number, parse_list_query
+from services.console.view.form_error import FormError
 from services.console.view.rendering import Renderer
 from shared.domain.contact_export import Format
 from shared.store.accounts import AccountStore
@@ -19,8 +19,8 @@ from shared.store.pipelines import PipelineStore
 
 
 class ContactPages:
-    def __init__(self, directory: ContactIndex, database: Database, renderer: Renderer) -> None:
-        self._directory = directory
+    def __init__(self, contact_index: ContactIndex, database: Database, renderer: Renderer) -> None:
+        self._contact_index = contact_index
         self._database = database
         self._renderer = renderer
 
@@ -32,22 +32,22 @@ class ContactPages:
         ]
 
     async def listed(self, request: web.Request) -> web.Response:
-        asked = parse(request.query)
+        list_query = parse_list_query(request.query)
         accounts = await AccountStore(self._database).all()
         pipelines = await PipelineStore(self._database).all()
         stages = dict.fromkeys(stage.name for pipeline in pipelines for stage in pipeline.stages)
         return self._renderer.page(
             request, "contacts.html", request[ACCESS],
-            asked=asked,
-            page=page_of(self._directory, asked),
+            list_query=list_query,
+            page=list_page(self._contact_index, list_query),
             accounts={account.key: account.name for account in accounts},
             stages=list(stages),
-            tags=self._directory.tags(),
+            tags=self._contact_index.tags(),
         )  # fmt: skip
 
     async def exported(self, request: web.Request) -> web.StreamResponse:
         """All that the filters leave, in their order."""
-        ids = [each.contact_id for each in find(self._directory, parse(request.query))]
+        ids = [each.contact_id for each in find_rows(self._contact_index, parse_list_query(request.query))]
         return await send_contacts(request, contacts_of(self._database, ids), Format.CSV)
 
     async def one(self, request: web.Request) -> web.Response:
@@ -55,18 +55,18 @@ class ContactPages:
 
 
 async def contact_page(
-    request: web.Request, database: Database, renderer: Renderer, refused: Refused | None = None
+    request: web.Request, database: Database, renderer: Renderer, form_error: FormError | None = None
 ) -> web.Response:
     """Of the contact that the path names."""
     page = page_number(request.query)
-    whole = await whole_of(database, request.match_info["contact_id"], page)
-    if whole is None:
+    details = await load_contact_details(database, request.match_info["contact_id"], page)
+    if details is None:
         raise web.HTTPNotFound(text="There is no such contact. Perhaps they were forgotten.")
     return renderer.page(
-        request, "contact.html", request[ACCESS], status=400 if refused else 200,
-        whole=whole,
-        contact=whole.contact,
-        messages=whole.messages,
-        plot=plot(whole.scores),
-        refused=refused or Refused(),
+        request, "contact.html", request[ACCESS], status=400 if form_error else 200,
+        details=details,
+        contact=details.contact,
+        messages=details.messages,
+        score_plot=score_plot(details.scores),
+        form_error=form_error or FormError(),
     )  # fmt: skip

@@ -11,15 +11,15 @@ WIDTH, HEIGHT, MARGIN = 320, 72, 6
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class PlotPoint:
     x: float
     y: float
     score: Score
 
 
 @dataclass(frozen=True, slots=True)
-class Plot:
-    points: tuple[Point, ...]
+class ScorePlot:
+    points: tuple[PlotPoint, ...]
     width: int = WIDTH
     height: int = HEIGHT
 
@@ -35,12 +35,14 @@ class Plot:
         return f"Score over {len(self.points)} analyses, from {first.score} to {last.score}"
 
 
-def plot(scores: Sequence[Score]) -> Plot | None:
+def score_plot(scores: Sequence[Score]) -> ScorePlot | None:
     """None where there is no change to see: fewer than two."""
     if len(scores) < 2:
         return None
     step = (WIDTH - 2 * MARGIN) / (len(scores) - 1)
-    return Plot(tuple(Point(round(MARGIN + step * i, 1), height_of(each.score), each) for i, each in enumerate(scores)))
+    return ScorePlot(
+        tuple(PlotPoint(round(MARGIN + step * i, 1), height_of(each.score), each) for i, each in enumerate(scores))
+    )
 
 
 def height_of(score: int) -> float:

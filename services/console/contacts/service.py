@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from services.console.index.contact_index import ContactIndex, row_of
-from services.console.ports import Forget
+from services.console.ports import Erase
 from shared.bus.producer import AIOKafkaProducer
 from shared.contract.contacts import Contact
 from shared.contract.failures import UnreachableError
@@ -17,7 +17,7 @@ from shared.store.contact_editing import NoContactError, edit_contact
 from shared.store.mongo import ConnectionFailure, Database
 from shared.store.requeue import requeue
 
-PATIENCE_SECONDS = 120.0
+MAX_BULK_SECONDS = 120.0
 """For all of them together: while a server is away, each waits for it."""
 
 
@@ -27,18 +27,18 @@ class BusyError(Exception):
 
 class ContactChanges:
     def __init__(
-        self, directory: ContactIndex, database: Database, producer: AIOKafkaProducer, clock: Clock, forget: Forget
+        self, contact_index: ContactIndex, database: Database, producer: AIOKafkaProducer, clock: Clock, erase: Erase
     ) -> None:
-        self._directory = directory
+        self._contact_index = contact_index
         self._database = database
         self._producer = producer
         self._clock = clock
-        self._forget = forget
+        self._erase = erase
 
     async def edit(self, contact_id: str, edit: Edit) -> Contact:
         """The contact as it is then, which the lists show at once. NoContactError, WrongEditError."""
         contact = await edit_contact(self._database, contact_id, edit, self._clock)
-        self._directory.put(row_of(contact))
+        self._contact_index.put(row_of(contact))
         return contact
 
     async def analyse(self, contact_id: str) -> None:
@@ -46,19 +46,19 @@ class ContactChanges:
         if not await requeue(self._database, [contact_id], reanalyse=True):
             raise NoContactError(contact_id)
 
-    async def forget(self, contact_id: str) -> None:
+    async def erase(self, contact_id: str) -> None:
         """NoContactError; BusyError."""
         try:
-            version = await self._forget(self._database, self._producer, ConversationKey.parse(contact_id))
+            version = await self._erase(self._database, self._producer, ConversationKey.parse(contact_id))
         except (ValueError, LookupError):
             raise NoContactError(contact_id) from None
         except RuntimeError as error:
             raise BusyError(str(error)) from None
-        self._directory.remove(contact_id, version)
+        self._contact_index.remove(contact_id, version)
 
 
-async def each_of(
-    ids: Iterable[str], act: Callable[[str], Awaitable[object]], seconds: float = PATIENCE_SECONDS
+async def apply_to_each(
+    ids: Iterable[str], act: Callable[[str], Awaitable[object]], seconds: float = MAX_BULK_SECONDS
 ) -> dict[str, str]:
     """Does it to each, whatever becomes of another. Those that were refused, and why."""
     refused, until = dict[str, str](), time.monotonic() + seconds

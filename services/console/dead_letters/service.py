@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from services.console.overview.system_status import Vitals
+from services.console.overview.system_status import SystemStatus
 from shared.bus.dead_letter_queue import DeadLetterQueue, Replay, Summary
 from shared.bus.producer import KafkaError
 from shared.contract.dead_letters import DeadLetter
@@ -28,16 +28,16 @@ class ReplayResult:
 class DeadLetterService:
     """UnreachableError when the broker does not answer in time."""
 
-    def __init__(self, letters: DeadLetterQueue, replay: Replay, vitals: Vitals) -> None:
+    def __init__(self, letters: DeadLetterQueue, replay: Replay, system_status: SystemStatus) -> None:
         self._letters = letters
         self._replay = replay
-        self._vitals = vitals
+        self._system_status = system_status
 
     async def parked(self) -> list[Summary]:
         """The newest first."""
         async with _in_time():
             parked = await self._letters.parked()
-        self._vitals.letters = tuple(parked.values())
+        self._system_status.dead_letters = tuple(parked.values())
         return list(reversed(parked.values()))
 
     async def one(self, letter_id: str) -> DeadLetter | None:

@@ -17,10 +17,10 @@ from itertools import islice
 
 import orjson
 
-KEPT = 1000
-JUST_SECONDS = 10.0
+MAX_KEPT_EVENTS = 1000
+RECENT_SECONDS = 10.0
 """So long a page may take from when it is made to when it listens."""
-LOST = -1
+BEHIND = -1
 """The place of who has missed more than is kept."""
 
 
@@ -31,13 +31,13 @@ class Broadcast:
         self._clock = clock
         self._process = secrets.token_hex(4)
         self._number = 0
-        self._told_at = -JUST_SECONDS
-        self._kept: deque[bytes] = deque(maxlen=KEPT)
-        self._news = asyncio.Event()
+        self._sent_at = -RECENT_SECONDS
+        self._kept: deque[bytes] = deque(maxlen=MAX_KEPT_EVENTS)
+        self._changed = asyncio.Event()
 
     def send(self, kind: str, fields: Mapping[str, object]) -> None:
         self._number += 1
-        self._told_at = self._clock()
+        self._sent_at = self._clock()
         self._kept.append(self._encoded(kind, fields))
         self._wake()
 
@@ -46,38 +46,38 @@ class Broadcast:
         self._wake()
 
     @contextmanager
-    def listening(self, last_id: str = "") -> Iterator[int]:
+    def subscribe(self, last_id: str = "") -> Iterator[int]:
         """The place to begin at, by the last id that was heard. A new page has no id, and is lost where there was a
         change just now: it may have been made before that."""
         self.listeners += 1
         try:
-            yield self._place_of(last_id)
+            yield self._position_of(last_id)
         finally:
             self.listeners -= 1
 
-    async def news(self, place: int) -> None:
-        """Returns when there is something beyond `place`, or it is over."""
-        while place == self._number and not self.is_over:
-            await self._news.wait()
+    async def wait_beyond(self, position: int) -> None:
+        """Returns when there is something beyond `position`, or it is over."""
+        while position == self._number and not self.is_over:
+            await self._changed.wait()
 
-    def since(self, place: int) -> tuple[bytes, int]:
-        """All events beyond `place` as they go over the wire, and the place then."""
-        missed = self._number - place
-        if place == LOST or missed > len(self._kept):
+    def events_after(self, position: int) -> tuple[bytes, int]:
+        """All events beyond `position` as they go over the wire, and the place then."""
+        missed = self._number - position
+        if position == BEHIND or missed > len(self._kept):
             return self._encoded("reset", {}), self._number
         return b"".join(islice(self._kept, len(self._kept) - missed, None)), self._number
 
-    def _place_of(self, last_id: str) -> int:
+    def _position_of(self, last_id: str) -> int:
         if not last_id:
-            return LOST if self._clock() - self._told_at < JUST_SECONDS else self._number
+            return BEHIND if self._clock() - self._sent_at < RECENT_SECONDS else self._number
         process, _, number = last_id.partition("-")
         is_known = process == self._process and number.isascii() and number.isdigit() and int(number) <= self._number
-        return int(number) if is_known else LOST
+        return int(number) if is_known else BEHIND
 
     def _wake(self) -> None:
         """Those who wait now; who comes later waits for the next."""
-        self._news.set()
-        self._news = asyncio.Event()
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def _encoded(self, kind: str, fields: Mapping[str, object]) -> bytes:
         """JSON has no line break, so an event has one line of data."""

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from services.console.index.word_index import Texts
+from services.console.index.word_index import WordIndex
 from shared.contract.contacts import Contact
 from shared.contract.ids import ConversationKey
 
-MENDED = 1000
+MAX_PENDING_CHANGES = 1000
 """With more changes than that, an order is forgotten, and made anew when it is asked for."""
-FEW = 5000
+MAX_SORTED_MATCHES = 5000
 """So many are sorted more quickly than picked out of all in their order."""
-Tell: TypeAlias = "Callable[[str, int, Row | None], None]"
+OnChange: TypeAlias = "Callable[[str, int, Row | None], None]"
 """Of a contact's id, its version, and what it is now: None where it was forgotten."""
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -106,7 +106,7 @@ def row_of_document(stored: Mapping[str, Any]) -> Row:
     )
 
 
-class Order:
+class SortedRows:
     """Rows by a key, and those that are equal by it by their last message, the newest first. What changed since it was
     last asked for is taken out and put in again at its place."""
 
@@ -120,17 +120,17 @@ class Order:
     def changed(self, contact_id: str, before: Row | None) -> None:
         if self._rows is not None:
             self._before.setdefault(contact_id, before)
-        if len(self._before) > MENDED:
+        if len(self._before) > MAX_PENDING_CHANGES:
             self._rows = None
             self._before.clear()
 
     def of(self, rows: Mapping[str, Row]) -> list[Row]:
         if self._rows is None:
             self._rows = sorted(rows.values(), key=self._place)
-        self._mend(self._rows, rows)
+        self._apply_changes(self._rows, rows)
         return self._rows[::-1] if self._is_descending else self._rows[:]
 
-    def _mend(self, ordered: list[Row], rows: Mapping[str, Row]) -> None:
+    def _apply_changes(self, ordered: list[Row], rows: Mapping[str, Row]) -> None:
         for contact_id, before in self._before.items():
             if before:
                 del ordered[ordered.index(before, bisect_left(ordered, self._place(before), key=self._place))]
@@ -139,7 +139,7 @@ class Order:
         self._before.clear()
 
 
-class Counts:
+class RowCounts:
     """How many rows there are of each, kept up with every change."""
 
     def __init__(self) -> None:
@@ -159,16 +159,16 @@ class Counts:
 
 
 class ContactIndex:
-    """`put` and `remove` are what changes it, and `tell` hears of each change. An order by a column is made when it is
-    first asked for, and mended when it is asked for again."""
+    """`put` and `remove` change it, and each change calls `on_change`. The order by a column is sorted when it is first
+    read, and updated with the changes since then when it is read again."""
 
     def __init__(self) -> None:
-        self.tell: Tell | None = None
+        self.on_change: OnChange | None = None
         self._rows: dict[str, Row] = {}
-        self._gone: dict[str, int] = {}
-        self._orders: dict[tuple[str, bool], Order] = {}
-        self._texts = Texts(self._rows)
-        self._counts = Counts()
+        self._erased_versions: dict[str, int] = {}
+        self._orders: dict[tuple[str, bool], SortedRows] = {}
+        self._words = WordIndex(self._rows)
+        self._counts = RowCounts()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -185,10 +185,10 @@ class ContactIndex:
     def put(self, row: Row) -> bool:
         """Whether that is news."""
         known = self._rows.get(row.contact_id)
-        newest = known.version if known else self._gone.get(row.contact_id, 0)
+        newest = known.version if known else self._erased_versions.get(row.contact_id, 0)
         if row.version <= newest:
             return False
-        self._gone.pop(row.contact_id, None)
+        self._erased_versions.pop(row.contact_id, None)
         self._rows[row.contact_id] = row
         self._changed(row.contact_id, row.version, known, row)
         return True
@@ -198,7 +198,7 @@ class ContactIndex:
         known = self._rows.get(contact_id)
         if known and known.version > version:
             return False
-        self._gone[contact_id] = max(version, self._gone.get(contact_id, 0))
+        self._erased_versions[contact_id] = max(version, self._erased_versions.get(contact_id, 0))
         if known is None:
             return False
         del self._rows[contact_id]
@@ -209,18 +209,18 @@ class ContactIndex:
         """By a column of SORTS; those that are equal by it by their last message, the newest first."""
         order = self._orders.get((column, descending))
         if order is None:
-            order = self._orders[column, descending] = Order(SORTS[column], descending=descending)
+            order = self._orders[column, descending] = SortedRows(SORTS[column], descending=descending)
         return order.of(self._rows)
 
-    def with_words(self, words: Sequence[str], column: str, *, descending: bool) -> list[Row]:
+    def search(self, words: Sequence[str], column: str, *, descending: bool) -> list[Row]:
         """Those that have all of `words` in their text, ordered as by `ordered`."""
         longest, *others = sorted(words, key=len, reverse=True)
-        ids = self._texts.with_word(longest)
+        ids = self._words.with_word(longest)
         if ids is None:
-            return _with_all(words, self.ordered(column, descending=descending))
-        found = _with_all(others, [self._rows[each] for each in ids])
-        if len(found) <= FEW:
-            return Order(SORTS[column], descending=descending).of({row.contact_id: row for row in found})
+            return _containing_all(words, self.ordered(column, descending=descending))
+        found = _containing_all(others, [self._rows[each] for each in ids])
+        if len(found) <= MAX_SORTED_MATCHES:
+            return SortedRows(SORTS[column], descending=descending).of({row.contact_id: row for row in found})
         chosen = set(found)
         return [row for row in self.ordered(column, descending=descending) if row in chosen]
 
@@ -244,18 +244,18 @@ class ContactIndex:
         return self._counts.stages
 
     def _changed(self, contact_id: str, version: int, before: Row | None, after: Row | None) -> None:
-        self._texts.changed(contact_id, before.text if before else "", after.text if after else "")
+        self._words.changed(contact_id, before.text if before else "", after.text if after else "")
         for order in self._orders.values():
             order.changed(contact_id, before)
         if before:
             self._counts.add(before, -1)
         if after:
             self._counts.add(after, 1)
-        if self.tell:
-            self.tell(contact_id, version, after)
+        if self.on_change:
+            self.on_change(contact_id, version, after)
 
 
-def _with_all(words: Iterable[str], rows: list[Row]) -> list[Row]:
+def _containing_all(words: Iterable[str], rows: list[Row]) -> list[Row]:
     for word in words:
         rows = [row for row in rows if word in row.text]
     return rows

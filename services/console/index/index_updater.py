@@ -22,12 +22,12 @@ from shared.domain.runs import Run
 from shared.store.mongo import Database, Document, PyMongoError, server_time
 
 POLL_MS = 500
-POLLED = 100
+MAX_POLLED_RECORDS = 100
 """Records heard at a time, so that pages are served in between."""
 RUNS_SECONDS = 1.0
-COMPARED_SECONDS = 600.0
-TOGETHER = 500
-LISTED = {
+COMPARE_SECONDS = 600.0
+RELOAD_BATCH_SIZE = 500
+ROW_FIELDS = {
     "version": True, "forgotten_at": True, "contact_id": True, "platform": True, "account_id": True,
     "customer_id": True, "name": True, "analysis.lead_score": True, "analysis.lead_status": True,
     "analysis.source": True, "analysis.summary": True, "lead_status": True, "stage": True, "emails": True,
@@ -38,41 +38,41 @@ LISTED = {
 log = structlog.get_logger()
 
 
-class Following:
-    def __init__(self, database: Database, directory: ContactIndex, broadcast: Broadcast) -> None:
+class IndexUpdater:
+    def __init__(self, database: Database, contact_index: ContactIndex, broadcast: Broadcast) -> None:
         self._database = database
-        self._directory = directory
+        self._contact_index = contact_index
         self._broadcast = broadcast
         self._runs: dict[str, object] = {}
 
     async def load(self) -> None:
         """All there is. To be done before anything is served."""
-        async for stored in self._database.contacts.find({}, LISTED):
-            self._take(stored)
-        self._directory.ordered("score", descending=True)  # what is asked for first
-        self._directory.tell = self._tell
-        log.info("contacts_loaded", contacts=len(self._directory))
+        async for stored in self._database.contacts.find({}, ROW_FIELDS):
+            self._apply_stored(stored)
+        self._contact_index.ordered("score", descending=True)  # what is asked for first
+        self._contact_index.on_change = self._broadcast_change
+        log.info("contacts_loaded", contacts=len(self._contact_index))
 
     async def follow_topic(self, consumer: Consumer, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            for records in (await consumer.getmany(timeout_ms=POLL_MS, max_records=POLLED)).values():
+            for records in (await consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_POLLED_RECORDS)).values():
                 for record in records:
-                    self.hear(record)
+                    self.apply_record(record)
             await asyncio.sleep(0)
 
-    def hear(self, record: Any) -> None:
+    def apply_record(self, record: Any) -> None:
         """A version, or the tombstone of who was forgotten, whose version stands in its id."""
         try:
             if record.value:
-                self._directory.put(row_of(load_contact_updated(record.value).contact))
+                self._contact_index.put(row_of(load_contact_updated(record.value).contact))
             else:
                 contact_id, _, version = (dict(record.headers)["ce_id"] or b"").decode().rpartition("#")
-                self._directory.remove(contact_id, int(version))
+                self._contact_index.remove(contact_id, int(version))
         except (KeyError, ValueError) as error:
             log.warning("contact_update_not_understood", error=type(error).__name__)
 
-    async def keep_comparing(self, stop: asyncio.Event) -> None:
-        while not await ends(stop, COMPARED_SECONDS):
+    async def compare_periodically(self, stop: asyncio.Event) -> None:
+        while not await ends(stop, COMPARE_SECONDS):
             try:
                 await self.compare()
             except PyMongoError as error:
@@ -80,31 +80,31 @@ class Following:
 
     async def compare(self) -> None:
         """Looks into those whose version in the database is another than ours was before."""
-        known = self._directory.versions()
+        known = self._contact_index.versions()
         left, different = dict(known), list[str]()
         async for stored in self._database.contacts.find({}, {"version": True, "forgotten_at": True}, batch_size=1000):
             if left.pop(stored["_id"], 0) != (0 if "forgotten_at" in stored else stored["version"]):
                 different.append(stored["_id"])
         different += left
-        for start in range(0, len(different), TOGETHER):
-            await self._look_into(different[start : start + TOGETHER], known)
+        for start in range(0, len(different), RELOAD_BATCH_SIZE):
+            await self._reload(different[start : start + RELOAD_BATCH_SIZE], known)
 
-    async def _look_into(self, contact_ids: list[str], known: dict[str, int]) -> None:
+    async def _reload(self, contact_ids: list[str], known: dict[str, int]) -> None:
         """Who is not in the database at all is gone in the version that we knew; a later one is news."""
         missing = set(contact_ids)
-        async for stored in self._database.contacts.find({"_id": {"$in": contact_ids}}, LISTED):
+        async for stored in self._database.contacts.find({"_id": {"$in": contact_ids}}, ROW_FIELDS):
             missing.remove(stored["_id"])
-            self._take(stored)
+            self._apply_stored(stored)
         for contact_id in missing & known.keys():
-            self._directory.remove(contact_id, known[contact_id])
+            self._contact_index.remove(contact_id, known[contact_id])
 
-    def _take(self, stored: Document) -> None:
+    def _apply_stored(self, stored: Document) -> None:
         if "forgotten_at" in stored:
-            self._directory.remove(stored["_id"], stored["version"])
+            self._contact_index.remove(stored["_id"], stored["version"])
         else:
-            self._directory.put(row_of_document(stored))
+            self._contact_index.put(row_of_document(stored))
 
-    def _tell(self, contact_id: str, version: int, row: Row | None) -> None:
+    def _broadcast_change(self, contact_id: str, version: int, row: Row | None) -> None:
         told: dict[str, object] = {"id": contact_id, "version": version}
         if row is None:
             told |= {"forgotten": True}
@@ -117,11 +117,11 @@ class Following:
         while not await ends(stop, RUNS_SECONDS):
             if self._broadcast.listeners:
                 try:
-                    await self.look_at_runs()
+                    await self.broadcast_runs()
                 except PyMongoError as error:
                     log.warning("database_unreachable", error=type(error).__name__)
 
-    async def look_at_runs(self) -> None:
+    async def broadcast_runs(self) -> None:
         """Tells of those that are active, and once more of those that were so last time, where they look different."""
         found = self._database.sync_runs.find({"$or": [{"active": True}, {"_id": {"$in": list(self._runs)}}]})
         runs = [Run.model_validate(stored) async for stored in found]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sized
 
 
-class Texts:
+class WordIndex:
     def __init__(self, rows: Sized) -> None:
         """`rows` says how many have a text."""
         self._rows = rows

@@ -9,31 +9,35 @@ from services.console.api import models, requests
 from services.console.api.bodies import from_query, json_of
 from services.console.board.columns import columns_of
 from services.console.index.contact_index import ContactIndex
-from services.console.overview.system_status import Vitals
+from services.console.overview.system_status import SystemStatus
 from shared.contract.contacts import AnalysisSource
 from shared.store.pipelines import PipelineStore
 
 
 class OverviewApi:
-    def __init__(self, directory: ContactIndex, pipelines: PipelineStore, vitals: Vitals) -> None:
-        self._directory = directory
+    def __init__(self, contact_index: ContactIndex, pipelines: PipelineStore, system_status: SystemStatus) -> None:
+        self._contact_index = contact_index
         self._pipelines = pipelines
-        self._vitals = vitals
+        self._system_status = system_status
 
     def handlers(self) -> dict[str, Handler]:
         return {"show_overview": self.overview, "show_board": self.board}
 
     async def overview(self, _request: web.Request) -> web.Response:
-        vitals, rates, sources = self._vitals, self._vitals.rates(), self._directory.by_source()
+        system_status, rates, sources = (
+            self._system_status,
+            self._system_status.rates(),
+            self._contact_index.by_source(),
+        )
         return json_of(
             models.OverviewInfo(
-                contacts=len(self._directory),
+                contacts=len(self._contact_index),
                 events_a_second=rates[-1] if rates else None,
-                lag=vitals.lag,
-                conversations_due=vitals.due,
+                lag=system_status.lag,
+                conversations_due=system_status.due,
                 analyses={source: sources[source] for source in AnalysisSource},
-                dead_letters=None if vitals.letters is None else len(vitals.letters),
-                spool=vitals.spool,
+                dead_letters=None if system_status.dead_letters is None else len(system_status.dead_letters),
+                spool=system_status.spool,
             )
         )
 
@@ -41,5 +45,5 @@ class OverviewApi:
         pipeline = await self._pipelines.get(from_query(requests.BoardQuery, request).pipeline)
         if pipeline is None:
             raise web.HTTPNotFound(text="there is no such pipeline")
-        columns = [models.column_json(column) for column in columns_of(self._directory, pipeline)]
+        columns = [models.column_json(column) for column in columns_of(self._contact_index, pipeline)]
         return json_of(models.Board(pipeline=pipeline.name, columns=columns))

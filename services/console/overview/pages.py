@@ -10,7 +10,7 @@ from aiohttp import web
 from services.console.accounts.run_progress import progress_of
 from services.console.auth.auth_middleware import ACCESS
 from services.console.index.contact_index import ContactIndex
-from services.console.overview.system_status import Vitals, sparkline
+from services.console.overview.system_status import SystemStatus, sparkline
 from services.console.view.rendering import Renderer
 from shared.contract.contacts import AnalysisSource, Band, band
 from shared.domain.runs import RunState
@@ -23,11 +23,13 @@ FAILURES = (RunState.FAILED, RunState.PARTIAL)
 
 
 class OverviewPages:
-    def __init__(self, directory: ContactIndex, database: Database, renderer: Renderer, vitals: Vitals) -> None:
-        self._directory = directory
+    def __init__(
+        self, contact_index: ContactIndex, database: Database, renderer: Renderer, system_status: SystemStatus
+    ) -> None:
+        self._contact_index = contact_index
         self._database = database
         self._renderer = renderer
-        self._vitals = vitals
+        self._system_status = system_status
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/", self.overview)]
@@ -48,23 +50,27 @@ class OverviewPages:
 
     def facts(self) -> dict[str, Any]:
         """What is known without asking anybody."""
-        vitals, rates, sources = self._vitals, self._vitals.rates(), self._directory.by_source()
-        letters = sorted(vitals.letters or (), key=lambda letter: letter.parked_at, reverse=True)
+        system_status, rates, sources = (
+            self._system_status,
+            self._system_status.rates(),
+            self._contact_index.by_source(),
+        )
+        dead_letters = sorted(system_status.dead_letters or (), key=lambda letter: letter.parked_at, reverse=True)
         return {
-            "vitals": vitals,
+            "system_status": system_status,
             "rate": rates[-1] if rates else None,
             "spark": sparkline(rates),
-            "contacts": len(self._directory),
+            "contacts": len(self._contact_index),
             "bands": self._bands(),
             "sources": sources,
             "fallback_share": 100 * sources[AnalysisSource.FALLBACK] / sources.total() if sources else None,
-            "newest": self._directory.ordered("inbound", descending=True)[:NEWEST],
-            "letters": letters[:ERRORS],
+            "newest": self._contact_index.ordered("inbound", descending=True)[:NEWEST],
+            "dead_letters": dead_letters[:ERRORS],
         }
 
     def _bands(self) -> dict[Band, int]:
         counts = Counter[Band]()
-        for score, count in self._directory.by_score().items():
+        for score, count in self._contact_index.by_score().items():
             if score:
                 counts[band(score)] += count
         return {each: counts[each] for each in reversed(Band)}

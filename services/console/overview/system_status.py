@@ -25,10 +25,10 @@ from shared.store.mongo import Database, PyMongoError
 
 SAMPLE_SECONDS = 5.0
 READ_SECONDS = 10.0
-LETTERS_SECONDS = 30.0
-LETTERS_READ_SECONDS = 120.0
+DEAD_LETTERS_SECONDS = 30.0
+DEAD_LETTERS_READ_SECONDS = 120.0
 """The whole topic is read for it, where there is something new on it."""
-KEPT = 120
+MAX_SAMPLES = 120
 _SPOOL = re.compile(rb"^leadstream_receiver_spool_depth(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
 _UNREADABLE = (TimeoutError, KafkaError, UnreachableError, PyMongoError, ClientError)
 Value = TypeVar("Value")
@@ -37,7 +37,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ThroughputSample:
     """`put` is how many records were ever put on `message-events`."""
 
     at: datetime
@@ -46,11 +46,11 @@ class Sample:
 
 
 @dataclass(slots=True)
-class Vitals:
+class SystemStatus:
     """None is what could not be read when it was last tried."""
 
-    samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=KEPT))
-    letters: tuple[Summary, ...] | None = None
+    samples: deque[ThroughputSample] = field(default_factory=lambda: deque(maxlen=MAX_SAMPLES))
+    dead_letters: tuple[Summary, ...] | None = None
     due: int | None = None
     spool: int | None = None
     asks_receiver: bool = False
@@ -66,19 +66,24 @@ class Vitals:
         return [max(b.put - a.put, 0) / max((b.at - a.at).total_seconds(), 0.1) for a, b in pairs]
 
 
-class Reader:
+class SystemStatusReader:
     """One thing that cannot be read does not cost the others."""
 
     def __init__(
-        self, vitals: Vitals, database: Database, letters: DeadLetterQueue, receiver_url: str, clock: Clock
+        self,
+        system_status: SystemStatus,
+        database: Database,
+        dead_letters: DeadLetterQueue,
+        receiver_url: str,
+        clock: Clock,
     ) -> None:
-        self._vitals = vitals
+        self._system_status = system_status
         self._database = database
-        self._letters = letters
+        self._dead_letters = dead_letters
         self._receiver_url = receiver_url.rstrip("/")
         self._clock = clock
-        self._letters_end: int | None = None
-        vitals.asks_receiver = bool(receiver_url)
+        self._dead_letters_end: int | None = None
+        system_status.asks_receiver = bool(receiver_url)
 
     async def run(self, gauge: AbstractAsyncContextManager[Gauge], stop: asyncio.Event) -> None:
         async with (
@@ -86,42 +91,48 @@ class Reader:
             ClientSession(timeout=ClientTimeout(total=3)) as session,
             asyncio.TaskGroup() as group,
         ):
-            group.create_task(_again_and_again(lambda: self.read(opened, session), SAMPLE_SECONDS, stop))
-            group.create_task(_again_and_again(lambda: self.read_letters(opened), LETTERS_SECONDS, stop))
+            group.create_task(_repeat(lambda: self.read(opened, session), SAMPLE_SECONDS, stop))
+            group.create_task(_repeat(lambda: self.read_dead_letters(opened), DEAD_LETTERS_SECONDS, stop))
 
     async def read(self, gauge: Gauge, session: ClientSession) -> None:
-        vitals = self._vitals
+        system_status = self._system_status
         due = self._database.conversations.count_documents({"due_at": {"$gte": EPOCH, "$lte": self._clock()}})
-        vitals.due, vitals.spool, read = await asyncio.gather(
-            _tried("due", due), _tried("spool", self._spool(session)), _tried("events", gauge.read())
+        system_status.due, system_status.spool, read = await asyncio.gather(
+            _read_or_none("due", due),
+            _read_or_none("spool", self._spool(session)),
+            _read_or_none("events", gauge.read()),
         )
-        vitals.broker_answers = read is not None
+        system_status.broker_answers = read is not None
         if read:
-            vitals.samples.append(Sample(self._clock(), *read))
+            system_status.samples.append(ThroughputSample(self._clock(), *read))
 
-    async def read_letters(self, gauge: Gauge) -> None:
-        end = await _tried("letters", gauge.end_of(self._letters.topic))
-        if end is None or end != self._letters_end or self._vitals.letters is None:
-            parked = None if end is None else await _tried("letters", self._letters.parked(), LETTERS_READ_SECONDS)
-            self._vitals.letters = None if parked is None else tuple(parked.values())
-            self._letters_end = end
+    async def read_dead_letters(self, gauge: Gauge) -> None:
+        end = await _read_or_none("letters", gauge.end_of(self._dead_letters.topic))
+        if end is None or end != self._dead_letters_end or self._system_status.dead_letters is None:
+            parked = (
+                None
+                if end is None
+                else await _read_or_none("letters", self._dead_letters.parked(), DEAD_LETTERS_READ_SECONDS)
+            )
+            self._system_status.dead_letters = None if parked is None else tuple(parked.values())
+            self._dead_letters_end = end
 
     async def _spool(self, session: ClientSession) -> int | None:
-        if not self._vitals.asks_receiver:
+        if not self._system_status.asks_receiver:
             return None
         async with session.get(f"{self._receiver_url}/metrics") as answer:
             depths = _SPOOL.findall(await answer.read()) if answer.ok else []
         return round(sum(map(float, depths))) if depths else None
 
 
-async def _again_and_again(read: Callable[[], Awaitable[None]], seconds: float, stop: asyncio.Event) -> None:
+async def _repeat(read: Callable[[], Awaitable[None]], seconds: float, stop: asyncio.Event) -> None:
     while True:
         await read()
         if await ends(stop, seconds):
             return
 
 
-async def _tried(what: str, reading: Awaitable[Value], seconds: float = READ_SECONDS) -> Value | None:
+async def _read_or_none(what: str, reading: Awaitable[Value], seconds: float = READ_SECONDS) -> Value | None:
     try:
         async with asyncio.timeout(seconds):
             return await reading

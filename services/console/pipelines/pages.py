@@ -19,9 +19,9 @@ PATH = "/pipelines"
 
 class PipelinePages:
     def __init__(
-        self, directory: ContactIndex, accounts: AccountStore, pipelines: PipelineStore, renderer: Renderer
+        self, contact_index: ContactIndex, accounts: AccountStore, pipelines: PipelineStore, renderer: Renderer
     ) -> None:
-        self._directory = directory
+        self._contact_index = contact_index
         self._accounts = accounts
         self._pipelines = pipelines
         self._renderer = renderer
@@ -75,7 +75,7 @@ class PipelinePages:
             pipelines=sorted(pipelines, key=lambda each: each.name not in used),
             missing=[each.name for each in TEMPLATES if each.name not in have],
             accounts=accounts,
-            contacts=self._directory.by_stage(),
+            contacts=self._contact_index.by_stage(),
             forms=forms,
             new=form if form and not form.edition else PipelineForm(),
             wrong_form=form,

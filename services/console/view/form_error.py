@@ -8,7 +8,7 @@ from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class FormError:
     """What was typed, but never a token, and what is wrong `at` which field. `key` says of what the form was, None that
     there was none."""
 
@@ -18,7 +18,7 @@ class Refused:
     sent: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def because(cls, error: Exception, key: str, form: Mapping[str, str]) -> Self:
+    def from_exception(cls, error: Exception, key: str, form: Mapping[str, str]) -> Self:
         """An error may say at which field it is by its `at`."""
         sent = {name: text for name, text in form.items() if name != "token"}
         return cls(str(error), getattr(error, "at", ""), key, sent)

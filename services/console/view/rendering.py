@@ -18,7 +18,7 @@ THEMES = ("light", "dark")
 FLASH = "leadstream_flash"
 
 
-class Place(NamedTuple):
+class NavigationItem(NamedTuple):
     """One entry of the navigation."""
 
     path: str
@@ -26,13 +26,13 @@ class Place(NamedTuple):
     icon: str
 
 
-PLACES = (
-    Place("/", "Overview", "overview"),
-    Place("/contacts", "Contacts", "contacts"),
-    Place("/board", "Board", "board"),
-    Place("/integrations", "Integrations", "integrations"),
-    Place("/pipelines", "Pipelines", "pipelines"),
-    Place("/dead-letters", "Dead letters", "letters"),
+NAVIGATION = (
+    NavigationItem("/", "Overview", "overview"),
+    NavigationItem("/contacts", "Contacts", "contacts"),
+    NavigationItem("/board", "Board", "board"),
+    NavigationItem("/integrations", "Integrations", "integrations"),
+    NavigationItem("/pipelines", "Pipelines", "pipelines"),
+    NavigationItem("/dead-letters", "Dead letters", "letters"),
 )
 
 
@@ -53,7 +53,7 @@ class Renderer:
             theme=_theme(request),
             here=request.path,
             here_qs=request.path_qs,
-            places=PLACES,
+            navigation=NAVIGATION,
             flash=flash,
             now=self.clock(),
             **context,

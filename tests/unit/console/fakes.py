@@ -75,6 +75,6 @@ def stored(contact: Any, **more: Any) -> Document:
     return {"_id": contact.contact_id, **contact.model_dump(), **more}
 
 
-def forgotten(contact_id: str, version: int) -> Document:
+def erased(contact_id: str, version: int) -> Document:
     """What is left of a contact."""
     return {"_id": contact_id, "version": version, "fence": 1, "forgotten_at": NOON, "outbox": []}

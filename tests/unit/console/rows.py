@@ -46,7 +46,7 @@ def analysis(
     )  # fmt: skip
 
 
-def directory(*contacts: Contact) -> ContactIndex:
+def contact_index(*contacts: Contact) -> ContactIndex:
     made = ContactIndex()
     for each in contacts:
         made.put(row_of(each))

@@ -9,7 +9,7 @@ import pytest
 from services.console.accounts.account_checks import AccountChecks
 from services.console.accounts.form import WrongAccountError
 from services.console.accounts.service import AccountChanges, NoKeysError
-from services.console.view.form_error import Refused
+from services.console.view.form_error import FormError
 from shared.domain.accounts import Account
 from shared.runtime.crypto import TokenVault
 from shared.store.accounts import AccountStore
@@ -83,7 +83,7 @@ async def test_one_whose_token_is_refused_is_not_added_and_its_token_is_not_told
     with pytest.raises(WrongAccountError, match="token 190") as told:
         await office.changes().add(FIELDS)
     assert (office.stored, told.value.at) == ({}, "token")
-    assert "EAAB" not in str(Refused.because(told.value, "", FIELDS))
+    assert "EAAB" not in str(FormError.from_exception(told.value, "", FIELDS))
 
 
 async def test_one_that_is_there_is_neither_replaced_nor_asked_about() -> None:
@@ -121,7 +121,7 @@ async def test_without_a_key_no_token_is_taken() -> None:
 
 
 def test_what_was_typed_stands_in_its_own_form_alone() -> None:
-    refused = Refused.because(
+    refused = FormError.from_exception(
         WrongAccountError("it needs a name", "name"), "messenger:371", {"name": " ", "every": "9h"}
     )
     assert refused.typed("messenger:371", "every", "1d") == "9h"

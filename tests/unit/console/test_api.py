@@ -11,7 +11,7 @@ from pydantic import SecretStr, ValidationError
 
 from services.console.api.requests import StageRequest
 from services.console.contacts.api import ContactApi
-from services.console.contacts.form import MOST_CONTACTS
+from services.console.contacts.form import MAX_BULK_CONTACTS
 from services.console.contacts.service import ContactChanges
 from services.console.dead_letters.api import DeadLetterApi
 from services.console.dead_letters.service import DeadLetterService
@@ -21,7 +21,7 @@ from shared.contract.failures import Reason
 from shared.domain.contact_edits import Edit
 from shared.store.contact_editing import NoContactError
 from shared.store.mongo import Database
-from tests.unit.console.rows import NOON, contact, directory
+from tests.unit.console.rows import NOON, contact, contact_index
 from tests.unit.console.test_guard import TOKENS, app_of
 
 LETTER = DeadLetter(reason=Reason.NOT_AN_EVENT, where="analyzer", parked_at=NOON, payload="what a customer wrote")
@@ -57,7 +57,7 @@ async def asked(routes: list[web.RouteDef], role: str, method: str, path: str, b
 
 
 async def changed(changes: Changes, count: int, **body: object) -> tuple[int, Any]:
-    known = directory(*(contact(str(number), "Maria", tags=("vip",)) for number in range(count)))
+    known = contact_index(*(contact(str(number), "Maria", tags=("vip",)) for number in range(count)))
     api = ContactApi(known, cast(Database, None), changes)
     routes = [web.post("/api/contacts", api.change)]
     return await asked(routes, "editor", "POST", "/api/contacts", {"action": "edit", **body})
@@ -85,7 +85,7 @@ async def test_a_day_that_there_is_not_finds_nobody_to_be_changed() -> None:
 
 async def test_of_more_than_may_be_changed_at_once_none_is() -> None:
     changes = Changes()
-    status, _ = await changed(changes, MOST_CONTACTS + 1, matching={})
+    status, _ = await changed(changes, MAX_BULK_CONTACTS + 1, matching={})
     assert (status, changes.done) == (409, [])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 
-from services.console.index.broadcast import JUST_SECONDS, KEPT, Broadcast
+from services.console.index.broadcast import MAX_KEPT_EVENTS, RECENT_SECONDS, Broadcast
 
 
 def kinds(events: bytes) -> list[str]:
@@ -18,8 +18,8 @@ def last_id(events: bytes) -> str:
 
 def missed(broadcast: Broadcast, shown_id: str = "") -> list[str]:
     """What a page hears at once when it comes with that id."""
-    with broadcast.listening(shown_id) as place:
-        return kinds(broadcast.since(place)[0])
+    with broadcast.subscribe(shown_id) as position:
+        return kinds(broadcast.events_after(position)[0])
 
 
 class Clock:
@@ -31,18 +31,18 @@ class Clock:
 
 def test_every_open_page_hears_of_a_change_in_one_line() -> None:
     broadcast = Broadcast()
-    with broadcast.listening() as one, broadcast.listening() as two:
+    with broadcast.subscribe() as one, broadcast.subscribe() as two:
         broadcast.send("contact", {"id": "a\nb"})
-        told, after = broadcast.since(one)
-        assert broadcast.since(two) == (told, after)
-        assert told.endswith(b'data: {"id":"a\\nb"}\n\n')
-        assert broadcast.since(after) == (b"", after)
+        events, after = broadcast.events_after(one)
+        assert broadcast.events_after(two) == (events, after)
+        assert events.endswith(b'data: {"id":"a\\nb"}\n\n')
+        assert broadcast.events_after(after) == (b"", after)
 
 
 def test_a_page_that_was_away_hears_what_it_missed_and_nothing_twice() -> None:
     broadcast = Broadcast()
     broadcast.send("contact", {})
-    shown = last_id(broadcast.since(0)[0])
+    shown = last_id(broadcast.events_after(0)[0])
     broadcast.send("run", {})
     broadcast.send("contact", {})
     assert missed(broadcast, shown) == ["run", "contact"]
@@ -51,23 +51,32 @@ def test_a_page_that_was_away_hears_what_it_missed_and_nothing_twice() -> None:
 def test_a_page_that_missed_more_than_is_kept_is_told_to_read_anew_and_goes_on_from_there() -> None:
     broadcast = Broadcast()
     broadcast.send("contact", {})
-    shown = last_id(broadcast.since(0)[0])
-    for _ in range(KEPT + 1):
+    shown = last_id(broadcast.events_after(0)[0])
+    for _ in range(MAX_KEPT_EVENTS + 1):
         broadcast.send("contact", {})
-    with broadcast.listening(shown) as place:
-        told, after = broadcast.since(place)
-    assert kinds(told) == ["reset"]
+    with broadcast.subscribe(shown) as position:
+        events, after = broadcast.events_after(position)
+    assert kinds(events) == ["reset"]
     broadcast.send("run", {})
-    assert kinds(broadcast.since(after)[0]) == ["run"]
-    assert missed(broadcast, last_id(told)) == ["run"]
+    assert kinds(broadcast.events_after(after)[0]) == ["run"]
+    assert missed(broadcast, last_id(events)) == ["run"]
 
 
 def test_an_id_of_before_a_restart_is_not_taken_for_ones_own() -> None:
     before, broadcast = Broadcast(), Broadcast()
     for each in (before, broadcast):
         each.send("contact", {})
-    own = last_id(broadcast.since(0)[0]).partition("-")[0]
-    for strange in (last_id(before.since(0)[0]), "x", f"{own}-99", f"{own}-x", f"{own}-²", f"{own}--1", own, "-"):
+    own = last_id(broadcast.events_after(0)[0]).partition("-")[0]
+    for strange in (
+        last_id(before.events_after(0)[0]),
+        "x",
+        f"{own}-99",
+        f"{own}-x",
+        f"{own}-²",
+        f"{own}--1",
+        own,
+        "-",
+    ):
         assert missed(broadcast, strange) == ["reset"]
 
 
@@ -76,21 +85,21 @@ def test_a_page_that_may_have_been_made_before_a_change_is_told_to_read_anew() -
     broadcast = Broadcast(clock)
     assert missed(broadcast) == []
     broadcast.send("contact", {})
-    clock.now = JUST_SECONDS - 0.1
+    clock.now = RECENT_SECONDS - 0.1
     assert missed(broadcast) == ["reset"]
-    clock.now = JUST_SECONDS
+    clock.now = RECENT_SECONDS
     assert missed(broadcast) == []
 
 
 async def test_who_waits_is_woken_by_each_change_and_by_the_end() -> None:
     broadcast = Broadcast()
-    with broadcast.listening() as place:
-        waiting = asyncio.create_task(broadcast.news(place))
+    with broadcast.subscribe() as position:
+        waiting = asyncio.create_task(broadcast.wait_beyond(position))
         await asyncio.sleep(0)
         assert not waiting.done()
         broadcast.send("contact", {})
         await waiting
-        waiting = asyncio.create_task(broadcast.news(broadcast.since(place)[1]))
+        waiting = asyncio.create_task(broadcast.wait_beyond(broadcast.events_after(position)[1]))
         await asyncio.sleep(0)
         broadcast.close()
         await waiting
@@ -98,6 +107,6 @@ async def test_who_waits_is_woken_by_each_change_and_by_the_end() -> None:
 
 def test_a_page_that_has_gone_is_counted_no_more() -> None:
     broadcast = Broadcast()
-    with broadcast.listening(), broadcast.listening():
+    with broadcast.subscribe(), broadcast.subscribe():
         assert broadcast.listeners == 2
     assert broadcast.listeners == 0

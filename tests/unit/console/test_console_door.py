@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.console.contacts.service import BusyError, each_of
+from services.console.contacts.service import BusyError, apply_to_each
 from shared.contract.failures import UnreachableError
 from shared.domain.contact_edits import WrongEditError
 from shared.domain.contact_export import neutral
@@ -25,7 +25,7 @@ async def test_what_is_refused_for_some_is_done_for_the_others_and_told() -> Non
             raise faults[contact_id]
         done.append(contact_id)
 
-    refused = await each_of(["a", *faults, "b"], act)
+    refused = await apply_to_each(["a", *faults, "b"], act)
     assert done == ["a", "b"]
     assert refused.keys() == faults.keys()
     assert (refused["wrong"], refused["busy"]) == ("no such stage", "a worker has it")
@@ -35,7 +35,7 @@ async def test_what_there_is_no_time_for_is_told_and_not_begun() -> None:
     async def act(contact_id: str) -> None:
         raise AssertionError(contact_id)
 
-    assert (await each_of(["a", "b"], act, seconds=-1)).keys() == {"a", "b"}
+    assert (await apply_to_each(["a", "b"], act, seconds=-1)).keys() == {"a", "b"}
 
 
 def test_no_cell_begins_a_formula_where_a_semicolon_parts_cells() -> None:

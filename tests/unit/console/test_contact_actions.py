@@ -10,26 +10,26 @@ from aiohttp.test_utils import TestClient, TestServer
 from services.console.auth.auth_middleware import CSRF_HEADER
 from services.console.auth.sessions import Access, AccessRole
 from services.console.contacts.actions import ContactActions
-from services.console.index.listing import Asked
+from services.console.index.list_query import ListQuery
 from services.console.view.rendering import Renderer
 from shared.store.mongo import Database
-from tests.unit.console.rows import contact, directory
+from tests.unit.console.rows import contact, contact_index
 from tests.unit.console.test_api import Changes
 from tests.unit.console.test_guard import app_of
 
-KNOWN = directory(contact("1", "María Santos", tags=("50% & more",)), contact("2", "José", tags=("vip",)))
+KNOWN = contact_index(contact("1", "María Santos", tags=("50% & more",)), contact("2", "José", tags=("vip",)))
 
 
 @pytest.mark.parametrize(
-    ("asked", "found"),
+    ("list_query", "found"),
     [
-        (Asked(account="messenger:371"), ["messenger:371:1", "messenger:371:2"]),
-        (Asked(q="maría santos"), ["messenger:371:1"]),
-        (Asked(tag="50% & more"), ["messenger:371:1"]),
-        (Asked(account="messenger:372"), []),
+        (ListQuery(account="messenger:371"), ["messenger:371:1", "messenger:371:2"]),
+        (ListQuery(q="maría santos"), ["messenger:371:1"]),
+        (ListQuery(tag="50% & more"), ["messenger:371:1"]),
+        (ListQuery(account="messenger:372"), []),
     ],
 )
-async def test_all_that_match_are_those_whom_the_list_showed(asked: Asked, found: list[str]) -> None:
+async def test_all_that_match_are_those_whom_the_list_showed(list_query: ListQuery, found: list[str]) -> None:
     changes, csrf = Changes(), ""
 
     def pages(renderer: Renderer) -> ContactActions:
@@ -38,6 +38,6 @@ async def test_all_that_match_are_those_whom_the_list_showed(asked: Asked, found
         return ContactActions(KNOWN, cast(Database, None), renderer, changes)
 
     async with TestClient(TestServer(app_of(pages))) as client:
-        form = {"every": "yes", "query": asked.url("").removeprefix("?"), "action": "tag", "value": "seen"}
+        form = {"every": "yes", "query": list_query.url("").removeprefix("?"), "action": "tag", "value": "seen"}
         answer = await client.post("/contacts/bulk", data=form, headers={CSRF_HEADER: csrf}, allow_redirects=False)
     assert (answer.status, sorted(changes.done)) == (303, found)

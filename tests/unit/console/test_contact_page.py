@@ -9,14 +9,14 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from services.console.contacts import pages as contact_pages
-from services.console.contacts.contact_reader import Messages, Whole
-from services.console.contacts.message_list import Said
+from services.console.contacts.contact_reader import ContactDetails, MessagePage
+from services.console.contacts.message_list import DisplayedMessage
 from services.console.contacts.pages import ContactPages
 from shared.store.mongo import Database
-from tests.unit.console.rows import NOON, contact, directory
+from tests.unit.console.rows import NOON, contact, contact_index
 from tests.unit.console.test_guard import app_of
 
-SAID = tuple(Said(f"m{number}", NOON, True, f"said {number}.", (), (), False, False) for number in range(2))
+SAID = tuple(DisplayedMessage(f"m{number}", NOON, True, f"said {number}.", (), (), False, False) for number in range(2))
 
 
 @pytest.mark.parametrize(
@@ -33,12 +33,12 @@ async def test_of_very_many_messages_a_page_is_shown_with_the_way_to_the_others(
 ) -> None:
     asked: list[int] = []
 
-    async def whole_of(_database: Database, _contact_id: str, page: int) -> Whole:
+    async def load_contact_details(_database: Database, _contact_id: str, page: int) -> ContactDetails:
         asked.append(page)
-        return Whole(contact("1"), (), (), Messages(SAID, 2001, page, 3), None, None, is_due=False)
+        return ContactDetails(contact("1"), (), (), MessagePage(SAID, 2001, page, 3), None, None, is_due=False)
 
-    monkeypatch.setattr(contact_pages, "whole_of", whole_of)
-    app = app_of(lambda renderer: ContactPages(directory(), cast(Database, None), renderer))
+    monkeypatch.setattr(contact_pages, "load_contact_details", load_contact_details)
+    app = app_of(lambda renderer: ContactPages(contact_index(), cast(Database, None), renderer))
     async with TestClient(TestServer(app)) as client, client.get(f"/contacts/messenger:371:1{query}") as answer:
         text = await answer.text()
     assert asked == [page]

@@ -8,9 +8,9 @@ import pytest
 
 from services.console.accounts.pages import AccountView, by_platform
 from services.console.accounts.run_progress import combine, next_in_seconds, progress_of
-from services.console.board.columns import CARDS, columns_of
+from services.console.board.columns import MAX_CARDS, columns_of
 from services.console.contacts.message_list import transcript
-from services.console.contacts.score_plot import HEIGHT, plot
+from services.console.contacts.score_plot import HEIGHT, score_plot
 from services.console.overview.system_status import sparkline
 from services.console.view.formats import ago, duration, initials
 from services.console.view.rendering import environment
@@ -22,7 +22,7 @@ from shared.domain.messages import fold_all
 from shared.domain.pipelines import template
 from shared.domain.runs import LEASE, Run, RunCounters, RunState
 from tests.support.making import answered, reacted, said, unsent
-from tests.unit.console.rows import NOON, contact, directory
+from tests.unit.console.rows import NOON, contact, contact_index
 
 SALES = template("Sales")
 
@@ -54,7 +54,7 @@ def scores(*values: int) -> list[Score]:
 
 
 def test_a_plot_rises_with_the_score_and_stays_within_its_frame() -> None:
-    made = plot(scores(1, 50, 100))
+    made = score_plot(scores(1, 50, 100))
     assert made is not None
     heights = [point.y for point in made.points]
     assert heights == sorted(heights, reverse=True)
@@ -64,7 +64,7 @@ def test_a_plot_rises_with_the_score_and_stays_within_its_frame() -> None:
 
 @pytest.mark.parametrize("values", [(), (50,)])
 def test_one_score_is_no_plot(values: tuple[int, ...]) -> None:
-    assert plot(scores(*values)) is None
+    assert score_plot(scores(*values)) is None
 
 
 def run(state: RunState, listed: int, read: int, **more: object) -> Run:
@@ -189,7 +189,7 @@ def test_runs_together_are_their_sums_and_end_with_the_last() -> None:
 
 def test_a_board_has_every_stage_and_its_best_first() -> None:
     assert SALES is not None
-    made = directory(contact("1", "A", 20, stage="New Lead"), contact("2", "B", 30, stage="New Lead"), contact("3"))
+    made = contact_index(contact("1", "A", 20, stage="New Lead"), contact("2", "B", 30, stage="New Lead"), contact("3"))
     columns = columns_of(made, SALES)
     assert [column.name for column in columns] == [stage.name for stage in SALES.stages]
     first = columns[0]
@@ -198,14 +198,14 @@ def test_a_board_has_every_stage_and_its_best_first() -> None:
 
 def test_a_column_shows_its_best_and_counts_all() -> None:
     assert SALES is not None
-    made = directory(*(contact(str(i), score=50, stage="New Lead") for i in range(CARDS + 5)))
+    made = contact_index(*(contact(str(i), score=50, stage="New Lead") for i in range(MAX_CARDS + 5)))
     column = columns_of(made, SALES)[0]
-    assert (len(column.rows), column.count) == (CARDS, CARDS + 5)
+    assert (len(column.rows), column.count) == (MAX_CARDS, MAX_CARDS + 5)
 
 
 def test_who_is_in_a_stage_that_is_no_more_is_still_on_the_board() -> None:
     assert SALES is not None
-    columns = columns_of(directory(contact("1", score=50, stage="Old")), SALES)
+    columns = columns_of(contact_index(contact("1", score=50, stage="Old")), SALES)
     assert (columns[-1].name, columns[-1].count) == ("Old", 1)
 
 

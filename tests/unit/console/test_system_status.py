@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaConnectionError
 from services.console.auth.authentication import authentication_of
 from services.console.index.contact_index import ContactIndex
 from services.console.overview.pages import OverviewPages
-from services.console.overview.system_status import Reader, Sample, Vitals
+from services.console.overview.system_status import SystemStatus, SystemStatusReader, ThroughputSample
 from services.console.view.rendering import Renderer, environment
 from shared.bus.dead_letter_queue import DeadLetterQueue
 from shared.bus.lag import Gauge
@@ -66,38 +66,43 @@ class Ward:
 
     def __init__(self, receiver_url: str = "") -> None:
         self.now = NOON
-        self.vitals, self.gauge, self.letters, self.database = Vitals(), FakeGauge(), FakeLetters(), FakeDatabase()
-        letters, database = cast(DeadLetterQueue, self.letters), self.database.as_database()
-        self.reader = Reader(self.vitals, database, letters, receiver_url, self._clock)
+        self.system_status, self.gauge, self.dead_letters, self.database = (
+            SystemStatus(),
+            FakeGauge(),
+            FakeLetters(),
+            FakeDatabase(),
+        )
+        dead_letters, database = cast(DeadLetterQueue, self.dead_letters), self.database.as_database()
+        self.status_reader = SystemStatusReader(self.system_status, database, dead_letters, receiver_url, self._clock)
 
     def _clock(self) -> datetime:
         return self.now
 
-    async def look(self, after: float = 5, **seen: int) -> Vitals:
+    async def look(self, after: float = 5, **seen: int) -> SystemStatus:
         for name, value in seen.items():
             setattr(self.gauge, name, value)
         self.now += timedelta(seconds=after)
         async with ClientSession() as session:
-            await self.reader.read(cast(Gauge, self.gauge), session)
-        await self.reader.read_letters(cast(Gauge, self.gauge))
-        return self.vitals
+            await self.status_reader.read(cast(Gauge, self.gauge), session)
+        await self.status_reader.read_dead_letters(cast(Gauge, self.gauge))
+        return self.system_status
 
 
 async def test_events_a_second_lag_and_what_is_due_are_what_was_read_last() -> None:
     ward = Ward()
     ward.database.conversations = Collection({"_id": "1"}, {"_id": "2"})
     await ward.look(put=1000, lag=9)
-    assert ward.vitals.rates() == []
+    assert ward.system_status.rates() == []
     await ward.look(put=1050, lag=3)
     await ward.look(put=1050, lag=0)
-    assert (ward.vitals.rates(), ward.vitals.lag, ward.vitals.due) == ([10, 0], 0, 2)
+    assert (ward.system_status.rates(), ward.system_status.lag, ward.system_status.due) == ([10, 0], 0, 2)
 
 
 async def test_a_topic_that_was_made_anew_has_no_rate_below_nothing() -> None:
     ward = Ward()
     await ward.look(put=1000)
     await ward.look(put=10)
-    assert ward.vitals.rates() == [0]
+    assert ward.system_status.rates() == [0]
 
 
 async def test_while_the_broker_is_away_nobody_knows_what_it_has_and_the_database_is_still_asked() -> None:
@@ -106,36 +111,42 @@ async def test_while_the_broker_is_away_nobody_knows_what_it_has_and_the_databas
     await ward.look(put=20, lag=5)
     ward.gauge.is_away = True
     ward.database.conversations = Collection({"_id": "1"})
-    vitals = await ward.look()
-    assert (vitals.broker_answers, vitals.lag, vitals.rates(), vitals.letters, vitals.due) == (False, None, [], None, 1)
+    system_status = await ward.look()
+    assert (
+        system_status.broker_answers,
+        system_status.lag,
+        system_status.rates(),
+        system_status.dead_letters,
+        system_status.due,
+    ) == (False, None, [], None, 1)
     ward.gauge.is_away = False
-    vitals = await ward.look(put=60, lag=2)
-    assert (vitals.broker_answers, vitals.lag, vitals.rates()) == (True, 2, [2, 4])
-    assert len(vitals.letters or ()) == 2
+    system_status = await ward.look(put=60, lag=2)
+    assert (system_status.broker_answers, system_status.lag, system_status.rates()) == (True, 2, [2, 4])
+    assert len(system_status.dead_letters or ()) == 2
 
 
 async def test_while_the_database_is_away_nobody_knows_what_is_due_and_the_broker_is_still_asked() -> None:
     ward = Ward()
     await ward.look()
     ward.database.conversations.is_away = True
-    vitals = await ward.look(lag=7)
-    assert (vitals.due, vitals.lag, vitals.broker_answers) == (None, 7, True)
+    system_status = await ward.look(lag=7)
+    assert (system_status.due, system_status.lag, system_status.broker_answers) == (None, 7, True)
 
 
 async def test_dead_letters_are_read_only_when_something_was_put_there() -> None:
     ward = Ward()
     for end in (2, 2, 2, 3, 3):
-        assert len((await ward.look(parked_end=end)).letters or ()) == 2
-    assert ward.letters.times_read == 2
+        assert len((await ward.look(parked_end=end)).dead_letters or ()) == 2
+    assert ward.dead_letters.times_read == 2
 
 
 async def test_dead_letters_that_cannot_be_read_are_not_known_and_are_tried_again() -> None:
     ward = Ward()
     await ward.look(parked_end=2)
-    ward.letters.is_away = True
-    assert (await ward.look(parked_end=3)).letters is None
-    ward.letters.is_away = False
-    assert (await ward.look(parked_end=3)).letters is not None
+    ward.dead_letters.is_away = True
+    assert (await ward.look(parked_end=3)).dead_letters is None
+    ward.dead_letters.is_away = False
+    assert (await ward.look(parked_end=3)).dead_letters is not None
 
 
 @asynccontextmanager
@@ -160,52 +171,52 @@ async def receiver(answer: Callable[[], web.Response]) -> AsyncIterator[str]:
 )
 async def test_the_spool_is_what_the_receiver_says_of_it(answer: Callable[[], web.Response], spool: int | None) -> None:
     async with receiver(answer) as url:
-        vitals = await Ward(url).look()
-    assert (vitals.spool, vitals.asks_receiver) == (spool, True)
+        system_status = await Ward(url).look()
+    assert (system_status.spool, system_status.asks_receiver) == (spool, True)
 
 
 async def test_the_spool_of_a_receiver_that_is_away_is_not_known_any_more() -> None:
     async with receiver(lambda: web.Response(text=SPOOL % "4.0")) as url:
         ward = Ward(url)
         assert (await ward.look()).spool == 4
-    vitals = await ward.look()
-    assert (vitals.spool, vitals.lag) == (None, 0)
+    system_status = await ward.look()
+    assert (system_status.spool, system_status.lag) == (None, 0)
 
 
 async def test_nobody_is_asked_for_a_spool_where_no_receiver_is_named() -> None:
-    vitals = await Ward().look()
-    assert (vitals.spool, vitals.asks_receiver) == (None, False)
+    system_status = await Ward().look()
+    assert (system_status.spool, system_status.asks_receiver) == (None, False)
 
 
 async def test_what_is_read_is_read_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     ward, stop = Ward(), asyncio.Event()
     monkeypatch.setattr("services.console.overview.system_status.SAMPLE_SECONDS", 0)
-    monkeypatch.setattr("services.console.overview.system_status.LETTERS_SECONDS", 0)
+    monkeypatch.setattr("services.console.overview.system_status.DEAD_LETTERS_SECONDS", 0)
 
     @asynccontextmanager
     async def gauge() -> AsyncIterator[Any]:
         yield ward.gauge
 
-    running = asyncio.create_task(ward.reader.run(gauge(), stop))
+    running = asyncio.create_task(ward.status_reader.run(gauge(), stop))
     async with asyncio.timeout(10):
-        while len(ward.vitals.samples) < 3 or ward.vitals.letters is None:
+        while len(ward.system_status.samples) < 3 or ward.system_status.dead_letters is None:
             await asyncio.sleep(0)
     stop.set()
     await running
 
 
-def overview(vitals: Vitals, **more: Any) -> str:
+def overview(system_status: SystemStatus, **more: Any) -> str:
     """The page, without its tags."""
     auth = authentication_of(ConsoleSettings())
     renderer = Renderer(auth.signer, lambda: NOON, environment(lambda: NOON))
-    pages = OverviewPages(ContactIndex(), FakeDatabase().as_database(), renderer, vitals)
+    pages = OverviewPages(ContactIndex(), FakeDatabase().as_database(), renderer, system_status)
     context: dict[str, Any] = {"names": {}, "has_accounts": True, "active": [], "ended": [], "failed": [], **more}
     page = renderer.page(make_mocked_request("GET", "/"), "overview.html", None, **pages.facts(), **context)
     return re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", page.text or ""))
 
 
 def test_an_overview_shows_what_is_not_known_as_such_and_never_as_nothing() -> None:
-    page = overview(Vitals(broker_answers=False, asks_receiver=True))
+    page = overview(SystemStatus(broker_answers=False, asks_receiver=True))
     for words in (
         "Events a second – the broker does not answer", "Events waiting – the broker does not answer",
         "To be analysed –", "Fallback share –", "Dead letters –", "In the spool – the receiver does not tell",
@@ -215,7 +226,9 @@ def test_an_overview_shows_what_is_not_known_as_such_and_never_as_nothing() -> N
 
 
 def test_an_overview_shows_nothing_as_nothing() -> None:
-    page = overview(Vitals(samples=deque([Sample(NOON, 5, 0)]), letters=(), due=0, spool=0, asks_receiver=True))
+    page = overview(
+        SystemStatus(samples=deque([ThroughputSample(NOON, 5, 0)]), dead_letters=(), due=0, spool=0, asks_receiver=True)
+    )
     for words in ("Events waiting 0", "To be analysed 0", "Dead letters 0", "In the spool 0", "None that is known"):
         assert words in page
 

@@ -6,10 +6,17 @@ import random
 
 import pytest
 
-from services.console.index.contact_index import FEW, MENDED, SORTS, ContactIndex, Row, row_of
-from services.console.index.listing import Asked, find
+from services.console.index.contact_index import (
+    MAX_PENDING_CHANGES,
+    MAX_SORTED_MATCHES,
+    SORTS,
+    ContactIndex,
+    Row,
+    row_of,
+)
+from services.console.index.list_query import ListQuery, find_rows
 from shared.contract.contacts import AnalysisSource
-from tests.unit.console.rows import contact, directory
+from tests.unit.console.rows import contact, contact_index
 
 NAMES = ("Ana Cruz", "Ben Lim", "José Peñaflor", "Maria Santos", "Ana Maria Sy")
 
@@ -37,38 +44,40 @@ def test_after_any_changes_lists_searches_and_counts_are_those_of_a_directory_ma
             made.remove(f"messenger:371:{chance.randrange(40)}", version)
         if chance.random() < 0.2:
             fresh = anew(made)
-            for asked in (
-                Asked(sort=chance.choice(("", "-")) + chance.choice(list(SORTS))),
-                Asked(q="ana"),
-                Asked(q="a m"),
+            for list_query in (
+                ListQuery(sort=chance.choice(("", "-")) + chance.choice(list(SORTS))),
+                ListQuery(q="ana"),
+                ListQuery(q="a m"),
             ):
-                assert as_told(made, asked) == as_told(fresh, asked)
+                assert as_told(made, list_query) == as_told(fresh, list_query)
             assert made.tags() == fresh.tags()
             for counted in ("by_account", "by_score", "by_source", "by_stage"):
                 assert +getattr(made, counted)() == getattr(fresh, counted)()
 
 
-def as_told(made: ContactIndex, asked: Asked) -> tuple[object, object]:
+def as_told(made: ContactIndex, list_query: ListQuery) -> tuple[object, object]:
     """Those that are equal by all that orders them may stand in any order."""
-    found = find(made, asked)
-    places = [(SORTS[asked.column](row), row.last_message_at) for row in found]
+    found = find_rows(made, list_query)
+    places = [(SORTS[list_query.column](row), row.last_message_at) for row in found]
     return places, sorted(row.contact_id for row in found)
 
 
 def test_an_order_follows_more_changes_than_are_worth_mending() -> None:
-    count = MENDED + 10
-    made = directory(*(contact(str(number), score=50) for number in range(count)))
-    find(made, Asked())
+    count = MAX_PENDING_CHANGES + 10
+    made = contact_index(*(contact(str(number), score=50) for number in range(count)))
+    find_rows(made, ListQuery())
     for number in range(count):
         made.put(row_of(contact(str(number), score=1 + number % 100, version=2)))
-    scores = [row.score for row in find(made, Asked())]
+    scores = [row.score for row in find_rows(made, ListQuery())]
     assert scores == sorted(scores, reverse=True)
 
 
 def test_many_that_match_stand_in_the_same_order_as_few() -> None:
-    made = directory(*(contact(str(number), f"Ana N{number}", 1 + number % 100) for number in range(FEW + 200)))
+    made = contact_index(
+        *(contact(str(number), f"Ana N{number}", 1 + number % 100) for number in range(MAX_SORTED_MATCHES + 200))
+    )
     for q in ("ana", "n", "ana n"):
-        assert find(made, Asked(q=q)) == find(made, Asked())
+        assert find_rows(made, ListQuery(q=q)) == find_rows(made, ListQuery())
 
 
 def test_who_is_not_known_and_forgotten_does_not_come_back_with_what_was_published_before() -> None:
@@ -81,7 +90,7 @@ def test_who_is_not_known_and_forgotten_does_not_come_back_with_what_was_publish
 def test_each_change_is_told_once_and_what_is_no_news_is_not() -> None:
     told = list[tuple[str, int, Row | None]]()
     made = ContactIndex()
-    made.tell = lambda *change: told.append(change)
+    made.on_change = lambda *change: told.append(change)
     row = row_of(contact("1", version=2))
     for each in (row, row, row_of(contact("1", version=1))):
         made.put(each)
@@ -91,5 +100,5 @@ def test_each_change_is_told_once_and_what_is_no_news_is_not() -> None:
 
 
 def test_who_is_not_analysed_has_no_source_to_count() -> None:
-    made = directory(contact("1"), contact("2", score=50, source=AnalysisSource.FALLBACK))
+    made = contact_index(contact("1"), contact("2", score=50, source=AnalysisSource.FALLBACK))
     assert made.by_source() == {"fallback": 1}

@@ -10,9 +10,9 @@ import pytest
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from services.console.index import stream
+from services.console.index import event_stream
 from services.console.index.broadcast import Broadcast
-from services.console.index.stream import Stream
+from services.console.index.event_stream import EventStream
 
 Site = TestClient[web.Request, web.Application]
 
@@ -20,7 +20,7 @@ Site = TestClient[web.Request, web.Application]
 @asynccontextmanager
 async def serving(broadcast: Broadcast) -> AsyncIterator[Site]:
     app = web.Application()
-    app.add_routes(Stream(broadcast).routes())
+    app.add_routes(EventStream(broadcast).routes())
     async with TestClient(TestServer(app)) as site:
         yield site
         broadcast.close()
@@ -56,7 +56,7 @@ async def test_a_page_hears_what_happens_and_what_happened_while_it_was_away() -
 
 
 async def test_a_quiet_stream_says_that_it_is_still_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "KEEP_ALIVE_SECONDS", 0.01)
+    monkeypatch.setattr(event_stream, "KEEP_ALIVE_SECONDS", 0.01)
     async with serving(Broadcast()) as site, site.get("/events") as page:
         await next_event(page)
         assert await next_event(page) == {"": "still here"}
@@ -72,15 +72,15 @@ async def test_the_end_closes_every_page() -> None:
 
 
 async def test_after_its_time_a_page_is_let_go_and_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "LIFETIME_SECONDS", 0.05)
+    monkeypatch.setattr(event_stream, "MAX_STREAM_SECONDS", 0.05)
     async with serving(Broadcast()) as site, site.get("/events") as page:
         await next_event(page)
         assert await page.content.read() == b""
 
 
 async def test_a_page_that_does_not_read_is_cut_off_and_the_others_hear_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "PATIENCE_SECONDS", 0.5)
-    monkeypatch.setattr(stream, "BREATH_SECONDS", 0)
+    monkeypatch.setattr(event_stream, "WRITE_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(event_stream, "COALESCE_SECONDS", 0)
     broadcast = Broadcast()
     async with serving(broadcast) as site, site.get("/events") as quick:
         _, writer = await asyncio.open_connection(site.host, site.port, limit=1)
@@ -94,6 +94,6 @@ async def test_a_page_that_does_not_read_is_cut_off_and_the_others_hear_all(monk
 
 
 async def test_of_very_many_pages_the_last_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "MOST_PAGES", 1)
+    monkeypatch.setattr(event_stream, "MAX_OPEN_PAGES", 1)
     async with serving(Broadcast()) as site, site.get("/events"), site.get("/events") as late:
         assert late.status == 503

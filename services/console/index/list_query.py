@@ -14,18 +14,18 @@ from services.console.view.formats import utc_day
 from shared.contract.contacts import AnalysisSource, Band, LeadStatus, band
 from shared.contract.ids import Platform
 
-PAGE = 50
+PAGE_SIZE = 50
 DEFAULT_SORT = "-score"
 DESCENDING_FIRST = frozenset({"score", "inbound"})
 """Columns of which the greatest is looked for first."""
 NO_STAGE = "none"
 MAX_TEXT = 200
 
-Narrow = Callable[[list[Row]], list[Row]]
+RowFilter = Callable[[list[Row]], list[Row]]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ListQuery:
     """Empty text leaves out no one. `sort` is a column, with `-` before it for descending."""
 
     q: str = ""
@@ -57,8 +57,8 @@ class Asked:
     def url(self, path: str = "/contacts", **changes: object) -> str:
         """With something else asked for; the page is the first again unless it is what changes (or nothing does)."""
         changed = {"page": 1, **changes} if changes else {}
-        asked = replace(self, **changed)  # type: ignore[arg-type]
-        told = {each.name: getattr(asked, each.name) for each in fields(asked)}
+        list_query = replace(self, **changed)  # type: ignore[arg-type]
+        told = {each.name: getattr(list_query, each.name) for each in fields(list_query)}
         shown = {name: value for name, value in told.items() if value != _DEFAULTS[name]}
         return f"{path}?{urlencode(shown)}" if shown else path
 
@@ -69,7 +69,7 @@ class Asked:
         return f"-{column}" if column in DESCENDING_FIRST else column
 
 
-_DEFAULTS: Mapping[str, object] = {each.name: each.default for each in fields(Asked)}
+_DEFAULTS: Mapping[str, object] = {each.name: each.default for each in fields(ListQuery)}
 _FILTERS = tuple(name for name in _DEFAULTS if name not in {"sort", "page"})
 _CLOSED = {
     "platform": frozenset(Platform),
@@ -79,7 +79,7 @@ _CLOSED = {
 }
 
 
-def parse(query: MultiMapping[str]) -> Asked:
+def parse_list_query(query: MultiMapping[str]) -> ListQuery:
     """What makes no sense is as if it were not there: a URL is shared, cut and typed."""
     told = {name: query.get(name, "").strip()[:MAX_TEXT] for name in _FILTERS}
     for name, allowed in _CLOSED.items():
@@ -88,7 +88,7 @@ def parse(query: MultiMapping[str]) -> Asked:
         told[name] = told[name] if utc_day(told[name]) else ""
     sort = query.get("sort", DEFAULT_SORT)
     known_sort = sort if sort.removeprefix("-") in SORTS else DEFAULT_SORT
-    return Asked(**told, sort=known_sort, page=page_number(query))
+    return ListQuery(**told, sort=known_sort, page=page_number(query))
 
 
 def page_number(query: MultiMapping[str]) -> int:
@@ -98,7 +98,7 @@ def page_number(query: MultiMapping[str]) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ListPage:
     """`first` and `last` are places counted from 1; both 0 when there is none."""
 
     rows: list[Row]
@@ -109,57 +109,57 @@ class Page:
 
     @property
     def first(self) -> int:
-        return (self.number - 1) * PAGE + 1 if self.rows else 0
+        return (self.number - 1) * PAGE_SIZE + 1 if self.rows else 0
 
     @property
     def last(self) -> int:
         return self.first + len(self.rows) - 1 if self.rows else 0
 
 
-def find(directory: ContactIndex, asked: Asked) -> list[Row]:
+def find_rows(contact_index: ContactIndex, list_query: ListQuery) -> list[Row]:
     """All that match, in the order that is asked for."""
-    words, column, descending = plain(asked.q).split(), asked.column, asked.is_descending
+    words, column, descending = plain(list_query.q).split(), list_query.column, list_query.is_descending
     rows = (
-        directory.with_words(words, column, descending=descending)
+        contact_index.search(words, column, descending=descending)
         if words
-        else directory.ordered(column, descending=descending)
+        else contact_index.ordered(column, descending=descending)
     )
-    for narrowed in _conditions(asked):
+    for narrowed in _conditions(list_query):
         rows = narrowed(rows)
     return rows
 
 
-def page_of(directory: ContactIndex, asked: Asked) -> Page:
+def list_page(contact_index: ContactIndex, list_query: ListQuery) -> ListPage:
     """A page beyond the last is the last."""
-    found = find(directory, asked)
-    pages = max(-(-len(found) // PAGE), 1)
-    number = min(asked.page, pages)
-    return Page(found[(number - 1) * PAGE : number * PAGE], len(found), len(directory), number, pages)
+    found = find_rows(contact_index, list_query)
+    pages = max(-(-len(found) // PAGE_SIZE), 1)
+    number = min(list_query.page, pages)
+    return ListPage(found[(number - 1) * PAGE_SIZE : number * PAGE_SIZE], len(found), len(contact_index), number, pages)
 
 
-def _conditions(asked: Asked) -> Iterator[Narrow]:
+def _conditions(list_query: ListQuery) -> Iterator[RowFilter]:
     """The cheap ones first. Each is a loop of its own: a call for each of very many rows costs more than the look."""
-    if asked.account:
-        platform, _, account_id = asked.account.rpartition(":")
+    if list_query.account:
+        platform, _, account_id = list_query.account.rpartition(":")
         yield lambda rows: [row for row in rows if row.account_id == account_id and row.platform == platform]
-    if asked.platform:
-        yield lambda rows: [row for row in rows if row.platform == asked.platform]
-    if asked.band:
-        scores = {score for score in range(1, 101) if band(score) == asked.band}
+    if list_query.platform:
+        yield lambda rows: [row for row in rows if row.platform == list_query.platform]
+    if list_query.band:
+        scores = {score for score in range(1, 101) if band(score) == list_query.band}
         yield lambda rows: [row for row in rows if row.score in scores]
-    if asked.status:
-        yield lambda rows: [row for row in rows if row.status == asked.status]
-    if asked.stage:
-        wanted = "" if asked.stage == NO_STAGE else asked.stage
+    if list_query.status:
+        yield lambda rows: [row for row in rows if row.status == list_query.status]
+    if list_query.stage:
+        wanted = "" if list_query.stage == NO_STAGE else list_query.stage
         yield lambda rows: [row for row in rows if row.stage == wanted]
-    if asked.source:
-        yield lambda rows: [row for row in rows if row.source == asked.source]
-    if asked.tag:
-        yield lambda rows: [row for row in rows if asked.tag in row.tags]
-    yield from _times(utc_day(asked.since), utc_day(asked.until))
+    if list_query.source:
+        yield lambda rows: [row for row in rows if row.source == list_query.source]
+    if list_query.tag:
+        yield lambda rows: [row for row in rows if list_query.tag in row.tags]
+    yield from _times(utc_day(list_query.since), utc_day(list_query.until))
 
 
-def _times(since: datetime | None, until: datetime | None) -> Iterator[Narrow]:
+def _times(since: datetime | None, until: datetime | None) -> Iterator[RowFilter]:
     """Both days included."""
     if since:
         yield lambda rows: [row for row in rows if row.last_message_at >= since]

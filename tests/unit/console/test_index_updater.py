@@ -10,15 +10,15 @@ from typing import Any, cast
 
 from pymongo.errors import CursorNotFound
 
-from services.console.index import index_updater as following
+from services.console.index import index_updater
 from services.console.index.broadcast import Broadcast
 from services.console.index.contact_index import ContactIndex, row_of
-from services.console.index.index_updater import Following
+from services.console.index.index_updater import IndexUpdater
 from shared.bus.consumer import Consumer
 from shared.contract.contacts import Change, Contact
 from shared.domain.runs import Run, RunCounters, RunState
 from shared.store.contacts import entry_of
-from tests.unit.console.fakes import Collection, FakeDatabase, forgotten, stored
+from tests.unit.console.fakes import Collection, FakeDatabase, erased, stored
 from tests.unit.console.rows import NOON, contact
 from tests.unit.console.test_broadcast import kinds
 
@@ -30,19 +30,19 @@ class Desk:
 
     def __init__(self, *contacts: Contact) -> None:
         self.database = FakeDatabase(*map(stored, contacts))
-        self.directory, self.broadcast = ContactIndex(), Broadcast()
-        self.following = Following(self.database.as_database(), self.directory, self.broadcast)
+        self.contact_index, self.broadcast = ContactIndex(), Broadcast()
+        self.updater = IndexUpdater(self.database.as_database(), self.contact_index, self.broadcast)
 
     @property
     def versions(self) -> dict[str, int]:
-        return {contact_id.rpartition(":")[2]: version for contact_id, version in self.directory.versions().items()}
+        return {contact_id.rpartition(":")[2]: version for contact_id, version in self.contact_index.versions().items()}
 
     def told(self, *contacts: Contact) -> None:
         for each in contacts:
-            self.following.hear(record(each))
+            self.updater.apply_record(record(each))
 
-    def heard_since(self, place: int) -> list[str]:
-        return kinds(self.broadcast.since(place)[0])
+    def heard_since(self, position: int) -> list[str]:
+        return kinds(self.broadcast.events_after(position)[0])
 
 
 def record(contact: Contact) -> Any:
@@ -59,7 +59,7 @@ def newer(contact: Contact, version: int, name: str = "New") -> Contact:
 
 async def loaded(*contacts: Contact) -> Desk:
     desk = Desk(*contacts)
-    await desk.following.load()
+    await desk.updater.load()
     return desk
 
 
@@ -71,32 +71,32 @@ async def test_what_changes_while_all_is_read_is_there_in_its_newest_version() -
 
 async def test_who_was_forgotten_before_the_console_began_does_not_come_back() -> None:
     desk = Desk(JOSE)
-    desk.database.contacts.documents[MARIA.contact_id] = forgotten(MARIA.contact_id, 4)
-    await desk.following.load()
+    desk.database.contacts.documents[MARIA.contact_id] = erased(MARIA.contact_id, 4)
+    await desk.updater.load()
     desk.told(MARIA)
     assert desk.versions == {"2": 1}
 
 
 async def test_a_tombstone_removes_and_is_told_as_such() -> None:
     desk = await loaded(MARIA)
-    desk.following.hear(tombstone(("ce_id", f"{MARIA.contact_id}#4".encode())))
+    desk.updater.apply_record(tombstone(("ce_id", f"{MARIA.contact_id}#4".encode())))
     desk.told(MARIA)
     assert desk.versions == {}
-    assert b'"forgotten":true' in desk.broadcast.since(0)[0]
+    assert b'"forgotten":true' in desk.broadcast.events_after(0)[0]
 
 
 async def test_what_cannot_be_understood_harms_nobody() -> None:
     desk = await loaded(MARIA)
     strange = [tombstone(), tombstone(("ce_id", None)), tombstone(("ce_id", b"\xff#1")), tombstone(("ce_id", b"x"))]
     for each in (*strange, SimpleNamespace(value=b"{", headers=()), SimpleNamespace(value=b"[1]", headers=())):
-        desk.following.hear(each)
+        desk.updater.apply_record(each)
     assert desk.versions == {"1": 3}
 
 
 async def test_an_edit_through_the_console_is_told_to_open_pages_and_not_told_again_when_it_is_published() -> None:
     desk = await loaded(MARIA)
     edited = newer(MARIA, 4, "Edited")
-    desk.directory.put(row_of(edited))
+    desk.contact_index.put(row_of(edited))
     desk.told(edited)
     assert desk.heard_since(0) == ["contact"]
 
@@ -110,44 +110,44 @@ async def test_what_the_topic_did_not_tell_is_found_in_the_database() -> None:
     desk = await loaded(MARIA, JOSE, contact("3"))
     documents = desk.database.contacts.documents
     documents[MARIA.contact_id] = stored(newer(MARIA, 9))
-    documents[JOSE.contact_id] = forgotten(JOSE.contact_id, 2)
+    documents[JOSE.contact_id] = erased(JOSE.contact_id, 2)
     del documents["messenger:371:3"]
     documents["messenger:371:4"] = stored(contact("4"))
-    await desk.following.compare()
+    await desk.updater.compare()
     assert desk.versions == {"1": 9, "4": 1}
     assert desk.heard_since(0) == ["contact"] * 4
-    await desk.following.compare()
+    await desk.updater.compare()
     assert desk.heard_since(4) == []
 
 
 async def test_a_comparison_reads_again_only_who_differs() -> None:
     desk = await loaded(MARIA, JOSE)
-    await desk.following.compare()
+    await desk.updater.compare()
     assert [query for query in desk.database.contacts.asked if query] == []
 
 
 async def test_what_is_told_during_a_comparison_is_not_undone_by_it() -> None:
     desk = await loaded(MARIA, JOSE)
     documents = desk.database.contacts.documents
-    documents[MARIA.contact_id] = forgotten(MARIA.contact_id, 4)
+    documents[MARIA.contact_id] = erased(MARIA.contact_id, 4)
 
     def meanwhile() -> None:
         desk.told(newer(MARIA, 5), contact("5", version=1))
 
     desk.database.contacts.meanwhile = meanwhile
-    await desk.following.compare()
+    await desk.updater.compare()
     assert desk.versions == {"1": 5, "2": 1, "5": 1}
 
 
 async def test_a_comparison_that_the_database_cuts_off_is_made_again(monkeypatch: Any) -> None:
-    monkeypatch.setattr(following, "COMPARED_SECONDS", 0)
+    monkeypatch.setattr(index_updater, "COMPARE_SECONDS", 0)
     desk, stop = await loaded(MARIA), asyncio.Event()
 
     def cut_off() -> None:
         raise CursorNotFound("the cursor is not there any more", code=43)
 
     desk.database.contacts.meanwhile = cut_off
-    comparing = asyncio.create_task(desk.following.keep_comparing(stop))
+    comparing = asyncio.create_task(desk.updater.compare_periodically(stop))
     await until(lambda: len(desk.database.contacts.asked) > 3)
     stop.set()
     await comparing
@@ -155,10 +155,10 @@ async def test_a_comparison_that_the_database_cuts_off_is_made_again(monkeypatch
 
 
 async def test_while_the_database_is_away_the_lists_follow_the_topic(monkeypatch: Any) -> None:
-    monkeypatch.setattr(following, "COMPARED_SECONDS", 0)
+    monkeypatch.setattr(index_updater, "COMPARE_SECONDS", 0)
     desk, stop = await loaded(MARIA), asyncio.Event()
     desk.database.contacts.is_away = True
-    comparing = asyncio.create_task(desk.following.keep_comparing(stop))
+    comparing = asyncio.create_task(desk.updater.compare_periodically(stop))
     desk.told(newer(MARIA, 4))
     await until(lambda: len(desk.database.contacts.asked) > 3)
     stop.set()
@@ -189,7 +189,7 @@ class Topic:
 async def test_a_reader_that_was_cut_off_goes_on_and_one_that_is_sent_back_is_not_fooled() -> None:
     desk, stop = await loaded(MARIA), asyncio.Event()
     sent_back = [MARIA, newer(MARIA, 4), newer(MARIA, 5), newer(MARIA, 4)]
-    await desk.following.follow_topic(cast(Consumer, Topic(stop, [newer(MARIA, 4)], [], [], sent_back)), stop)
+    await desk.updater.follow_topic(cast(Consumer, Topic(stop, [newer(MARIA, 4)], [], [], sent_back)), stop)
     assert desk.versions == {"1": 5}
 
 
@@ -208,9 +208,9 @@ async def test_a_run_is_told_of_when_it_moves_and_once_when_it_has_ended() -> No
         (RunState.QUEUED, {}), (RunState.QUEUED, {}), (RunState.RUNNING, beating), (RunState.RUNNING, moved | beating),
         (RunState.COMPLETED, moved | ended), (RunState.COMPLETED, moved | ended),
     ):  # fmt: skip
-        before = desk.broadcast.since(0)[1]
+        before = desk.broadcast.events_after(0)[1]
         desk.database.sync_runs = Collection(run(state, **more))
-        await desk.following.look_at_runs()
+        await desk.updater.broadcast_runs()
         heard.append(desk.heard_since(before))
     assert heard == [["run"], [], ["run"], ["run"], ["run"], []]
 
@@ -220,7 +220,7 @@ async def test_a_run_whose_worker_is_gone_and_one_that_waits_are_told_of_as_time
     throttled = {"started_at": NOON, "heartbeat_at": NOON, "throttled_until": NOON + timedelta(seconds=2)}
     desk.database.sync_runs = Collection(run(RunState.RUNNING, **throttled))
     for seconds, news in ((0, ["run"]), (0.1, []), (1, ["run"]), (2, ["run"]), (3, []), (9, ["run"]), (20, [])):
-        before = desk.broadcast.since(0)[1]
+        before = desk.broadcast.events_after(0)[1]
         desk.database.now = NOON + timedelta(seconds=seconds)
-        await desk.following.look_at_runs()
+        await desk.updater.broadcast_runs()
         assert desk.heard_since(before) == news, seconds

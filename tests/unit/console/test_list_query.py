@@ -8,19 +8,19 @@ import pytest
 from multidict import MultiDict
 
 from services.console.index.contact_index import row_of
-from services.console.index.listing import PAGE, Asked, find, page_of, parse
+from services.console.index.list_query import PAGE_SIZE, ListQuery, find_rows, list_page, parse_list_query
 from shared.contract.contacts import AnalysisSource, LeadStatus
-from tests.unit.console.rows import NOON, contact, directory
+from tests.unit.console.rows import NOON, contact, contact_index
 
 MARIA = contact("1", "Maria Santos", 72, days=1, emails=("maria@shop.ph",), phones=("+639171234567",), tags=("vip",))
 JOSE = contact("2", "José Peñaflor", 20, days=3, source=AnalysisSource.FALLBACK, stage="New Lead")
 MARIO = contact("3", "Mario Cruz", 90, days=10, by_machine=LeadStatus.WON, summary="Bought two lamps.")
 NEW = contact("4", "User 123456", days=0)
-ALL = directory(MARIA, JOSE, MARIO, NEW)
+ALL = contact_index(MARIA, JOSE, MARIO, NEW)
 
 
-def names(**asked: str) -> list[str]:
-    return [row.name for row in find(ALL, parse(MultiDict(asked)))]
+def names(**list_query: str) -> list[str]:
+    return [row.name for row in find_rows(ALL, parse_list_query(MultiDict(list_query)))]
 
 
 @pytest.mark.parametrize(
@@ -89,33 +89,33 @@ def test_every_column_orders_both_ways(sort: str, first: str) -> None:
 
 
 def test_those_that_are_equal_stand_with_the_newest_first() -> None:
-    made = directory(*(contact(str(days), f"N{days}", 50, days=days) for days in (3, 1, 2)))
-    assert [row.name for row in find(made, Asked(sort="-score"))] == ["N1", "N2", "N3"]
-    assert [row.name for row in find(made, Asked(sort="score"))] == ["N1", "N2", "N3"]
+    made = contact_index(*(contact(str(days), f"N{days}", 50, days=days) for days in (3, 1, 2)))
+    assert [row.name for row in find_rows(made, ListQuery(sort="-score"))] == ["N1", "N2", "N3"]
+    assert [row.name for row in find_rows(made, ListQuery(sort="score"))] == ["N1", "N2", "N3"]
 
 
 def test_a_page_has_fifty_and_beyond_the_last_is_the_last() -> None:
-    made = directory(*(contact(str(number), score=50) for number in range(120)))
-    assert [page_of(made, Asked(page=number)).last for number in (1, 2, 3, 9)] == [50, 100, 120, 120]
-    assert page_of(made, Asked(page=9)).number == 3
-    assert len(page_of(made, Asked()).rows) == PAGE
+    made = contact_index(*(contact(str(number), score=50) for number in range(120)))
+    assert [list_page(made, ListQuery(page=number)).last for number in (1, 2, 3, 9)] == [50, 100, 120, 120]
+    assert list_page(made, ListQuery(page=9)).number == 3
+    assert len(list_page(made, ListQuery()).rows) == PAGE_SIZE
 
 
 def test_none_found_is_a_page_of_none() -> None:
-    page = page_of(ALL, Asked(q="nobody"))
+    page = list_page(ALL, ListQuery(q="nobody"))
     assert (page.rows, page.found, page.first, page.last, page.of, page.pages) == ([], 0, 0, 0, 4, 1)
 
 
 def test_what_a_filter_changes_begins_at_the_first_page() -> None:
-    asked = Asked(q="maria", page=3)
-    assert asked.url(status="WON") == "/contacts?q=maria&status=WON"
-    assert asked.url(page=4) == "/contacts?q=maria&page=4"
+    list_query = ListQuery(q="maria", page=3)
+    assert list_query.url(status="WON") == "/contacts?q=maria&status=WON"
+    assert list_query.url(page=4) == "/contacts?q=maria&page=4"
 
 
 def test_a_url_says_what_was_asked_for_and_is_read_again_as_such() -> None:
-    asked = Asked(q="a & b", account="messenger:371", band="hot", since="2026-01-01", sort="name", page=2)
-    assert parse(MultiDict(parse_qsl(asked.url(page=2).partition("?")[2]))) == asked
-    assert Asked().url() == "/contacts"
+    list_query = ListQuery(q="a & b", account="messenger:371", band="hot", since="2026-01-01", sort="name", page=2)
+    assert parse_list_query(MultiDict(parse_qsl(list_query.url(page=2).partition("?")[2]))) == list_query
+    assert ListQuery().url() == "/contacts"
 
 
 @pytest.mark.parametrize(
@@ -126,23 +126,23 @@ def test_a_url_says_what_was_asked_for_and_is_read_again_as_such() -> None:
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_in_a_url_is_as_if_it_were_not_there(query: dict[str, str]) -> None:
-    assert parse(MultiDict(query)) == Asked()
+    assert parse_list_query(MultiDict(query)) == ListQuery()
 
 
 def test_a_second_click_on_a_column_turns_it_round() -> None:
-    assert Asked(sort="name").sorted_by("name") == "-name"
-    assert Asked(sort="-name").sorted_by("name") == "name"
-    assert Asked(sort="name").sorted_by("score") == "-score"
+    assert ListQuery(sort="name").sorted_by("name") == "-name"
+    assert ListQuery(sort="-name").sorted_by("name") == "name"
+    assert ListQuery(sort="name").sorted_by("score") == "-score"
 
 
 def test_an_older_version_changes_nothing() -> None:
-    made = directory(contact("1", "New", 50, version=3))
+    made = contact_index(contact("1", "New", 50, version=3))
     assert not made.put(row_of(contact("1", "Old", 10, version=2)))
     assert [row.name for row in made.rows()] == ["New"]
 
 
 def test_who_was_forgotten_comes_back_only_with_a_later_version() -> None:
-    made = directory(contact("1", version=3))
+    made = contact_index(contact("1", version=3))
     assert made.remove("messenger:371:1", 4)
     assert not made.put(row_of(contact("1", version=3)))
     assert len(made) == 0
@@ -150,30 +150,30 @@ def test_who_was_forgotten_comes_back_only_with_a_later_version() -> None:
 
 
 def test_a_tombstone_that_is_late_erases_nobody() -> None:
-    made = directory(contact("1", version=5))
+    made = contact_index(contact("1", version=5))
     assert not made.remove("messenger:371:1", 4)
     assert len(made) == 1
 
 
 def test_an_order_follows_what_changes() -> None:
-    made = directory(contact("1", "A", 10), contact("2", "B", 20))
-    assert [row.name for row in find(made, Asked())] == ["B", "A"]
+    made = contact_index(contact("1", "A", 10), contact("2", "B", 20))
+    assert [row.name for row in find_rows(made, ListQuery())] == ["B", "A"]
     made.put(row_of(contact("1", "A", 30, version=2, updated_at=NOON)))
-    assert [row.name for row in find(made, Asked())] == ["A", "B"]
+    assert [row.name for row in find_rows(made, ListQuery())] == ["A", "B"]
 
 
 def test_a_search_follows_what_changes() -> None:
-    made = directory(contact("1", "Ana Cruz", 10), contact("2", "Ana Lim", 20))
-    assert [row.name for row in find(made, Asked(q="ana"))] == ["Ana Lim", "Ana Cruz"]
+    made = contact_index(contact("1", "Ana Cruz", 10), contact("2", "Ana Lim", 20))
+    assert [row.name for row in find_rows(made, ListQuery(q="ana"))] == ["Ana Lim", "Ana Cruz"]
     made.put(row_of(contact("1", "Ben Cruz", 10, version=2)))
     made.put(row_of(contact("3", "Ana Sy", 90)))
     made.remove("messenger:371:2", 9)
-    assert [row.name for row in find(made, Asked(q="ana"))] == ["Ana Sy"]
-    assert [row.name for row in find(made, Asked(q="ben"))] == ["Ben Cruz"]
+    assert [row.name for row in find_rows(made, ListQuery(q="ana"))] == ["Ana Sy"]
+    assert [row.name for row in find_rows(made, ListQuery(q="ben"))] == ["Ben Cruz"]
 
 
 def test_no_word_is_found_across_two_texts_and_none_outside_of_a_script() -> None:
-    made = directory(contact("1", "Ana", summary=""), contact("2", "マリア 🎉", summary=""))
-    assert find(made, Asked(q="1\0マ")) == []
-    assert [row.contact_id for row in find(made, Asked(q="マリ"))] == ["messenger:371:2"]
-    assert [row.contact_id for row in find(made, Asked(q="🎉"))] == ["messenger:371:2"]
+    made = contact_index(contact("1", "Ana", summary=""), contact("2", "マリア 🎉", summary=""))
+    assert find_rows(made, ListQuery(q="1\0マ")) == []
+    assert [row.contact_id for row in find_rows(made, ListQuery(q="マリ"))] == ["messenger:371:2"]
+    assert [row.contact_id for row in find_rows(made, ListQuery(q="🎉"))] == ["messenger:371:2"]
