@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 from aiohttp import ClientSession, TCPConnector
-from rich.console import Console
 
+from services.backfill.clients import graph_client, open_vault, token_of
 from services.backfill.crawl.checkpoints import HistoryStore
-from services.backfill.crawl.clients import WrongKeysError, graph_client, open_vault, token_of
 from services.backfill.crawl.crawl import Crawl, PublishDrafts
 from services.backfill.runs.lease_guard import Fence
 from services.backfill.runs.progress import Tally
 from services.backfill.runs.run_executor import Runner
 from services.backfill.runs.run_schedule import RunSchedule
 from services.backfill.runs.run_worker import CannotBeginError, RunWorker
-from services.cli.backfill_display import showing
 from shared.bus.producer import Topics, event_record, open_producer, publish, require_topics
 from shared.contract.encoded_events import EncodedEvent
+from shared.contract.failures import WrongKeysError
 from shared.domain.accounts import Account
 from shared.domain.runs import Run
 from shared.graph_api.shared_governor import governor_for
@@ -39,6 +38,9 @@ from shared.store.runs import ActiveRunError, RunStore
 
 READERS = 2
 """Conversations on their way for each call that may be made at once."""
+
+Show = Callable[[Sequence[Crawl]], AbstractAsyncContextManager[None]]
+"""Shows the progress of crawls while its block runs."""
 
 log = structlog.get_logger()
 
@@ -79,7 +81,7 @@ async def open_tools(settings: BackfillSettings) -> AsyncIterator[Tools]:
 
 
 async def run_accounts(
-    tools: Tools, accounts: Sequence[Account], console: Console, *, is_anew: bool = False
+    tools: Tools, accounts: Sequence[Account], show: Show, *, is_anew: bool = False
 ) -> list[Run | str]:
     """For each account its run as it ended, or why there is none. No more at once than a worker does.
 
@@ -88,7 +90,7 @@ async def run_accounts(
     """
     runners = [compose(tools, account) for account in accounts]
     stop, gate = _stop_on_signals(), asyncio.Semaphore(tools.settings.backfill_accounts)
-    async with showing(console, [runner.crawl for runner in runners]):
+    async with show([runner.crawl for runner in runners]):
         running = [_run_here(runner, gate, stop, is_anew=is_anew) for runner in runners]
         ended = await asyncio.gather(*running, return_exceptions=True)
     return [_outcome(end) for end in ended]

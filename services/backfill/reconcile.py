@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 from urllib.parse import quote
 
+from services.backfill.clients import require_answer
 from services.backfill.crawl.checkpoints import HistoryStore
-from services.backfill.crawl.clients import answered
 from services.backfill.crawl.conversation_lister import Lister, Parked
 from services.backfill.crawl.crawl import MESSAGE_DELETED
 from services.backfill.crawl.parse_listing import Listed, read_listed
@@ -23,7 +23,8 @@ from shared.graph_api.errors import FATAL, ErrorKind, GraphError
 from shared.graph_api.rate_governor import Sleep
 from shared.runtime.clock import Clock, utc_now
 from shared.store.erasures import Erasures
-from shared.store.mongo import Database, Document
+from shared.store.messages import count_messages, stored_ids
+from shared.store.mongo import Database
 
 COUNTED_FIELDS = "id,created_time,from"
 RECENT, SETTLE_SECONDS = timedelta(minutes=1), 5.0
@@ -86,12 +87,12 @@ class Reconciler:
                 elif isinstance(page, Parked):
                     yield Uncompared(page.thread_id, str(page.refusal))
                 else:
-                    yield Uncompared(None, f"the conversations could not be listed: {answered(page)}")
+                    yield Uncompared(None, f"the conversations could not be listed: {require_answer(page)}")
 
     async def _compare_page(self, items: Sequence[Json]) -> AsyncIterator[Compared | Uncompared]:
         read = [(item, read_listed(item, self.account)) for item in items]
         listed = [each for _, each in read if isinstance(each, Listed)]
-        stored = await self._stored(listed)
+        stored = await count_messages(self.database, [str(self._key(each)) for each in listed])
         known = await HistoryStore(self.database).known([self._key(each) for each in listed])
         forgotten = await Erasures(self.database).of(str(self._key(each)) for each in listed)
         for item, each in read:
@@ -133,25 +134,13 @@ class Reconciler:
                 if isinstance(page, GraphError):
                     return _uncompared(listed, page)
                 items = [item for item in page.items if not _is_said_until(forgotten_at, item)]
-                there = await self._there(items)
+                there = await stored_ids(self.database, [self._id(item) for item in items])
                 absent = [item for item in items if self._id(item) not in there]
                 shown = sum(map(_is_shown, absent))
                 count, stored = count + len(items), stored + len(items) - len(absent)
                 missing, hidden = missing + shown, hidden + len(absent) - shown
         missing, hidden = missing + max(0, hidden - unavailable), min(hidden, unavailable)
         return Compared(self._key(listed), _name(listed), count, "pages", stored, hidden, missing)
-
-    async def _stored(self, listed: Sequence[Listed]) -> dict[str, int]:
-        """How many messages of each conversation are stored; the platform's number leaves out the unsent as well."""
-        keys = [str(self._key(each)) for each in listed]
-        standing = {"conversation": {"$in": keys}, "sent_at": {"$ne": None}, "deleted_at": None}
-        counted: list[Document] = [{"$match": standing}, {"$group": {"_id": "$conversation", "number": {"$sum": 1}}}]
-        return {each["_id"]: each["number"] async for each in self.database.messages.aggregate(counted)}
-
-    async def _there(self, items: Sequence[Json]) -> set[str]:
-        """What is stored of them, unsent or not. One of which only a reaction is known is not."""
-        ids = {"_id": {"$in": [self._id(item) for item in items]}, "sent_at": {"$ne": None}}
-        return {stored["_id"] async for stored in self.database.messages.find(ids, {"_id": True})}
 
     def _id(self, item: Json) -> str:
         return message_id(self.account.platform, self.account.account_id, identity(item.get("id")) or "")
@@ -179,4 +168,4 @@ def _is_shown(item: Json) -> bool:
 def _uncompared(listed: Listed, refusal: GraphError) -> Uncompared | None:
     if refusal.kind is ErrorKind.GONE and refusal.subcode != MESSAGE_DELETED:
         return None
-    return Uncompared(None if refusal.kind in FATAL else listed.thread_id, str(answered(refusal)))
+    return Uncompared(None if refusal.kind in FATAL else listed.thread_id, str(require_answer(refusal)))

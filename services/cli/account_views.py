@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import datetime
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from services.backfill.accounts.check import Health, Token
+from services.backfill.accounts.health import AccountHealth, TokenFacts
 from services.backfill.accounts.import_accounts import Found
 from services.backfill.accounts.permissions import PERMISSIONS
 from shared.domain.accounts import Account, format_every
 from shared.domain.pipelines import Mode
-
-__all__ = ["Health", "accounts_table", "found_table", "health_json", "health_view", "show"]
-
 
 MODES = {Mode.SKIP_EXISTING: "skip", Mode.UPDATE_EXISTING: "update"}
 
@@ -61,7 +56,7 @@ def _add(table: Table, *cells: str) -> None:
     table.add_row(*map(Text, cells))
 
 
-def health_view(health: Health) -> Iterator[Text | Table]:
+def health_view(health: AccountHealth) -> Iterator[Text | Table]:
     """A line that says whether all is well, one for each problem, then what else is known."""
     account, mark = health.account, ("well", "green") if health.is_well else ("not well", "red")
     title = f"{account.platform.capitalize()} {account.name}"
@@ -74,7 +69,7 @@ def health_view(health: Health) -> Iterator[Text | Table]:
     yield facts
 
 
-def _facts(health: Health) -> Iterator[tuple[str, str]]:
+def _facts(health: AccountHealth) -> Iterator[tuple[str, str]]:
     if health.token:
         yield "token", _lifetime(health.token)
         needed = PERMISSIONS[health.account.platform]
@@ -85,35 +80,8 @@ def _facts(health: Health) -> Iterator[tuple[str, str]]:
         yield "webhooks", ", ".join(health.subscribed_fields) or "none"
 
 
-def _lifetime(token: Token) -> str:
+def _lifetime(token: TokenFacts) -> str:
     ends = f"valid until {token.expires_at:%Y-%m-%d}" if token.expires_at else "does not expire"
     return ends + (
         f", data access until {token.data_access_expires_at:%Y-%m-%d}" if token.data_access_expires_at else ""
     )
-
-
-def health_json(health: Health) -> dict[str, Any]:
-    account, token = health.account, health.token
-    return {
-        "platform": account.platform.value,
-        "account_id": account.account_id,
-        "page_id": account.page_id,
-        "name": account.name,
-        "is_well": health.is_well,
-        "is_refused": health.is_refused,
-        "problems": list(health.problems),
-        "token": token and {
-            "is_valid": token.is_valid,
-            "is_of_page": token.is_of_page,
-            "expires_at": _iso(token.expires_at),
-            "data_access_expires_at": _iso(token.data_access_expires_at),
-        },
-        "permissions_granted": list(token.scopes) if token else None,
-        "permissions_missing": list(health.missing_permissions),
-        "webhooks_subscribed": None if health.subscribed_fields is None else list(health.subscribed_fields),
-        "webhooks_missing": list(health.missing_fields),
-    }  # fmt: skip
-
-
-def _iso(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None

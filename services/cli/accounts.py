@@ -13,8 +13,9 @@ import typer
 from rich.console import Console
 
 from services.backfill.accounts.account_jobs import check_all, find_all
+from services.backfill.accounts.health import AccountHealth, health_json
 from services.backfill.accounts.import_accounts import merged
-from services.backfill.crawl.clients import answered, open_vault
+from services.backfill.clients import open_vault, require_answer
 from services.cli import account_views as views
 from services.cli.common import fail, with_database
 from shared.contract.ids import Platform, is_usable_id
@@ -24,6 +25,7 @@ from shared.graph_api.errors import GraphError
 from shared.runtime.settings import BackfillSettings
 from shared.store.accounts import AccountInUseError, AccountStore
 from shared.store.mongo import Database
+from shared.store.pipelines import PipelineStore
 
 accounts_app = typer.Typer(help="The Pages and Instagram accounts whose conversations are read.", no_args_is_help=True)
 
@@ -70,7 +72,7 @@ def add(
 
 
 async def _put(database: Database, account: Account) -> None:
-    if account.pipeline and not await database.pipelines.find_one({"_id": account.pipeline}):
+    if account.pipeline and await PipelineStore(database).get(account.pipeline) is None:
         raise typer.BadParameter(f"no pipeline {account.pipeline!r}; `leadstream pipelines list` shows all")
     await AccountStore(database).put(account)
 
@@ -90,7 +92,7 @@ def import_accounts(token_file: TokenFile = None, yes: Yes = False) -> None:
     known = {account.key: account for account in with_database(settings, look)}
     answer = with_database(settings, lambda database: find_all(settings, database, token))
     if isinstance(answer, GraphError):
-        fail(f"the Pages could not be listed: {answered(answer)}")
+        fail(f"the Pages could not be listed: {require_answer(answer)}")
     found, withheld = answer
     console.print(views.found_table(found, known.keys()))
     if withheld:
@@ -128,13 +130,13 @@ def check(
     """Ask the platform whether tokens, permissions and webhooks are in order. Status 1 if any account is not well."""
     settings = BackfillSettings()
 
-    async def go(database: Database) -> list[views.Health]:
+    async def go(database: Database) -> list[AccountHealth]:
         accounts = await _named(AccountStore(database), platform, account_id)
         return await check_all(settings, database, accounts, subscribe=subscribe)
 
     healths = with_database(settings, go)
     if as_json:
-        print(json.dumps([views.health_json(health) for health in healths]))
+        print(json.dumps([health_json(health) for health in healths]))
     else:
         for health in healths:
             views.show(Console(highlight=False), views.health_view(health))

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import Annotated, NoReturn
 
 import typer
@@ -14,8 +15,8 @@ import uvloop
 from rich.console import Console
 
 from services.backfill.app import open_tools, run_accounts, run_worker
-from services.backfill.crawl.clients import open_vault, token_of
-from services.cli.backfill_display import runs_table, summary
+from services.backfill.clients import open_vault, token_of
+from services.cli.backfill_display import runs_table, showing, summary
 from services.cli.common import fail, with_database
 from shared.contract.failures import UnreachableError
 from shared.contract.ids import Platform
@@ -135,10 +136,11 @@ def resume(run_id: RunId, as_json: AsJson = False, queue: ForWorkers = False) ->
 def _run_here(settings: BackfillSettings, accounts_of: AccountsOf, as_json: bool, is_anew: bool = False) -> NoReturn:
     configure_logging(settings.log_level, as_json=settings.log_json)
     console = Console(stderr=as_json, highlight=False)
+    show = partial(showing, console)
 
     async def run_all() -> list[Run | str]:
         async with open_tools(settings) as tools:
-            return await run_accounts(tools, await accounts_of(tools.database), console, is_anew=is_anew)
+            return await run_accounts(tools, await accounts_of(tools.database), show, is_anew=is_anew)
 
     try:
         outcomes = uvloop.run(run_all())

@@ -17,8 +17,8 @@ from shared.runtime.service import run_service
 from shared.runtime.settings import ConsoleSettings
 
 
-def console_command(ports: Ports) -> Callable[..., None]:
-    """`ports` are other services' doings, which the composition root knows."""
+def console_command(ports_of: Callable[[], Ports]) -> Callable[..., None]:
+    """`ports_of` composes what other services do for the console; it reads their settings."""
 
     def console(
         new_hash: Annotated[
@@ -30,7 +30,7 @@ def console_command(ports: Ports) -> Callable[..., None]:
             typer.echo(hashed(_password()))
             return
         settings = ConsoleSettings()
-        auth = _auth(settings)
+        auth, ports = _auth(settings), ports_of()
         say = lambda address: typer.echo(f"The console is at {address}")  # noqa: E731
         raise typer.Exit(run_service(settings, lambda stop: run(settings, auth, ports, say, stop)))
 

@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
 
-from shared.contract.failures import UnreachableError
+from shared.contract.failures import UnreachableError, WrongKeysError
 from shared.runtime.settings import Settings
 
 EXIT_USAGE = 2
@@ -27,12 +27,13 @@ def _dlq() -> typer.Typer:
 
 def _console() -> Callable[..., None]:
     from services.analyzer.erasure.port import forget_customer  # noqa: PLC0415
-    from services.backfill.accounts.check_port import check_account  # noqa: PLC0415
+    from services.backfill.accounts.check_port import account_check  # noqa: PLC0415
     from services.cli.console import console_command  # noqa: PLC0415
     from services.console.ports import Ports  # noqa: PLC0415
     from services.receiver.reparse import reparse  # noqa: PLC0415
+    from shared.runtime.settings import BackfillSettings  # noqa: PLC0415
 
-    return console_command(Ports(forget_customer, check_account, reparse))
+    return console_command(lambda: Ports(forget_customer, account_check(BackfillSettings()), reparse))
 
 
 COMMANDS: dict[str, str | Callable[[], Any]] = {
@@ -63,6 +64,13 @@ class Commands(TyperGroup):
 
     def get_command(self, _context: Any, name: str) -> Any:
         return _command(name, _found(COMMANDS[name])) if name in COMMANDS else None
+
+    def invoke(self, context: Any) -> Any:
+        """Wrong encryption keys are wrong usage of any command."""
+        try:
+            return super().invoke(context)
+        except WrongKeysError as error:
+            raise typer.BadParameter(str(error)) from None
 
 
 def _found(where: str | Callable[[], Any]) -> Any:

@@ -16,7 +16,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from services.backfill.crawl.clients import graph_client, open_vault, token_of
+from services.backfill.clients import graph_client, open_vault, token_of
 from services.backfill.reconcile import Compared, Reconciler, Uncompared
 from services.backfill.runs.eta import duration
 from services.cli.account_views import show

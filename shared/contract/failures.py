@@ -36,3 +36,10 @@ class TransientError(Exception):
 
 class UnreachableError(Exception):
     """A server that is needed to start could not be reached: exit status 3."""
+
+
+class WrongKeysError(ValueError):
+    """LEADSTREAM_ENCRYPTION_KEYS is empty, malformed, or lacks the key of a stored token: exit status 2.
+
+    The message names the setting and contains nothing of a key.
+    """

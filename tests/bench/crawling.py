@@ -6,6 +6,7 @@ import asyncio
 import io
 import re
 import time
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -13,6 +14,7 @@ import uvloop
 from rich.console import Console
 
 from services.backfill.app import open_tools, run_accounts
+from services.cli.backfill_display import showing
 from shared.domain.runs import Run
 from shared.runtime.logging import configure_logging
 from shared.runtime.settings import BackfillSettings
@@ -27,7 +29,7 @@ async def crawl(settings: BackfillSettings) -> dict[str, object]:
         accounts = await tools.accounts.all()
         reader = asyncio.create_task(_read_memory(readings))
         began, cpu = time.perf_counter(), time.process_time()
-        (run,) = await run_accounts(tools, accounts, Console(file=io.StringIO()))
+        (run,) = await run_accounts(tools, accounts, partial(showing, Console(file=io.StringIO())))
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
         reader.cancel()
     if not isinstance(run, Run):

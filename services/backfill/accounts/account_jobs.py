@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 from aiohttp import ClientSession
 
-from services.backfill.accounts.check import Checker, Health, ThrottledError, refusing
+from services.backfill.accounts.check import Checker, ThrottledError, refusing
+from services.backfill.accounts.health import AccountHealth
 from services.backfill.accounts.import_accounts import Found, find_accounts, withheld_permissions
-from services.backfill.crawl.clients import WrongKeysError, graph_client, open_vault, token_of
+from services.backfill.clients import graph_client, open_vault, token_of
+from shared.contract.failures import WrongKeysError
 from shared.contract.ids import Platform
 from shared.domain.accounts import Account
 from shared.graph_api.errors import ErrorKind, GraphError
@@ -44,11 +46,11 @@ async def find_all(
 
 async def check_all(
     settings: BackfillSettings, database: Database, accounts: Sequence[Account], *, subscribe: bool
-) -> list[Health]:
+) -> list[AccountHealth]:
     """Of each account, in their order. WrongKeysError when there is no key at all."""
     vault, gate = open_vault(settings), asyncio.Semaphore(AT_ONCE)
 
-    async def check(account: Account, session: ClientSession) -> Health:
+    async def check(account: Account, session: ClientSession) -> AccountHealth:
         async with gate:
             return await _check(settings, database, session, vault, account, subscribe=subscribe)
 
@@ -59,11 +61,11 @@ async def check_all(
 async def _check(
     settings: BackfillSettings, database: Database, session: ClientSession, vault: TokenVault, account: Account,
     *, subscribe: bool,
-) -> Health:  # fmt: skip
+) -> AccountHealth:  # fmt: skip
     try:
         token = token_of(vault, account)
     except WrongKeysError as error:
-        return Health(account, (str(error),))
+        return AccountHealth(account, (str(error),))
     client = graph_client(_hasty(settings), session, governor_for(database, account, refusing), token)
     return await Checker(account, client, utc_now).check(subscribe=subscribe)
 

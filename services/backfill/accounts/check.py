@@ -12,8 +12,9 @@ from urllib.parse import quote
 
 import orjson
 
+from services.backfill.accounts.health import AccountHealth, TokenFacts
 from services.backfill.accounts.permissions import PERMISSIONS, WEBHOOK_FIELDS
-from services.backfill.crawl.clients import answered
+from services.backfill.clients import require_answer
 from services.backfill.crawl.values import Json, identity, objects
 from shared.contract.ids import Platform
 from shared.domain.accounts import Account
@@ -31,41 +32,12 @@ class ThrottledError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
-    """What the platform tells of a token. No time: it does not end."""
-
-    scopes: tuple[str, ...]
-    is_valid: bool
-    is_of_page: bool
-    expires_at: datetime | None
-    data_access_expires_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """`problems` are what somebody must do something about; None is what the platform did not tell. With `is_refused`
-    it lets the token read nothing."""
-
-    account: Account
-    problems: tuple[str, ...]
-    token: Token | None = None
-    missing_permissions: tuple[str, ...] = ()
-    subscribed_fields: tuple[str, ...] | None = None
-    missing_fields: tuple[str, ...] = ()
-    is_refused: bool = False
-
-    @property
-    def is_well(self) -> bool:
-        return not self.problems
-
-
-@dataclass(frozen=True, slots=True)
 class Checker:
     account: Account
     client: GraphClient
     clock: Clock
 
-    async def check(self, *, subscribe: bool = False) -> Health:
+    async def check(self, *, subscribe: bool = False) -> AccountHealth:
         """Asks first for what a run will ask for: where that is refused, what else the token may do is no matter.
 
         UnreachableError when the platform does not answer at all.
@@ -75,13 +47,15 @@ class Checker:
             token = await self._debug() if refusal is None or refusal.kind is ErrorKind.PERMISSION else None
             if refusal and refusal.kind is not ErrorKind.PERMISSION:
                 problem = f"its conversations cannot be listed: {refusal}"
-                return Health(self.account, (problem,), is_refused=refusal.kind in REFUSALS)
+                return AccountHealth(self.account, (problem,), is_refused=refusal.kind in REFUSALS)
             fields = await self._subscribed(subscribe=subscribe)
         except ThrottledError as throttled:
-            return Health(self.account, (str(throttled),))
+            return AccountHealth(self.account, (str(throttled),))
         return self._judge(refusal, token, fields)
 
-    def _judge(self, refusal: GraphError | None, token: Token | None, fields: list[str] | GraphError) -> Health:
+    def _judge(
+        self, refusal: GraphError | None, token: TokenFacts | None, fields: list[str] | GraphError
+    ) -> AccountHealth:
         needed = PERMISSIONS[self.account.platform]
         missing = tuple(name for name in needed if token and name not in token.scopes)
         unheard = _missing_fields(self.account.platform, fields)
@@ -93,14 +67,16 @@ class Checker:
             f"its webhooks are not subscribed: {', '.join(unheard)}; `--subscribe` subscribes them" if unheard else "",
         ]
         told = None if isinstance(fields, GraphError) else tuple(fields)
-        return Health(self.account, tuple(filter(None, problems)), token, missing, told, unheard, refusal is not None)
+        return AccountHealth(
+            self.account, tuple(filter(None, problems)), token, missing, told, unheard, refusal is not None
+        )
 
     async def _probe(self) -> GraphError | None:
         parameters = {"platform": self.account.platform.value, "fields": "id", "limit": "1"}
         answer = await self.client.get(f"{self.account.page_id}/conversations", parameters)
-        return answered(answer) if isinstance(answer, GraphError) else None
+        return require_answer(answer) if isinstance(answer, GraphError) else None
 
-    async def _debug(self) -> Token | None:
+    async def _debug(self) -> TokenFacts | None:
         """In a batch, because there the token that is asked about is in the body and not in a URL.
 
         Source: developers.facebook.com/docs/graph-api/batch-requests. None where the platform does not tell.
@@ -134,8 +110,8 @@ def _missing_fields(platform: Platform, fields: list[str] | GraphError) -> tuple
     return tuple(name for name in WEBHOOK_FIELDS if name not in fields)
 
 
-def _token(data: Json, account: Account) -> Token:
-    return Token(
+def _token(data: Json, account: Account) -> TokenFacts:
+    return TokenFacts(
         scopes=tuple(map(str, data["scopes"])),
         is_valid=data["is_valid"] is True,
         is_of_page=data["type"] == "PAGE" and identity(data.get("profile_id")) in (None, account.page_id),
@@ -149,7 +125,7 @@ def _instant(value: object) -> datetime | None:
     return datetime.fromtimestamp(value, UTC) if isinstance(value, int) and value > 0 else None
 
 
-def _token_problems(token: Token, now: datetime) -> list[str]:
+def _token_problems(token: TokenFacts, now: datetime) -> list[str]:
     problems = [] if token.is_valid else ["the token is not valid; connect the account again"]
     if not token.is_of_page:
         problems.append("the token is not the Page's own; `accounts import` gets that")

@@ -1,22 +1,25 @@
-"""How an account is, as another service asks it."""
+"""The check of an account as a function for another service."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from services.backfill.accounts.account_jobs import check_all
-from services.backfill.crawl.clients import WrongKeysError
-from services.cli.account_views import health_json
+from services.backfill.accounts.health import health_json
 from shared.domain.accounts import Account
 from shared.runtime.settings import BackfillSettings
 from shared.store.mongo import Database
 
 
-async def check_account(database: Database, account: Account) -> dict[str, Any]:
-    """What `leadstream accounts check --json` says. ValueError when its token cannot be decrypted; UnreachableError
-    when the platform does not answer."""
-    try:
-        (health,) = await check_all(BackfillSettings(), database, [account], subscribe=False)
-    except WrongKeysError as error:
-        raise ValueError(error.message) from None
-    return health_json(health)
+def account_check(settings: BackfillSettings) -> Callable[[Database, Account], Awaitable[dict[str, Any]]]:
+    """Return a function that returns what `leadstream accounts check --json` prints for one account.
+
+    It raises WrongKeysError when the token cannot be decrypted and UnreachableError when the platform does not answer.
+    """
+
+    async def check_account(database: Database, account: Account) -> dict[str, Any]:
+        (health,) = await check_all(settings, database, [account], subscribe=False)
+        return health_json(health)
+
+    return check_account

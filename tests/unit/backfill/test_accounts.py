@@ -16,10 +16,11 @@ from aiohttp.typedefs import Handler
 from cryptography.fernet import Fernet
 from rich.console import Console
 
-from services.backfill.accounts.check import Checker, Health, refusing
+from services.backfill.accounts.check import Checker, refusing
+from services.backfill.accounts.health import AccountHealth, health_json
 from services.backfill.accounts.import_accounts import Found, find_accounts, merged, withheld_permissions
 from services.backfill.accounts.permissions import WEBHOOK_FIELDS
-from services.cli.account_views import health_json, health_view, show
+from services.cli.account_views import health_view, show
 from services.cli.simulator import APP_SECRET, create_app
 from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID, generate
 from services.simulator.state import OUTLET_PAGE, USER_TOKEN
@@ -62,7 +63,7 @@ class Facebook:
         async with self.session.post(f"{self.url}/_simulator/faults", json=rules) as answer:
             assert answer.status == 200, await answer.text()
 
-    async def check(self, platform: Platform = Platform.MESSENGER, token: str = TOKEN, **more: bool) -> Health:
+    async def check(self, platform: Platform = Platform.MESSENGER, token: str = TOKEN, **more: bool) -> AccountHealth:
         ours = {Platform.MESSENGER: PAGE_ID, Platform.INSTAGRAM: INSTAGRAM_ID}[platform]
         account = Account(platform=platform, account_id=ours, page_id=PAGE_ID, name="The [Page]", encrypted_token="x")
         return await Checker(account, self.client(token, platform), lambda: NOW).check(**more)
@@ -88,7 +89,7 @@ async def facebook() -> AsyncIterator[Facebook]:
         assert said == []
 
 
-def shown(health: Health, width: int = 200) -> str:
+def shown(health: AccountHealth, width: int = 200) -> str:
     console = Console(width=width, record=True, file=io.StringIO())
     show(console, health_view(health))
     return console.export_text()

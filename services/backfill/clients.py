@@ -1,11 +1,10 @@
-"""How a client of the Graph API is made of the settings and an account's token."""
+"""The token vault and Graph API clients, made from settings and an account's token."""
 
 from __future__ import annotations
 
-import typer
 from aiohttp import ClientSession
 
-from shared.contract.failures import UnreachableError
+from shared.contract.failures import UnreachableError, WrongKeysError
 from shared.domain.accounts import Account
 from shared.graph_api.client import GraphClient
 from shared.graph_api.errors import ErrorKind, GraphError
@@ -14,23 +13,18 @@ from shared.runtime.crypto import TokenVault
 from shared.runtime.settings import BackfillSettings, VaultSettings
 
 
-class WrongKeysError(typer.BadParameter):
-    """LEADSTREAM_ENCRYPTION_KEYS is empty, malformed, or lacks the key of a stored token: wrong usage of any command.
-
-    Says which setting it is, and nothing of a key.
-    """
-
-
 def open_vault(settings: VaultSettings) -> TokenVault:
+    """Return the vault of the settings' keys. WrongKeysError when there is none or one is malformed."""
     keys = [key.get_secret_value() for key in settings.encryption_keys]
     try:
         return TokenVault(keys)
     except ValueError as error:
-        odd = "LEADSTREAM_ENCRYPTION_KEYS has a key that is none; `leadstream config --new-key` prints a new one"
-        raise WrongKeysError(odd if keys else str(error)) from None
+        malformed = "LEADSTREAM_ENCRYPTION_KEYS has a malformed key; `leadstream config --new-key` prints a new one"
+        raise WrongKeysError(malformed if keys else str(error)) from None
 
 
 def token_of(vault: TokenVault, account: Account) -> str:
+    """Return the account's decrypted token. WrongKeysError when no key of the vault encrypted it."""
     try:
         return vault.decrypt(account.encrypted_token)
     except ValueError as error:
@@ -50,8 +44,8 @@ def graph_client(settings: BackfillSettings, session: ClientSession, governor: G
     )
 
 
-def answered(refusal: GraphError) -> GraphError:
-    """The refusal itself. UnreachableError when it is ours, because nobody answered."""
-    if refusal.kind is ErrorKind.TRANSIENT and refusal.status is None:
+def require_answer(error: GraphError) -> GraphError:
+    """Return `error` if the platform sent it. UnreachableError when there was no answer at all."""
+    if error.kind is ErrorKind.TRANSIENT and error.status is None:
         raise UnreachableError("the Graph API does not answer at LEADSTREAM_GRAPH_URL")
-    return refusal
+    return error
