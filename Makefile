@@ -1,6 +1,6 @@
 # Each verb does its own set-up; all that is needed is python3 (3.11 or newer) with venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage check format bench bench-receiver bench-backfill bench-analyzer bench-console profile-receiver fuzz screenshots servers lock clean
+.PHONY: help setup demo test explore coverage check format bench bench-receiver bench-backfill bench-analyzer bench-console profile-receiver fuzz screenshots servers lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,7 +11,7 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 ARGS ?=
 
 help:
-	@echo "make setup | demo | test | coverage | check | format | bench | bench-receiver | bench-backfill | bench-analyzer | bench-console | fuzz | screenshots | servers | lock | clean   (arguments: ARGS=...)"
+	@echo "make setup | demo | test | explore | coverage | check | format | bench | bench-receiver | bench-backfill | bench-analyzer | bench-console | fuzz | screenshots | servers | lock | clean   (arguments: ARGS=...)"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Leadstream needs Python 3.11 or newer; say which with PYTHON=")'
@@ -40,6 +40,10 @@ demo: $(STAMP)
 # Two processes, each with servers of its own: most tests wait for something. ARGS="-n 0 tests/unit -k fold" takes one.
 test: check
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# Not part of `test`, which always tries the same examples. Counterexamples are kept in `.hypothesis` and tried first.
+explore: $(STAMP)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m hypothesis --hypothesis-profile explore $(ARGS)
 
 # Not part of `test`: tracing slows every process under test.
 coverage: $(STAMP)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import structlog
 from cryptography.fernet import Fernet
@@ -20,6 +21,11 @@ from shared.bus.producer import Topics
 from shared.store.mongo import Database, open_database
 from tests.support.processes import Leadstream
 from tests.support.servers import Servers, choose_kind, has_docker, start
+
+patient = hypothesis.settings(deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("fixed", patient, derandomize=True, database=None)
+hypothesis.settings.register_profile("explore", patient, max_examples=1_000)
+hypothesis.settings.load_profile("fixed")  # `--hypothesis-profile` overrides this
 
 used: pytest.StashKey[str] = pytest.StashKey()
 Start = Callable[..., Leadstream]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 from aiohttp import ClientSession
 
@@ -31,7 +31,7 @@ BEHIND: dict[str, Tear] = {
     "a_frame_short_of_a_byte": lambda log: log[: commits(log)[-1]] + log[HEADER_BYTES:][: FRAME_BYTES - 1],
     "a_frame_of_before": lambda log: log[: commits(log)[-1]] + log[HEADER_BYTES:][:FRAME_BYTES],
     "zeros": lambda log: log[: commits(log)[-1]] + bytes(2 * FRAME_BYTES),
-    "noise": lambda log: log[: commits(log)[-1]] + os.urandom(3 * FRAME_BYTES),
+    "noise": lambda log: log[: commits(log)[-1]] + Random(1).randbytes(3 * FRAME_BYTES),
 }
 """What can stand behind the last commit when a write was cut short: all that was answered 200 lies before it."""
 

@@ -24,7 +24,8 @@ TIMING = Timing(quiet_ms=2_000, max_wait_ms=9_000, hold_ms=60_000)
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 
 few_real_writes = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=settings().max_examples // 4,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

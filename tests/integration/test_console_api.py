@@ -29,7 +29,6 @@ from tests.unit.console.rows import NOON
 from tests.unit.console.test_checks import SHOP
 
 SCHEMA = schemathesis.openapi.from_dict(document())
-EXAMPLES = 20
 TOKEN = "t" * 32
 
 KNOWN = ({"contact_id": MARIA.contact_id, "pipeline": "Sales", "account": SHOP.key}, {"contact_id": JOSE.contact_id})
@@ -50,9 +49,7 @@ async def console(leadstream: Start, database: Database) -> str:
 def holding(operation: Any, mode: GenerationMode, console: str) -> Callable[[], None]:
     """Calls it in many ways. Raises what an answer has that the document does not."""
 
-    @settings(
-        max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
-    )
+    @settings(max_examples=settings().max_examples // 5, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=mode), there=st.sampled_from(({}, *KNOWN)))
     def retry_until_stopped(case: schemathesis.Case[Any], there: dict[str, str]) -> None:
         case.path_parameters = {name: there.get(name, value) for name, value in (case.path_parameters or {}).items()}
@@ -141,6 +138,7 @@ async def test_a_pipeline_is_made_once_and_replaced_only_as_it_was_seen(program:
     assert [each["name"] for each in (await asked(program, "GET", "/api/pipelines/Mine"))[1]["stages"]] == ["New"]
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["right", "wrong"])
 async def test_every_answer_is_as_the_document_says(console: str, mode: GenerationMode) -> None:
     called = set[str]()

@@ -119,7 +119,7 @@ def test_each_text_is_taken_apart_once_however_many_there_are(number: int) -> No
     assert counting.read == {"texts": number, "words": 4 * number}
 
 
-@settings(max_examples=10)
+@settings(max_examples=settings().max_examples // 10)
 @given(st.text(max_size=40), st.integers(1, 3))
 def test_what_stands_behind_the_limit_of_a_text_is_not_read(text: str, times: int) -> None:
     wall = ("ab " * MAX_CHARACTERS)[:MAX_CHARACTERS]

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from services.receiver.parse.json_body import parse_body
@@ -31,9 +31,7 @@ ITEMS = [
     if isinstance(item, dict)
 ]
 
-patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""A machine that is busy is no failure."""
-often = settings(patient, max_examples=300)
+often = settings(max_examples=3 * settings().max_examples)
 
 secrets_ = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
 numbers = st.integers(0, 2**32)
@@ -96,7 +94,6 @@ def test_a_body_is_read_as_the_standard_library_reads_it_or_rejected(body: bytes
     check_parse(body)
 
 
-@patient
 @given(st.binary(max_size=200))
 def test_no_bytes_are_an_error(body: bytes) -> None:
     batch = normalise(body, NOW)
@@ -104,7 +101,6 @@ def test_no_bytes_are_an_error(body: bytes) -> None:
     assert [dead_letter.raw for dead_letter in batch.dead_letters] == [body]
 
 
-@patient
 @given(st.binary(max_size=64), st.lists(secrets_, min_size=1, max_size=3), st.data())
 def test_no_header_but_the_signature_is_the_signature(body: bytes, secrets: list[str], data: st.DataObject) -> None:
     right = webhook_signature(data.draw(st.sampled_from([*secrets, "another"])), body)
@@ -114,7 +110,6 @@ def test_no_header_but_the_signature_is_the_signature(body: bytes, secrets: list
         check_signature(body, header, secrets)
 
 
-@patient
 @given(st.lists(items, min_size=1, max_size=5))
 def test_every_item_is_an_event_or_a_letter_or_counted(messaging: list[Any]) -> None:
     for item in messaging:
@@ -123,7 +118,6 @@ def test_every_item_is_an_event_or_a_letter_or_counted(messaging: list[Any]) -> 
         assert len(alone.dead_letters) <= 1
 
 
-@patient
 @given(st.lists(items, max_size=6), st.randoms(use_true_random=False))
 def test_a_bad_item_never_costs_its_neighbours(bad: list[Any], random: Random) -> None:
     good = [good_item(number) for number in range(4)]
@@ -136,7 +130,6 @@ def test_a_bad_item_never_costs_its_neighbours(bad: list[Any], random: Random) -
     assert facts(batch) == facts(*(of_items([item]) for item in mixed))
 
 
-@patient
 @given(st.lists(items, max_size=4))
 def test_good_items_stay_in_their_order(bad: list[Any]) -> None:
     good = [good_item(number) for number in range(len(bad) + 1)]
@@ -145,7 +138,6 @@ def test_good_items_stay_in_their_order(bad: list[Any]) -> None:
     assert [draft.event_id for draft in of_items(mixed).events if draft.event_id in wanted] == wanted
 
 
-@patient
 @given(st.lists(items, max_size=3), st.lists(items, max_size=3))
 def test_accounts_of_one_body_do_not_meet(first: list[Any], second: list[Any]) -> None:
     halves = [{"id": "371", "messaging": first}, {"id": "372", "messaging": second}]
@@ -155,7 +147,6 @@ def test_accounts_of_one_body_do_not_meet(first: list[Any], second: list[Any]) -
     assert {draft.value["account_id"] for draft in batches[0].events} <= {"371", "372"}
 
 
-@patient
 @given(st.lists(real_items.filter(is_readable), min_size=1, max_size=4), st.integers(1, 2**41))
 def test_when_and_in_which_envelope_it_came_changes_no_id(messaging: list[Any], time: int) -> None:
     """A fact that is reported again comes in another body, with another time of the entry (FACEBOOK.md §1.5)."""
@@ -166,7 +157,6 @@ def test_when_and_in_which_envelope_it_came_changes_no_id(messaging: list[Any], 
     assert [draft.event_id for draft in second.events] == found[: len(second.events)]
 
 
-@patient
 @given(st.integers(1, 400), st.sampled_from([list, dict]))
 def test_depth_is_read_as_far_as_it_can_be_written_and_no_further(levels: int, kind: type) -> None:
     opening, closing = (b"[", b"]") if kind is list else (b'{"a":', b"}")
@@ -177,7 +167,6 @@ def test_depth_is_read_as_far_as_it_can_be_written_and_no_further(levels: int, k
     assert too_deep is (levels > LEVELS)
 
 
-@patient
 @given(st.text(st.characters(categories=["Cs", "Ll"]), min_size=1, max_size=6), st.booleans())
 def test_half_a_surrogate_pair_costs_no_more_than_itself(text: str, escaped: bool) -> None:
     item = {**good_item(1), "message": {"mid": "m_1", "text": text}}
@@ -189,7 +178,6 @@ def test_half_a_surrogate_pair_costs_no_more_than_itself(text: str, escaped: boo
     assert [each for each in said.value["text"] if "a" <= each <= "z"] == [each for each in text if "a" <= each <= "z"]
 
 
-@patient
 @given(st.sampled_from([("id", "371"), ("id", 371)]), st.sampled_from(["ms", "s", "text", "iso"]))
 def test_ids_and_times_mean_the_same_in_every_type(account: tuple[str, Any], unit: str) -> None:
     times = {"ms": 1723486609000, "s": 1723486609, "text": "1723486609000", "iso": "2024-08-12T18:16:49+0000"}
@@ -212,7 +200,7 @@ def outcomes(body: bytes) -> set[str]:
 )  # fmt: skip
 def test_the_strategies_come_to_all_that_can_become_of_a_body(outcome: str) -> None:
     """What is proven above is proven of all kinds of outcome, not of letters alone."""
-    generous = settings(patient, max_examples=20_000, database=None, phases=[Phase.generate])
+    generous = settings(max_examples=20_000, database=None, phases=[Phase.generate])
     find(real_bodies | made_bodies, lambda body: outcome in outcomes(body), settings=generous)
 
 

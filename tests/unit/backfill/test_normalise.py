@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.backfill.crawl.normalise_messages import Reading
@@ -158,7 +158,6 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a machine that is busy is no failure
 @given(st.dictionaries(FIELDS, ANYTHING))
 def test_no_shape_of_a_message_is_an_exception(odd: dict[str, Any]) -> None:
     draft = reading().message_draft(ITEM | odd, NOW)

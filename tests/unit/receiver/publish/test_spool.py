@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -104,7 +105,7 @@ async def test_a_spool_that_is_damaged_is_said_so(tmp_path: Path) -> None:
     async with open_spool(tmp_path, PLENTY) as spool:
         await spool.put([record(number, 3000) for number in range(50)])
     file = tmp_path / "spool.sqlite"
-    file.write_bytes(file.read_bytes()[:4096] + os.urandom(file.stat().st_size - 4096))
+    file.write_bytes(file.read_bytes()[:4096] + Random(1).randbytes(file.stat().st_size - 4096))
     with pytest.raises(SpoolError, match="malformed"):
         async with open_spool(tmp_path, PLENTY):
             pass
@@ -144,7 +145,7 @@ async def test_a_torn_tail_costs_only_what_was_not_acknowledged(tmp_path: Path) 
         for name in ("spool.sqlite", "spool.sqlite-wal"):
             (torn / name).write_bytes((tmp_path / "a" / name).read_bytes())
     with (torn / "spool.sqlite-wal").open("ab") as log:
-        log.write(os.urandom(3000))
+        log.write(Random(1).randbytes(3000))
     async with open_spool(torn, PLENTY) as spool:
         assert numbers([each.record for each in await spool.peek("topic", 10)]) == [1, 2]
 
