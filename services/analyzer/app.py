@@ -27,7 +27,7 @@ from shared.bus.producer import AIOKafkaProducer, Topics, open_producer, require
 from shared.runtime.clock import utc_now
 from shared.runtime.health import health_app, serve_health
 from shared.runtime.metrics import AnalyzerMetrics
-from shared.runtime.service import collect_seldom, return_large_buffers, run_until
+from shared.runtime.service import reduce_garbage_collection, return_large_buffers, run_until
 from shared.runtime.settings import AnalyzerSettings
 from shared.store.ai_retry_queue import AIRetryQueue
 from shared.store.contacts import Contacts
@@ -61,7 +61,7 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
                 aggregate = Aggregate(database, timing, clock=clock)
                 intake = Intake(consumer, aggregate, parking, pool, utc_now, metrics)
                 health = health_app(metrics, lambda: answers(database))
-                collect_seldom()
+                reduce_garbage_collection()
                 return_large_buffers()
                 log.info("analyzer_started", owner=owner)
                 works = [intake.run(stop), pool.run(stop), serve_health(health, settings.metrics_port, stop)]

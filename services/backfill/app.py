@@ -30,7 +30,7 @@ from shared.runtime.clock import utc_now
 from shared.runtime.crypto import TokenVault
 from shared.runtime.health import health_app, serve_health
 from shared.runtime.metrics import BackfillMetrics
-from shared.runtime.service import collect_seldom
+from shared.runtime.service import reduce_garbage_collection
 from shared.runtime.settings import BackfillSettings
 from shared.store.accounts import AccountStore
 from shared.store.mongo import Database, answers, open_database
@@ -62,7 +62,7 @@ class Tools:
 @asynccontextmanager
 async def open_tools(settings: BackfillSettings) -> AsyncIterator[Tools]:
     """UnreachableError when a server or the topic is not there, WrongKeysError when there are none for the tokens."""
-    collect_seldom()
+    reduce_garbage_collection()
     vault, metrics = open_vault(settings), BackfillMetrics()
     topic = Topics(settings.topic_prefix).message_events
     async with (

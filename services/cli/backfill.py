@@ -21,7 +21,7 @@ from services.cli.common import fail, with_database
 from shared.contract.failures import UnreachableError
 from shared.contract.ids import Platform
 from shared.domain.accounts import Account
-from shared.domain.runs import ACTIVE_STATES, Run, RunState, is_left
+from shared.domain.runs import ACTIVE_STATES, Run, RunState, is_abandoned
 from shared.runtime.logging import configure_logging
 from shared.runtime.service import run_service
 from shared.runtime.settings import BackfillSettings
@@ -87,7 +87,7 @@ def list_runs(limit: Annotated[int, typer.Option(min=1)] = 20, as_json: AsJson =
     if as_json:
         _print_json(runs)
         return
-    left = [each for each in runs if is_left(each, now)]
+    left = [each for each in runs if is_abandoned(each, now)]
     Console().print(runs_table(runs, names, left))
     if left:
         print("no process: it has died; a worker, or the next `backfill run`, goes on with the run")
@@ -214,7 +214,7 @@ async def _resume(database: Database, run: Run) -> Run:
 
 
 async def _the_run(runs: RunStore, prefix: str) -> Run:
-    found = await runs.beginning_with(prefix)
+    found = await runs.with_id_prefix(prefix)
     if len(found) != 1:
         fail(f"{'several runs begin' if found else 'no run begins'} with {prefix!r}")
     return found[0]

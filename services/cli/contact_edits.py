@@ -12,7 +12,7 @@ from services.cli.contact_query import Wanted, find_contacts
 from services.cli.contact_views import contact_text
 from services.cli.options import ContactId, OfAccount
 from shared.contract.contacts import AnalysisSource, LeadStatus
-from shared.domain.contact_edits import Edit, Owned, WrongEditError
+from shared.domain.contact_edits import AutomaticField, ContactEdit, InvalidEditError
 from shared.runtime.clock import utc_now
 from shared.runtime.settings import MongoSettings
 from shared.store.contact_editing import NoContactError, edit_contact
@@ -24,7 +24,7 @@ AT_ONCE = 1000
 
 
 class Given(StrEnum):
-    """As a person names what `Owned` names."""
+    """As a person names what `AutomaticField` names."""
 
     NAME = "name"
     STAGE = "stage"
@@ -44,15 +44,15 @@ def edit(
     ] = None,
 ) -> None:
     """Set what no machine overwrites from then on, or give it back to the machine. Prints the contact as it is then."""
-    given_back = frozenset(Owned[each.name] for each in give_back or ())
-    change = Edit(name, stage, status, note, tuple(tag or ()), tuple(untag or ()), given_back)
-    if change == Edit():
+    given_back = frozenset(AutomaticField[each.name] for each in give_back or ())
+    change = ContactEdit(name, stage, status, note, tuple(tag or ()), tuple(untag or ()), given_back)
+    if change == ContactEdit():
         raise typer.BadParameter("say what to change: --name, --stage, --status, --tag, --untag, --note, --give-back")
     try:
         contact = with_database(MongoSettings(), lambda database: edit_contact(database, contact_id, change, utc_now))
     except NoContactError:
         fail(f"no contact {contact_id}")
-    except WrongEditError as error:
+    except InvalidEditError as error:
         raise typer.BadParameter(str(error)) from None
     for line in contact_text(contact, ()):
         typer.echo(line)

@@ -12,7 +12,7 @@ import typer
 
 from services.cli.common import fail
 from services.cli.contact_views import printable
-from shared.bus.dead_letter_queue import DeadLetterQueue, ReadWebhook, Replay, Summary
+from shared.bus.dead_letter_queue import DeadLetterQueue, DeadLetterSummary, ReadWebhook, Replay
 from shared.bus.producer import Topics, open_producer
 from shared.contract.dead_letters import DeadLetter, dump_dead_letter
 from shared.contract.events import format_instant
@@ -114,7 +114,7 @@ async def _find(letter_id: str) -> DeadLetter | None:
     return found[0] if found else None
 
 
-def _line(summary: Summary) -> str:
+def _line(summary: DeadLetterSummary) -> str:
     size, key = f"{summary.size:>9,} bytes", summary.key or "-"
     fields = format_instant(summary.parked_at), f"{summary.where:<8}", f"{summary.reason:<14}", size, summary.letter_id
     return printable("  ".join([*fields, key, summary.detail]))

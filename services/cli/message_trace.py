@@ -9,9 +9,9 @@ from datetime import timedelta
 from typing import Any
 
 from services.analyzer.analysis.transcript import build_transcript, fingerprint
-from shared.bus.dead_letter_queue import read_letter
+from shared.bus.dead_letter_queue import read_dead_letter
 from shared.bus.producer import Topics
-from shared.bus.reader import Placed, stream_all, stream_since
+from shared.bus.reader import PlacedRecord, stream_all, stream_since
 from shared.contract.contacts import load_contact_updated
 from shared.contract.events import load_event
 from shared.contract.ids import Platform, content_hash, message_id
@@ -116,7 +116,7 @@ class Tracer:
         due_at = conversation.get("due_at")
         return f"it waits for its analysis, due at {due_at:%Y-%m-%dT%H:%M:%SZ}" if due_at else "it is not queued"
 
-    async def _published(self, key: str, contact: Stored) -> Placed | None:
+    async def _published(self, key: str, contact: Stored) -> PlacedRecord | None:
         since = contact.contact.updated_at - MARGIN if contact.contact else self.clock()
         async with aclosing(stream_since(self.kafka, self.topics.contact_updated, since, key.encode())) as updates:
             async for placed in updates:
@@ -144,7 +144,7 @@ class Tracer:
     async def _letter(self, mid: str) -> str | None:
         async with aclosing(stream_all(self.kafka, self.topics.dead_letters)) as records:
             async for record in records:
-                if (letter := read_letter(record)) and mid.encode() in letter.raw:
+                if (letter := read_dead_letter(record)) and mid.encode() in letter.raw:
                     return letter.letter_id
         return None
 
@@ -157,7 +157,7 @@ def _version(value: bytes) -> int | None:
         return None
 
 
-def event_facts(topic: str, placed: Placed, ids: set[str], spelled: str = "") -> Facts | None:
+def event_facts(topic: str, placed: PlacedRecord, ids: set[str], spelled: str = "") -> Facts | None:
     """None for what is about another message, or is no event. `spelled` is its id where no account is known."""
     try:
         event = load_event(placed.record.value)
@@ -178,7 +178,7 @@ def event_facts(topic: str, placed: Placed, ids: set[str], spelled: str = "") ->
     }
 
 
-def place(topic: str, placed: Placed) -> Facts:
+def place(topic: str, placed: PlacedRecord) -> Facts:
     return {"topic": topic, "partition": placed.partition, "offset": placed.offset, "at": placed.at}
 
 

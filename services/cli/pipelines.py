@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from services.cli.common import fail, with_database
 from services.cli.contact_views import printable
 from services.cli.options import AsJson, OfAccount
-from shared.domain.pipelines import TEMPLATES, Pipeline, Stage, template, with_ranges
+from shared.domain.pipelines import TEMPLATES, Pipeline, Stage, fill_ranges, template
 from shared.runtime.settings import MongoSettings
 from shared.store.mongo import Database
 from shared.store.pipelines import PipelineStore
@@ -66,7 +66,7 @@ def _read_pipeline(path: Path) -> Pipeline:
     try:
         pipeline = Pipeline.model_validate_json(path.read_bytes())
         stages = tuple(_as_edited(stage) for stage in pipeline.stages)
-        with_ranges(stages)
+        fill_ranges(stages)
         return pipeline.model_copy(update={"stages": stages})
     except OSError:
         names = ", ".join(each.name for each in TEMPLATES)

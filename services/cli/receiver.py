@@ -22,7 +22,7 @@ from services.receiver.workers import Lifeline, metrics_folder, supervise
 from shared.bus.producer import Topics, open_producer, require_topics
 from shared.runtime.clock import utc_now
 from shared.runtime.metrics import ReceiverMetrics
-from shared.runtime.service import collect_seldom, run_service
+from shared.runtime.service import reduce_garbage_collection, run_service
 from shared.runtime.settings import ReceiverSettings
 
 SPOOL_SECONDS = 1.5
@@ -63,7 +63,7 @@ async def run(
     """Serves until `stop`. UnreachableError when broker, topic, spool or port cannot be had at the start."""
     if tie:
         tie.watch()
-    collect_seldom()
+    reduce_garbage_collection()
     topics, metrics, root = Topics(settings.topic_prefix), ReceiverMetrics(), _spool_root(settings)
     async with (
         claim_spool(root, settings.spool_max_bytes) as (folder, spool),

@@ -66,7 +66,7 @@ def create_app(corpus: Corpus, session: ClientSession, callback: str = "", laten
         SimulatorState(corpus, random.Random(0), utc_now),
         Faults(latency_ms=latency_ms),
         RateLimits(),
-    )  # noqa: S311
+    )
     connections = PageConnections(state)
     api = GraphApi(state, faults, limits, APP_SECRET, connections)
     actions = ScenarioActions(state, WebhookSender(APP_SECRET, session, callback))

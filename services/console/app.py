@@ -39,12 +39,12 @@ from services.console.view.rendering import Renderer, environment
 from services.console.web import create_app
 from shared.bus.consumer import open_consumer
 from shared.bus.dead_letter_queue import DeadLetterQueue, Replay
-from shared.bus.lag import open_gauge
+from shared.bus.lag import open_lag_reader
 from shared.bus.producer import AIOKafkaProducer, Topics, open_producer
 from shared.contract.failures import UnreachableError
 from shared.runtime.clock import utc_now
 from shared.runtime.crypto import TokenVault
-from shared.runtime.service import collect_seldom, run_until
+from shared.runtime.service import reduce_garbage_collection, run_until
 from shared.runtime.settings import ConsoleSettings
 from shared.store.accounts import AccountStore
 from shared.store.mongo import Database, answers, open_database
@@ -74,11 +74,11 @@ async def run(
         updater = IndexUpdater(database, contact_index, broadcast)
         await consumer.skip_to_end()
         await updater.load()
-        collect_seldom()
+        reduce_garbage_collection()
         letters = DeadLetterQueue(kafka, topics)
         checks = AccountChecks(database, AccountStore(database), RunStore(database), ports.check, utc_now)
         status_reader = SystemStatusReader(system_status, database, letters, settings.console_receiver_url, utc_now)
-        gauge = open_gauge(kafka, topics.message_events, f"{topics.prefix}{ANALYZER_GROUP}")
+        gauge = open_lag_reader(kafka, topics.message_events, f"{topics.prefix}{ANALYZER_GROUP}")
         routes = _routes(
             settings, auth, ports, database, producer, contact_index, broadcast, system_status, letters, checks
         )

@@ -15,7 +15,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from shared.bus.producer import BATCH_BYTES, bounded
+from shared.bus.producer import BATCH_BYTES, stop_client
 from shared.contract.failures import UnreachableError
 
 FETCH_BYTES = BATCH_BYTES
@@ -73,15 +73,15 @@ class Consumer:
         """CommitFailedError or IllegalStateError when the group has gone on without this member."""
         await self._consumer.commit(offsets)
 
-    async def keep_still(self) -> None:
+    async def poll_paused(self) -> None:
         """To be called now and then while nothing more can be taken: nothing is fetched, and the group keeps a member
         that otherwise, without a poll for five minutes, it would take to be stuck."""
         self._consumer.pause(*self._consumer.assignment())
         for partition, records in (await self.getmany(timeout_ms=0)).items():  # just assigned, hence not paused yet
             self._consumer.seek(partition, records[0].offset)
 
-    def go_on(self) -> None:
-        """After `keep_still`."""
+    def resume(self) -> None:
+        """After `poll_paused`."""
         self._consumer.resume(*self._consumer.paused())
 
 
@@ -132,21 +132,21 @@ async def open_consumer(
         heartbeat_interval_ms=SESSION_MS // 4,
     )
     consumer = Consumer(inner, topic, group)
-    async with started(inner, bootstrap_servers):
+    async with started_consumer(inner, bootstrap_servers):
         yield consumer
 
 
 @asynccontextmanager
-async def started(consumer: AIOKafkaConsumer, bootstrap_servers: str) -> AsyncIterator[None]:
+async def started_consumer(consumer: AIOKafkaConsumer, bootstrap_servers: str) -> AsyncIterator[None]:
     try:
         await consumer.start()
     except KafkaConnectionError as error:
-        await bounded(consumer.stop())
+        await stop_client(consumer.stop())
         raise UnreachableError(f"no Kafka broker answers at {bootstrap_servers}") from error
     except UnknownTopicOrPartitionError as error:
-        await bounded(consumer.stop())
+        await stop_client(consumer.stop())
         raise UnreachableError("the topic cannot be found; run `leadstream setup`") from error
     try:
         yield
     finally:
-        await bounded(consumer.stop())
+        await stop_client(consumer.stop())

@@ -19,20 +19,20 @@ from shared.contract.events import Event, cloud_event_headers, format_instant
 from shared.contract.failures import Reason
 from shared.store.mongo import is_storable
 
-TOGETHER = 100
+REPLAY_BATCH_SIZE = 100
 """Letters whose events are published at once."""
 
 ReadWebhook = Callable[[bytes, datetime, Topics], list[Record]]
 """What the receiver makes of a body that came then: events, and dead letters of what it does not understand."""
 
-REPLAYED = "replayed-offset"
+REPLAYED_OFFSET_HEADER = "replayed-offset"
 """A tombstone's header: it says nothing of what was parked behind that."""
 
-Tell = Callable[[DeadLetter, bool], None]
+OnReplay = Callable[[DeadLetter, bool], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class DeadLetterSummary:
     """A letter without its payload, of which it only has the size in bytes. `offset` is where it was last parked."""
 
     letter_id: str
@@ -52,14 +52,14 @@ class DeadLetterQueue:
         self._bootstrap_servers = bootstrap_servers
         self.topic = topics.dead_letters
 
-    async def parked(self, reason: Reason | None = None) -> dict[str, Summary]:
+    async def parked(self, reason: Reason | None = None) -> dict[str, DeadLetterSummary]:
         """By id, the oldest first."""
-        found: dict[str, Summary] = {}
+        found: dict[str, DeadLetterSummary] = {}
         async for placed in stream_placed(self._bootstrap_servers, self.topic):
             if not placed.record.value:
                 drop_replayed(found, placed.record)
-            elif letter := read_letter(placed.record):
-                found[letter.letter_id] = summary_of(letter, placed.offset)
+            elif letter := read_dead_letter(placed.record):
+                found[letter.letter_id] = summarise(letter, placed.offset)
         oldest_first = sorted(found.values(), key=lambda each: each.parked_at)
         return {each.letter_id: each for each in oldest_first if reason in {None, each.reason}}
 
@@ -67,7 +67,7 @@ class DeadLetterQueue:
         """Those letters, each once."""
         remaining = set(letter_ids)
         async for record in stream_all(self._bootstrap_servers, self.topic):
-            if (letter := read_letter(record)) and letter.letter_id in remaining:
+            if (letter := read_dead_letter(record)) and letter.letter_id in remaining:
                 remaining.remove(letter.letter_id)
                 yield letter
 
@@ -80,7 +80,9 @@ class Replay:
         self._topics = topics
         self._read_webhook = read_webhook
 
-    async def run(self, parked: Mapping[str, Summary], letters: AsyncIterator[DeadLetter], tell: Tell) -> None:
+    async def run(
+        self, parked: Mapping[str, DeadLetterSummary], letters: AsyncIterator[DeadLetter], tell: OnReplay
+    ) -> None:
         """Of `letters`, which are some of `parked`. `tell` hears of each whether it was replayed: what is still not
         understood stays where it is."""
         group: list[tuple[DeadLetter, list[Record]]] = []
@@ -90,13 +92,13 @@ class Replay:
                 tell(letter, False)
                 continue
             group.append((letter, records))
-            if len(group) == TOGETHER:
+            if len(group) == REPLAY_BATCH_SIZE:
                 await self._publish(group, parked, tell)
                 group = []
         await self._publish(group, parked, tell)
 
     async def _publish(
-        self, group: list[tuple[DeadLetter, list[Record]]], parked: Mapping[str, Summary], tell: Tell
+        self, group: list[tuple[DeadLetter, list[Record]]], parked: Mapping[str, DeadLetterSummary], tell: OnReplay
     ) -> None:
         """The tombstones only after the events are safe."""
         await publish(self._producer, [record for _, records in group for record in records])
@@ -133,7 +135,7 @@ def _event_record(event: Event, letter: DeadLetter, topics: Topics) -> Record:
     return Record(topics.message_events, str(event.conversation).encode(), letter.raw, headers)
 
 
-def read_letter(record: Record) -> DeadLetter | None:
+def read_dead_letter(record: Record) -> DeadLetter | None:
     """None for a tombstone, and for what somebody else has put there."""
     try:
         letter = load_dead_letter(record.value)
@@ -143,20 +145,23 @@ def read_letter(record: Record) -> DeadLetter | None:
     return letter
 
 
-def summary_of(letter: DeadLetter, offset: int) -> Summary:
-    return Summary(
+def summarise(letter: DeadLetter, offset: int) -> DeadLetterSummary:
+    return DeadLetterSummary(
         letter.letter_id, letter.reason, letter.detail, letter.where, letter.parked_at, len(letter.raw), letter.key,
         offset,
     )  # fmt: skip
 
 
-def tombstone(topic: str, parked: Summary) -> Record:
-    return Record(topic, parked.letter_id.encode(), b"", [(REPLAYED, str(parked.offset).encode())])
+def tombstone(topic: str, parked: DeadLetterSummary) -> Record:
+    return Record(topic, parked.letter_id.encode(), b"", [(REPLAYED_OFFSET_HEADER, str(parked.offset).encode())])
 
 
-def drop_replayed(found: dict[str, Summary], tombstone: Record) -> None:
+def drop_replayed(found: dict[str, DeadLetterSummary], tombstone: Record) -> None:
     """One that does not say a place is for all that was parked before it."""
-    letter_id, until = (tombstone.key or b"").decode(errors="replace"), dict(tombstone.headers).get(REPLAYED) or b""
+    letter_id, until = (
+        (tombstone.key or b"").decode(errors="replace"),
+        dict(tombstone.headers).get(REPLAYED_OFFSET_HEADER) or b"",
+    )
     parked = found.get(letter_id)
     if parked and (not until.isdigit() or parked.offset <= int(until)):
         del found[letter_id]

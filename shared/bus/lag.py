@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import UnknownTopicOrPartitionError
 
-from shared.bus.consumer import started
+from shared.bus.consumer import started_consumer
 
 
-class Gauge:
+class LagReader:
     """It reads no record and joins no group. KafkaError where the broker does not tell, or a topic is not there."""
 
     def __init__(self, consumer: AIOKafkaConsumer, topic: str) -> None:
@@ -42,8 +42,8 @@ class Gauge:
 
 
 @asynccontextmanager
-async def open_gauge(bootstrap_servers: str, topic: str, group: str) -> AsyncIterator[Gauge]:
+async def open_lag_reader(bootstrap_servers: str, topic: str, group: str) -> AsyncIterator[LagReader]:
     """UnreachableError when no broker answers."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, group_id=group, enable_auto_commit=False)
-    async with started(consumer, bootstrap_servers):
-        yield Gauge(consumer, topic)
+    async with started_consumer(consumer, bootstrap_servers):
+        yield LagReader(consumer, topic)

@@ -35,23 +35,23 @@ __all__ = [
     "Record",
     "TopicPartition",
     "Topics",
-    "bounded",
     "event_record",
     "open_producer",
     "partition_of",
     "publish",
     "require_topics",
+    "stop_client",
 ]
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
 """A record can hold a whole webhook body (4 MiB) with its escapes, parked."""
 BATCH_BYTES = 256 * 1024
 """Records of one partition go out in batches of at most this size; a larger record goes alone."""
-TOPIC_SECONDS = 10.0
+TOPIC_LOOKUP_SECONDS = 10.0
 """What finding a topic gets, at a start."""
-RETRY_SECONDS = 0.5
+PUBLISH_RETRY_SECONDS = 0.5
 """After a send that aiokafka itself has given up, which it does after 40 s."""
-STOP_SECONDS = 1.0
+CLIENT_STOP_SECONDS = 1.0
 """What a client gets to flush and to leave its group; one that waits for a broker that is away would never end."""
 
 
@@ -98,22 +98,22 @@ async def open_producer(bootstrap_servers: str) -> AsyncIterator[AIOKafkaProduce
     try:
         await producer.start()
     except KafkaConnectionError as error:
-        await bounded(producer.stop())
+        await stop_client(producer.stop())
         raise UnreachableError(f"no Kafka broker answers at {bootstrap_servers}") from error
     try:
         yield producer
     finally:
-        await bounded(producer.stop())
+        await stop_client(producer.stop())
 
 
-async def bounded(stop: Coroutine[Any, Any, None]) -> None:
+async def stop_client(stop: Coroutine[Any, Any, None]) -> None:
     """Ends a client. What is given up here was acknowledged to nobody.
 
     A task of its own: a consumer that waits for its broker ends by raising its own tasks' CancelledError (aiokafka
     0.14).
     """
     stopping = asyncio.create_task(stop)
-    await asyncio.wait({stopping}, timeout=STOP_SECONDS)
+    await asyncio.wait({stopping}, timeout=CLIENT_STOP_SECONDS)
     if not stopping.done():
         stopping.cancel()
     elif not stopping.cancelled():
@@ -132,7 +132,7 @@ async def publish(producer: AIOKafkaProducer, records: Sequence[Record]) -> None
         except KafkaError as error:
             if not (error.retriable or isinstance(error, KafkaTimeoutError)):
                 raise
-        await asyncio.sleep(RETRY_SECONDS)
+        await asyncio.sleep(PUBLISH_RETRY_SECONDS)
 
 
 async def _publish_once(producer: AIOKafkaProducer, records: Sequence[Record]) -> None:
@@ -170,7 +170,7 @@ async def require_topics(producer: AIOKafkaProducer, *topics: str) -> None:
     """UnreachableError when one cannot be found in time: what is published to it would wait for it for ever."""
     for topic in topics:
         try:
-            async with asyncio.timeout(TOPIC_SECONDS):
+            async with asyncio.timeout(TOPIC_LOOKUP_SECONDS):
                 await producer.partitions_for(topic)
         except (TimeoutError, KafkaError) as error:
             raise UnreachableError(f"no topic {topic} can be found; run `leadstream setup`") from error

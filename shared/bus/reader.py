@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from shared.bus.consumer import started
+from shared.bus.consumer import started_consumer
 from shared.bus.producer import MAX_RECORD_BYTES, Record, partition_of
 
 
-class Placed(NamedTuple):
+class PlacedRecord(NamedTuple):
     """Where a record is on its topic, and since when."""
 
     partition: int
@@ -31,7 +31,7 @@ async def _reader(bootstrap_servers: str, topic: str) -> AsyncIterator[tuple[AIO
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=MAX_RECORD_BYTES,
     )
-    async with started(consumer, bootstrap_servers):
+    async with started_consumer(consumer, bootstrap_servers):
         yield consumer, [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
 
 
@@ -47,7 +47,7 @@ async def stream_all(bootstrap_servers: str, topic: str) -> AsyncGenerator[Recor
             yield each.record
 
 
-async def stream_placed(bootstrap_servers: str, topic: str) -> AsyncGenerator[Placed, None]:
+async def stream_placed(bootstrap_servers: str, topic: str) -> AsyncGenerator[PlacedRecord, None]:
     """As `stream_all`, with the place of each."""
     async with _reader(bootstrap_servers, topic) as (consumer, partitions):
         ends = await consumer.end_offsets(partitions)
@@ -59,7 +59,7 @@ async def stream_placed(bootstrap_servers: str, topic: str) -> AsyncGenerator[Pl
 
 async def stream_since(
     bootstrap_servers: str, topic: str, since: datetime, key: bytes | None = None
-) -> AsyncGenerator[Placed, None]:
+) -> AsyncGenerator[PlacedRecord, None]:
     """What has come onto `topic` from `since` on and is there when this is called; with `key`, only what has it.
 
     Then only the partition of that key is read.
@@ -80,7 +80,7 @@ async def stream_since(
                         yield _placed(partition, each)
 
 
-def _placed(partition: TopicPartition, found: ConsumerRecord[bytes, bytes]) -> Placed:
+def _placed(partition: TopicPartition, found: ConsumerRecord[bytes, bytes]) -> PlacedRecord:
     at = datetime.fromtimestamp(found.timestamp / 1000, UTC)
     record = Record(partition.topic, found.key, found.value or b"", list(found.headers))
-    return Placed(partition.partition, found.offset, at, record)
+    return PlacedRecord(partition.partition, found.offset, at, record)

@@ -11,7 +11,7 @@ from shared.bus.producer import MAX_RECORD_BYTES, Topics
 from shared.contract.failures import UnreachableError
 from shared.runtime.settings import KafkaSettings
 
-MAX_LETTER_BYTES = 6 * MAX_RECORD_BYTES + 64 * 1024
+MAX_DEAD_LETTER_BYTES = 6 * MAX_RECORD_BYTES + 64 * 1024
 """A dead letter holds any record whole: JSON has six bytes for a control character."""
 
 
@@ -34,7 +34,7 @@ async def ensure_topics(settings: KafkaSettings) -> list[str]:
             topics.dead_letters,
             1,
             copies,
-            topic_configs={"max.message.bytes": str(MAX_LETTER_BYTES), "retention.ms": "-1"},
+            topic_configs={"max.message.bytes": str(MAX_DEAD_LETTER_BYTES), "retention.ms": "-1"},
         ),
         NewTopic(
             topics.contact_updated, settings.topic_partitions, copies, topic_configs={"cleanup.policy": "compact"}

@@ -54,11 +54,11 @@ def band(score: int) -> Band:
     return Band.HOT if score <= 80 else Band.READY
 
 
-class Model(BaseModel):
+class ContractModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
-class Verdict(Model):
+class Verdict(ContractModel):
     """What an analyst says of a conversation."""
 
     summary: str
@@ -96,7 +96,7 @@ class NameSource(StrEnum):
     PERSON = "person"
 
 
-class Name(Model):
+class Name(ContractModel):
     first: str
     last: str = ""
     username: str | None = None
@@ -113,7 +113,7 @@ class Name(Model):
         return f"{self.first} {self.last}".strip()
 
 
-class StageRef(Model):
+class StageRef(ContractModel):
     """Where a contact stands: a stage of the pipeline of its account."""
 
     pipeline: str
@@ -121,7 +121,7 @@ class StageRef(Model):
     type: StageType
 
 
-class Contact(Model):
+class Contact(ContractModel):
     contact_id: str = Field(description="the conversation's key")
     platform: Platform
     account_id: str
@@ -159,7 +159,7 @@ class Contact(Model):
         return max(known) if known else None
 
 
-class Activity(Model):
+class Activity(ContractModel):
     """A stage that did change, and why. `activity_id` is `contact_id#version`, so that writing it again is harmless.
 
     Where a person changed it, `score` and `status` are those of that moment, and no machine was sure of anything.
@@ -193,7 +193,7 @@ class Change:
 SCORES_KEPT = 100
 
 
-class Score(Model):
+class Score(ContractModel):
     """What one version's analysis said: the contact keeps the last hundred, for its score to be seen over time."""
 
     version: int
@@ -224,7 +224,7 @@ def activities_of(contact_id: str) -> dict[str, dict[str, str]]:
     return {"_id": {"$gt": f"{contact_id}#", "$lt": f"{contact_id}$"}}
 
 
-class ContactUpdated(Model):
+class ContactUpdated(ContractModel):
     """A value on `contact-updated`. At-least-once: a consumer keeps the highest version of a contact."""
 
     contact_id: str

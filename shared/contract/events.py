@@ -66,11 +66,11 @@ class Source(StrEnum):
     BACKFILL = "backfill"
 
 
-class Model(BaseModel):
+class ContractModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
-class Attachment(Model):
+class Attachment(ContractModel):
     """`type` as Facebook names it (image, video, audio, file, sticker, template, fallback, story_mention, …)."""
 
     type: str
@@ -79,7 +79,7 @@ class Attachment(Model):
     payload: dict[str, Any] = Field(default_factory=dict, description="what else the platform said of it, as it came")
 
 
-class ReplyTo(Model):
+class ReplyTo(ContractModel):
     """What a message answers: another message, or a story."""
 
     mid: str | None = None
@@ -87,7 +87,7 @@ class ReplyTo(Model):
     story_url: str | None = None
 
 
-class Referral(Model):
+class Referral(ContractModel):
     """How the customer came here: an ad, a link, a product."""
 
     ref: str | None = None
@@ -97,13 +97,13 @@ class Referral(Model):
     payload: dict[str, Any] = Field(default_factory=dict, description="what else the platform said of it, as it came")
 
 
-class Participant(Model):
+class Participant(ContractModel):
     id: str
     name: str | None = None
     username: str | None = None
 
 
-class EventBase(Model):
+class EventBase(ContractModel):
     event_id: str = Field(description="deterministic: the same fact has the same id, from either producer")
     platform: Platform
     account_id: str
@@ -119,12 +119,12 @@ class EventBase(Model):
         return ConversationKey(self.platform, self.account_id, self.customer_id)
 
 
-class OfMessage(EventBase):
+class MessageScopedEvent(EventBase):
     message_id: str = Field(description="platform:account_id:mid, equal from webhook and Graph")
     mid: str = Field(description="as the platform wrote it, for calls")
 
 
-class MessageEvent(OfMessage):
+class MessageEvent(MessageScopedEvent):
     kind: Literal["message"] = "message"
     text: str | None = None
     attachments: tuple[Attachment, ...] = ()
@@ -139,7 +139,7 @@ class MessageEvent(OfMessage):
     sender_username: str | None = None
 
 
-class EditEvent(OfMessage):
+class EditEvent(MessageScopedEvent):
     """`text` is absent in Instagram's live notices, which carry only the number of the edit (FACEBOOK.md §2.4)."""
 
     kind: Literal["edit"] = "edit"
@@ -147,13 +147,13 @@ class EditEvent(OfMessage):
     text: str | None = None
 
 
-class DeletionEvent(OfMessage):
+class DeletionEvent(MessageScopedEvent):
     """The sender took the message back: its content must go from every store (promise 9)."""
 
     kind: Literal["deletion"] = "deletion"
 
 
-class ReactionEvent(OfMessage):
+class ReactionEvent(MessageScopedEvent):
     """`direction` is that of the person who reacted. `emoji` and `reaction` are absent on `unreact`."""
 
     kind: Literal["reaction"] = "reaction"

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-SLOW_FROM, STOP_AT = 0.75, 0.95
-SHORTEST_SPACING_SECONDS, LONGEST_SPACING_SECONDS = 0.1, 10.0
-FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 60.0, 3600.0
+SLOW_FROM_USAGE, STOP_AT_USAGE = 0.75, 0.95
+MIN_SPACING_SECONDS, MAX_SPACING_SECONDS = 0.1, 10.0
+FIRST_WAIT_SECONDS, MAX_WAIT_SECONDS = 60.0, 3600.0
 PROBE_SECONDS = 60.0
 """Who probes and is not heard of for so long was killed: another may probe."""
-MOST_WAITING = 400
+MAX_WAITING_CALLS = 400
 """No slot is reserved farther ahead than so many calls need that wait for theirs: the clock was set back."""
 
 
@@ -40,11 +40,11 @@ class Budget:
         return max(self.usage, 1.0) if self.is_shut else self.usage
 
 
-NOTHING_KNOWN = Budget()
+UNKNOWN_BUDGET = Budget()
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class UsageReport:
     """What one answer said of a budget: None where it said nothing. `is_answer` is False where none came at all."""
 
     usage: float | None = None
@@ -54,19 +54,19 @@ class Heard:
 
     @property
     def shuts(self) -> bool:
-        return self.is_refused or self.regain_seconds is not None or (self.usage or 0.0) >= STOP_AT
+        return self.is_refused or self.regain_seconds is not None or (self.usage or 0.0) >= STOP_AT_USAGE
 
 
 def spacing_seconds(usage: float) -> float:
     """How far calls must be apart: none below 75 %, then growing tenfold with every 10 % up to 10 s."""
-    if usage < SLOW_FROM:
+    if usage < SLOW_FROM_USAGE:
         return 0.0
-    share = min(1.0, (usage - SLOW_FROM) / (STOP_AT - SLOW_FROM))
-    factor: float = (LONGEST_SPACING_SECONDS / SHORTEST_SPACING_SECONDS) ** share
-    return SHORTEST_SPACING_SECONDS * factor
+    share = min(1.0, (usage - SLOW_FROM_USAGE) / (STOP_AT_USAGE - SLOW_FROM_USAGE))
+    factor: float = (MAX_SPACING_SECONDS / MIN_SPACING_SECONDS) ** share
+    return MIN_SPACING_SECONDS * factor
 
 
-def after(budget: Budget, heard: Heard, now: float) -> Budget:
+def apply_report(budget: Budget, heard: UsageReport, now: float) -> Budget:
     """Only a probe opens what is shut: calls under way when it was shut may still be answered well."""
     if heard.usage is not None:
         budget = replace(budget, usage=heard.usage)
@@ -83,21 +83,21 @@ def _shut(budget: Budget, regain_seconds: float | None, now: float) -> Budget:
     """For as long as the platform says, else from a minute to an hour, doubling. Those refused together wait once."""
     if budget.is_shut and not budget.is_probed:
         return replace(budget, shut_until=max(budget.shut_until, now + (regain_seconds or 0.0)))
-    growing = min(FIRST_WAIT_SECONDS * 2.0 ** min(budget.refusals, 10), LONGEST_WAIT_SECONDS)
+    growing = min(FIRST_WAIT_SECONDS * 2.0 ** min(budget.refusals, 10), MAX_WAIT_SECONDS)
     until = now + (regain_seconds or growing)
     return replace(budget, shut_until=until, refusals=budget.refusals + 1, is_probed=False)
 
 
-def probing(budget: Budget, now: float) -> Budget:
+def start_probe(budget: Budget, now: float) -> Budget:
     """With a probe under way, where one is due; else unchanged."""
     if not budget.is_shut or now < budget.shut_until:
         return budget
     return replace(budget, is_probed=True, shut_until=now + PROBE_SECONDS)
 
 
-def reserving(budget: Budget, earliest: float, least_seconds: float) -> Budget:
+def reserve_slot(budget: Budget, earliest: float, min_spacing_seconds: float) -> Budget:
     """With the next call's slot, `last_slot`: not before `earliest`, and as far behind the one before as is due."""
-    apart = max(least_seconds, spacing_seconds(budget.usage))
+    apart = max(min_spacing_seconds, spacing_seconds(budget.usage))
     following = budget.last_slot + apart
-    is_plausible = following < earliest + MOST_WAITING * apart
-    return replace(budget, last_slot=max(earliest, following) if is_plausible else earliest + least_seconds)
+    is_plausible = following < earliest + MAX_WAITING_CALLS * apart
+    return replace(budget, last_slot=max(earliest, following) if is_plausible else earliest + min_spacing_seconds)

@@ -20,11 +20,11 @@ from shared.contract.contacts import (
 )
 from shared.domain.pipelines import Pipeline
 
-LONGEST_NAME, LONGEST_TAG, MOST_TAGS, LONGEST_NOTES = 200, 100, 100, 20_000
+MAX_NAME_CHARS, MAX_TAG_CHARS, MAX_TAGS, MAX_NOTES_CHARS = 200, 100, 100, 20_000
 """Characters, and tags: a version must fit into a record, which the broker limits to 1 MB, or it is never published."""
 
 
-class WrongEditError(ValueError):
+class InvalidEditError(ValueError):
     """It cannot be made; says why to the person who asked for it, and at which field."""
 
     def __init__(self, message: str, at: str = "") -> None:
@@ -32,7 +32,7 @@ class WrongEditError(ValueError):
         self.at = at
 
 
-class Owned(StrEnum):
+class AutomaticField(StrEnum):
     """The fields of a contact that are a machine's until a person sets them."""
 
     NAME = "name"
@@ -41,7 +41,7 @@ class Owned(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class ContactEdit:
     """None, and no tags, leave alone what is there. What is `given_back` is a machine's again.
 
     `was` is what its editor had seen of name, stage, status and notes, empty for none: one that they change must still
@@ -54,15 +54,15 @@ class Edit:
     notes: str | None = None
     tags_added: tuple[str, ...] = ()
     tags_removed: tuple[str, ...] = ()
-    given_back: frozenset[Owned] = frozenset()
+    given_back: frozenset[AutomaticField] = frozenset()
     was: Mapping[str, str] = field(default_factory=dict)
 
 
-def edited(contact: Contact, edit: Edit, pipeline: Pipeline | None, now: datetime) -> Change | None:
+def edited(contact: Contact, edit: ContactEdit, pipeline: Pipeline | None, now: datetime) -> Change | None:
     """The next version; None when all is so already. `pipeline` is that of the contact's account.
 
     A name that is given back gives way to any that is found, a stage stays until an analysis moves it.
-    WrongEditError, also where it was made of what is no longer so.
+    InvalidEditError, also where it was made of what is no longer so.
     """
     _check_seen(contact, edit)
     found = {**_given_back(contact, edit.given_back), **_set(contact, edit, pipeline)}
@@ -79,7 +79,7 @@ def edited(contact: Contact, edit: Edit, pipeline: Pipeline | None, now: datetim
     return Change(new, changed, _activity(contact, new)) if changed else None
 
 
-def _check_seen(contact: Contact, edit: Edit) -> None:
+def _check_seen(contact: Contact, edit: ContactEdit) -> None:
     now = {
         "name": contact.name.full,
         "stage": contact.stage.name if contact.stage else "",
@@ -89,11 +89,11 @@ def _check_seen(contact: Contact, edit: Edit) -> None:
     for name, wanted in _wanted(edit).items():
         if name in edit.was and _plain(now[name]) not in {_plain(edit.was[name]), _plain(wanted)}:
             told = f": it is {now[name]!r} now" if now[name] and name != "notes" else ""
-            raise WrongEditError(f"a person or an analysis has changed the {name} meanwhile{told}", name)
+            raise InvalidEditError(f"a person or an analysis has changed the {name} meanwhile{told}", name)
 
 
-def _wanted(edit: Edit) -> dict[str, str]:
-    status = "" if Owned.STATUS in edit.given_back else edit.status
+def _wanted(edit: ContactEdit) -> dict[str, str]:
+    status = "" if AutomaticField.STATUS in edit.given_back else edit.status
     wanted = {"name": edit.name, "stage": edit.stage, "status": status, "notes": edit.notes}
     return {name: text for name, text in wanted.items() if text is not None}
 
@@ -103,60 +103,60 @@ def _plain(text: str) -> str:
     return text.replace("\r\n", "\n").strip()
 
 
-def _set(contact: Contact, edit: Edit, pipeline: Pipeline | None) -> dict[str, Any]:
+def _set(contact: Contact, edit: ContactEdit, pipeline: Pipeline | None) -> dict[str, Any]:
     """By name of field. Tags and notes are no machine's: where they stay as they are, nothing is said of them."""
     found: dict[str, Any] = {}
     if edit.name is not None:
-        found[Owned.NAME] = _name(edit.name, contact.name.username)
+        found[AutomaticField.NAME] = _name(edit.name, contact.name.username)
     if edit.stage is not None:
-        found[Owned.STAGE] = _stage(edit.stage, pipeline)
+        found[AutomaticField.STAGE] = _stage(edit.stage, pipeline)
     if edit.status is not None:
-        found[Owned.STATUS] = edit.status
+        found[AutomaticField.STATUS] = edit.status
     if both := found.keys() & edit.given_back:
-        raise WrongEditError(f"either set {', '.join(sorted(both))} or give it back")
-    if edit.notes is not None and len(edit.notes) > LONGEST_NOTES:
-        raise WrongEditError(f"notes have at most {LONGEST_NOTES} characters, not {len(edit.notes)}", "notes")
+        raise InvalidEditError(f"either set {', '.join(sorted(both))} or give it back")
+    if edit.notes is not None and len(edit.notes) > MAX_NOTES_CHARS:
+        raise InvalidEditError(f"notes have at most {MAX_NOTES_CHARS} characters, not {len(edit.notes)}", "notes")
     if edit.notes is not None and edit.notes != contact.notes:
         found["notes"] = edit.notes
     tags = _tags(contact, edit)
     return found if tags == contact.tags else {**found, "tags": tags}
 
 
-def _given_back(contact: Contact, fields: frozenset[Owned]) -> dict[str, Any]:
+def _given_back(contact: Contact, fields: frozenset[AutomaticField]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    if Owned.NAME in fields and contact.name.source is NameSource.PERSON:
-        found[Owned.NAME] = contact.name.model_copy(update={"source": NameSource.PLACEHOLDER})
-    if Owned.STATUS in fields:
-        found[Owned.STATUS] = None
+    if AutomaticField.NAME in fields and contact.name.source is NameSource.PERSON:
+        found[AutomaticField.NAME] = contact.name.model_copy(update={"source": NameSource.PLACEHOLDER})
+    if AutomaticField.STATUS in fields:
+        found[AutomaticField.STATUS] = None
     return found
 
 
 def _name(full: str, username: str | None) -> Name:
     if not full.strip():
-        raise WrongEditError("a name needs a letter", "name")
-    if len(full) > LONGEST_NAME:
-        raise WrongEditError(f"a name has at most {LONGEST_NAME} characters, not {len(full)}", "name")
+        raise InvalidEditError("a name needs a letter", "name")
+    if len(full) > MAX_NAME_CHARS:
+        raise InvalidEditError(f"a name has at most {MAX_NAME_CHARS} characters, not {len(full)}", "name")
     return Name.split(full, NameSource.PERSON, username)
 
 
 def _stage(name: str, pipeline: Pipeline | None) -> StageRef:
     if pipeline is None:
-        raise WrongEditError("its account has no pipeline, so there is no stage to be in", "stage")
+        raise InvalidEditError("its account has no pipeline, so there is no stage to be in", "stage")
     stage = pipeline.stage(name)
     if stage is None:
         names = ", ".join(each.name for each in pipeline.stages)
-        raise WrongEditError(f"pipeline {pipeline.name} has no stage {name!r}; it has: {names}", "stage")
+        raise InvalidEditError(f"pipeline {pipeline.name} has no stage {name!r}; it has: {names}", "stage")
     return StageRef(pipeline=pipeline.name, name=stage.name, type=stage.type)
 
 
-def _tags(contact: Contact, edit: Edit) -> tuple[str, ...]:
+def _tags(contact: Contact, edit: ContactEdit) -> tuple[str, ...]:
     """In the order in which they came, each once."""
     added = [" ".join(tag.split()) for tag in edit.tags_added]
     if not all(added):
-        raise WrongEditError("a tag needs a letter", "tags")
+        raise InvalidEditError("a tag needs a letter", "tags")
     tags = tuple(tag for tag in dict.fromkeys((*contact.tags, *added)) if tag not in edit.tags_removed)
-    if added and (len(tags) > MOST_TAGS or max(map(len, added)) > LONGEST_TAG):
-        raise WrongEditError(f"a contact has at most {MOST_TAGS} tags of {LONGEST_TAG} characters", "tags")
+    if added and (len(tags) > MAX_TAGS or max(map(len, added)) > MAX_TAG_CHARS):
+        raise InvalidEditError(f"a contact has at most {MAX_TAGS} tags of {MAX_TAG_CHARS} characters", "tags")
     return tags
 
 

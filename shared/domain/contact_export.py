@@ -56,10 +56,10 @@ COLUMNS: Mapping[str, Callable[[Contact], object]] = {
 
 def row(contact: Contact) -> list[str]:
     cells = (column(contact) for column in COLUMNS.values())
-    return [neutral("" if cell is None else str(cell)) for cell in cells]
+    return [escape_formula("" if cell is None else str(cell)) for cell in cells]
 
 
-def neutral(cell: str) -> str:
+def escape_formula(cell: str) -> str:
     """With an apostrophe before what a spreadsheet would calculate: a customer chooses their own name and words."""
     return FORMULA.sub(r"\g<0>'", cell)
 
@@ -67,14 +67,14 @@ def neutral(cell: str) -> str:
 async def write_contacts(contacts: AsyncIterator[Contact], form: Format, sink: TextIO) -> int:
     """How many there were. Each is written as it comes, so that their number costs no memory."""
     number = 0
-    write_head(form, sink)
+    write_header(form, sink)
     async for contact in contacts:
         write_contact(contact, form, sink)
         number += 1
     return number
 
 
-def write_head(form: Format, sink: TextIO) -> None:
+def write_header(form: Format, sink: TextIO) -> None:
     if form is Format.CSV:
         csv.writer(sink).writerow(COLUMNS)
 

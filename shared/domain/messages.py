@@ -25,7 +25,7 @@ from shared.contract.events import (
     Event,
     Instant,
     MessageEvent,
-    OfMessage,
+    MessageScopedEvent,
     PostbackEvent,
     ReactionEvent,
     Referral,
@@ -56,7 +56,7 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
-class Report:
+class MessageReport:
     """What one source said of a message when it was last asked."""
 
     received_at: Instant
@@ -73,13 +73,13 @@ class Postback:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
-class Edit:
+class MessageEdit:
     at: Instant
     number: int = 0
     text: str | None = None
 
 
-class Told(StrEnum):
+class TimeSource(StrEnum):
     """Who told when a message was sent, most exact first: Graph has whole seconds, an edit comes later."""
 
     WEBHOOK = "webhook"
@@ -88,7 +88,7 @@ class Told(StrEnum):
     EDIT = "edit"
 
 
-MOST_EXACT_FIRST = tuple(Told)
+TIME_SOURCES = tuple(TimeSource)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
@@ -109,17 +109,17 @@ class StoredMessage:
     customer_id: str
     mid: str = Field(description="as the platform wrote it, for calls")
     direction: Direction | None = Field(default=None, description="unknown while only a reaction or a deletion is")
-    times: dict[Told, Instant] = Field(default_factory=dict, description="the earliest told by each")
-    webhook: Report | None = None
-    backfill: Report | None = None
+    times: dict[TimeSource, Instant] = Field(default_factory=dict, description="the earliest told by each")
+    webhook: MessageReport | None = None
+    backfill: MessageReport | None = None
     postback: Postback | None = None
-    edit: Edit | None = None
+    edit: MessageEdit | None = None
     reactions: dict[Direction, Reaction] = Field(default_factory=dict, description="the last of each side")
     deleted_at: Instant | None = None
 
     @property
     def sent_at(self) -> datetime | None:
-        return next((self.times[told] for told in MOST_EXACT_FIRST if told in self.times), None)
+        return next((self.times[told] for told in TIME_SOURCES if told in self.times), None)
 
     @property
     def text(self) -> str | None:
@@ -139,7 +139,7 @@ class StoredMessage:
 
 
 _messages = TypeAdapter(StoredMessage)
-_told: TypeAdapter[Report | Postback] = TypeAdapter(Report | Postback)
+_told: TypeAdapter[MessageReport | Postback] = TypeAdapter(MessageReport | Postback)
 
 
 def document(message: StoredMessage) -> dict[str, Any]:
@@ -154,26 +154,28 @@ def from_document(stored: dict[str, Any]) -> StoredMessage:
 
 def message_of(event: Event) -> str | None:
     """The id of the message that `event` is about, if it is about one."""
-    if isinstance(event, OfMessage | PostbackEvent):
+    if isinstance(event, MessageScopedEvent | PostbackEvent):
         return event.message_id
     return None
 
 
-def fold(state: StoredMessage | None, event: OfMessage | PostbackEvent) -> StoredMessage:
+def fold(state: StoredMessage | None, event: MessageScopedEvent | PostbackEvent) -> StoredMessage:
     """`state` with what `event` adds; `event` must have a message id. Equal states compare equal."""
     if event.message_id is None or event.mid is None:
         raise ValueError(f"{event.event_id} is not about a message")
-    known = state or NOTHING
+    known = state or EMPTY_MESSAGE
     update: dict[str, Any] = {"mid": max(known.mid, event.mid, key=lambda mid: (len(mid), mid))}
     match event:
         case MessageEvent():
-            update |= _sent(known, event, Told(event.source)) | {event.source.value: _report(known, event)}
+            update |= _sent(known, event, TimeSource(event.source)) | {event.source.value: _report(known, event)}
         case PostbackEvent():
             pressed = Postback(title=event.title, payload=event.payload, referral=event.referral)
-            update |= _sent(known, event, Told.POSTBACK) | {"postback": _greatest(known.postback, pressed, _canonical)}
+            update |= _sent(known, event, TimeSource.POSTBACK) | {
+                "postback": _greatest(known.postback, pressed, _canonical)
+            }
         case EditEvent():
-            edit = Edit(at=event.occurred_at, number=event.num_edit or 0, text=event.text)
-            update |= _sent(known, event, Told.EDIT) | {"edit": _greatest(known.edit, edit, _edit_rank)}
+            edit = MessageEdit(at=event.occurred_at, number=event.num_edit or 0, text=event.text)
+            update |= _sent(known, event, TimeSource.EDIT) | {"edit": _greatest(known.edit, edit, _edit_rank)}
         case ReactionEvent():
             reaction = Reaction(at=event.occurred_at, action=event.action, emoji=event.emoji or event.reaction)
             kept = _greatest(known.reactions.get(event.direction), reaction, _reaction_rank)
@@ -181,7 +183,7 @@ def fold(state: StoredMessage | None, event: OfMessage | PostbackEvent) -> Store
         case DeletionEvent():
             update["deleted_at"] = min(filter(None, (known.deleted_at, event.occurred_at)))
     if known.deleted_at or "deleted_at" in update:
-        update |= GONE
+        update |= DELETED_FIELDS
     return replace(state, **update) if state else StoredMessage(**_identity(event), **update)
 
 
@@ -193,12 +195,12 @@ def fold_all(events: Iterable[Event]) -> dict[str, StoredMessage]:
 def fold_into(states: dict[str, StoredMessage], events: Iterable[Event]) -> dict[str, StoredMessage]:
     """`states` by message id, changed to hold what `events` tell as well."""
     for event in events:
-        if isinstance(event, OfMessage | PostbackEvent) and event.message_id:
+        if isinstance(event, MessageScopedEvent | PostbackEvent) and event.message_id:
             states[event.message_id] = fold(states.get(event.message_id), event)
     return states
 
 
-def _identity(event: OfMessage | PostbackEvent) -> dict[str, Any]:
+def _identity(event: MessageScopedEvent | PostbackEvent) -> dict[str, Any]:
     return {
         "message_id": event.message_id,
         "conversation": str(event.conversation),
@@ -208,14 +210,14 @@ def _identity(event: OfMessage | PostbackEvent) -> dict[str, Any]:
     }
 
 
-def _sent(state: StoredMessage, event: OfMessage | PostbackEvent, told: Told) -> dict[str, Any]:
+def _sent(state: StoredMessage, event: MessageScopedEvent | PostbackEvent, told: TimeSource) -> dict[str, Any]:
     """Time and side. An edit comes from the message's sender, so it tells the side as well."""
     earliest = min(filter(None, (state.times.get(told), event.occurred_at)))
     side = max(filter(None, (state.direction, event.direction)))
     return {"times": {**state.times, told: earliest}, "direction": side}
 
 
-def _report(state: StoredMessage, event: MessageEvent) -> Report:
+def _report(state: StoredMessage, event: MessageEvent) -> MessageReport:
     content = Content(
         text=event.text,
         attachments=event.attachments,
@@ -225,7 +227,7 @@ def _report(state: StoredMessage, event: MessageEvent) -> Report:
         referral=event.referral,
         is_unsupported=event.is_unsupported,
     )
-    new = Report(
+    new = MessageReport(
         received_at=event.received_at,
         content=content,
         sender_name=event.sender_name,
@@ -236,23 +238,23 @@ def _report(state: StoredMessage, event: MessageEvent) -> Report:
     return _greatest(known, new, _canonical if is_tie else _report_rank)
 
 
-Part = TypeVar("Part", Report, Postback, Edit, Reaction)
+Part = TypeVar("Part", MessageReport, Postback, MessageEdit, Reaction)
 
 
 def _greatest(known: Part | None, new: Part, rank: Callable[[Part], Any]) -> Part:
     return new if known is None else max(known, new, key=rank)
 
 
-def _canonical(told: Report | Postback) -> bytes:
+def _canonical(told: MessageReport | Postback) -> bytes:
     return orjson.dumps(_told.dump_python(told, mode="json"), option=orjson.OPT_SORT_KEYS)
 
 
-def _report_rank(report: Report) -> tuple[bool, datetime]:
+def _report_rank(report: MessageReport) -> tuple[bool, datetime]:
     """A later report wins, but one without content never replaces one with it (promise 4)."""
     return (not report.content.is_empty, report.received_at)
 
 
-def _edit_rank(edit: Edit) -> tuple[bool, int, datetime, str]:
+def _edit_rank(edit: MessageEdit) -> tuple[bool, int, datetime, str]:
     return (edit.text is not None, edit.number, edit.at, edit.text or "")
 
 
@@ -260,9 +262,9 @@ def _reaction_rank(reaction: Reaction) -> tuple[datetime, str, str]:
     return (reaction.at, reaction.action, reaction.emoji or "")
 
 
-GONE: dict[str, Any] = {"webhook": None, "backfill": None, "postback": None, "edit": None, "reactions": {}}
+DELETED_FIELDS: dict[str, Any] = {"webhook": None, "backfill": None, "postback": None, "edit": None, "reactions": {}}
 """Once unsent, time and side stay (they order the transcript), and all that was said goes."""
-NOTHING = StoredMessage(
+EMPTY_MESSAGE = StoredMessage(
     message_id="", conversation="", platform=Platform.MESSENGER, account_id="", customer_id="", mid=""
 )
 """What is known of a message of which nothing was told."""

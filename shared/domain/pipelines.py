@@ -93,14 +93,14 @@ class Pipeline(BaseModel):
         return tuple(stage for stage in self.stages if stage.type in OPEN_TYPES)
 
 
-def with_ranges(stages: Sequence[Stage]) -> tuple[Stage, ...]:
+def fill_ranges(stages: Sequence[Stage]) -> tuple[Stage, ...]:
     """Each type's band split evenly over its stages without shared borders; ranges set by a person are kept."""
     of_type = {kind: [s for s in stages if s.type is kind and not s.range_edited] for kind in _BANDS}
     made = {s.name: r for kind, group in of_type.items() for s, r in zip(group, _split(kind, len(group)), strict=True)}
     return tuple(s if s.range_edited else s.model_copy(update={"range": made.get(s.name)}) for s in stages)
 
 
-def check_apart(stages: Sequence[Stage]) -> None:
+def check_no_overlap(stages: Sequence[Stage]) -> None:
     """ValueError where open stages share a score, of which the first would have it alone. What WON and LOST have is
     not asked for their place, and may be shared."""
     ranged = [(stage.name, stage.range) for stage in stages if stage.type in OPEN_TYPES and stage.range]
@@ -109,7 +109,7 @@ def check_apart(stages: Sequence[Stage]) -> None:
             raise ValueError(f"{one} ({a}) and {other} ({b}) share scores, but each score has one stage")
 
 
-def keep_edited(stages: Sequence[Stage], before: Pipeline | None) -> tuple[Stage, ...]:
+def keep_edited_ranges(stages: Sequence[Stage], before: Pipeline | None) -> tuple[Stage, ...]:
     """With the ranges that a person had set on stages of these names, where `stages` do not set others."""
     old = {stage.name: stage for stage in before.stages if stage.range_edited} if before else {}
     return tuple(s if s.range_edited or s.name not in old else _edited_as(s, old[s.name]) for s in stages)
@@ -129,7 +129,7 @@ def _split(kind: StageType, parts: int) -> list[ScoreRange]:
 
 
 def _template(name: str, *stages: tuple[str, StageType]) -> Pipeline:
-    return Pipeline(name=name, stages=with_ranges([Stage(name=stage, type=kind) for stage, kind in stages]))
+    return Pipeline(name=name, stages=fill_ranges([Stage(name=stage, type=kind) for stage, kind in stages]))
 
 
 _LEAD, _OPEN, _WON, _LOST, _ARCHIVED = StageType

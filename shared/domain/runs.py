@@ -20,7 +20,7 @@ class RunState(StrEnum):
     CANCELLED = "CANCELLED"  # by a person, for good
 
 
-LEASE = timedelta(seconds=8)
+RUN_LEASE = timedelta(seconds=8)
 """A run whose process was not heard of for so long is anyone's. Processes write theirs every second."""
 ACTIVE_STATES = (RunState.QUEUED, RunState.RUNNING)
 RESUMABLE_STATES = (RunState.FAILED, RunState.PARTIAL)
@@ -73,11 +73,11 @@ class Run(BaseModel):
     cancel_asked: bool = Field(default=False, description="its process ends it as CANCELLED when it hears this")
 
 
-def is_left(run: Run, now: datetime) -> bool:
+def is_abandoned(run: Run, now: datetime) -> bool:
     """Whether it says RUNNING and nobody is at it: its process died, and none has taken it over yet."""
-    return run.state is RunState.RUNNING and is_anyones(run, now)
+    return run.state is RunState.RUNNING and is_claimable(run, now)
 
 
-def is_anyones(run: Run, now: datetime) -> bool:
+def is_claimable(run: Run, now: datetime) -> bool:
     """Whether a worker may take it. `now` is the server's."""
-    return run.state is RunState.QUEUED or run.heartbeat_at is None or now - run.heartbeat_at > LEASE
+    return run.state is RunState.QUEUED or run.heartbeat_at is None or now - run.heartbeat_at > RUN_LEASE

@@ -22,7 +22,7 @@ from aiohttp import (
 )
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_random_exponential
 
-from shared.graph_api.errors import ErrorKind, GraphError, classify, of_status
+from shared.graph_api.errors import ErrorKind, GraphError, classify, error_of_status
 from shared.graph_api.rate_governor import Governor, Sleep
 from shared.graph_api.usage import Usage, read_usage, retry_after_seconds
 from shared.runtime.crypto import appsecret_proof
@@ -30,12 +30,12 @@ from shared.runtime.crypto import appsecret_proof
 Json = dict[str, Any]
 SECRET_PARAMETERS = frozenset({"access_token", "appsecret_proof"})
 BACK_OFF = wait_random_exponential(multiplier=0.5, max=30)
-PAGES_UNTIL_MORE = 8
+PAGES_BEFORE_GROWTH = 8
 """After how many pages that were not too much data twice as many items are asked for: a refusal costs a call too."""
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class GraphPage:
     """One page of an edge. `following` are the parameters of the next one, None after the last."""
 
     items: list[Json]
@@ -87,7 +87,7 @@ class GraphClient:
 
     async def pages(
         self, path: str, limit: int, parameters: Mapping[str, str]
-    ) -> AsyncGenerator[Page | GraphError, None]:
+    ) -> AsyncGenerator[GraphPage | GraphError, None]:
         """Page after page until there is no `next`; an empty page is not the end. Ends behind a refusal.
 
         A page that is too much data is asked for again with half the limit, down to one item; behind it the limit
@@ -102,12 +102,12 @@ class GraphClient:
                 continue
             page = answer if isinstance(answer, GraphError) else read_page(answer)
             since_less += 1
-            if since_less % PAGES_UNTIL_MORE == 0:
+            if since_less % PAGES_BEFORE_GROWTH == 0:
                 limit = min(most, 2 * limit)
-            if isinstance(page, Page) and page.following == following:
+            if isinstance(page, GraphPage) and page.following == following:
                 page = _unreadable("the next page is this one again")
             yield page
-            following = page.following if isinstance(page, Page) else None
+            following = page.following if isinstance(page, GraphPage) else None
 
     async def _call_patiently(
         self, method: str, path: str, parameters: Mapping[str, str], form: Mapping[str, str] | None
@@ -135,7 +135,7 @@ class GraphClient:
     ) -> tuple[Json | GraphError, float]:
         """And how many seconds it took."""
         proof = {"appsecret_proof": appsecret_proof(self.app_secret, self.token)} if self.app_secret else {}
-        await self.governor.admitted()
+        await self.governor.acquire()
         self.calls += 1
         usage, began = Usage(), time.monotonic()
         try:
@@ -154,7 +154,7 @@ class GraphClient:
         except (ClientError, TimeoutError) as error:
             answer = _unreadable(str(error) if isinstance(error, _UnansweredError) else type(error).__name__)
         self.latency_seconds = seconds = time.monotonic() - began
-        await self.governor.heard(usage, answer if isinstance(answer, GraphError) else None)
+        await self.governor.record_answer(usage, answer if isinstance(answer, GraphError) else None)
         return answer, seconds
 
     def _pause_seconds(self, state: RetryCallState) -> float:
@@ -171,7 +171,7 @@ async def _sent_once(request: ClientRequest, handler: ClientHandlerType) -> Clie
         raise _UnansweredError(type(error).__name__) from error
 
 
-def read_page(body: Json) -> Page | GraphError:
+def read_page(body: Json) -> GraphPage | GraphError:
     """`cursors.after` made into a request of our own; without cursors, what `next` says less its secrets.
 
     Source: https://developers.facebook.com/docs/graph-api/results. A body without a list is a refusal, not an empty
@@ -183,13 +183,13 @@ def read_page(body: Json) -> Page | GraphError:
     items = [item if isinstance(item, dict) else {} for item in data]
     following, cursors = paging.get("next"), paging.get("cursors")
     if not following:
-        return Page(items, None)
+        return GraphPage(items, None)
     after = cursors.get("after") if isinstance(cursors, dict) else None
     if isinstance(after, str) and after:
-        return Page(items, {"after": after})
+        return GraphPage(items, {"after": after})
     opaque = dict(parse_qsl(str(following).partition("?")[2]))
     told = {name: value for name, value in opaque.items() if name not in SECRET_PARAMETERS}
-    return Page(items, told) if told else _unreadable("a page whose next one cannot be asked for")
+    return GraphPage(items, told) if told else _unreadable("a page whose next one cannot be asked for")
 
 
 def _read(raw: bytes, status: int, headers: Mapping[str, str], *, may_be_list: bool) -> Json | GraphError:
@@ -200,7 +200,7 @@ def _read(raw: bytes, status: int, headers: Mapping[str, str], *, may_be_list: b
     if isinstance(body, list) and may_be_list:
         body = {"data": body}
     if not isinstance(body, dict):
-        return of_status(status, retry_after_seconds(headers))
+        return error_of_status(status, retry_after_seconds(headers))
     if "error" in body or "error_type" in body or status >= 300:
         return classify(body.get("error", body), status, retry_after_seconds(headers))
     return body

@@ -122,7 +122,7 @@ TOKEN_ADVICE = {
 def classify(error: object, status: int, retry_after_seconds: float | None = None) -> GraphError:
     """The `error` object of a body, or a body of the old form. A code that is not known is taken as transient."""
     if not isinstance(error, dict):
-        return of_status(status, retry_after_seconds)
+        return error_of_status(status, retry_after_seconds)
     code, subcode = _number(error.get("code")), _number(error.get("error_subcode"))
     kind = _kind(code, subcode, error)
     advice = ADVICE.get(kind, "")
@@ -131,7 +131,7 @@ def classify(error: object, status: int, retry_after_seconds: float | None = Non
     return GraphError(kind, code, subcode, status, detail, scope, retry_after_seconds)
 
 
-def of_status(status: int, retry_after_seconds: float | None = None) -> GraphError:
+def error_of_status(status: int, retry_after_seconds: float | None = None) -> GraphError:
     """For a body that is not JSON or has no error in it."""
     detail = f"HTTP {status} without an error that could be read"
     return GraphError(ErrorKind.TRANSIENT, status=status, detail=detail, retry_after_seconds=retry_after_seconds)

@@ -9,29 +9,40 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from shared.contract.ids import Platform
-from shared.domain.budgets import NOTHING_KNOWN, SLOW_FROM, Budget, Heard, after, probing, reserving, spacing_seconds
+from shared.domain.budgets import (
+    SLOW_FROM_USAGE,
+    UNKNOWN_BUDGET,
+    Budget,
+    UsageReport,
+    apply_report,
+    reserve_slot,
+    spacing_seconds,
+    start_probe,
+)
 from shared.graph_api.errors import ErrorKind, GraphError, Scope
 from shared.graph_api.usage import Usage
 
 Sleep = Callable[[float], Awaitable[None]]
 OnWait = Callable[[float], None]
 
-FRESH_SECONDS = 1.0
+MAX_BUDGET_AGE_SECONDS = 1.0
 """What others have heard is known here so soon."""
 INSTAGRAM_SPACING_SECONDS = 0.52
-"""Instagram allows an account two calls a second: so far apart, and no more than LATEST_SECONDS behind its slot, no
-second sees a third. Source: https://developers.facebook.com/docs/graph-api/overview/rate-limiting."""
-LATEST_SECONDS = 0.03
-FIRST_LEAD_SECONDS, LONGEST_LEAD_SECONDS = 0.05, 1.0
+"""Instagram allows two calls a second for an account. With this spacing, and each call at most MAX_SLOT_DELAY_SECONDS
+after its slot, no second contains three calls.
+
+Source: https://developers.facebook.com/docs/graph-api/overview/rate-limiting."""
+MAX_SLOT_DELAY_SECONDS = 0.03
+FIRST_LEAD_SECONDS, MAX_LEAD_SECONDS = 0.05, 1.0
 
 
 class Governor(Protocol):
     """The budgets that the calls for one account are spent from."""
 
-    async def admitted(self) -> None:
+    async def acquire(self) -> None:
         """Returns when a call may be made; the call must follow at once, and its answer must be heard."""
 
-    async def heard(self, usage: Usage, error: GraphError | None) -> None:
+    async def record_answer(self, usage: Usage, error: GraphError | None) -> None:
         """What every answer said, and every call that got none."""
 
     @property
@@ -51,11 +62,11 @@ class BudgetStore(Protocol):
 
 
 @dataclass(slots=True)
-class MemoryStore:
+class MemoryBudgetStore:
     """For those who share a process."""
 
     now: Callable[[], float] = time.monotonic
-    budget: Budget = NOTHING_KNOWN
+    budget: Budget = UNKNOWN_BUDGET
 
     async def read(self) -> Budget:
         return self.budget
@@ -69,18 +80,18 @@ class MemoryStore:
 
 @dataclass(slots=True)
 class BudgetClient:
-    """One budget as this process knows it. `least_seconds` is how far its calls are apart at the least."""
+    """One budget as this process knows it. `min_spacing_seconds` is how far its calls are apart at the least."""
 
     store: BudgetStore
-    least_seconds: float = 0.0
-    budget: Budget = NOTHING_KNOWN
+    min_spacing_seconds: float = 0.0
+    budget: Budget = UNKNOWN_BUDGET
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _read_at: float | None = None
     _lead_seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        self._lead_seconds = FIRST_LEAD_SECONDS if self.least_seconds > 0 else 0.0
+        self._lead_seconds = FIRST_LEAD_SECONDS if self.min_spacing_seconds > 0 else 0.0
 
     async def refresh(self) -> None:
         """Reads what others have heard, once however many ask."""
@@ -91,7 +102,7 @@ class BudgetClient:
 
     @property
     def is_stale(self) -> bool:
-        return self._read_at is None or self.store.now() - self._read_at >= FRESH_SECONDS
+        return self._read_at is None or self.store.now() - self._read_at >= MAX_BUDGET_AGE_SECONDS
 
     @property
     def wait_seconds(self) -> float:
@@ -99,29 +110,31 @@ class BudgetClient:
 
     @property
     def is_spaced(self) -> bool:
-        return self.least_seconds > 0 or spacing_seconds(self.budget.usage) > 0
+        return self.min_spacing_seconds > 0 or spacing_seconds(self.budget.usage) > 0
 
     async def probe(self) -> bool:
         """Whether the one probe is ours to make. Others who share the budget may have been before us."""
-        return await self._change(lambda budget: probing(budget, self.store.now()))
+        return await self._change(lambda budget: start_probe(budget, self.store.now()))
 
-    async def hear(self, heard: Heard) -> None:
+    async def hear(self, record_answer: UsageReport) -> None:
         """Told to the others only where they must go slower for it, or may go faster."""
         async with self._lock:
-            new = after(self.budget, heard, self.store.now())
+            new = apply_report(self.budget, record_answer, self.store.now())
             matters = replace(new, usage=0.0) != replace(self.budget, usage=0.0)
-            if not matters and max(new.usage, self.budget.usage) < SLOW_FROM:
+            if not matters and max(new.usage, self.budget.usage) < SLOW_FROM_USAGE:
                 self.budget = new
                 return
-        await self._change(lambda budget: after(budget, heard, self.store.now()))
+        await self._change(lambda budget: apply_report(budget, record_answer, self.store.now()))
 
     async def reserve(self) -> float:
         """The slot of a call, which no other has. A strict one is ahead by twice what the last reservation took: where
         calls must be apart it would be late otherwise."""
         began = self.store.now()
-        await self._change(lambda budget: reserving(budget, self.store.now() + self._lead_seconds, self.least_seconds))
-        if self.least_seconds > 0:
-            self._lead_seconds = min(2 * (self.store.now() - began), LONGEST_LEAD_SECONDS)
+        await self._change(
+            lambda budget: reserve_slot(budget, self.store.now() + self._lead_seconds, self.min_spacing_seconds)
+        )
+        if self.min_spacing_seconds > 0:
+            self._lead_seconds = min(2 * (self.store.now() - began), MAX_LEAD_SECONDS)
         return self.budget.last_slot
 
     async def _change(self, by: Callable[[Budget], Budget]) -> bool:
@@ -155,7 +168,7 @@ class BudgetGovernor:
     def pressure(self) -> float:
         return max(self.app.budget.pressure, self.account.budget.pressure)
 
-    async def admitted(self) -> None:
+    async def acquire(self) -> None:
         while not await self._is_admitted():
             pass
 
@@ -178,10 +191,10 @@ class BudgetGovernor:
     async def _wait_for(self, keeper: BudgetClient) -> None:
         """In short naps: others may hear that the wait is longer, or over. Waiting for a probe's answer is no news."""
         seconds, until = keeper.wait_seconds, keeper.budget.shut_until
-        if until > self._told_until + FRESH_SECONDS and not keeper.budget.is_probed:
+        if until > self._told_until + MAX_BUDGET_AGE_SECONDS and not keeper.budget.is_probed:
             self._told_until = until
             self.on_wait(seconds)
-        await self.sleep(min(seconds, FRESH_SECONDS))
+        await self.sleep(min(seconds, MAX_BUDGET_AGE_SECONDS))
 
     async def _take_slot(self, keeper: BudgetClient, *, is_probe: bool) -> None:
         """One of this process at a time, so that no slot is lost when all must wait. Who wakes too late takes another:
@@ -190,23 +203,25 @@ class BudgetGovernor:
             while is_probe or not keeper.budget.is_shut:
                 slot = await keeper.reserve()
                 while (ahead := slot - keeper.store.now()) > 0:
-                    await self.sleep(min(ahead, FRESH_SECONDS))
-                if keeper.least_seconds == 0 or keeper.store.now() - slot <= LATEST_SECONDS:
+                    await self.sleep(min(ahead, MAX_BUDGET_AGE_SECONDS))
+                if keeper.min_spacing_seconds == 0 or keeper.store.now() - slot <= MAX_SLOT_DELAY_SECONDS:
                     return
 
-    async def heard(self, usage: Usage, error: GraphError | None) -> None:
+    async def record_answer(self, usage: Usage, error: GraphError | None) -> None:
         is_answer = error is None or error.status is not None
         refused = error if error and error.kind is ErrorKind.THROTTLED else None
         is_of_app = refused is not None and refused.scope in (Scope.APP, Scope.USER)
         asked = refused.retry_after_seconds if refused else None
         of_account = asked if not is_of_app else None
-        await self.app.hear(Heard(usage.app, is_of_app, asked if is_of_app else None, is_answer))
+        await self.app.hear(UsageReport(usage.app, is_of_app, asked if is_of_app else None, is_answer))
         await self.account.hear(
-            Heard(usage.account, refused is not None and not is_of_app, of_account or usage.regain_seconds, is_answer)
+            UsageReport(
+                usage.account, refused is not None and not is_of_app, of_account or usage.regain_seconds, is_answer
+            )
         )
 
 
-def least_spacing_seconds(platform: Platform) -> float:
+def min_spacing_seconds_of(platform: Platform) -> float:
     return INSTAGRAM_SPACING_SECONDS if platform is Platform.INSTAGRAM else 0.0
 
 
@@ -217,5 +232,5 @@ def local_governor(
     now: Callable[[], float] = time.monotonic,
 ) -> BudgetGovernor:
     """For one account whose calls are all made by this process."""
-    account = BudgetClient(MemoryStore(now), least_spacing_seconds(platform))
-    return BudgetGovernor(BudgetClient(MemoryStore(now)), account, on_wait, sleep)
+    account = BudgetClient(MemoryBudgetStore(now), min_spacing_seconds_of(platform))
+    return BudgetGovernor(BudgetClient(MemoryBudgetStore(now)), account, on_wait, sleep)

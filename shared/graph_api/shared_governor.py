@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from shared.domain.accounts import Account
-from shared.graph_api.rate_governor import BudgetClient, BudgetGovernor, OnWait, least_spacing_seconds
-from shared.store.budgets import MongoStore, ServerClock
+from shared.graph_api.rate_governor import BudgetClient, BudgetGovernor, OnWait, min_spacing_seconds_of
+from shared.store.budgets import MongoBudgetStore, ServerClock
 from shared.store.mongo import Database
 
 APP = "app"
@@ -13,5 +13,5 @@ APP = "app"
 def governor_for(database: Database, account: Account, on_wait: OnWait) -> BudgetGovernor:
     """For the calls of one run. `on_wait` hears how many seconds the platform makes them wait."""
     clock = ServerClock(database)
-    app, own = (MongoStore(key, database.budgets, clock) for key in (APP, account.key))
-    return BudgetGovernor(BudgetClient(app), BudgetClient(own, least_spacing_seconds(account.platform)), on_wait)
+    app, own = (MongoBudgetStore(key, database.budgets, clock) for key in (APP, account.key))
+    return BudgetGovernor(BudgetClient(app), BudgetClient(own, min_spacing_seconds_of(account.platform)), on_wait)

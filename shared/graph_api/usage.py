@@ -19,7 +19,7 @@ BUSINESS_USE_CASE_USAGE = "X-Business-Use-Case-Usage"
 RETRY_AFTER = "Retry-After"
 REGAIN_MINUTES = "estimated_time_to_regain_access"
 SHARES = ("call_count", "total_cputime", "total_time")
-LONGEST_SECONDS = 24 * 3600.0
+MAX_WAIT_SECONDS = 24 * 3600.0
 """The longest window of any budget: no wait need be longer, whatever a header says."""
 
 
@@ -53,7 +53,7 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     regain = _regain_seconds(_business(headers))
     after = headers.get(RETRY_AFTER, "")
     seconds = float(after) if regain is None and after.isascii() and after.isdecimal() else 0.0
-    return regain or (min(seconds, LONGEST_SECONDS) if seconds > 0 else None)
+    return regain or (min(seconds, MAX_WAIT_SECONDS) if seconds > 0 else None)
 
 
 def _business(headers: Mapping[str, str]) -> Iterator[dict[str, Any]]:
@@ -65,7 +65,7 @@ def _business(headers: Mapping[str, str]) -> Iterator[dict[str, Any]]:
 
 def _regain_seconds(entries: Iterator[dict[str, Any]] | list[dict[str, Any]]) -> float | None:
     longest = max((_number(entry.get(REGAIN_MINUTES)) or 0.0 for entry in entries), default=0.0)
-    return min(longest * 60, LONGEST_SECONDS) if longest > 0 else None
+    return min(longest * 60, MAX_WAIT_SECONDS) if longest > 0 else None
 
 
 def _shares(entry: object) -> Iterator[float]:

@@ -26,7 +26,7 @@ def configure_logging(level: str, *, as_json: bool) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(numeric),
-        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, Forgiving(sys.stderr))),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, BestEffortStream(sys.stderr))),
     )
     logging.basicConfig(level=max(numeric, logging.WARNING), stream=sys.stderr)
 
@@ -35,7 +35,7 @@ _UNWRITABLE = (OSError, ValueError)
 """ValueError is a stream that was closed."""
 
 
-class Forgiving:
+class BestEffortStream:
     """A log that cannot be written (its disk is full, its reader has gone) is no reason to fail what it tells of."""
 
     def __init__(self, stream: TextIO) -> None:

@@ -27,7 +27,7 @@ class Metrics:
         return generate_latest(registry), CONTENT_TYPE_LATEST
 
 
-class ByLabel(dict[str, Counter]):
+class CountersByLabel(dict[str, Counter]):
     """The children of a counter with one label, each looked up once: `events["message"].inc()`."""
 
     def __init__(self, counter: Counter) -> None:
@@ -63,8 +63,8 @@ class ReceiverMetrics(Metrics):
         super().__init__()
         name, registry = "leadstream_receiver", self.registry
 
-        def counter(what: str, meaning: str, label: str) -> ByLabel:
-            return ByLabel(Counter(f"{name}_{what}", meaning, [label], registry=registry))
+        def counter(what: str, meaning: str, label: str) -> CountersByLabel:
+            return CountersByLabel(Counter(f"{name}_{what}", meaning, [label], registry=registry))
 
         def spool_gauge(what: str, meaning: str) -> Gauge:
             names = ["spool"]
@@ -91,6 +91,8 @@ class BackfillMetrics(Metrics):
     def __init__(self) -> None:
         super().__init__()
         name, registry = "leadstream_backfill", self.registry
-        self.runs = ByLabel(Counter(f"{name}_runs", "Runs that left it, by state.", ["state"], registry=registry))
+        self.runs = CountersByLabel(
+            Counter(f"{name}_runs", "Runs that left it, by state.", ["state"], registry=registry)
+        )
         self.published = Counter(f"{name}_published", "Events acknowledged on message-events.", registry=registry)
         self.in_work = Gauge(f"{name}_in_work", "Runs it is at now.", registry=registry)

@@ -50,7 +50,7 @@ def _exit_in(seconds: float, status: int) -> None:
     watchdog.start()
 
 
-def collect_seldom() -> None:
+def reduce_garbage_collection() -> None:
     """Looks for reference cycles a thirtieth as often as Python does by itself, and no more among what is loaded.
 
     A service that holds many small objects for a moment each spends a tenth of its time on looking, and makes hardly

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
 Names = Annotated[tuple[str, ...], NoDecode]
 
-METRICS_PORT = "Port of `/metrics`, `/live` and `/ready` of an analyzer or a backfill worker; 0 for none."
+METRICS_PORT_HELP = "Port of `/metrics`, `/live` and `/ready` of an analyzer or a backfill worker; 0 for none."
 
 
 def _split(value: object) -> object:
@@ -109,7 +109,7 @@ class BackfillSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSetting
     backfill_page_size: int = Field(100, ge=1, le=500, description="Items asked for per page, on both edges.")
     graph_timeout_seconds: float = Field(30.0, gt=0, description="How long one Graph call may take.")
     graph_deadline_seconds: float = Field(300.0, gt=0, description="How long one Graph call is retried.")
-    metrics_port: int = Field(0, ge=0, le=65535, description=METRICS_PORT)
+    metrics_port: int = Field(0, ge=0, le=65535, description=METRICS_PORT_HELP)
 
 
 class AnalyzerSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSettings):
@@ -148,7 +148,7 @@ class AnalyzerSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSetting
         1000, ge=1, description="How often one key may be asked for one model; by Google's tier from 5 to thousands."
     )
     gemini_deadline_seconds: float = Field(20.0, gt=0, description="How long one analysis may try Gemini.")
-    metrics_port: int = Field(0, ge=0, le=65535, description=METRICS_PORT)
+    metrics_port: int = Field(0, ge=0, le=65535, description=METRICS_PORT_HELP)
     _split_lists = field_validator("gemini_api_keys", "gemini_models", mode="before")(_split)
 
 
@@ -184,4 +184,4 @@ class ConsoleSettings(KafkaSettings, MongoSettings, VaultSettings):
     )(_split)  # fmt: skip
 
 
-ALL: tuple[type[Settings], ...] = (ReceiverSettings, BackfillSettings, AnalyzerSettings, ConsoleSettings)
+SERVICE_SETTINGS: tuple[type[Settings], ...] = (ReceiverSettings, BackfillSettings, AnalyzerSettings, ConsoleSettings)

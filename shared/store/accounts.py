@@ -14,7 +14,7 @@ class AccountInUseError(Exception):
     """A run of the account is queued or under way."""
 
 
-class KnownAccountError(Exception):
+class DuplicateAccountError(Exception):
     """An account of that id is there."""
 
 
@@ -29,13 +29,13 @@ class AccountStore:
         await self._accounts.replace_one({"_id": account.key}, account.model_dump(mode="json"), upsert=True)
 
     async def add(self, account: Account) -> None:
-        """KnownAccountError."""
+        """DuplicateAccountError."""
         try:
             await self._accounts.insert_one({"_id": account.key, **account.model_dump(mode="json")})
         except DuplicateKeyError:
-            raise KnownAccountError(account.key) from None
+            raise DuplicateAccountError(account.key) from None
 
-    async def renew(self, account: Account) -> None:
+    async def save_token(self, account: Account) -> None:
         """Writes its token, and nothing else of it."""
         renewed = {"$set": {"encrypted_token": account.encrypted_token}, "$unset": {"health": ""}}
         await self._accounts.update_one({"_id": account.key}, renewed)
@@ -50,12 +50,12 @@ class AccountStore:
     async def all(self) -> list[Account]:
         return [Account.model_validate(stored) for stored in await self._accounts.find({}).sort("_id", 1).to_list(None)]
 
-    async def choose(self, account: Account) -> None:
+    async def save_choices(self, account: Account) -> None:
         """Writes what a person chooses of it, and leaves its token to whoever renews that meanwhile."""
         chosen = account.model_dump(mode="json", include={"name", "pipeline", "mode", "every_seconds"})
         await self._accounts.update_one({"_id": account.key}, {"$set": chosen})
 
-    async def remember_health(self, account: Account, health: dict[str, Any]) -> None:
+    async def save_health(self, account: Account, health: dict[str, Any]) -> None:
         """What the platform was last heard to say of it, with its token. It goes when the account is put anew."""
         known = {"_id": account.key, "encrypted_token": account.encrypted_token}
         await self._accounts.update_one(known, {"$set": {"health": health}})

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from shared.domain.budgets import NOTHING_KNOWN, Budget
+from shared.domain.budgets import UNKNOWN_BUDGET, Budget
 from shared.store.mongo import Collection, Database, Document, DuplicateKeyError, server_time
 
 SYNCHRONISED_SECONDS = 30.0
@@ -34,7 +34,7 @@ class ServerClock:
 
 
 @dataclass(slots=True)
-class MongoStore:
+class MongoBudgetStore:
     """One document. It is changed by whoever holds the newest version of it."""
 
     key: str
@@ -47,7 +47,7 @@ class MongoStore:
     async def read(self) -> Budget:
         await self.clock.synchronise()
         stored = await self.collection.find_one({"_id": self.key})
-        return _budget(stored) if stored else NOTHING_KNOWN
+        return _budget(stored) if stored else UNKNOWN_BUDGET
 
     async def replace(self, new: Budget) -> bool:
         document = _document(new)

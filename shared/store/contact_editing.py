@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shared.contract.contacts import Change, Contact
 from shared.domain.accounts import account_key
-from shared.domain.contact_edits import Edit, Owned, edited
+from shared.domain.contact_edits import AutomaticField, ContactEdit, edited
 from shared.domain.pipelines import Pipeline
 from shared.runtime.clock import Clock
 from shared.store.contacts import Contacts, Stored
@@ -16,8 +16,8 @@ class NoContactError(LookupError):
     """There is none of this id, or it was forgotten."""
 
 
-async def edit_contact(database: Database, contact_id: str, edit: Edit, clock: Clock) -> Contact:
-    """The contact as it is then. NoContactError; WrongEditError when it cannot be made.
+async def edit_contact(database: Database, contact_id: str, edit: ContactEdit, clock: Clock) -> Contact:
+    """The contact as it is then. NoContactError; InvalidEditError when it cannot be made.
 
     A worker publishes the version: at once, or when one runs again.
     """
@@ -29,7 +29,7 @@ async def edit_contact(database: Database, contact_id: str, edit: Edit, clock: C
         if change is None:
             return stored.contact
         if await write_and_publish(database, stored, change):
-            if Owned.NAME in edit.given_back:
+            if AutomaticField.NAME in edit.given_back:
                 await database.profiles.delete_one({"_id": contact_id})  # so that the platform is asked again
             return change.contact
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.domain.pipelines import Pipeline, check_apart, keep_edited, with_ranges
+from shared.domain.pipelines import Pipeline, check_no_overlap, fill_ranges, keep_edited_ranges
 from shared.store.mongo import Database, Document, DuplicateKeyError
 
 
@@ -22,19 +22,19 @@ class PipelineStore:
 
     async def put(self, pipeline: Pipeline) -> Pipeline:
         """As it is stored, whatever was there of its name; but ranges that a person had set stay."""
-        stages = keep_edited(pipeline.stages, await self.get(pipeline.name))
+        stages = keep_edited_ranges(pipeline.stages, await self.get(pipeline.name))
         made = _ranged(pipeline.model_copy(update={"stages": stages}))
         await self._pipelines.replace_one({"_id": made.name}, _document(made), upsert=True)
         return made
 
     async def add(self, pipeline: Pipeline) -> Pipeline:
-        """A new one. KnownPipelineError; ValueError as well where stages share scores."""
+        """A new one. DuplicatePipelineError; ValueError as well where stages share scores."""
         made = _ranged(pipeline)
-        check_apart(made.stages)
+        check_no_overlap(made.stages)
         try:
             await self._pipelines.insert_one(_document(made))
         except DuplicateKeyError:
-            raise KnownPipelineError(f"there is a pipeline {made.name!r} already") from None
+            raise DuplicatePipelineError(f"there is a pipeline {made.name!r} already") from None
         return made
 
     async def replace(self, pipeline: Pipeline, edition: str | None) -> Pipeline:
@@ -47,14 +47,14 @@ class PipelineStore:
             raise KeyError(pipeline.name)
         if edition not in {None, Pipeline.model_validate(stored).edition}:
             raise OutdatedPipelineError(made.name)
-        check_apart(made.stages)
+        check_no_overlap(made.stages)
         as_seen = {"_id": made.name, "stages": stored["stages"]}
         if not (await self._pipelines.replace_one(as_seen, _document(made))).matched_count:
             raise OutdatedPipelineError(made.name)
         return made
 
 
-class KnownPipelineError(Exception):
+class DuplicatePipelineError(Exception):
     """One of that name is there."""
 
 
@@ -66,7 +66,7 @@ class OutdatedPipelineError(Exception):
 
 
 def _ranged(pipeline: Pipeline) -> Pipeline:
-    return pipeline.model_copy(update={"stages": with_ranges(pipeline.stages)})
+    return pipeline.model_copy(update={"stages": fill_ranges(pipeline.stages)})
 
 
 def _document(pipeline: Pipeline) -> Document:

@@ -10,7 +10,7 @@ from shared.domain.accounts import account_key
 from shared.store.indexes import EPOCH, Index
 from shared.store.mongo import Database, UpdateOne, server_time, write_all
 
-AGAIN_SECONDS = 600.0
+CLAIM_SECONDS = 600.0
 """Who asked and left no outcome for so long has died, or got no answer."""
 
 INDEXES = (Index("profiles", (("asked_at", 1),), where={"asked_at": {"$gte": EPOCH}}),)
@@ -54,4 +54,4 @@ class ProfileQueue:
         await self._profiles.update_one({"_id": contact_id}, {"$set": {"outcome": outcome}, "$unset": {"asked_at": ""}})
 
     async def _long_ago(self) -> datetime:
-        return await server_time(self._database) - timedelta(seconds=AGAIN_SECONDS)
+        return await server_time(self._database) - timedelta(seconds=CLAIM_SECONDS)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.domain.accounts import Account
-from shared.domain.runs import ACTIVE_STATES, LEASE, RESUMABLE_STATES, Run, RunState, is_anyones
+from shared.domain.runs import ACTIVE_STATES, RESUMABLE_STATES, RUN_LEASE, Run, RunState, is_claimable
 from shared.store.indexes import Index
 from shared.store.mongo import Database, DuplicateKeyError, server_time
 
@@ -25,8 +25,8 @@ INDEXES = (
 CLAIMS_TRIED = 20
 """One that others are quicker at is worth a look at the next, but not at all of a long queue."""
 
-CANCELLED_BY_A_PERSON = "cancelled by the operator"
-NOT_ITS_OWNERS = {"heartbeat_at", "owner", "cancel_asked"}
+CANCELLED_BY_OPERATOR = "cancelled by the operator"
+NOT_SAVED_FIELDS = {"heartbeat_at", "owner", "cancel_asked"}
 """What `save` leaves alone: the first two are how a run is held, and another process writes the third."""
 
 
@@ -81,7 +81,7 @@ class RunStore:
     async def claim(self) -> Run | None:
         """The oldest run that is queued or that a dead process left, now RUNNING and the caller's; None for none."""
         now = await server_time(self._database)
-        anyones = [{"state": RunState.QUEUED}, {"heartbeat_at": {"$lt": now - LEASE}}]
+        anyones = [{"state": RunState.QUEUED}, {"heartbeat_at": {"$lt": now - RUN_LEASE}}]
         oldest = self._runs.find({"active": True, "$or": anyones}).sort("created_at", 1).limit(CLAIMS_TRIED)
         for stored in await oldest.to_list(None):
             run = Run.model_validate(stored)
@@ -95,13 +95,13 @@ class RunStore:
         """Writes `run` with a heartbeat; whether somebody asks for its cancellation. ActiveRunError when it is
         another process's by now, or has ended.
         """
-        fields = run.model_dump(exclude=NOT_ITS_OWNERS) | {"active": run.state in ACTIVE_STATES}
+        fields = run.model_dump(exclude=NOT_SAVED_FIELDS) | {"active": run.state in ACTIVE_STATES}
         await self._write(run, {"$set": fields, "$currentDate": {"heartbeat_at": True}})
         return (await self.get(run.run_id)).cancel_asked
 
     async def give_back(self, run: Run) -> None:
         """To whoever claims it next, with all that was counted. ActiveRunError as of `save`."""
-        fields = run.model_dump(exclude=NOT_ITS_OWNERS)
+        fields = run.model_dump(exclude=NOT_SAVED_FIELDS)
         queued = {"state": RunState.QUEUED, "since": await server_time(self._database)}
         await self._write(run, {"$set": fields | queued | {"owner": None, "heartbeat_at": None}})
         if (await self.get(run.run_id)).cancel_asked:
@@ -147,7 +147,7 @@ class RunStore:
             return Run.model_validate(stored)
         return None
 
-    async def beginning_with(self, prefix: str) -> list[Run]:
+    async def with_id_prefix(self, prefix: str) -> list[Run]:
         """The runs whose id begins with `prefix`: two at the most, which says that it is not unique."""
         ids = {"$gte": prefix, "$lt": f"{prefix}\uffff"}
         stored = await self._runs.find({"_id": ids}).to_list(2)
@@ -165,7 +165,7 @@ class RunStore:
     async def _take(self, run: Run, now: datetime) -> Run | None:
         mine = {"state": RunState.RUNNING, "owner": _new_owner(), "since": now, "started_at": run.started_at or now}
         beat = {"$set": mine, "$currentDate": {"heartbeat_at": True}}
-        if not is_anyones(run, now) or not (await self._runs.update_one(_as_seen(run), beat)).matched_count:
+        if not is_claimable(run, now) or not (await self._runs.update_one(_as_seen(run), beat)).matched_count:
             return None
         return run.model_copy(update=mine)
 
@@ -176,8 +176,8 @@ class RunStore:
 
     async def _end_what_nobody_is_at(self, run_id: str) -> None:
         run, now = await self.get(run_id), await server_time(self._database)
-        if run.state in ACTIVE_STATES and is_anyones(run, now):
-            end = {"state": RunState.CANCELLED, "active": False, "reason": CANCELLED_BY_A_PERSON, "finished_at": now}
+        if run.state in ACTIVE_STATES and is_claimable(run, now):
+            end = {"state": RunState.CANCELLED, "active": False, "reason": CANCELLED_BY_OPERATOR, "finished_at": now}
             await self._runs.update_one(_as_seen(run), {"$set": end})
 
 

@@ -17,7 +17,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from shared.bus.topics import MAX_LETTER_BYTES
+from shared.bus.topics import MAX_DEAD_LETTER_BYTES
 from shared.contract.events import Event
 from shared.store.mongo import Database
 from tests.conftest import Stack
@@ -85,7 +85,7 @@ async def test_a_dlq_that_takes_nothing_stops_the_commit(group: Intakes, stack: 
     process = group.start()
     await asyncio.to_thread(process.wait_for, "MessageSizeTooLarge")
     assert await group.is_behind()
-    await limit_records(stack, str(MAX_LETTER_BYTES))
+    await limit_records(stack, str(MAX_DEAD_LETTER_BYTES))
     await group.all_is_committed()
     await group.assert_all_is_stored(database, events, JUNK)
 

@@ -13,7 +13,7 @@ from services.analyzer.analysis.fallback.scorer import FallbackScorer
 from services.analyzer.analysis.resilient import ResilientAnalyst
 from services.analyzer.queue.analysis_pool import AnalysisPool
 from shared.contract.contacts import Analysis, AnalysisSource
-from shared.domain.contact_edits import Edit
+from shared.domain.contact_edits import ContactEdit
 from shared.runtime.clock import utc_now
 from shared.runtime.metrics import AnalyzerMetrics
 from shared.store.ai_retry_queue import AIRetryQueue
@@ -90,7 +90,7 @@ async def nothing(_analyzer: Analyzer) -> None:
 
 
 async def an_edit(analyzer: Analyzer) -> None:
-    await edit_contact(analyzer.rig.database, KEY, Edit(notes="called"), utc_now)
+    await edit_contact(analyzer.rig.database, KEY, ContactEdit(notes="called"), utc_now)
 
 
 async def a_duplicate(analyzer: Analyzer) -> None:

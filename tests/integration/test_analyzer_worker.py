@@ -37,7 +37,7 @@ from shared.contract.events import Event, Referral, ReferralEvent, Source
 from shared.contract.failures import TransientError
 from shared.contract.ids import ConversationKey
 from shared.domain.accounts import account_key
-from shared.domain.contact_edits import Edit
+from shared.domain.contact_edits import ContactEdit
 from shared.domain.pipelines import template
 from shared.runtime.clock import utc_now
 from shared.runtime.metrics import AnalyzerMetrics
@@ -332,7 +332,7 @@ async def test_a_persons_edit_over_a_version_that_was_not_acknowledged_leaves_bo
     rig.producer.failures = 1
     await rig.tell(said("How much?", 1))
     await rig.tried(await rig.stale_claim())
-    edited = await edit_contact(rig.database, str(MARIA), Edit(notes="call after five"), utc_now)
+    edited = await edit_contact(rig.database, str(MARIA), ContactEdit(notes="call after five"), utc_now)
     assert await rig.outbox() == [1, 2]
     assert await rig.look() == edited
     assert [update.version for update in rig.producer.updates] == [1, 2]
@@ -576,7 +576,7 @@ async def test_who_lost_the_lease_while_the_broker_answered_leaves_all_to_the_ne
     rig.producer.failures = 1
     await rig.tell(said("How much?", 0))
     await rig.tried(await rig.stale_claim())
-    await edit_contact(rig.database, str(MARIA), Edit(notes="call after five"), utc_now)
+    await edit_contact(rig.database, str(MARIA), ContactEdit(notes="call after five"), utc_now)
     held = await rig.claim()
 
     class Slow(FakeProducer):

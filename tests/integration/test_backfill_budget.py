@@ -12,7 +12,7 @@ from aiohttp import ClientSession
 
 from shared.contract.ids import Platform
 from shared.domain.accounts import Account
-from shared.domain.budgets import STOP_AT
+from shared.domain.budgets import STOP_AT_USAGE
 from shared.graph_api.client import GraphClient
 from shared.graph_api.errors import GraphError
 from shared.graph_api.shared_governor import governor_for
@@ -131,7 +131,7 @@ async def test_a_budget_that_comes_to_its_end_is_never_overdrawn(simulator: Simu
         for call in calls:
             call.cancel()
         await asyncio.wait(calls)
-        assert max(await pressures(one, two)) < STOP_AT
+        assert max(await pressures(one, two)) < STOP_AT_USAGE
     assert (await stats(simulator))["throttled"] == 0
 
 

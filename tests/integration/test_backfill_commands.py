@@ -16,7 +16,7 @@ from services.cli.main import app
 from shared.contract.failures import UnreachableError
 from shared.contract.ids import Platform
 from shared.domain.accounts import Account
-from shared.domain.runs import LEASE, RunState
+from shared.domain.runs import RUN_LEASE, RunState
 from shared.runtime.crypto import TokenVault
 from shared.store.mongo import ConnectionFailure, Database, server_time
 from shared.store.runs import RunStore
@@ -143,7 +143,7 @@ async def test_a_run_whose_process_has_died_is_not_listed_as_one_that_goes_on(
     alive = leadstream("backfill", "list")
     assert alive.wait() == 0
     assert "RUNNING" in alive.output
-    await database.sync_runs.update_many({}, {"$set": {"heartbeat_at": await server_time(database) - 2 * LEASE}})
+    await database.sync_runs.update_many({}, {"$set": {"heartbeat_at": await server_time(database) - 2 * RUN_LEASE}})
     dead = leadstream("backfill", "list")
     assert dead.wait() == 0
     assert "RUNNING" not in dead.output

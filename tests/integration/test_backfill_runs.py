@@ -9,10 +9,10 @@ import pytest
 
 from shared.contract.ids import Platform
 from shared.domain.accounts import Account
-from shared.domain.runs import LEASE, ConversationFailure, Run, RunCounters, RunState
+from shared.domain.runs import RUN_LEASE, ConversationFailure, Run, RunCounters, RunState
 from shared.runtime.clock import utc_now
 from shared.store.mongo import Database, server_time
-from shared.store.runs import CANCELLED_BY_A_PERSON, ActiveRunError, NotResumableError, RunStore
+from shared.store.runs import CANCELLED_BY_OPERATOR, ActiveRunError, NotResumableError, RunStore
 
 PAGE = Account(platform=Platform.MESSENGER, account_id="371", page_id="371", name="The Page", encrypted_token="x")
 OTHER = PAGE.model_copy(update={"account_id": "372"})
@@ -27,7 +27,7 @@ async def grow_old(database: Database, by: timedelta) -> None:
 
 
 async def die(database: Database) -> None:
-    await grow_old(database, LEASE + timedelta(seconds=1))
+    await grow_old(database, RUN_LEASE + timedelta(seconds=1))
 
 
 def ended(run: Run, state: RunState = RunState.COMPLETED) -> Run:
@@ -74,7 +74,7 @@ async def test_a_queued_run_is_claimed_once_the_oldest_first(database: Database)
 
 async def test_a_run_that_is_still_heard_of_is_left_alone(database: Database) -> None:
     await RunStore(database).begin(PAGE)
-    await grow_old(database, LEASE - timedelta(seconds=3))
+    await grow_old(database, RUN_LEASE - timedelta(seconds=3))
     with pytest.raises(ActiveRunError):
         await RunStore(database).begin(PAGE)
     assert await RunStore(database).claim() is None
@@ -96,7 +96,7 @@ async def test_a_dead_run_is_taken_over_under_its_id_and_its_late_process_cannot
     await heir.save(ended(taken))
     with pytest.raises(ActiveRunError):
         await heir.save(taken)
-    (stored,) = await heir.beginning_with(run.run_id[:6])
+    (stored,) = await heir.with_id_prefix(run.run_id[:6])
     assert stored.state is RunState.COMPLETED
 
 
@@ -152,7 +152,7 @@ async def test_a_queued_run_is_cancelled_at_once_and_for_good(database: Database
     store = RunStore(database)
     run = await store.enqueue(PAGE)
     cancelled = await store.cancel(run.run_id)
-    assert (cancelled.state, cancelled.reason) == (RunState.CANCELLED, CANCELLED_BY_A_PERSON)
+    assert (cancelled.state, cancelled.reason) == (RunState.CANCELLED, CANCELLED_BY_OPERATOR)
     assert cancelled.finished_at is not None
     assert await store.claim() is None
     assert (await store.begin(PAGE)).run_id != run.run_id
@@ -245,6 +245,6 @@ async def test_a_run_is_not_resumed_beside_another_of_its_account(database: Data
 async def test_a_run_is_found_by_the_beginning_of_its_id_alone(database: Database) -> None:
     store = RunStore(database)
     runs = [await store.begin(PAGE.model_copy(update={"account_id": str(number)})) for number in range(40)]
-    assert await store.beginning_with(runs[0].run_id) == [runs[0]]
-    assert await store.beginning_with("zz") == []
-    assert len(await store.beginning_with("")) == 2
+    assert await store.with_id_prefix(runs[0].run_id) == [runs[0]]
+    assert await store.with_id_prefix("zz") == []
+    assert len(await store.with_id_prefix("")) == 2

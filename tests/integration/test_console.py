@@ -22,7 +22,7 @@ from shared.contract.dead_letters import DeadLetter, dump_dead_letter, encode_pa
 from shared.contract.events import Event
 from shared.contract.failures import Reason
 from shared.contract.ids import ConversationKey, Platform
-from shared.domain.contact_edits import Edit
+from shared.domain.contact_edits import ContactEdit
 from shared.domain.messages import document, fold_all
 from shared.runtime.clock import utc_now
 from shared.store.contact_editing import edit_contact
@@ -153,7 +153,7 @@ async def test_an_edit_is_a_persons_and_shows_at_once(leadstream: Start, databas
 async def test_what_another_changed_meanwhile_is_left_alone(leadstream: Start, database: Database) -> None:
     await known(database, MARIA)
     async with browsing(leadstream) as browser:
-        await edit_contact(database, MARIA.contact_id, Edit(notes="by another"), utc_now)
+        await edit_contact(database, MARIA.contact_id, ContactEdit(notes="by another"), utc_now)
         await browser.post(
             f"/contacts/{MARIA.contact_id}/edit", name="Maria Cruz", was_name="Maria Santos", notes="", was_notes=""
         )

@@ -9,7 +9,7 @@ import pytest
 from services.analyzer.profiles.profile import Profile, with_profile
 from shared.contract.contacts import Activity, Change, Contact, LeadStatus, Name, NameSource
 from shared.contract.ids import Platform
-from shared.domain.contact_edits import Edit, edited
+from shared.domain.contact_edits import ContactEdit, edited
 from shared.runtime.clock import utc_now
 from shared.store.contacts import Contacts, Stored, Touch, Write, entry_of
 from shared.store.mongo import Database
@@ -62,7 +62,9 @@ async def test_all_that_a_contact_may_say_is_its_own_entry_byte_for_byte(contact
     first = contact(MARIA, [said("How much? a@b.co 0917 123 4567", 1.001), answered("5", 2.999)], verdict)
     profile = with_profile(first, Profile(picture="https://x.test/p", locale="de_DE", timezone=8), utc_now())
     assert profile is not None
-    change = edited(profile.contact, Edit("Mary Cruz", "Closed Won", LeadStatus.WON, "n", ("t",)), SALES, utc_now())
+    change = edited(
+        profile.contact, ContactEdit("Mary Cruz", "Closed Won", LeadStatus.WON, "n", ("t",)), SALES, utc_now()
+    )
     assert change is not None
     assert change.activity is not None
     assert [name for name, value in change.contact if not value] == []

@@ -15,7 +15,7 @@ from services.cli.main import app
 from shared.bus.reader import read_all
 from shared.contract.contacts import AnalysisSource, Change, Contact, LeadStatus, load_contact_updated
 from shared.contract.ids import ConversationKey, Platform
-from shared.domain.contact_edits import Edit, Owned, WrongEditError
+from shared.domain.contact_edits import AutomaticField, ContactEdit, InvalidEditError
 from shared.domain.pipelines import TEMPLATES
 from shared.runtime.clock import utc_now
 from shared.store.contact_editing import NoContactError, edit_contact
@@ -49,7 +49,7 @@ async def test_edits_at_one_time_all_take_effect_each_as_a_version_that_waits_to
     await put(database, contact())
     await put_account(database)
     tags = [f"tag {number}" for number in range(5)]
-    edits = [Edit(tags_added=(tag,)) for tag in tags]
+    edits = [ContactEdit(tags_added=(tag,)) for tag in tags]
     await asyncio.gather(*(edit_contact(database, str(MARIA), edit, utc_now) for edit in edits))
     found = await Contacts(database.contacts).load(str(MARIA))
     assert found is not None
@@ -65,15 +65,15 @@ async def test_edits_at_one_time_all_take_effect_each_as_a_version_that_waits_to
 async def test_an_edit_hides_no_version_that_may_not_be_published(database: Database) -> None:
     """While somebody has the conversation, the version that it replaces may have been written a moment ago."""
     await put(database, contact())
-    await edit_contact(database, str(MARIA), Edit(notes="first"), utc_now)
+    await edit_contact(database, str(MARIA), ContactEdit(notes="first"), utc_now)
     await database.contacts.update_one({}, {"$set": {"outbox": []}})
-    await edit_contact(database, str(MARIA), Edit(notes="second"), utc_now)
+    await edit_contact(database, str(MARIA), ContactEdit(notes="second"), utc_now)
     assert await waiting(database) == [3]
     await database.contacts.update_one({}, {"$set": {"outbox": []}})
     await database.conversations.update_one({}, {"$set": {"lease": {"until": EPOCH}}})
-    await edit_contact(database, str(MARIA), Edit(notes="third"), utc_now)
+    await edit_contact(database, str(MARIA), ContactEdit(notes="third"), utc_now)
     assert await waiting(database) == [3, 4]
-    await edit_contact(database, str(MARIA), Edit(notes="fourth"), utc_now)
+    await edit_contact(database, str(MARIA), ContactEdit(notes="fourth"), utc_now)
     assert await waiting(database) == [3, 4, 5]
 
 
@@ -97,7 +97,7 @@ async def test_an_edit_whose_process_dies_behind_the_write_is_left_to_a_worker(
 
     monkeypatch.setattr(Contacts, "write_edit", write_and_die)
     with pytest.raises(DiedError):
-        await edit_contact(database, str(MARIA), Edit(notes="x"), utc_now)
+        await edit_contact(database, str(MARIA), ContactEdit(notes="x"), utc_now)
     assert (await stored(database)).notes == "x"
     assert await is_due(database)
 
@@ -108,13 +108,13 @@ class DiedError(Exception):
 
 async def test_a_stage_must_be_one_of_the_accounts_pipeline(database: Database) -> None:
     await put(database, contact())
-    with pytest.raises(WrongEditError, match="no pipeline"):
-        await edit_contact(database, str(MARIA), Edit(stage="Closed Won"), utc_now)
+    with pytest.raises(InvalidEditError, match="no pipeline"):
+        await edit_contact(database, str(MARIA), ContactEdit(stage="Closed Won"), utc_now)
     await put_account(database)
-    with pytest.raises(WrongEditError, match="it has: New Lead"):
-        await edit_contact(database, str(MARIA), Edit(stage="Resolved"), utc_now)
+    with pytest.raises(InvalidEditError, match="it has: New Lead"):
+        await edit_contact(database, str(MARIA), ContactEdit(stage="Resolved"), utc_now)
     assert not await is_due(database)
-    edited = await edit_contact(database, str(MARIA), Edit(stage="Closed Won"), utc_now)
+    edited = await edit_contact(database, str(MARIA), ContactEdit(stage="Closed Won"), utc_now)
     assert (edited.stage and edited.stage.name, edited) == ("Closed Won", await stored(database))
 
 
@@ -124,14 +124,14 @@ async def test_who_is_not_there_cannot_be_edited(database: Database) -> None:
     )
     for absent in (MARIA, JUAN):
         with pytest.raises(NoContactError):
-            await edit_contact(database, str(absent), Edit(notes="x"), utc_now)
+            await edit_contact(database, str(absent), ContactEdit(notes="x"), utc_now)
     assert await database.contacts.count_documents({}) == 1
 
 
 async def test_an_edit_that_changes_nothing_leaves_everything_as_it_is(database: Database) -> None:
     await put(database, contact())
     before = await database.contacts.find_one({})
-    await edit_contact(database, str(MARIA), Edit(given_back=frozenset(Owned)), utc_now)
+    await edit_contact(database, str(MARIA), ContactEdit(given_back=frozenset(AutomaticField)), utc_now)
     assert await database.contacts.find_one({}) == before
     assert not await is_due(database)
 
@@ -139,7 +139,7 @@ async def test_an_edit_that_changes_nothing_leaves_everything_as_it_is(database:
 async def test_contacts_are_found_by_account_status_stage_and_source(database: Database) -> None:
     won = analysis(95, LeadStatus.WON, source=AnalysisSource.FALLBACK)
     await put(database, contact(MARIA), contact(JUAN, verdict=won), contact(LIZA), contact(OTHER, staged=False))
-    await edit_contact(database, str(LIZA), Edit(status=LeadStatus.WON), utc_now)
+    await edit_contact(database, str(LIZA), ContactEdit(status=LeadStatus.WON), utc_now)
     await database.contacts.insert_one({"_id": "messenger:371:0", "version": 2, "forgotten_at": utc_now()})
 
     async def found(limit: int = 0, **wanted: object) -> set[str]:

@@ -18,7 +18,7 @@ from shared.bus.reader import read_all
 from shared.contract.contacts import Change, load_contact_updated
 from shared.contract.events import Event, Source
 from shared.contract.ids import ConversationKey
-from shared.domain.contact_edits import Edit
+from shared.domain.contact_edits import ContactEdit
 from shared.runtime.clock import utc_now
 from shared.store.contact_editing import edit_contact
 from shared.store.contacts import Contacts, Entry, Write
@@ -217,7 +217,7 @@ async def test_a_worker_that_stood_still_while_they_were_forgotten_again_can_wri
 
 async def test_a_version_that_may_not_be_published_is_so_before_the_tombstone(rig: Rig) -> None:
     """Its worker died behind the write."""
-    await edit_contact(rig.database, str(MARIA), Edit(notes="x"), utc_now)
+    await edit_contact(rig.database, str(MARIA), ContactEdit(notes="x"), utc_now)
     await rig.database.contacts.update_one({"_id": str(MARIA)}, {"$set": {"outbox": []}})
     await rig.database.conversations.update_one({"_id": str(MARIA)}, {"$set": {"lease": {"until": EPOCH}}})
     await rig.forget()
@@ -225,7 +225,7 @@ async def test_a_version_that_may_not_be_published_is_so_before_the_tombstone(ri
 
 
 async def test_an_edit_that_races_with_it_is_either_before_and_published_or_refused(rig: Rig) -> None:
-    edits = (edit_contact(rig.database, str(MARIA), Edit(notes=f"Maria {n}"), utc_now) for n in range(4))
+    edits = (edit_contact(rig.database, str(MARIA), ContactEdit(notes=f"Maria {n}"), utc_now) for n in range(4))
     done = await asyncio.gather(rig.forget(), *edits, return_exceptions=True)
     assert "Maria" not in await rig.everything()
     made = sum(not isinstance(each, Exception) for each in done[1:])

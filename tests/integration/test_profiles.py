@@ -24,7 +24,7 @@ from shared.contract.contacts import (
 )
 from shared.contract.ids import ConversationKey, Platform
 from shared.domain.accounts import Account
-from shared.domain.contact_edits import Edit, Owned
+from shared.domain.contact_edits import AutomaticField, ContactEdit
 from shared.runtime.clock import utc_now
 from shared.runtime.crypto import TokenVault
 from shared.runtime.settings import AnalyzerSettings
@@ -158,7 +158,7 @@ async def test_each_is_asked_about_once_by_however_many_and_a_refusal_is_an_answ
     unknown = ConversationKey(Platform.MESSENGER, "never added", "1")
     named = (await rig.customers(Platform.MESSENGER))[1][0]
     await rig.queue(who, gone, unknown, named)
-    await edit_contact(rig.database, str(named), Edit(name="Mary"), utc_now)
+    await edit_contact(rig.database, str(named), ContactEdit(name="Mary"), utc_now)
     async with rig.asking(), rig.asking():
         await eventually(lambda: rig.outcome(who), bool)
         await eventually(lambda: rig.outcome(gone), bool)
@@ -175,8 +175,10 @@ async def test_a_name_that_is_given_back_is_asked_for_again(rig: Rig) -> None:
     await rig.queue(who)
     async with rig.asking():
         await eventually(lambda: rig.outcome(who), bool)
-        await edit_contact(rig.database, str(who), Edit(name="Mary"), utc_now)
-        given_back = await edit_contact(rig.database, str(who), Edit(given_back=frozenset({Owned.NAME})), utc_now)
+        await edit_contact(rig.database, str(who), ContactEdit(name="Mary"), utc_now)
+        given_back = await edit_contact(
+            rig.database, str(who), ContactEdit(given_back=frozenset({AutomaticField.NAME})), utc_now
+        )
         await ProfileQueue(rig.database).add([given_back])
         await eventually(lambda: rig.contact(who), lambda found: found.name.full == name)
     assert await rig.calls() == 2

@@ -24,7 +24,7 @@ from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID, generate
 from shared.contract.failures import UnreachableError
 from shared.contract.ids import ConversationKey, Platform, message_id
 from shared.domain.accounts import Account
-from shared.domain.messages import StoredMessage, Told, document
+from shared.domain.messages import StoredMessage, TimeSource, document
 from shared.graph_api.client import GraphClient
 from shared.graph_api.rate_governor import local_governor
 from shared.store.erasures import Erasures
@@ -74,7 +74,7 @@ class Staged:
             message = StoredMessage(
                 message_id=message_id(account.platform, account.account_id, mid), platform=account.platform, mid=mid,
                 conversation=str(key_of(account, customer_id)), account_id=account.account_id, customer_id=customer_id,
-                **{"times": {Told.BACKFILL: NOW}, **more},
+                **{"times": {TimeSource.BACKFILL: NOW}, **more},
             )  # fmt: skip
             await self.database.messages.replace_one({"_id": message.message_id}, document(message), upsert=True)
 

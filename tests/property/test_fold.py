@@ -7,12 +7,12 @@ from functools import reduce
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.contract.events import DeletionEvent, OfMessage, PostbackEvent
+from shared.contract.events import DeletionEvent, MessageScopedEvent, PostbackEvent
 from shared.domain.messages import StoredMessage, document, fold, from_document
 from tests.support.facts import facts
 
 
-def folded(events: list[OfMessage | PostbackEvent]) -> StoredMessage:
+def folded(events: list[MessageScopedEvent | PostbackEvent]) -> StoredMessage:
     return reduce(fold, events[1:], fold(None, events[0]))
 
 
@@ -24,20 +24,24 @@ def folded(events: list[OfMessage | PostbackEvent]) -> StoredMessage:
     )
 )
 def test_any_order_and_any_duplication_gives_the_same_message(
-    case: tuple[list[OfMessage | PostbackEvent], list[OfMessage | PostbackEvent], list[OfMessage | PostbackEvent]],
+    case: tuple[
+        list[MessageScopedEvent | PostbackEvent],
+        list[MessageScopedEvent | PostbackEvent],
+        list[MessageScopedEvent | PostbackEvent],
+    ],
 ) -> None:
     events, shuffled, again = case
     assert folded(shuffled + again) == folded(events)
 
 
 @given(st.lists(facts, min_size=1, max_size=6))
-def test_a_message_survives_its_way_through_the_store(events: list[OfMessage | PostbackEvent]) -> None:
+def test_a_message_survives_its_way_through_the_store(events: list[MessageScopedEvent | PostbackEvent]) -> None:
     state = folded(events)
     assert from_document(document(state)) == state
 
 
 @given(st.lists(facts, min_size=1, max_size=6))
-def test_what_was_unsent_is_gone_whatever_comes_after(events: list[OfMessage | PostbackEvent]) -> None:
+def test_what_was_unsent_is_gone_whatever_comes_after(events: list[MessageScopedEvent | PostbackEvent]) -> None:
     state = folded(events)
     unsent = any(isinstance(event, DeletionEvent) for event in events)
     if unsent:

@@ -14,7 +14,7 @@ from services.analyzer.analysis.conversation import Conversation
 from services.analyzer.contact.merge import Placement, next_contact
 from shared.contract.contacts import Analysis, AnalysisSource, Change, Contact, LeadStatus, NameSource, StageType
 from shared.contract.events import Participant, Source
-from shared.domain.contact_edits import Edit, Owned, edited
+from shared.domain.contact_edits import AutomaticField, ContactEdit, edited
 from shared.domain.messages import StoredMessage, fold_all
 from shared.domain.pipelines import Mode, template
 from tests.support.making import EPOCH, MARIA, answered, at, said, unsent
@@ -58,7 +58,7 @@ conversations = st.tuples(names, usernames).map(
 )
 placements = st.sampled_from([Placement(), Placement(SALES), Placement(SALES, Mode.UPDATE_EXISTING)])
 edits = st.builds(
-    Edit,
+    ContactEdit,
     name=st.sampled_from([None, "Mary", "Mary Ann Cruz"]),
     stage=st.sampled_from([None, *STAGES]),
     status=st.sampled_from([None, *LeadStatus]),
@@ -84,12 +84,12 @@ looks = st.builds(Look, conversations, told(), analyses, placements)
 steps = st.lists(st.one_of(looks, edits), max_size=6)
 
 
-def changes(first: Look, then: Sequence[Look | Edit]) -> list[tuple[Contact | None, Change]]:
+def changes(first: Look, then: Sequence[Look | ContactEdit]) -> list[tuple[Contact | None, Change]]:
     """Each with the contact that it was made from."""
     made: list[tuple[Contact | None, Change]] = []
     contact: Contact | None = None
     for number, step in enumerate((first, *then)):
-        if isinstance(step, Edit):
+        if isinstance(step, ContactEdit):
             assert contact is not None
             change = edited(contact, step, SALES, at(100 + number))
         else:
@@ -101,7 +101,9 @@ def changes(first: Look, then: Sequence[Look | Edit]) -> list[tuple[Contact | No
 
 
 @given(looks, steps)
-def test_versions_rise_by_one_and_each_names_exactly_what_it_changed(first: Look, then: Sequence[Look | Edit]) -> None:
+def test_versions_rise_by_one_and_each_names_exactly_what_it_changed(
+    first: Look, then: Sequence[Look | ContactEdit]
+) -> None:
     for version, (old, change) in enumerate(changes(first, then), 1):
         assert change.contact.version == version
         if old:
@@ -111,7 +113,7 @@ def test_versions_rise_by_one_and_each_names_exactly_what_it_changed(first: Look
 
 
 @given(looks, steps)
-def test_an_activity_tells_exactly_the_changes_of_stage(first: Look, then: Sequence[Look | Edit]) -> None:
+def test_an_activity_tells_exactly_the_changes_of_stage(first: Look, then: Sequence[Look | ContactEdit]) -> None:
     for old, change in changes(first, then):
         before, after = old.stage if old else None, change.contact.stage
         assert (change.activity is not None) is (after != before)
@@ -120,14 +122,14 @@ def test_an_activity_tells_exactly_the_changes_of_stage(first: Look, then: Seque
 
 
 @given(looks, steps, st.integers(1, 10**6))
-def test_the_same_look_again_makes_no_version(first: Look, then: Sequence[Look | Edit], later: int) -> None:
+def test_the_same_look_again_makes_no_version(first: Look, then: Sequence[Look | ContactEdit], later: int) -> None:
     last = next((step for step in reversed(then) if isinstance(step, Look)), first)
     made = changes(first, [*then, last])
     assert last(made[-1][1].contact, later) is None
 
 
 @given(looks, edits, st.lists(looks, max_size=4))
-def test_what_a_person_set_survives_any_analysis(first: Look, edit: Edit, then: Sequence[Look]) -> None:
+def test_what_a_person_set_survives_any_analysis(first: Look, edit: ContactEdit, then: Sequence[Look]) -> None:
     *_, (_, change) = changes(first, [edit])
     (*_, (_, last)) = changes(first, [edit, *then])
     for name in {*change.contact.edited, "tags", "notes", "edited"}:
@@ -135,7 +137,7 @@ def test_what_a_person_set_survives_any_analysis(first: Look, edit: Edit, then: 
 
 
 @given(looks, steps)
-def test_a_name_is_never_replaced_by_one_of_a_weaker_source(first: Look, then: Sequence[Look | Edit]) -> None:
+def test_a_name_is_never_replaced_by_one_of_a_weaker_source(first: Look, then: Sequence[Look | ContactEdit]) -> None:
     for old, change in changes(first, then):
         if old:
             assert STRENGTH.index(change.contact.name.source) >= STRENGTH.index(old.name.source)
@@ -144,7 +146,7 @@ def test_a_name_is_never_replaced_by_one_of_a_weaker_source(first: Look, then: S
 
 
 @given(looks, steps)
-def test_absence_never_erases(first: Look, then: Sequence[Look | Edit]) -> None:
+def test_absence_never_erases(first: Look, then: Sequence[Look | ContactEdit]) -> None:
     """A contact that has had an analysis, a stage, a picture or a person's word does not lose it again."""
     for old, change in changes(first, then):
         kept = ("analysis", "stage", "lead_status", "edited", "created_at")
@@ -160,15 +162,15 @@ def test_no_one_is_won_or_lost_without_that_status(first: Look, then: Sequence[L
             assert contact.status == stage.type.value
 
 
-@given(looks, steps, looks, st.sampled_from(Owned))
+@given(looks, steps, looks, st.sampled_from(AutomaticField))
 def test_what_is_given_back_is_as_if_no_person_had_set_it(
-    first: Look, then: Sequence[Look | Edit], last: Look, owned: Owned
+    first: Look, then: Sequence[Look | ContactEdit], last: Look, owned: AutomaticField
 ) -> None:
-    (*_, (_, change)) = changes(first, [*then, Edit(given_back=frozenset({owned}))])
+    (*_, (_, change)) = changes(first, [*then, ContactEdit(given_back=frozenset({owned}))])
     assert owned not in change.contact.edited
     contact = (last(change.contact, 999) or change).contact
-    assert contact.name.source is not NameSource.PERSON or owned is not Owned.NAME
-    assert contact.lead_status is None or owned is not Owned.STATUS
+    assert contact.name.source is not NameSource.PERSON or owned is not AutomaticField.NAME
+    assert contact.lead_status is None or owned is not AutomaticField.STATUS
 
 
 @given(looks)

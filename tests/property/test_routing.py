@@ -17,9 +17,9 @@ from shared.domain.pipelines import (
     Pipeline,
     ScoreRange,
     Stage,
-    keep_edited,
+    fill_ranges,
+    keep_edited_ranges,
     template,
-    with_ranges,
 )
 from shared.domain.routing import route
 
@@ -27,7 +27,7 @@ BANDS = ((StageType.LEAD, 1, 30), (StageType.IN_PROGRESS, 31, 80), (StageType.WO
 CLOSED = (StageType.WON, StageType.LOST)
 
 stages = st.lists(st.sampled_from(StageType), min_size=1, max_size=9).map(
-    lambda types: with_ranges([Stage(name=f"{index} {kind}", type=kind) for index, kind in enumerate(types)])
+    lambda types: fill_ranges([Stage(name=f"{index} {kind}", type=kind) for index, kind in enumerate(types)])
 )
 ranges = st.tuples(st.integers(1, 100), st.integers(1, 100)).map(lambda two: ScoreRange(low=min(two), high=max(two)))
 
@@ -42,7 +42,7 @@ def edited_stages(draw: st.DrawFn) -> tuple[Stage, ...]:
 
 
 pipelines = st.one_of(
-    st.sampled_from(TEMPLATES), edited_stages().map(lambda made: Pipeline(name="made", stages=with_ranges(made)))
+    st.sampled_from(TEMPLATES), edited_stages().map(lambda made: Pipeline(name="made", stages=fill_ranges(made)))
 )
 
 
@@ -193,16 +193,18 @@ def test_ranges_share_no_border_and_leave_no_gap(made: tuple[Stage, ...]) -> Non
 @given(edited_stages())
 def test_a_range_that_a_person_edited_is_not_made_anew(made: tuple[Stage, ...]) -> None:
     edited = [stage for stage in made if stage.range_edited]
-    assert [stage for stage in with_ranges(made) if stage.range_edited] == edited
-    again = keep_edited(with_ranges([Stage(name=s.name, type=s.type) for s in made]), Pipeline(name="p", stages=made))
-    assert [stage for stage in with_ranges(again) if stage.range_edited] == edited
+    assert [stage for stage in fill_ranges(made) if stage.range_edited] == edited
+    again = keep_edited_ranges(
+        fill_ranges([Stage(name=s.name, type=s.type) for s in made]), Pipeline(name="p", stages=made)
+    )
+    assert [stage for stage in fill_ranges(again) if stage.range_edited] == edited
 
 
 @given(edited_stages(), edited_stages())
 def test_a_range_that_is_brought_in_as_a_persons_wins_over_the_one_before(
     before: tuple[Stage, ...], new: tuple[Stage, ...]
 ) -> None:
-    kept = keep_edited(new, Pipeline(name="p", stages=before))
+    kept = keep_edited_ranges(new, Pipeline(name="p", stages=before))
     assert [stage for stage, own in zip(kept, new, strict=True) if own.range_edited] == [
         s for s in new if s.range_edited
     ]
@@ -211,4 +213,4 @@ def test_a_range_that_is_brought_in_as_a_persons_wins_over_the_one_before(
 def test_more_stages_than_scores_are_refused() -> None:
     many = [Stage(name=str(number), type=StageType.WON) for number in range(21)]
     with pytest.raises(ValueError, match="do not fit"):
-        with_ranges(many)
+        fill_ranges(many)

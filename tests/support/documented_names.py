@@ -18,7 +18,7 @@ from typer.main import get_command
 
 from services.cli.main import COMMANDS, app
 from shared.runtime.metrics import Metrics
-from shared.runtime.settings import ALL
+from shared.runtime.settings import SERVICE_SETTINGS
 from tests.support.servers import ROOT
 
 IGNORED_FOLDERS = {"__pycache__", "node_modules", "dist", "build", "leadstream.egg-info"}
@@ -205,7 +205,7 @@ def read_code() -> Code:
             if path.suffix == ".py":
                 _add_module(code, path)
     code.settings |= set(SETTING.findall((ROOT / "deploy" / "local" / "servers").read_text()))
-    code.settings |= {f"LEADSTREAM_{name.upper()}" for each in ALL for name in each.model_fields}
+    code.settings |= {f"LEADSTREAM_{name.upper()}" for each in SERVICE_SETTINGS for name in each.model_fields}
     return code
 
 

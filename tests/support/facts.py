@@ -15,7 +15,7 @@ from shared.contract.events import (
     EditEvent,
     Event,
     MessageEvent,
-    OfMessage,
+    MessageScopedEvent,
     Participant,
     PostbackEvent,
     ReactionEvent,
@@ -47,7 +47,7 @@ def of(mid: str) -> dict[str, Any]:
     return {**conversation, "message_id": st.just(name), "mid": st.just(mid)}
 
 
-def facts_of(mid: str) -> st.SearchStrategy[OfMessage | PostbackEvent]:
+def facts_of(mid: str) -> st.SearchStrategy[MessageScopedEvent | PostbackEvent]:
     return st.one_of(
         st.builds(MessageEvent, text=texts, source=st.sampled_from(Source), **common, **of(mid)),
         st.builds(PostbackEvent, title=texts, **webhook, **of(mid)),

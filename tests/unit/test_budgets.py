@@ -7,10 +7,18 @@ from itertools import pairwise
 
 import pytest
 
-from shared.domain.budgets import NOTHING_KNOWN, Budget, Heard, after, probing, reserving, spacing_seconds
+from shared.domain.budgets import (
+    UNKNOWN_BUDGET,
+    Budget,
+    UsageReport,
+    apply_report,
+    reserve_slot,
+    spacing_seconds,
+    start_probe,
+)
 
-REFUSED = Heard(is_refused=True)
-WELL = Heard()
+REFUSED = UsageReport(is_refused=True)
+WELL = UsageReport()
 
 
 def test_calls_are_not_apart_below_75_percent_and_ever_farther_from_there_on() -> None:
@@ -19,46 +27,48 @@ def test_calls_are_not_apart_below_75_percent_and_ever_farther_from_there_on() -
 
 
 def test_a_refusal_shuts_it_for_the_time_that_is_told() -> None:
-    budget = after(NOTHING_KNOWN, Heard(is_refused=True, regain_seconds=300), now=10)
+    budget = apply_report(UNKNOWN_BUDGET, UsageReport(is_refused=True, regain_seconds=300), now=10)
     assert (budget.is_shut, budget.shut_until, budget.pressure) == (True, 310, 1.0)
 
 
-@pytest.mark.parametrize("heard", [REFUSED, Heard(usage=0.95), Heard(usage=1.4), Heard(regain_seconds=60)])
-def test_a_refusal_95_percent_and_a_time_to_regain_access_all_shut_it(heard: Heard) -> None:
-    assert after(NOTHING_KNOWN, heard, now=0).shut_until == 60
+@pytest.mark.parametrize(
+    "heard", [REFUSED, UsageReport(usage=0.95), UsageReport(usage=1.4), UsageReport(regain_seconds=60)]
+)
+def test_a_refusal_95_percent_and_a_time_to_regain_access_all_shut_it(heard: UsageReport) -> None:
+    assert apply_report(UNKNOWN_BUDGET, heard, now=0).shut_until == 60
 
 
 def test_what_nobody_said_changes_nothing() -> None:
     budget = Budget(usage=0.8)
-    assert after(budget, Heard(usage=None), now=0) == budget
+    assert apply_report(budget, UsageReport(usage=None), now=0) == budget
 
 
 def test_those_who_are_refused_together_wait_once_but_as_long_as_the_longest() -> None:
-    budget = after(after(NOTHING_KNOWN, REFUSED, now=0), REFUSED, now=1)
+    budget = apply_report(apply_report(UNKNOWN_BUDGET, REFUSED, now=0), REFUSED, now=1)
     assert (budget.refusals, budget.shut_until) == (1, 60)
-    budget = after(budget, Heard(is_refused=True, regain_seconds=90), now=2)
+    budget = apply_report(budget, UsageReport(is_refused=True, regain_seconds=90), now=2)
     assert (budget.refusals, budget.shut_until) == (1, 92)
 
 
 def test_an_answer_to_a_call_from_before_does_not_open_it() -> None:
-    budget = after(NOTHING_KNOWN, REFUSED, now=0)
-    assert after(budget, WELL, now=1) == budget
-    assert after(budget, WELL, now=61) == budget
+    budget = apply_report(UNKNOWN_BUDGET, REFUSED, now=0)
+    assert apply_report(budget, WELL, now=1) == budget
+    assert apply_report(budget, WELL, now=61) == budget
 
 
 def test_one_call_probes_when_the_wait_is_over_and_its_answer_opens_it() -> None:
-    shut = after(NOTHING_KNOWN, REFUSED, now=0)
-    assert probing(shut, now=59.9) == shut
-    probed = probing(shut, now=60)
+    shut = apply_report(UNKNOWN_BUDGET, REFUSED, now=0)
+    assert start_probe(shut, now=59.9) == shut
+    probed = start_probe(shut, now=60)
     assert probed.is_probed
-    assert probing(probed, now=61) == probed
-    assert after(probed, WELL, now=61) == NOTHING_KNOWN
+    assert start_probe(probed, now=61) == probed
+    assert apply_report(probed, WELL, now=61) == UNKNOWN_BUDGET
 
 
 def test_every_probe_that_is_refused_doubles_the_wait_up_to_an_hour() -> None:
-    budget, now, waits = NOTHING_KNOWN, 0.0, list[float]()
+    budget, now, waits = UNKNOWN_BUDGET, 0.0, list[float]()
     for _ in range(1100):
-        budget = after(probing(budget, now), REFUSED, now)
+        budget = apply_report(start_probe(budget, now), REFUSED, now)
         waits.append(budget.shut_until - now)
         now = budget.shut_until
     assert waits[:7] == [60, 120, 240, 480, 960, 1920, 3600]
@@ -66,43 +76,43 @@ def test_every_probe_that_is_refused_doubles_the_wait_up_to_an_hour() -> None:
 
 
 def test_a_probe_that_still_finds_95_percent_used_is_as_one_that_is_refused() -> None:
-    shut = after(NOTHING_KNOWN, Heard(usage=0.96), now=0)
-    budget = after(probing(shut, 60), Heard(usage=0.95), now=60)
+    shut = apply_report(UNKNOWN_BUDGET, UsageReport(usage=0.96), now=0)
+    budget = apply_report(start_probe(shut, 60), UsageReport(usage=0.95), now=60)
     assert budget.shut_until == 180
-    assert after(probing(budget, 180), Heard(usage=0.8), now=180) == Budget(usage=0.8)
+    assert apply_report(start_probe(budget, 180), UsageReport(usage=0.8), now=180) == Budget(usage=0.8)
 
 
 def test_a_probe_without_an_answer_is_made_again_and_one_that_is_never_heard_of_a_minute_later() -> None:
-    probed = probing(after(NOTHING_KNOWN, REFUSED, now=0), now=60)
-    unanswered = after(probed, Heard(is_answer=False), now=65)
+    probed = start_probe(apply_report(UNKNOWN_BUDGET, REFUSED, now=0), now=60)
+    unanswered = apply_report(probed, UsageReport(is_answer=False), now=65)
     assert unanswered.is_shut
-    assert probing(unanswered, now=65).is_probed
-    assert probing(probed, now=119) == probed
-    assert probing(probed, now=120) == replace(probed, shut_until=180)
+    assert start_probe(unanswered, now=65).is_probed
+    assert start_probe(probed, now=119) == probed
+    assert start_probe(probed, now=120) == replace(probed, shut_until=180)
 
 
 def test_slots_are_as_far_apart_as_they_must_be_however_many_ask_at_once() -> None:
-    budget, slots = NOTHING_KNOWN, list[float]()
+    budget, slots = UNKNOWN_BUDGET, list[float]()
     for now in (100.0, 100.0, 100.0, 100.1, 109.0, 109.1):
-        budget = reserving(budget, now, 0.5)
+        budget = reserve_slot(budget, now, 0.5)
         slots.append(budget.last_slot)
     assert slots == [100, 100.5, 101, 101.5, 109, 109.5]
 
 
 def test_slots_are_farther_apart_where_much_is_used() -> None:
-    first = reserving(Budget(usage=0.85), 100, 0.5)
-    assert reserving(first, 100, 0.5).last_slot == pytest.approx(101)
+    first = reserve_slot(Budget(usage=0.85), 100, 0.5)
+    assert reserve_slot(first, 100, 0.5).last_slot == pytest.approx(101)
 
 
 def test_slots_stay_apart_when_a_hundred_runs_wait_for_one_budget_that_is_all_but_used() -> None:
     budget, slots = Budget(usage=0.94), list[float]()
     for _ in range(100):
-        budget = reserving(budget, 100, 0.0)
+        budget = reserve_slot(budget, 100, 0.0)
         slots.append(budget.last_slot)
-    apart = [after - before for before, after in pairwise(slots)]
+    apart = [apply_report - before for before, apply_report in pairwise(slots)]
     assert apart == pytest.approx([spacing_seconds(0.94)] * 99)
 
 
 def test_a_clock_that_was_set_back_does_not_make_all_wait_for_it() -> None:
-    before = reserving(NOTHING_KNOWN, 10_000, 0.5)
-    assert reserving(before, 100, 0.5).last_slot == 100.5
+    before = reserve_slot(UNKNOWN_BUDGET, 10_000, 0.5)
+    assert reserve_slot(before, 100, 0.5).last_slot == 100.5

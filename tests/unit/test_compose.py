@@ -14,7 +14,7 @@ import yaml
 from jsonschema import Draft7Validator
 
 from services.cli.main import app
-from shared.runtime.settings import ALL
+from shared.runtime.settings import SERVICE_SETTINGS
 
 ROOT = Path(__file__).parent.parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -22,7 +22,11 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 EXAMPLE = dict(line.split("=", 1) for line in (ROOT / ".env.example").read_text().splitlines() if "=" in line)
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
-FIELDS = {f"LEADSTREAM_{name.upper()}": field for settings in ALL for name, field in settings.model_fields.items()}
+FIELDS = {
+    f"LEADSTREAM_{name.upper()}": field
+    for settings in SERVICE_SETTINGS
+    for name, field in settings.model_fields.items()
+}
 
 
 def test_it_is_a_compose_file() -> None:

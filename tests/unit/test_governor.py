@@ -14,10 +14,10 @@ from shared.domain.budgets import PROBE_SECONDS, Budget
 from shared.graph_api.errors import ErrorKind, GraphError, Scope
 from shared.graph_api.rate_governor import (
     INSTAGRAM_SPACING_SECONDS,
-    LATEST_SECONDS,
+    MAX_SLOT_DELAY_SECONDS,
     BudgetClient,
     BudgetGovernor,
-    MemoryStore,
+    MemoryBudgetStore,
     local_governor,
 )
 from shared.graph_api.usage import Usage
@@ -55,19 +55,19 @@ class Time:
                 woken.set()
 
 
-class CountingStore(MemoryStore):
+class CountingStore(MemoryBudgetStore):
     reads = 0
     writes = 0
 
     async def read(self) -> Budget:
         self.reads += 1
         await asyncio.sleep(0)
-        return await MemoryStore.read(self)
+        return await MemoryBudgetStore.read(self)
 
     async def replace(self, new: Budget) -> bool:
         self.writes += 1
         await asyncio.sleep(0)
-        return await MemoryStore.replace(self, new)
+        return await MemoryBudgetStore.replace(self, new)
 
 
 @dataclass
@@ -87,9 +87,9 @@ class World:
         return BudgetGovernor(BudgetClient(self.app), own, self.waits.append, self.time.sleep)
 
     async def call(self, governor: BudgetGovernor, usage: Usage = NOTHING, error: GraphError | None = None) -> None:
-        await governor.admitted()
+        await governor.acquire()
         self.admitted.append(self.time.now)
-        await governor.heard(usage, error)
+        await governor.record_answer(usage, error)
 
     async def run(self, *calls: tuple[BudgetGovernor, int], usage: Usage = NOTHING) -> None:
         """For each governor so many calls, all at once."""
@@ -138,7 +138,7 @@ async def test_no_second_sees_a_third_instagram_call_though_some_wake_late(world
 
 
 async def test_the_spacing_leaves_room_for_who_is_late_and_uses_more_than_95_percent_of_two_a_second() -> None:
-    assert 2 * INSTAGRAM_SPACING_SECONDS - LATEST_SECONDS > 1
+    assert 2 * INSTAGRAM_SPACING_SECONDS - MAX_SLOT_DELAY_SECONDS > 1
     assert 0.5 / INSTAGRAM_SPACING_SECONDS > 0.95
 
 
@@ -192,14 +192,14 @@ async def test_what_one_worker_hears_of_a_throttle_stops_the_other_within_a_seco
 async def test_after_a_wait_one_call_of_all_workers_probes_and_the_others_wait_for_its_answer(world: World) -> None:
     one, two = world.governor(), world.governor()
     await world.call(one, error=throttled(Scope.ACCOUNT, 300))
-    probes = [asyncio.ensure_future(governor.admitted()) for governor in (one, two) for _ in range(4)]
+    probes = [asyncio.ensure_future(governor.acquire()) for governor in (one, two) for _ in range(4)]
     first = asyncio.ensure_future(asyncio.wait(probes, return_when=asyncio.FIRST_COMPLETED))
     await world.time.pass_until(first)
     world.time.now += PROBE_SECONDS / 2
     for _ in range(50):
         await asyncio.sleep(0)
     (prober,) = [governor for governor, probe in zip([one] * 4 + [two] * 4, probes, strict=True) if probe.done()]
-    await prober.heard(NOTHING, None)
+    await prober.record_answer(NOTHING, None)
     rest = asyncio.ensure_future(asyncio.gather(*probes))
     await world.time.pass_until(rest)
     assert world.account.budget.refusals == 0
@@ -240,7 +240,7 @@ async def test_a_call_that_got_no_answer_at_all_does_not_end_a_throttle(world: W
 async def test_a_wait_that_is_cancelled_leaves_the_way_to_others(world: World) -> None:
     governor = world.governor(Platform.INSTAGRAM)
     await world.run((governor, 1))
-    waiting = asyncio.create_task(governor.admitted())
+    waiting = asyncio.create_task(governor.acquire())
     for _ in range(50):
         await asyncio.sleep(0)
     waiting.cancel()

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from shared.graph_api import client as graph_module
-from shared.graph_api.client import PAGES_UNTIL_MORE, GraphClient, Page
+from shared.graph_api.client import PAGES_BEFORE_GROWTH, GraphClient, GraphPage
 from shared.graph_api.errors import ErrorKind, GraphError
 from shared.graph_api.usage import Usage
 from shared.runtime.crypto import appsecret_proof
@@ -119,7 +119,7 @@ async def test_odd_paging_is_read_without_an_exception(paging: object, following
     if following == {}:
         assert isinstance(first, GraphError), "the first page again"
     else:
-        assert first == Page([{}, {"id": "1"}], following)
+        assert first == GraphPage([{}, {"id": "1"}], following)
 
 
 async def test_too_much_data_halves_the_page_down_to_one_item() -> None:
@@ -133,12 +133,12 @@ async def test_too_much_data_halves_the_page_down_to_one_item() -> None:
 
 
 async def test_behind_too_much_data_the_page_grows_again_and_is_halved_anew_where_it_is_too_much() -> None:
-    reduce, more = error(1, 99), [ok(page("1", after=f"c{number}")) for number in range(3 * PAGES_UNTIL_MORE)]
+    reduce, more = error(1, 99), [ok(page("1", after=f"c{number}")) for number in range(3 * PAGES_BEFORE_GROWTH)]
     answers = [reduce, reduce, *more[:-1], reduce, more[-1], ok(page("2"))]
     async with answering(*answers) as (graph, client):
         assert await ids_of(client) == ["1"] * len(more) + ["2"]
     asked = [(limit, len(list(same))) for limit, same in groupby(query["limit"] for query in graph.queries)]
-    at_each = PAGES_UNTIL_MORE
+    at_each = PAGES_BEFORE_GROWTH
     assert asked == [("100", 1), ("50", 1), ("25", at_each), ("50", at_each), ("100", at_each), ("50", 2)]
 
 
@@ -245,10 +245,10 @@ async def test_every_answer_is_heard_and_every_call_admitted_retries_as_well() -
         def __init__(self) -> None:
             self.said = list[object]()
 
-        async def admitted(self) -> None:
+        async def acquire(self) -> None:
             self.said.append("admitted")
 
-        async def heard(self, usage: Usage, error: GraphError | None) -> None:
+        async def record_answer(self, usage: Usage, error: GraphError | None) -> None:
             self.said.append((usage.app, error and error.code))
 
     used = {"X-App-Usage": '{"call_count": 12, "total_cputime": 80}'}

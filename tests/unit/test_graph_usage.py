@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.graph_api.usage import LONGEST_SECONDS, Usage, read_usage
+from shared.graph_api.usage import MAX_WAIT_SECONDS, Usage, read_usage
 
 PAYLOADS = Path(__file__).parent / "payloads" / "graph"
 
@@ -61,4 +61,4 @@ def test_what_is_malformed_says_nothing(name: str, value: str) -> None:
 
 def test_no_wait_is_longer_than_the_longest_window() -> None:
     headers = business({"estimated_time_to_regain_access": 1e300, "call_count": 100})
-    assert read_usage(headers) == Usage(account=1.0, regain_seconds=LONGEST_SECONDS)
+    assert read_usage(headers) == Usage(account=1.0, regain_seconds=MAX_WAIT_SECONDS)

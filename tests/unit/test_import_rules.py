@@ -180,7 +180,7 @@ def test_a_broken_rule_is_reported(module: str, source: str) -> None:
         ("services.cli.main", "import typer\nfrom services.backfill.app import run"),
         ("shared.bus.producer", "from aiokafka import AIOKafkaProducer"),
         ("shared.store.contacts", "from shared.domain.contact_edits import Edit\nfound = database.contacts"),
-        ("shared.graph_api.client", "from shared.store.budgets import MongoStore"),
+        ("shared.graph_api.client", "from shared.store.budgets import MongoBudgetStore"),
         ("shared.domain.messages", "from shared.contract.ids import Platform\nimport orjson"),
         ("services.analyzer.app", "await database.client.admin.command('ping')"),
     ],

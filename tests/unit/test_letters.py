@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from shared.bus.dead_letter_queue import REPLAYED, Summary, drop_replayed, read_letter, summary_of, tombstone
+from shared.bus.dead_letter_queue import (
+    REPLAYED_OFFSET_HEADER,
+    DeadLetterSummary,
+    drop_replayed,
+    read_dead_letter,
+    summarise,
+    tombstone,
+)
 from shared.bus.producer import Record
 from shared.contract.dead_letters import DeadLetter, dump_dead_letter
 from shared.contract.events import Header
@@ -14,23 +21,23 @@ from tests.unit.console.rows import NOON
 LETTER = DeadLetter(reason=next(iter(Reason)), where="analyzer", parked_at=NOON, payload="odd")
 
 
-def parked(offset: int) -> dict[str, Summary]:
-    return {LETTER.letter_id: summary_of(LETTER, offset)}
+def parked(offset: int) -> dict[str, DeadLetterSummary]:
+    return {LETTER.letter_id: summarise(LETTER, offset)}
 
 
 def test_a_letter_that_was_replayed_is_not_parked_any_more() -> None:
     found = parked(7)
-    drop_replayed(found, tombstone("topic", summary_of(LETTER, 7)))
+    drop_replayed(found, tombstone("topic", summarise(LETTER, 7)))
     assert not found
 
 
 def test_one_that_was_parked_again_before_the_tombstone_of_its_replay_stays() -> None:
     found = parked(8)
-    drop_replayed(found, tombstone("topic", summary_of(LETTER, 7)))
+    drop_replayed(found, tombstone("topic", summarise(LETTER, 7)))
     assert found.keys() == {LETTER.letter_id}
 
 
-@pytest.mark.parametrize("headers", [[], [(REPLAYED, b"")], [(REPLAYED, b"somewhere")]])
+@pytest.mark.parametrize("headers", [[], [(REPLAYED_OFFSET_HEADER, b"")], [(REPLAYED_OFFSET_HEADER, b"somewhere")]])
 def test_a_tombstone_that_says_no_place_is_for_all_before_it(headers: list[Header]) -> None:
     found = parked(8)
     drop_replayed(found, Record("topic", LETTER.letter_id.encode(), b"", headers))
@@ -45,5 +52,5 @@ def test_a_tombstone_of_what_is_not_parked_is_nothing() -> None:
 
 def test_what_is_no_letter_is_none_though_it_looks_like_one() -> None:
     odd = LETTER.model_copy(update={"payload": "a", "encoding": "base64"})
-    assert read_letter(Record("topic", b"key", dump_dead_letter(odd), [])) is None
-    assert read_letter(Record("topic", b"key", dump_dead_letter(LETTER), [])) == LETTER
+    assert read_dead_letter(Record("topic", b"key", dump_dead_letter(odd), [])) is None
+    assert read_dead_letter(Record("topic", b"key", dump_dead_letter(LETTER), [])) == LETTER

@@ -177,9 +177,9 @@ class Intake:
         if settling.done():
             return
         while not settling.done():
-            await self._consumer.keep_still()
+            await self._consumer.poll_paused()
             await asyncio.wait({settling}, timeout=PATIENCE_SECONDS)
-        self._consumer.go_on()
+        self._consumer.resume()
 
     async def _settle(self, batch: Batch) -> None:
         """A batch of an earlier term comes again to whoever has its partitions now."""

@@ -11,7 +11,7 @@ from services.backfill.crawl.conversation_reader import Patience, is_expired
 from services.backfill.crawl.parse_listing import LISTING_FIELDS
 from services.backfill.crawl.values import Json, identity, read_time
 from shared.domain.accounts import Account
-from shared.graph_api.client import GraphClient, Page, read_page
+from shared.graph_api.client import GraphClient, GraphPage, read_page
 from shared.graph_api.errors import ErrorKind, GraphError
 
 
@@ -64,10 +64,10 @@ class Lister:
         """
         following: dict[str, str] | None = {}
         while following is not None:
-            step: Page | Parked | GraphError | None = None
+            step: GraphPage | Parked | GraphError | None = None
             async with aclosing(self._from(following)) as pages:
                 async for step in pages:
-                    if isinstance(step, Page):
+                    if isinstance(step, GraphPage):
                         following = step.following
                         self.is_complete = following is None
                         yield self._new(step.items)
@@ -82,7 +82,7 @@ class Lister:
                 yield step
                 return
 
-    def _from(self, following: dict[str, str]) -> AsyncGenerator[Page | GraphError, None]:
+    def _from(self, following: dict[str, str]) -> AsyncGenerator[GraphPage | GraphError, None]:
         return self.client.pages(self._edge, self.page_size, {**self._asked(LISTING_FIELDS), **following})
 
     async def _park(

@@ -18,7 +18,7 @@ from services.backfill.crawl.read_ranges import newest_of, oldest_of, unknown, u
 from services.backfill.crawl.values import is_settled
 from services.backfill.runs.progress import Tally
 from shared.contract.encoded_events import EncodedEvent
-from shared.graph_api.client import GraphClient, Page
+from shared.graph_api.client import GraphClient, GraphPage
 from shared.graph_api.errors import FATAL, ErrorKind, GraphError
 from shared.runtime.clock import Clock
 
@@ -103,7 +103,7 @@ class ConversationReader:
                     page, opening = await following, []
         return page, progress
 
-    async def _next(self, pages: AsyncIterator[Page | GraphError], progress: Progress) -> Page | GraphError:
+    async def _next(self, pages: AsyncIterator[GraphPage | GraphError], progress: Progress) -> GraphPage | GraphError:
         """Behind a refusal that stops the account none who waits is let in."""
         async with self.gate.entered():
             page = await anext(pages)
@@ -112,7 +112,7 @@ class ConversationReader:
             self.gate.parallelism.heard(self.client.latency_seconds, self.client.governor.pressure)
             return page
 
-    def _take(self, reading: Reading, before: History | None, progress: Progress, page: Page) -> Taken:
+    def _take(self, reading: Reading, before: History | None, progress: Progress, page: GraphPage) -> Taken:
         now = self.clock()
         items, is_known = unknown(page.items, before.newest if before else None)
         new, ahead = unread(items, progress.ahead)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from services.backfill.crawl.crawl import PublishDrafts
 from shared.contract.encoded_events import EncodedEvent
-from shared.domain.runs import LEASE
+from shared.domain.runs import RUN_LEASE
 from shared.store.runs import ActiveRunError
 
 
@@ -27,7 +27,7 @@ class Fence:
 
     def extend(self, beat_at: float) -> None:
         """A heartbeat that was written; `beat_at` is when it was sent."""
-        self._until = beat_at + LEASE.total_seconds()
+        self._until = beat_at + RUN_LEASE.total_seconds()
 
     def require_open(self) -> None:
         """ActiveRunError where it is shut."""

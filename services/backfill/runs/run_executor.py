@@ -10,9 +10,9 @@ import structlog
 
 from services.backfill.crawl.crawl import AccountStoppedError, Crawl
 from services.backfill.runs.lease_guard import Fence
-from shared.domain.runs import LEASE, Run, RunCounters, RunState
+from shared.domain.runs import RUN_LEASE, Run, RunCounters, RunState
 from shared.store.mongo import ConnectionFailure
-from shared.store.runs import CANCELLED_BY_A_PERSON, ActiveRunError, RunStore
+from shared.store.runs import CANCELLED_BY_OPERATOR, ActiveRunError, RunStore
 
 HEARTBEAT_SECONDS = 1.0
 STOP_SECONDS = 4.0
@@ -32,7 +32,7 @@ class Runner:
     gives_back: bool = False
     fence: Fence = field(default_factory=Fence)
     heartbeat_seconds: float = HEARTBEAT_SECONDS
-    lost_after_seconds: float = LEASE.total_seconds() - HEARTBEAT_SECONDS
+    lost_after_seconds: float = RUN_LEASE.total_seconds() - HEARTBEAT_SECONDS
 
     async def execute(self, begun: Run, stop: asyncio.Event) -> Run:
         """The run in its final state, or QUEUED when it was given back; either is stored.
@@ -95,7 +95,7 @@ class Runner:
         if reading.done() and not reading.cancelled():
             return await self._as_read(begun, reading.exception())
         if has_beaten_last:
-            return await self._save(begun, RunState.CANCELLED, CANCELLED_BY_A_PERSON)
+            return await self._save(begun, RunState.CANCELLED, CANCELLED_BY_OPERATOR)
         if not self.gives_back:
             return await self._save(begun, RunState.CANCELLED, "interrupted by the operator")
         return await self._give_back(begun)

@@ -61,7 +61,7 @@ class AccountChecks:
     async def check(self, account: Account) -> dict[str, Any]:
         """How it is, remembered."""
         health = await self.ask(account)
-        await self._accounts.remember_health(account, health)
+        await self._accounts.save_health(account, health)
         return health
 
     async def ask(self, account: Account) -> dict[str, Any]:

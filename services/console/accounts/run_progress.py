@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.domain.accounts import Account
-from shared.domain.runs import ACTIVE_STATES, Run, RunCounters, RunState, is_left
+from shared.domain.runs import ACTIVE_STATES, Run, RunCounters, RunState, is_abandoned
 
 MIN_RATE_SECONDS = 3.0
 """Before that a rate says nothing."""
@@ -78,7 +78,7 @@ def progress_of(run: Run, now: datetime) -> RunProgress:
         seconds=max((until - began).total_seconds(), 0.0),
         since_seconds=max((until - (run.since or began)).total_seconds(), 0.0),
         throttled_seconds=max(throttled, 0.0),
-        is_left=is_left(run, now),
+        is_left=is_abandoned(run, now),
     )
 
 

@@ -9,7 +9,7 @@ from services.console.accounts.account_checks import AccountChecks
 from services.console.accounts.form import WrongAccountError, chosen, new_account, token_of
 from shared.domain.accounts import Account
 from shared.runtime.crypto import TokenVault
-from shared.store.accounts import AccountStore, KnownAccountError
+from shared.store.accounts import AccountStore, DuplicateAccountError
 from shared.store.pipelines import PipelineStore
 
 Fields = Mapping[str, str]
@@ -46,9 +46,9 @@ class AccountChanges:
         health = await self._asked(account)
         try:
             await self._accounts.add(account)
-        except KnownAccountError:
+        except DuplicateAccountError:
             raise known from None
-        await self._accounts.remember_health(account, health)
+        await self._accounts.save_health(account, health)
         return account, health["problems"]
 
     async def choose(self, account: Account, fields: Fields) -> Account:
@@ -58,9 +58,9 @@ class AccountChanges:
         if fields.get("token", "").strip():
             after = after.model_copy(update={"encrypted_token": token_of(fields, self._encrypt)})
             health = await self._asked(after)
-            await self._accounts.renew(after)
-            await self._accounts.remember_health(after, health)
-        await self._accounts.choose(after)
+            await self._accounts.save_token(after)
+            await self._accounts.save_health(after, health)
+        await self._accounts.save_choices(after)
         return after
 
     async def _asked(self, account: Account) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.console.board.columns import Column
 from services.console.contacts.message_list import DisplayedMessage
 from services.console.index.contact_index import NEVER, Row
-from shared.bus.dead_letter_queue import Summary
+from shared.bus.dead_letter_queue import DeadLetterSummary
 from shared.contract.contacts import Activity, AnalysisSource, Band, Contact, LeadStatus, Score, band
 from shared.contract.events import Instant
 from shared.contract.failures import Reason
@@ -231,5 +231,5 @@ def pipeline_json(pipeline: Pipeline) -> PipelineInfo:
     return PipelineInfo(name=pipeline.name, stages=pipeline.stages, edition=pipeline.edition)
 
 
-def letter_json(letter: Summary) -> LetterInfo:
+def letter_json(letter: DeadLetterSummary) -> LetterInfo:
     return LetterInfo(**{name: getattr(letter, name) for name in LetterInfo.model_fields})

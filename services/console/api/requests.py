@@ -12,7 +12,7 @@ from services.console.view.formats import utc_day
 from shared.contract.contacts import AnalysisSource, Band, LeadStatus, StageType
 from shared.contract.failures import Reason
 from shared.contract.ids import Platform
-from shared.domain.contact_edits import LONGEST_NAME, Edit, Owned
+from shared.domain.contact_edits import MAX_NAME_CHARS, AutomaticField, ContactEdit
 from shared.domain.pipelines import Mode, ScoreRange, Stage
 
 Sort = Literal[
@@ -86,20 +86,20 @@ class SeenFields(ApiModel, title="Seen"):
 class EditRequest(ApiModel):
     """What is left out, or null, stays."""
 
-    name: str | None = Field(default=None, max_length=LONGEST_NAME)
+    name: str | None = Field(default=None, max_length=MAX_NAME_CHARS)
     stage: str | None = Field(default=None, max_length=200)
     status: LeadStatus | None = None
     notes: str | None = Field(default=None, max_length=MAX_NOTES_CHARS)
     tags_added: tuple[str, ...] = ()
     tags_removed: tuple[str, ...] = ()
-    given_back: tuple[Owned, ...] = Field(default=(), description="fields that a machine may set again")
+    given_back: tuple[AutomaticField, ...] = Field(default=(), description="fields that a machine may set again")
     was: SeenFields = Field(
         default=SeenFields(), description="what was seen of what is changed: refused when it is no longer so"
     )
 
-    def edit(self) -> Edit:
+    def edit(self) -> ContactEdit:
         given_back, was = frozenset(self.given_back), self.was.model_dump(exclude_none=True)
-        return Edit(**{**self.model_dump(), "given_back": given_back, "was": was})
+        return ContactEdit(**{**self.model_dump(), "given_back": given_back, "was": was})
 
 
 class BulkEdit(ApiModel):
@@ -107,8 +107,8 @@ class BulkEdit(ApiModel):
     tags_removed: tuple[str, ...] = ()
     stage: str | None = Field(default=None, max_length=200)
 
-    def edit(self) -> Edit:
-        return Edit(**self.model_dump())
+    def edit(self) -> ContactEdit:
+        return ContactEdit(**self.model_dump())
 
 
 class BulkRequest(ApiModel):

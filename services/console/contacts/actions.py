@@ -18,7 +18,7 @@ from services.console.index.contact_index import ContactIndex, is_contact_id
 from services.console.index.list_query import find_rows, parse_list_query
 from services.console.view.form_error import FormError
 from services.console.view.rendering import Renderer
-from shared.domain.contact_edits import Edit, WrongEditError
+from shared.domain.contact_edits import ContactEdit, InvalidEditError
 from shared.store.contact_editing import NoContactError
 from shared.store.mongo import Database
 
@@ -55,7 +55,7 @@ class ContactActions:
             await self._changes.edit(contact_id, edit_of(form))
         except NoContactError:
             raise web.HTTPNotFound(text="There is no such contact any more.") from None
-        except WrongEditError as error:
+        except InvalidEditError as error:
             if "next" in form:
                 raise self._renderer.redirect(back, f"Not saved: {error}.", is_problem=True) from None
             sent = {**changes_of(form), "was_tags": form.get("was_tags", "")}
@@ -122,12 +122,12 @@ class ContactActions:
         if action == "forget":
             return self._changes.erase
         edits = {
-            "tag": Edit(tags_added=split_tags(value)),
-            "untag": Edit(tags_removed=split_tags(value)),
-            "stage": Edit(stage=value or None),
+            "tag": ContactEdit(tags_added=split_tags(value)),
+            "untag": ContactEdit(tags_removed=split_tags(value)),
+            "stage": ContactEdit(stage=value or None),
         }
-        edit = edits.get(action, Edit())
-        if edit == Edit():
+        edit = edits.get(action, ContactEdit())
+        if edit == ContactEdit():
             raise self._renderer.redirect(back, "Say what to do, and with which tag or stage.", is_problem=True)
         return lambda contact_id: self._changes.edit(contact_id, edit)
 

@@ -16,7 +16,7 @@ from services.console.contacts.form import MAX_BULK_CONTACTS
 from services.console.contacts.service import BusyError, ContactChanges, apply_to_each
 from services.console.index.contact_index import ContactIndex
 from services.console.index.list_query import ListQuery, find_rows, list_page
-from shared.domain.contact_edits import WrongEditError
+from shared.domain.contact_edits import InvalidEditError
 from shared.domain.contact_export import Format
 from shared.store.contact_editing import NoContactError
 from shared.store.mongo import Database
@@ -76,7 +76,7 @@ class ContactApi:
             return json_of(await self._changes.edit(request.match_info["contact_id"], edit))
         except NoContactError:
             raise web.HTTPNotFound(text=NO_CONTACT) from None
-        except WrongEditError as error:
+        except InvalidEditError as error:
             raise web.HTTPConflict(text=str(error)) from None
 
     async def erase(self, request: web.Request) -> web.Response:

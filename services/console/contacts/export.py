@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from shared.contract.contacts import Contact
-from shared.domain.contact_export import MEDIA_TYPES, Format, write_contact, write_head
+from shared.domain.contact_export import MEDIA_TYPES, Format, write_contact, write_header
 
 FLUSH_BYTES = 64 * 1024
 
@@ -29,7 +29,7 @@ async def send_contacts(request: web.Request, contacts: AsyncIterator[Contact], 
 
 async def _parts(contacts: AsyncIterator[Contact], form: Format) -> AsyncIterator[bytes]:
     sink = io.StringIO()
-    write_head(form, sink)
+    write_header(form, sink)
     async for contact in contacts:
         write_contact(contact, form, sink)
         if sink.tell() > FLUSH_BYTES:

@@ -5,35 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shared.contract.contacts import LeadStatus
-from shared.domain.contact_edits import LONGEST_NAME, Edit, Owned, WrongEditError
+from shared.domain.contact_edits import MAX_NAME_CHARS, AutomaticField, ContactEdit, InvalidEditError
 
 MAX_BULK_CONTACTS = 1000
 """Changed by one request; each of them is a version that is published."""
 MAX_TAGS_CHARS, MAX_NOTES_CHARS = 1000, 10_000
 """Characters that one form takes."""
-GIVEN_BACK = {"name": Owned.NAME, "stage": Owned.STAGE, "status": Owned.STATUS}
+GIVEN_BACK = {"name": AutomaticField.NAME, "stage": AutomaticField.STAGE, "status": AutomaticField.STATUS}
 
 
-def edit_of(form: Mapping[str, str]) -> Edit:
+def edit_of(form: Mapping[str, str]) -> ContactEdit:
     """`was_…` is what the page had shown: only what differs from it was changed, and what another changed meanwhile is
-    neither undone nor written over. WrongEditError."""
+    neither undone nor written over. InvalidEditError."""
     if back := GIVEN_BACK.get(form.get("give_back", "")):
-        return Edit(given_back=frozenset({back}))
+        return ContactEdit(given_back=frozenset({back}))
     changed = changes_of(form)
     for name, text in changed.items():
         if len(text) > _LIMITS[name]:
-            raise WrongEditError(f"the {name} may have {_LIMITS[name]:,} characters, not {len(text):,}", name)
+            raise InvalidEditError(f"the {name} may have {_LIMITS[name]:,} characters, not {len(text):,}", name)
     status = changed.get("status")
     tags_before, tags_now = split_tags(form.get("was_tags", "")), split_tags(changed.get("tags", ""))
     has_tags = "tags" in changed
-    return Edit(
+    return ContactEdit(
         name=changed.get("name"),
         stage=changed.get("stage") or None,
         status=_status(status) if status else None,
         notes=changed.get("notes"),
         tags_added=tuple(tag for tag in tags_now if tag not in tags_before) if has_tags else (),
         tags_removed=tuple(tag for tag in tags_before if tag not in tags_now) if has_tags else (),
-        given_back=frozenset({Owned.STATUS}) if status == "" else frozenset(),
+        given_back=frozenset({AutomaticField.STATUS}) if status == "" else frozenset(),
         was={name: form[f"was_{name}"] for name in changed if name != "tags" and f"was_{name}" in form},
     )
 
@@ -50,7 +50,7 @@ def split_tags(text: str) -> tuple[str, ...]:
 
 
 _LIMITS = {
-    "name": LONGEST_NAME, "stage": LONGEST_NAME, "status": LONGEST_NAME,
+    "name": MAX_NAME_CHARS, "stage": MAX_NAME_CHARS, "status": MAX_NAME_CHARS,
     "tags": MAX_TAGS_CHARS, "notes": MAX_NOTES_CHARS,
 }  # fmt: skip
 
@@ -66,4 +66,4 @@ def _status(text: str) -> LeadStatus:
     try:
         return LeadStatus(text)
     except ValueError:
-        raise WrongEditError(f"there is no status {text!r}", "status") from None
+        raise InvalidEditError(f"there is no status {text!r}", "status") from None

@@ -11,7 +11,7 @@ from shared.bus.producer import AIOKafkaProducer
 from shared.contract.contacts import Contact
 from shared.contract.failures import UnreachableError
 from shared.contract.ids import ConversationKey
-from shared.domain.contact_edits import Edit, WrongEditError
+from shared.domain.contact_edits import ContactEdit, InvalidEditError
 from shared.runtime.clock import Clock
 from shared.store.contact_editing import NoContactError, edit_contact
 from shared.store.mongo import ConnectionFailure, Database
@@ -35,8 +35,8 @@ class ContactChanges:
         self._clock = clock
         self._erase = erase
 
-    async def edit(self, contact_id: str, edit: Edit) -> Contact:
-        """The contact as it is then, which the lists show at once. NoContactError, WrongEditError."""
+    async def edit(self, contact_id: str, edit: ContactEdit) -> Contact:
+        """The contact as it is then, which the lists show at once. NoContactError, InvalidEditError."""
         contact = await edit_contact(self._database, contact_id, edit, self._clock)
         self._contact_index.put(row_of(contact))
         return contact
@@ -69,7 +69,7 @@ async def apply_to_each(
             await act(contact_id)
         except NoContactError:
             refused[contact_id] = "there is no such contact any more"
-        except (WrongEditError, BusyError) as error:
+        except (InvalidEditError, BusyError) as error:
             refused[contact_id] = str(error).rstrip(".")
         except (ConnectionFailure, UnreachableError):
             refused[contact_id] = "the database or the broker does not answer"

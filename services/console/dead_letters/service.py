@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from services.console.overview.system_status import SystemStatus
-from shared.bus.dead_letter_queue import DeadLetterQueue, Replay, Summary
+from shared.bus.dead_letter_queue import DeadLetterQueue, DeadLetterSummary, Replay
 from shared.bus.producer import KafkaError
 from shared.contract.dead_letters import DeadLetter
 from shared.contract.failures import Reason, UnreachableError
@@ -33,7 +33,7 @@ class DeadLetterService:
         self._replay = replay
         self._system_status = system_status
 
-    async def parked(self) -> list[Summary]:
+    async def parked(self) -> list[DeadLetterSummary]:
         """The newest first."""
         async with _in_time():
             parked = await self._letters.parked()

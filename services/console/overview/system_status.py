@@ -15,8 +15,8 @@ import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from services.console.index.index_updater import ends
-from shared.bus.dead_letter_queue import DeadLetterQueue, Summary
-from shared.bus.lag import Gauge
+from shared.bus.dead_letter_queue import DeadLetterQueue, DeadLetterSummary
+from shared.bus.lag import LagReader
 from shared.bus.producer import KafkaError
 from shared.contract.failures import UnreachableError
 from shared.runtime.clock import Clock
@@ -50,7 +50,7 @@ class SystemStatus:
     """None is what could not be read when it was last tried."""
 
     samples: deque[ThroughputSample] = field(default_factory=lambda: deque(maxlen=MAX_SAMPLES))
-    dead_letters: tuple[Summary, ...] | None = None
+    dead_letters: tuple[DeadLetterSummary, ...] | None = None
     due: int | None = None
     spool: int | None = None
     asks_receiver: bool = False
@@ -85,7 +85,7 @@ class SystemStatusReader:
         self._dead_letters_end: int | None = None
         system_status.asks_receiver = bool(receiver_url)
 
-    async def run(self, gauge: AbstractAsyncContextManager[Gauge], stop: asyncio.Event) -> None:
+    async def run(self, gauge: AbstractAsyncContextManager[LagReader], stop: asyncio.Event) -> None:
         async with (
             gauge as opened,
             ClientSession(timeout=ClientTimeout(total=3)) as session,
@@ -94,7 +94,7 @@ class SystemStatusReader:
             group.create_task(_repeat(lambda: self.read(opened, session), SAMPLE_SECONDS, stop))
             group.create_task(_repeat(lambda: self.read_dead_letters(opened), DEAD_LETTERS_SECONDS, stop))
 
-    async def read(self, gauge: Gauge, session: ClientSession) -> None:
+    async def read(self, gauge: LagReader, session: ClientSession) -> None:
         system_status = self._system_status
         due = self._database.conversations.count_documents({"due_at": {"$gte": EPOCH, "$lte": self._clock()}})
         system_status.due, system_status.spool, read = await asyncio.gather(
@@ -106,7 +106,7 @@ class SystemStatusReader:
         if read:
             system_status.samples.append(ThroughputSample(self._clock(), *read))
 
-    async def read_dead_letters(self, gauge: Gauge) -> None:
+    async def read_dead_letters(self, gauge: LagReader) -> None:
         end = await _read_or_none("letters", gauge.end_of(self._dead_letters.topic))
         if end is None or end != self._dead_letters_end or self._system_status.dead_letters is None:
             parked = (

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from services.console.api import models, requests
 from services.console.api.bodies import faults, from_body, json_of
 from shared.domain.pipelines import TEMPLATES, Pipeline
-from shared.store.pipelines import KnownPipelineError, OutdatedPipelineError, PipelineStore
+from shared.store.pipelines import DuplicatePipelineError, OutdatedPipelineError, PipelineStore
 
 NO_PIPELINE = "there is no such pipeline"
 
@@ -45,7 +45,7 @@ class PipelineApi:
         asked = await from_body(requests.PipelineRequest, request)
         try:
             made = await self._pipelines.add(_pipeline(asked.name, asked.stages))
-        except (KnownPipelineError, ValueError) as error:
+        except (DuplicatePipelineError, ValueError) as error:
             raise web.HTTPConflict(text=str(error)) from None
         return json_of(models.pipeline_json(made), status=201)
 

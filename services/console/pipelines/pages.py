@@ -12,7 +12,7 @@ from services.console.pipelines.form import PipelineForm, WrongPipelineError, fo
 from services.console.view.rendering import Renderer
 from shared.domain.pipelines import TEMPLATES, Pipeline, template
 from shared.store.accounts import AccountStore
-from shared.store.pipelines import KnownPipelineError, OutdatedPipelineError, PipelineStore
+from shared.store.pipelines import DuplicatePipelineError, OutdatedPipelineError, PipelineStore
 
 PATH = "/pipelines"
 
@@ -42,7 +42,7 @@ class PipelinePages:
             pipeline = await self._put(pipeline_of(form), form.edition)
         except KeyError:
             raise web.HTTPNotFound(text="There is no such pipeline any more.") from None
-        except (KnownPipelineError, ValueError) as error:
+        except (DuplicatePipelineError, ValueError) as error:
             return await self._page(request, form, error)
         except OutdatedPipelineError as error:
             now = await self._pipelines.get(form.name)
@@ -58,7 +58,7 @@ class PipelinePages:
             raise web.HTTPNotFound(text="There is no such template.")
         try:
             await self._pipelines.add(wanted)
-        except KnownPipelineError as error:
+        except DuplicatePipelineError as error:
             raise self._renderer.redirect(PATH, f"Not added: {error}.", is_problem=True) from None
         raise self._renderer.redirect(PATH, f"{wanted.name} is there.")
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shared.contract.contacts import Contact, Name, NameSource
-from shared.domain.contact_export import COLUMNS, Format, neutral, write_contacts
+from shared.domain.contact_export import COLUMNS, Format, escape_formula, write_contacts
 from tests.support.contacts import contact
 from tests.support.making import said
 
@@ -27,12 +27,12 @@ async def written(form: Format, *contacts: Contact) -> str:
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
 def test_no_cell_begins_as_a_formula(start: str) -> None:
-    assert neutral(f"{start}1+1") == f"'{start}1+1"
+    assert escape_formula(f"{start}1+1") == f"'{start}1+1"
 
 
 @pytest.mark.parametrize("text", ["", "Maria", "a=b", "'quoted", "60"])
 def test_other_cells_are_as_they_are(text: str) -> None:
-    assert neutral(text) == text
+    assert escape_formula(text) == text
 
 
 async def test_a_csv_file_has_a_column_for_each_field_whatever_is_in_them() -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from services.cli.contact_views import contact_line, contact_text, show_contacts
 from shared.contract.contacts import Contact, LeadStatus, Name, NameSource
-from shared.domain.contact_edits import Edit, edited
+from shared.domain.contact_edits import ContactEdit, edited
 from tests.support.contacts import SALES, contact
 from tests.support.making import at
 
@@ -34,7 +34,10 @@ def test_elsewhere_there_is_a_line_for_each(capsys: pytest.CaptureFixture[str]) 
 
 def test_the_status_that_counts_is_said_to_be_a_persons() -> None:
     change = edited(
-        contact(), Edit(status=LeadStatus.WON, stage="Closed Won", notes="call", tags_added=("vip",)), SALES, at(9)
+        contact(),
+        ContactEdit(status=LeadStatus.WON, stage="Closed Won", notes="call", tags_added=("vip",)),
+        SALES,
+        at(9),
     )
     assert change is not None
     assert change.activity is not None

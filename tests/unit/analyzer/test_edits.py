@@ -20,7 +20,7 @@ from shared.contract.contacts import (
     StageType,
 )
 from shared.contract.events import Source
-from shared.domain.contact_edits import Edit, Owned, WrongEditError, edited
+from shared.domain.contact_edits import AutomaticField, ContactEdit, InvalidEditError, edited
 from shared.domain.messages import StoredMessage, fold_all
 from shared.domain.pipelines import Mode, template
 from tests.support.making import EPOCH, MARIA, at, said
@@ -48,7 +48,7 @@ def analysis(status: LeadStatus, score: int) -> Analysis:
 
 
 def edit(old: Contact, **what: object) -> Change:
-    change = edited(old, Edit(**what), SALES, at(60))  # type: ignore[arg-type]
+    change = edited(old, ContactEdit(**what), SALES, at(60))  # type: ignore[arg-type]
     assert change is not None
     return change
 
@@ -118,49 +118,58 @@ def test_tags_come_and_go_each_once() -> None:
 
 def test_what_is_so_already_is_no_version() -> None:
     old = edit(contact(), notes="x", tags_added=("vip",), name="Mary").contact
-    for same in (Edit(), Edit(notes="x"), Edit(tags_added=("vip",)), Edit(tags_removed=("y",)), Edit(name=" Mary ")):
+    for same in (
+        ContactEdit(),
+        ContactEdit(notes="x"),
+        ContactEdit(tags_added=("vip",)),
+        ContactEdit(tags_removed=("y",)),
+        ContactEdit(name=" Mary "),
+    ):
         assert edited(old, same, SALES, at(99)) is None
 
 
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
-        (Edit(stage="Nowhere"), "has no stage 'Nowhere'; it has: New Lead, Contacted"),
-        (Edit(name="  "), "needs a letter"),
-        (Edit(tags_added=(" ",)), "needs a letter"),
-        (Edit(name="M" * 201), "a name has at most 200 characters, not 201"),
-        (Edit(notes="n" * 20_001), "notes have at most 20000 characters, not 20001"),
-        (Edit(tags_added=("t" * 101,)), "at most 100 tags of 100 characters"),
-        (Edit(tags_added=tuple(map(str, range(101)))), "at most 100 tags of 100 characters"),
-        (Edit(status=LeadStatus.WON, given_back=frozenset({Owned.STATUS})), "either set lead_status or give it back"),
+        (ContactEdit(stage="Nowhere"), "has no stage 'Nowhere'; it has: New Lead, Contacted"),
+        (ContactEdit(name="  "), "needs a letter"),
+        (ContactEdit(tags_added=(" ",)), "needs a letter"),
+        (ContactEdit(name="M" * 201), "a name has at most 200 characters, not 201"),
+        (ContactEdit(notes="n" * 20_001), "notes have at most 20000 characters, not 20001"),
+        (ContactEdit(tags_added=("t" * 101,)), "at most 100 tags of 100 characters"),
+        (ContactEdit(tags_added=tuple(map(str, range(101)))), "at most 100 tags of 100 characters"),
+        (
+            ContactEdit(status=LeadStatus.WON, given_back=frozenset({AutomaticField.STATUS})),
+            "either set lead_status or give it back",
+        ),
     ],
 )
-def test_what_cannot_be_is_refused_with_a_reason(wrong: Edit, why: str) -> None:
-    with pytest.raises(WrongEditError, match=why):
+def test_what_cannot_be_is_refused_with_a_reason(wrong: ContactEdit, why: str) -> None:
+    with pytest.raises(InvalidEditError, match=why):
         edited(contact(), wrong, SALES, at(60))
 
 
 def test_without_a_pipeline_there_is_no_stage_to_set() -> None:
-    with pytest.raises(WrongEditError, match="no pipeline"):
-        edited(contact(), Edit(stage="Contacted"), None, at(60))
+    with pytest.raises(InvalidEditError, match="no pipeline"):
+        edited(contact(), ContactEdit(stage="Contacted"), None, at(60))
 
 
 def test_a_name_that_is_given_back_gives_way_to_one_that_is_found() -> None:
     mine = edit(contact(), name="Mary").contact
-    back = edit(mine, given_back=frozenset({Owned.NAME})).contact
+    back = edit(mine, given_back=frozenset({AutomaticField.NAME})).contact
     assert (back.name.full, back.edited) == ("Mary", ())
     assert analysed(back, LeadStatus.QUALIFIED, 61).name.full == "Maria Santos"
 
 
 def test_a_status_that_is_given_back_is_the_analysis_again() -> None:
     mine = edit(contact(), status=LeadStatus.WON).contact
-    back = edit(mine, given_back=frozenset({Owned.STATUS})).contact
+    back = edit(mine, given_back=frozenset({AutomaticField.STATUS})).contact
     assert (back.status, back.lead_status, back.edited) == (LeadStatus.QUALIFIED, None, ())
 
 
 def test_a_stage_that_is_given_back_stays_until_an_analysis_moves_it() -> None:
     mine = edit(contact(), stage="New Lead").contact
-    change = edit(mine, given_back=frozenset({Owned.STAGE}))
+    change = edit(mine, given_back=frozenset({AutomaticField.STAGE}))
     assert (change.contact.stage, change.activity) == (mine.stage, None)
     assert change.contact.analysis is not None
     again = next_contact(
@@ -173,4 +182,4 @@ def test_a_stage_that_is_given_back_stays_until_an_analysis_moves_it() -> None:
 
 
 def test_what_no_person_has_set_can_be_given_back_for_nothing() -> None:
-    assert edited(contact(), Edit(given_back=frozenset(Owned)), SALES, at(60)) is None
+    assert edited(contact(), ContactEdit(given_back=frozenset(AutomaticField)), SALES, at(60)) is None

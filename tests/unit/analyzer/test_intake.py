@@ -44,10 +44,10 @@ class FakeConsumer:
     rooms: list[int] = field(default_factory=list)
     before_late: Callable[[int], Awaitable[None]] = field(default=lambda _: at_once())
 
-    async def keep_still(self) -> None:
+    async def poll_paused(self) -> None:
         self.steps.append("still")
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         self.steps.append("on")
 
     async def getmany(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Polled]]:

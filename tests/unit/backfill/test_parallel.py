@@ -78,10 +78,10 @@ class Warned(Governor):
     pressure: float = 0.0
     spent: list[int] = field(default_factory=list)
 
-    async def admitted(self) -> None:
+    async def acquire(self) -> None:
         return None
 
-    async def heard(self, usage: Usage, error: GraphError | None) -> None:
+    async def record_answer(self, usage: Usage, error: GraphError | None) -> None:
         self.spent.append(1)
 
 

@@ -16,10 +16,10 @@ from services.backfill.runs.run_executor import Runner
 from shared.contract.encoded_events import EncodedEvent
 from shared.contract.ids import Platform
 from shared.domain.accounts import Account
-from shared.domain.runs import LEASE, Run, RunCounters, RunState
+from shared.domain.runs import RUN_LEASE, Run, RunCounters, RunState
 from shared.runtime.clock import utc_now
 from shared.store.mongo import ConnectionFailure
-from shared.store.runs import CANCELLED_BY_A_PERSON, ActiveRunError, RunStore
+from shared.store.runs import CANCELLED_BY_OPERATOR, ActiveRunError, RunStore
 
 PAGE = Account(platform=Platform.MESSENGER, account_id="371", page_id="371", name="The Page", encrypted_token="x")
 BEGUN = Run(
@@ -137,7 +137,7 @@ async def test_counts_are_written_while_it_runs_and_the_cancellation_that_is_ask
     assert store.saved[-1].state is RunState.RUNNING
     store.is_asked = True
     end = await ended
-    assert (end.state, end.reason) == (RunState.CANCELLED, CANCELLED_BY_A_PERSON)
+    assert (end.state, end.reason) == (RunState.CANCELLED, CANCELLED_BY_OPERATOR)
     assert end.counters.messages_published == 3
 
 
@@ -224,7 +224,7 @@ async def test_a_process_that_stood_still_publishes_nothing_any_more() -> None:
     fence = Fence(lambda: now)
     guarded = fence.guarding(publish)
     await guarded([])
-    now = LEASE.total_seconds()
+    now = RUN_LEASE.total_seconds()
     with pytest.raises(ActiveRunError):
         await guarded([])
     fence.extend(1.0)

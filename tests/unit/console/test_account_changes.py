@@ -50,14 +50,14 @@ class Office:
     async def add(self, account: Account) -> None:
         self.stored[account.key] = account
 
-    async def choose(self, account: Account) -> None:
+    async def save_choices(self, account: Account) -> None:
         before = self.stored[account.key]
         self.stored[account.key] = account.model_copy(update={"encrypted_token": before.encrypted_token})
 
-    async def renew(self, account: Account) -> None:
+    async def save_token(self, account: Account) -> None:
         self.stored[account.key] = account
 
-    async def remember_health(self, account: Account, _health: dict[str, Any]) -> None:
+    async def save_health(self, account: Account, _health: dict[str, Any]) -> None:
         assert self.stored[account.key].encrypted_token == account.encrypted_token
 
 

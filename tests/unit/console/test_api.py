@@ -18,7 +18,7 @@ from services.console.dead_letters.service import DeadLetterService
 from shared.contract.contacts import Contact, StageType
 from shared.contract.dead_letters import DeadLetter
 from shared.contract.failures import Reason
-from shared.domain.contact_edits import Edit
+from shared.domain.contact_edits import ContactEdit
 from shared.store.contact_editing import NoContactError
 from shared.store.mongo import Database
 from tests.unit.console.rows import NOON, contact, contact_index
@@ -31,7 +31,7 @@ class Changes(ContactChanges):
     def __init__(self) -> None:
         self.done = list[str]()
 
-    async def edit(self, contact_id: str, edit: Edit) -> Contact:
+    async def edit(self, contact_id: str, edit: ContactEdit) -> Contact:
         if contact_id == "messenger:371:gone":
             raise NoContactError(contact_id)
         self.done.append(contact_id)

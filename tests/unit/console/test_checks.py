@@ -42,7 +42,7 @@ class Office:
     async def healths(self) -> dict[str, dict[str, Any]]:
         return self.known
 
-    async def remember_health(self, account: Account, health: dict[str, Any]) -> None:
+    async def save_health(self, account: Account, health: dict[str, Any]) -> None:
         self.known[account.key] = health
 
     async def newest_of(self, _account: Account) -> Run | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from services.console.contacts.service import BusyError, apply_to_each
 from shared.contract.failures import UnreachableError
-from shared.domain.contact_edits import WrongEditError
-from shared.domain.contact_export import neutral
+from shared.domain.contact_edits import InvalidEditError
+from shared.domain.contact_export import escape_formula
 from shared.store.contact_editing import NoContactError
 from shared.store.mongo import ConnectionFailure
 
@@ -14,7 +14,7 @@ async def test_what_is_refused_for_some_is_done_for_the_others_and_told() -> Non
     done: list[str] = []
     faults: dict[str, Exception] = {
         "gone": NoContactError("gone"),
-        "wrong": WrongEditError("no such stage"),
+        "wrong": InvalidEditError("no such stage"),
         "busy": BusyError("a worker has it."),
         "away": ConnectionFailure("x"),
         "unpublished": UnreachableError("x"),
@@ -39,7 +39,7 @@ async def test_what_there_is_no_time_for_is_told_and_not_begun() -> None:
 
 
 def test_no_cell_begins_a_formula_where_a_semicolon_parts_cells() -> None:
-    assert neutral("vip;=cmd()") == "vip;'=cmd()"
-    assert neutral("hello\n=cmd()") == "hello\n'=cmd()"
-    assert neutral("a; +1") == "a; '+1"
-    assert neutral("mail a-b@c.d 1+1=2") == "mail a-b@c.d 1+1=2"
+    assert escape_formula("vip;=cmd()") == "vip;'=cmd()"
+    assert escape_formula("hello\n=cmd()") == "hello\n'=cmd()"
+    assert escape_formula("a; +1") == "a; '+1"
+    assert escape_formula("mail a-b@c.d 1+1=2") == "mail a-b@c.d 1+1=2"

@@ -9,8 +9,8 @@ from services.console.accounts.form import WrongAccountError, chosen, new_accoun
 from services.console.contacts.form import edit_of
 from services.console.pipelines.form import PipelineForm, WrongPipelineError, form_of, pipeline_of, typed
 from shared.contract.contacts import LeadStatus, StageType
-from shared.domain.contact_edits import Edit, Owned, WrongEditError, edited
-from shared.domain.pipelines import TEMPLATES, Mode, Pipeline, with_ranges
+from shared.domain.contact_edits import AutomaticField, ContactEdit, InvalidEditError, edited
+from shared.domain.pipelines import TEMPLATES, Mode, Pipeline, fill_ranges
 from tests.unit.console.rows import NOON, contact
 
 ACCOUNT = {"platform": "messenger", "account_id": "371", "name": "The Page", "token": "EAAB-secret"}
@@ -25,7 +25,7 @@ def test_only_what_differs_from_what_was_shown_is_an_edit() -> None:
         "status": "",
         "was_status": "",
     }
-    assert edit_of(form) == Edit()
+    assert edit_of(form) == ContactEdit()
 
 
 def test_each_field_that_differs_is_one() -> None:
@@ -34,12 +34,12 @@ def test_each_field_that_differs_is_one() -> None:
         "was_status": "", "tags": "vip, b", "was_tags": "a, b", "notes": "called", "was_notes": "",
     }  # fmt: skip
     was = {"name": "Maria", "stage": "New", "status": "", "notes": ""}
-    assert edit_of(form) == Edit("Maria Cruz", "Won", LeadStatus.WON, "called", ("vip",), ("a",), was=was)
+    assert edit_of(form) == ContactEdit("Maria Cruz", "Won", LeadStatus.WON, "called", ("vip",), ("a",), was=was)
 
 
 def test_an_emptied_status_is_the_machines_again() -> None:
-    assert edit_of({"status": "", "was_status": "WON"}) == Edit(
-        given_back=frozenset({Owned.STATUS}), was={"status": "WON"}
+    assert edit_of({"status": "", "was_status": "WON"}) == ContactEdit(
+        given_back=frozenset({AutomaticField.STATUS}), was={"status": "WON"}
     )
 
 
@@ -48,7 +48,7 @@ def test_of_two_who_change_one_field_the_later_one_is_told_what_it_is_now() -> N
         contact("1", "Maria Santos"), edit_of({"name": "Maria Cruz", "was_name": "Maria Santos"}), None, NOON
     )
     assert first is not None
-    with pytest.raises(WrongEditError, match="'Maria Cruz' now") as told:
+    with pytest.raises(InvalidEditError, match="'Maria Cruz' now") as told:
         edited(first.contact, edit_of({"name": "Maria Sy", "was_name": "Maria Santos"}), None, NOON)
     assert told.value.at == "name"
 
@@ -71,12 +71,12 @@ def test_no_other_is_held_up_by_an_edit_of_the_same_contact(form: dict[str, str]
 
 def test_giving_back_is_all_that_is_done_then() -> None:
     form = {"give_back": "name", "name": "Other", "was_name": "Maria"}
-    assert edit_of(form) == Edit(given_back=frozenset({Owned.NAME}))
+    assert edit_of(form) == ContactEdit(given_back=frozenset({AutomaticField.NAME}))
 
 
 @pytest.mark.parametrize("form", [{"status": "KING"}, {"notes": "x" * 10_001}, {"name": "x" * 201}])
 def test_what_cannot_be_is_refused(form: dict[str, str]) -> None:
-    with pytest.raises(WrongEditError):
+    with pytest.raises(InvalidEditError):
         edit_of(form)
 
 
@@ -134,7 +134,7 @@ def test_a_line_without_a_name_is_no_stage() -> None:
 def test_a_range_is_a_persons_only_where_it_differs_from_the_one_that_was_made() -> None:
     made = pipeline_of(sent(("New", "LEAD", "1", "30", "1-30"), ("Open", "IN_PROGRESS", "40", "80", "31-80")))
     assert [stage.range_edited for stage in made.stages] == [False, True]
-    ranges = [stage.range for stage in with_ranges(made.stages)]
+    ranges = [stage.range for stage in fill_ranges(made.stages)]
     assert [(each.low, each.high) for each in ranges if each] == [(1, 30), (40, 80)]
 
 
@@ -156,7 +156,7 @@ def test_places_order_the_stages() -> None:
 
 def test_a_form_that_is_sent_as_it_was_shown_changes_nothing() -> None:
     sales = TEMPLATES[0]
-    assert Pipeline(name="Sales", stages=with_ranges(pipeline_of(form_of(sales)).stages)) == sales
+    assert Pipeline(name="Sales", stages=fill_ranges(pipeline_of(form_of(sales)).stages)) == sales
 
 
 @pytest.mark.parametrize(

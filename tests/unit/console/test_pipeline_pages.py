@@ -11,9 +11,9 @@ from services.console.index.contact_index import ContactIndex
 from services.console.pipelines.form import form_of
 from services.console.pipelines.pages import PipelinePages
 from shared.domain.accounts import Account
-from shared.domain.pipelines import TEMPLATES, Pipeline, check_apart
+from shared.domain.pipelines import TEMPLATES, Pipeline, check_no_overlap
 from shared.store.accounts import AccountStore
-from shared.store.pipelines import KnownPipelineError, OutdatedPipelineError, PipelineStore
+from shared.store.pipelines import DuplicatePipelineError, OutdatedPipelineError, PipelineStore
 from tests.unit.console.test_guard import Client, app_of
 
 SALES = TEMPLATES[0]
@@ -39,7 +39,7 @@ class Pipelines(PipelineStore):
 
     async def add(self, pipeline: Pipeline) -> Pipeline:
         if pipeline.name in self.by_name:
-            raise KnownPipelineError("it is there")
+            raise DuplicatePipelineError("it is there")
         return self._put(pipeline)
 
     async def replace(self, pipeline: Pipeline, edition: str | None) -> Pipeline:
@@ -48,7 +48,7 @@ class Pipelines(PipelineStore):
         return self._put(pipeline)
 
     def _put(self, pipeline: Pipeline) -> Pipeline:
-        check_apart(pipeline.stages)
+        check_no_overlap(pipeline.stages)
         self.by_name[pipeline.name] = pipeline
         return pipeline
 

@@ -21,7 +21,7 @@ from services.console.overview.pages import OverviewPages
 from services.console.overview.system_status import SystemStatus, SystemStatusReader, ThroughputSample
 from services.console.view.rendering import Renderer, environment
 from shared.bus.dead_letter_queue import DeadLetterQueue
-from shared.bus.lag import Gauge
+from shared.bus.lag import LagReader
 from shared.runtime.settings import ConsoleSettings
 from tests.unit.console.fakes import Collection, FakeDatabase
 from tests.unit.console.rows import NOON
@@ -83,8 +83,8 @@ class Ward:
             setattr(self.gauge, name, value)
         self.now += timedelta(seconds=after)
         async with ClientSession() as session:
-            await self.status_reader.read(cast(Gauge, self.gauge), session)
-        await self.status_reader.read_dead_letters(cast(Gauge, self.gauge))
+            await self.status_reader.read(cast(LagReader, self.gauge), session)
+        await self.status_reader.read_dead_letters(cast(LagReader, self.gauge))
         return self.system_status
 
 
@@ -263,11 +263,11 @@ class FakeConsumer:
     [({0: 100, 1: 90}, 10), ({0: None, 1: 100}, 80), ({0: 5, 1: 100}, 80), ({0: 100, 1: 300}, 0)],
 )
 async def test_lag_is_what_is_there_and_not_committed(committed: dict[int, int | None], lag: int) -> None:
-    gauge = Gauge(cast(Any, FakeConsumer(committed)), "events")
+    gauge = LagReader(cast(Any, FakeConsumer(committed)), "events")
     assert await gauge.read() == (200, lag)
 
 
 async def test_a_topic_that_is_not_there_is_not_one_without_records() -> None:
-    gauge = Gauge(cast(Any, FakeConsumer({})), "events")
+    gauge = LagReader(cast(Any, FakeConsumer({})), "events")
     with pytest.raises(Exception, match="other"):
         await gauge.end_of("other")

@@ -20,7 +20,7 @@ from shared.contract.ids import Platform
 from shared.domain.accounts import Account
 from shared.domain.messages import fold_all
 from shared.domain.pipelines import template
-from shared.domain.runs import LEASE, Run, RunCounters, RunState
+from shared.domain.runs import RUN_LEASE, Run, RunCounters, RunState
 from tests.support.making import answered, reacted, said, unsent
 from tests.unit.console.rows import NOON, contact, contact_index
 
@@ -114,7 +114,7 @@ def test_a_run_that_was_taken_over_is_as_quick_as_it_was_since_then() -> None:
 
 
 def test_a_run_whose_process_died_does_not_move() -> None:
-    now = NOON + timedelta(seconds=29) + LEASE + timedelta(seconds=1)
+    now = NOON + timedelta(seconds=29) + RUN_LEASE + timedelta(seconds=1)
     progress = progress_of(run(RunState.RUNNING, 100, 25, started_at=NOON), now)
     assert (progress.is_left, progress.is_moving, progress.per_minute, progress.left_seconds) == (True, False, 0, None)
     ended = run(RunState.FAILED, 100, 25, started_at=NOON, finished_at=NOON + timedelta(seconds=30))
