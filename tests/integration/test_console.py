@@ -325,7 +325,7 @@ async def test_a_viewer_cannot_change_anything(leadstream: Start, database: Data
 
 
 @pytest.mark.parametrize("settings", [{"LEADSTREAM_CONSOLE_HOST": "0.0.0.0"}])
-async def test_without_a_password_no_other_address_is_listened_on(leadstream: Start, settings: dict[str, str]) -> None:
+async def test_without_a_password_only_localhost_is_listened_on(leadstream: Start, settings: dict[str, str]) -> None:
     console = leadstream("console", **settings)
     assert console.wait() == 2
     assert "LEADSTREAM_CONSOLE_PASSWORD" in console.output

@@ -10,7 +10,10 @@ from typer.testing import CliRunner
 
 from services.cli.main import COMMANDS, app
 
-LOADED = "import sys; from services.cli import main; main.app(['receiver', '--help'], standalone_mode=False); print(*sys.modules)"
+LOADED = (
+    "import sys; from services.cli import main; "
+    "main.app(['receiver', '--help'], standalone_mode=False); print(*sys.modules)"
+)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -45,7 +45,7 @@ COMPONENT_NAMES = {
 
 
 class ComponentNames(GenerateJsonSchema):
-    """Names a component by its model's title: clients are generated from these names, so renaming a class keeps them."""
+    """Name a component by its model's title, as clients are generated from these names and a class may be renamed."""
 
     def normalize_name(self, name: str) -> str:
         return COMPONENT_NAMES.get(name) or super().normalize_name(name)

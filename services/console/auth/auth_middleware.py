@@ -1,7 +1,7 @@
-"""What stands between a browser and every page: headers, host, who it is, and whether a change is meant.
+"""Middlewares around every page: error pages, security headers, the host name, authentication and CSRF checks.
 
-A change needs an editor, a token of the session's own, and, where the browser says so, one of our own pages as origin.
-A program that shows its token to the API needs neither of the latter: no page of another's can make a browser send it.
+A change needs an editor, the session's own CSRF token and, where the browser names the origin, one of our own pages. A
+program with an API token needs neither CSRF token nor origin: no other site can make a browser send its token.
 """
 
 from __future__ import annotations
@@ -23,17 +23,13 @@ from shared.runtime.logging import without_message
 from shared.store.mongo import ConnectionFailure
 
 ACCESS: web.RequestKey[Access] = web.RequestKey("access", Access)
-RESPONSE_STARTED: web.RequestKey[bool] = web.RequestKey("begun", bool)
+RESPONSE_STARTED: web.RequestKey[bool] = web.RequestKey("response_started", bool)
 SESSION_COOKIE = "leadstream_session"
 CSRF_HEADER, CSRF_FIELD = "X-CSRF-Token", "csrf"
 SAFE_METHODS = frozenset({"GET", "HEAD"})
-WRONG_NAME = {
-    True: "Without a password this console answers to localhost only.",
-    False: "This console does not answer to that name.",
-}
 PUBLIC_PATHS = frozenset({"/login", "/live", "/ready"})
 VIEWER_PATHS = frozenset({"/logout", "/theme"})
-"""Changes of nothing but one's own browser."""
+"""Changes that concern nothing but the viewer's own browser."""
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -60,10 +56,10 @@ class AuthMiddleware:
 
     @property
     def middlewares(self) -> list[Middleware]:
-        return [self._answer_errors, self._let_in, self._check_change]
+        return [self._answer_errors, self._authenticate, self._check_change]
 
     async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Of every response, when it is about to be sent."""
+        """Add the security headers to a response that is about to be sent."""
         request[RESPONSE_STARTED] = True
         response.headers.update(SECURITY_HEADERS)
         if is_https(request, self._auth):
@@ -73,7 +69,7 @@ class AuthMiddleware:
 
     @web.middleware
     async def _answer_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """The one place where an error becomes a page, or a body of the API."""
+        """The only place where an error becomes a page or an API body."""
         try:
             return await handler(request)
         except web.HTTPRedirection:
@@ -87,32 +83,36 @@ class AuthMiddleware:
             return failure
         except ConnectionFailure as error:
             log.warning("database_unreachable", error=type(error).__name__)
-            return self._failure(request, 503, "The database does not answer. It is tried again when you reload.")
+            return self._failure(request, 503, "The database does not answer. Reload to try again.")
         except UnreachableError as error:
             log.warning("server_unreachable", error=str(error))
             return self._failure(request, 503, f"{error}.")
         except Exception as error:  # noqa: BLE001
-            if not (request.get(RESPONSE_STARTED) and isinstance(error, ConnectionError)):  # then the browser has gone
+            if not (request.get(RESPONSE_STARTED) and isinstance(error, ConnectionError)):  # else the browser has left
                 log.error("page_failed", route=_route(request), **without_message(error))  # noqa: TRY400
-            return self._failure(request, 500, "This should not have happened; the log says more.")
+            return self._failure(request, 500, "An unexpected error occurred. The log has the details.")
 
     def _failure(self, request: web.Request, status: int, message: str) -> web.StreamResponse:
-        """What has begun is cut off: a file that ends early must not look like a whole one."""
+        """Cut the connection if the response has started: a file that ends early must not look complete."""
         if request.get(RESPONSE_STARTED):
-            raise ConnectionResetError("an answer could not be brought to its end") from None
+            raise ConnectionResetError("the response failed after it had started") from None
         if is_api(request):
             return web.json_response({"error": message}, status=status)
         return self._renderer.failure(request, status, message, request.get(ACCESS))
 
     @web.middleware
-    async def _let_in(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if not self._auth.answers_to(_host_name(request)):
-            raise web.HTTPForbidden(text=WRONG_NAME[self._auth.is_open])
+            raise web.HTTPForbidden(
+                text="Without a password this console answers to localhost only."
+                if self._auth.is_open
+                else "This console does not answer to that host name."
+            )
         if request.path in PUBLIC_PATHS or request.path.startswith("/static/"):
             return await handler(request)
         access = self._access(request)
         if access is None:
-            return self._send_to_login(request)
+            return self._ask_to_sign_in(request)
         request[ACCESS] = access
         return await handler(request)
 
@@ -120,14 +120,14 @@ class AuthMiddleware:
         if is_api(request) and (token := _token(request)) is not None:
             return self._auth.access_of_token(token)
         header = self._auth.proxy.header if self._auth.proxy else ""
-        named = request.headers.getall(header, []) if header else []
-        return self._auth.access(request.cookies.get(SESSION_COOKIE, ""), named, request.remote, time.time())
+        proxy_users = request.headers.getall(header, []) if header else []
+        return self._auth.access(request.cookies.get(SESSION_COOKIE, ""), proxy_users, request.remote, time.time())
 
-    def _send_to_login(self, request: web.Request) -> web.StreamResponse:
+    def _ask_to_sign_in(self, request: web.Request) -> web.StreamResponse:
         if is_api(request) and _token(request) is not None:
-            raise web.HTTPUnauthorized(text="That token is not known here.")
+            raise web.HTTPUnauthorized(text="The token is not known.")
         if not self._auth.has_login:
-            raise web.HTTPForbidden(text="Come through the proxy that knows who you are.")
+            raise web.HTTPForbidden(text="Open the console through the proxy that signs you in.")
         if is_api(request) or request.method not in SAFE_METHODS or request.path == "/events":
             raise web.HTTPUnauthorized(text="Sign in first.")
         raise web.HTTPSeeOther(f"/login?next={quote(request.path_qs, safe='')}")
@@ -138,23 +138,23 @@ class AuthMiddleware:
             return await handler(request)
         access = request.get(ACCESS)
         if not (access and access.is_token):
-            await self._check_meant(request, access)
+            await self._check_csrf(request, access)
         if access and not access.may_edit and request.path not in VIEWER_PATHS:
-            raise web.HTTPForbidden(text="You may look at everything here; changing it is for editors.")
-        return await self._to_its_end(handler(request))
+            raise web.HTTPForbidden(text="You may look at everything here; only editors may make changes.")
+        return await self._finish(handler(request))
 
-    async def _check_meant(self, request: web.Request, access: Access | None) -> None:
+    async def _check_csrf(self, request: web.Request, access: Access | None) -> None:
         if not _is_own_origin(request, is_https=is_https(request, self._auth)):
-            raise web.HTTPForbidden(text="This did not come from one of the console's own pages.")
+            raise web.HTTPForbidden(text="The request did not come from one of the console's own pages.")
         if access and not self._auth.signer.is_csrf(await _csrf_of(request), access):
-            raise web.HTTPForbidden(text="This page was too old to change anything: go back, reload, and try again.")
+            raise web.HTTPForbidden(text="This page is too old to make changes: go back, reload, and try again.")
 
-    async def _to_its_end(self, change: Awaitable[web.StreamResponse]) -> web.StreamResponse:
-        """A change that was begun is brought to its end, also when the browser that asked for it has gone."""
-        going = asyncio.ensure_future(change)
-        self._changes.add(going)
-        going.add_done_callback(self._changes.discard)
-        return await asyncio.shield(going)
+    async def _finish(self, change: Awaitable[web.StreamResponse]) -> web.StreamResponse:
+        """Finish a change that has begun, even when the browser that asked for it disconnects."""
+        running = asyncio.ensure_future(change)
+        self._changes.add(running)
+        running.add_done_callback(self._changes.discard)
+        return await asyncio.shield(running)
 
 
 async def _csrf_of(request: web.Request) -> str:
@@ -166,7 +166,7 @@ async def _csrf_of(request: web.Request) -> str:
 
 
 def _is_own_origin(request: web.Request, *, is_https: bool) -> bool:
-    """A browser says where a form was sent from; who says nothing has the token to show."""
+    """Without an Origin header the CSRF token alone decides."""
     origin = request.headers.get("Origin")
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
         return False
@@ -197,19 +197,19 @@ def _token(request: web.Request) -> str | None:
 
 
 def _route(request: web.Request) -> str:
-    """Not the path: that has whom it was about."""
+    """Return the route's pattern: the path itself would name the customer."""
     resource = request.match_info.route.resource
     return resource.canonical if resource else ""
 
 
 def client_of(request: web.Request, auth: Authentication) -> str:
-    """The address of who asks, behind the proxies that are ours."""
+    """Return the client's address, behind our own proxies."""
     forwarded_for = ",".join(request.headers.getall("X-Forwarded-For", []))
     return auth.trusted_proxies.client(request.remote, forwarded_for)
 
 
 def is_https(request: web.Request, auth: Authentication) -> bool:
-    """By its own connection, or by the word of a proxy of ours, whether or not that also says who somebody is."""
+    """Whether the browser's connection is encrypted: the request's own, or the one to a trusted proxy."""
     if request.secure:
         return True
     return request.headers.get("X-Forwarded-Proto") == "https" and auth.trusted_proxies.has(request.remote)

@@ -1,5 +1,8 @@
-"""Who may come in, and as what: by a password, by a proxy's word, by a program's token, or, on this machine alone,
-everybody. Pure."""
+"""Decides who may use the console and in which role. Pure.
+
+Four ways lead in: a password, a trusted proxy that names the user, an API token, and, when none of these is set and
+the console listens on this machine only, no check at all.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
-from services.console.auth.passwords import is_right, stretched
+from services.console.auth.passwords import derived_key, matches
 from services.console.auth.sessions import Access, AccessRole, EndedSessions, Signer
 from shared.runtime.settings import ConsoleSettings
 
@@ -23,12 +26,12 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class UnprotectedConsoleError(ValueError):
-    """Without a password, nobody but this machine may reach the console."""
+    """The console has no password, but listens on an address that other machines reach."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrustedProxies:
-    """The addresses from which a proxy comes. What others say of a request's way is not believed."""
+    """The addresses of our own proxies. Forwarding headers from any other address are ignored."""
 
     networks: tuple[Network, ...]
 
@@ -37,52 +40,55 @@ class TrustedProxies:
         return address is not None and any(address in network for network in self.networks)
 
     def client(self, remote: str | None, forwarded_for: str) -> str:
-        """Whose request it is: what the last of our proxies says, as all before it may have been made up."""
-        said = (each.strip() for each in reversed(forwarded_for.split(",")))
-        way = [remote or "", *(each for each in said if _address(each))]
-        return next((each for each in way if not self.has(each)), way[-1])
+        """Return the client's address: the last one in the chain that is not a proxy of ours.
+
+        `forwarded_for` is read from its end, because a client can forge everything before our own proxies' entries.
+        """
+        entries = (each.strip() for each in reversed(forwarded_for.split(",")))
+        chain = [remote or "", *(each for each in entries if _address(each))]
+        return next((each for each in chain if not self.has(each)), chain[-1])
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyLogin:
-    """Names in `header` who it has let in."""
+    """A proxy that has signed the user in and names them in `header`."""
 
     header: str
     editors: frozenset[str]
 
 
 class ApiTokens:
-    """Of programs. All are looked at, so that the time tells nothing of which there are."""
+    """The tokens of programs. A look-up compares all of them, so that its duration reveals nothing."""
 
     def __init__(self, editors: Sequence[str], viewers: Sequence[str]) -> None:
-        """ValueError for one that could be guessed."""
+        """Raise ValueError for a token that is short enough to be guessed."""
         if any(len(each) < MIN_TOKEN_CHARS for each in (*editors, *viewers)):
-            raise ValueError(f"a token of LEADSTREAM_CONSOLE_API_TOKENS has {MIN_TOKEN_CHARS} characters at least")
+            raise ValueError(f"each token of LEADSTREAM_CONSOLE_API_TOKENS needs at least {MIN_TOKEN_CHARS} characters")
         roles = ((AccessRole.VIEWER, viewers), (AccessRole.EDITOR, editors))
         self._known = [(role, _digest(each)) for role, tokens in roles for each in tokens]
 
     def role_of(self, token: str) -> AccessRole | None:
-        shown = _digest(token)
-        found = [role for role, known in self._known if hmac.compare_digest(shown, known)]
+        digest = _digest(token)
+        found = [role for role, known in self._known if hmac.compare_digest(digest, known)]
         return found[-1] if found else None
 
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """`names` are the hosts that it answers to; none are all."""
+    """`host_names` are the names that the console answers to; an empty set means any."""
 
     password: str
     viewer_password: str
     proxy: ProxyLogin | None
     trusted_proxies: TrustedProxies
     tokens: ApiTokens
-    names: frozenset[str]
+    host_names: frozenset[str]
     signer: Signer
     ended_sessions: EndedSessions = field(default_factory=EndedSessions)
 
     @property
     def is_open(self) -> bool:
-        """Nobody is asked anything."""
+        """Whether everybody on this machine is an editor without signing in."""
         return not (self.password or self.viewer_password or self.proxy)
 
     @property
@@ -90,24 +96,28 @@ class Authentication:
         return bool(self.password or self.viewer_password)
 
     def role_of(self, password: str) -> AccessRole | None:
-        """Both are looked at, so that the time tells nothing of which there are."""
+        """Both passwords are compared, so that the duration does not reveal which of them is set."""
         found = {
-            AccessRole.VIEWER: is_right(password, self.viewer_password),
-            AccessRole.EDITOR: is_right(password, self.password),
+            AccessRole.VIEWER: matches(password, self.viewer_password),
+            AccessRole.EDITOR: matches(password, self.password),
         }
         return next((role for role in (AccessRole.EDITOR, AccessRole.VIEWER) if found[role]), None)
 
-    def answers_to(self, name: str) -> bool:
-        """A page of another's may have its own name point to this machine, and then read what is here as its own."""
-        names = LOCAL_NAMES if self.is_open else self.names
-        return not names or name in names
+    def answers_to(self, host_name: str) -> bool:
+        """Refuse foreign host names: against DNS rebinding, by which another site's page would read this console."""
+        names = LOCAL_NAMES if self.is_open else self.host_names
+        return not names or host_name in names
 
-    def access(self, cookie: str, named: Sequence[str], remote: str | None, now: float) -> Access | None:
-        """`named` is what stands in the proxy's header, each time that it is there, `remote` whom it came from."""
+    def access(self, cookie: str, proxy_users: Sequence[str], remote: str | None, now: float) -> Access | None:
+        """Return the access of a browser.
+
+        `proxy_users` are all values of the proxy's header, `remote` is the address that sent the request, `now` is in
+        seconds since 1970.
+        """
         if self.is_open:
             return Access(AccessRole.EDITOR, "open", is_login=False)
-        if self.proxy and any(named) and self.trusted_proxies.has(remote):
-            return _let_in(self.proxy, named)
+        if self.proxy and any(proxy_users) and self.trusted_proxies.has(remote):
+            return _proxy_access(self.proxy, proxy_users)
         found = self.signer.access(cookie, now) if cookie else None
         return None if found and found.session_id in self.ended_sessions else found
 
@@ -117,7 +127,7 @@ class Authentication:
 
 
 def authentication_of(settings: ConsoleSettings) -> Authentication:
-    """OpenToAllError; ValueError where an address of the proxy is none, or a token is too short."""
+    """Raise UnprotectedConsoleError, or ValueError for a malformed proxy address or a token that is too short."""
     password = settings.console_password.get_secret_value()
     viewer = settings.console_viewer_password.get_secret_value()
     header, editors = settings.console_proxy_header, frozenset(settings.console_proxy_editors)
@@ -126,7 +136,7 @@ def authentication_of(settings: ConsoleSettings) -> Authentication:
         TrustedProxies(tuple(ipaddress.ip_network(each) for each in settings.console_proxy_from)),
         ApiTokens(_plain(settings.console_api_tokens), _plain(settings.console_viewer_api_tokens)),
         frozenset(name.casefold() for name in settings.console_names),
-        Signer(_key(password, viewer, *_plain(settings.encryption_keys))),
+        Signer(_signing_key(password, viewer, *_plain(settings.encryption_keys))),
     )  # fmt: skip
     if auth.is_open and settings.console_host not in LOCAL_NAMES:
         raise UnprotectedConsoleError(
@@ -135,23 +145,26 @@ def authentication_of(settings: ConsoleSettings) -> Authentication:
     return auth
 
 
-def _key(*known: str) -> bytes:
-    """Several processes share it; a changed password ends all sessions. It is as slow to guess as a password's hash:
-    who has a session of a viewer could else try the editors' password against its signature."""
-    return stretched("\0".join(known)) if any(known) else secrets.token_bytes(32)
+def _signing_key(*secret_settings: str) -> bytes:
+    """Return the key that signs sessions: the same in every process, and another one after a password has changed.
+
+    It is derived_key like a password's hash: otherwise a viewer could try guesses of the editors' password against the
+    signature of their own session, at the speed of a plain hash.
+    """
+    return derived_key("\0".join(secret_settings)) if any(secret_settings) else secrets.token_bytes(32)
 
 
-def _let_in(proxy: ProxyLogin, named: Sequence[str]) -> Access | None:
-    """Two names are one that the browser sent and one of the proxy's: nobody knows which is which."""
-    if len(named) != 1 or not named[0].isprintable():
+def _proxy_access(proxy: ProxyLogin, users: Sequence[str]) -> Access | None:
+    """Refuse a header that is repeated: the browser may have sent one of the values, and nobody knows which."""
+    if len(users) != 1 or not users[0].isprintable():
         return None
-    (name,) = named
+    (name,) = users
     role = AccessRole.EDITOR if name in proxy.editors else AccessRole.VIEWER
     return Access(role, f"proxy:{name}", name, is_login=False)
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """One of IPv4 is that also where a socket of IPv6 tells it."""
+    """An IPv4 address that an IPv6 socket reports (`::ffff:10.1.2.3`) is returned as IPv4."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

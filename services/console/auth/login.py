@@ -42,61 +42,61 @@ class Login:
         return self._page(request, inner_path(request.query.get("next", "")))
 
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
-        """One at a time: a hash costs 16 MB and 50 ms by design, and who sends many at once is to wait as well."""
+        """Check one password at a time: a hash costs 16 MB and 50 ms by design, and parallel attempts must wait too."""
         fields = await request.post()
-        after, password = inner_path(str(fields.get("next", ""))), str(fields.get("password", ""))
+        target, password = inner_path(str(fields.get("next", ""))), str(fields.get("password", ""))
         address = client_of(request, self._auth)
         async with self._one_at_a_time:
             if (wait := self._throttle.wait_seconds(address, time.monotonic())) > 0:
-                return self._too_often(request, after, wait)
+                return self._too_many_attempts(request, target, wait)
             role = await self._role_of(password)
             if role is None:
                 self._throttle.failed(address, time.monotonic())
                 log.info("login_refused", remote=address)
-                return self._page(request, after, 401, "That is not the password.")
+                return self._page(request, target, 401, "That is not the password.")
             self._throttle.succeeded(address)
-        raise self._with_session(request, role, after)
+        raise self._start_session(request, role, target)
 
     async def _role_of(self, password: str) -> AccessRole | None:
-        """Off the loop."""
+        """Hash in a thread, so that the event loop goes on serving."""
         return None if len(password) > MAX_PASSWORD_CHARS else await asyncio.to_thread(self._auth.role_of, password)
 
-    def _too_often(self, request: web.Request, after: str, wait: float) -> web.Response:
-        seconds = math.ceil(wait)
-        answer = self._page(request, after, 429, f"Too many tries. Try again in {seconds} seconds.")
-        answer.headers["Retry-After"] = str(seconds)
-        return answer
+    def _too_many_attempts(self, request: web.Request, target: str, wait_seconds: float) -> web.Response:
+        seconds = math.ceil(wait_seconds)
+        response = self._page(request, target, 429, f"Too many attempts. Try again in {seconds} seconds.")
+        response.headers["Retry-After"] = str(seconds)
+        return response
 
-    def _with_session(self, request: web.Request, role: AccessRole, after: str) -> web.HTTPSeeOther:
-        answer = web.HTTPSeeOther(after)
-        answer.set_cookie(
+    def _start_session(self, request: web.Request, role: AccessRole, target: str) -> web.HTTPSeeOther:
+        response = web.HTTPSeeOther(target)
+        response.set_cookie(
             SESSION_COOKIE, self._auth.signer.session(role, time.time()), httponly=True, samesite="Lax",
             secure=is_https(request, self._auth), max_age=LIFETIME_SECONDS,
         )  # fmt: skip
-        return answer
+        return response
 
     async def sign_out(self, request: web.Request) -> web.StreamResponse:
         if request[ACCESS].is_login:
             self._auth.ended_sessions.add(request[ACCESS].session_id, time.time())
-        answer = web.HTTPSeeOther("/login")
-        answer.del_cookie(SESSION_COOKIE)
-        raise answer
+        response = web.HTTPSeeOther("/login")
+        response.del_cookie(SESSION_COOKIE)
+        raise response
 
     async def theme(self, request: web.Request) -> web.StreamResponse:
         fields = await request.post()
-        answer = web.HTTPSeeOther(inner_path(str(fields.get("next", ""))))
-        chosen = str(fields.get("theme", ""))
-        if chosen in THEMES:
-            answer.set_cookie("theme", chosen, max_age=YEAR_SECONDS, samesite="Lax")
+        response = web.HTTPSeeOther(inner_path(str(fields.get("next", ""))))
+        theme = str(fields.get("theme", ""))
+        if theme in THEMES:
+            response.set_cookie("theme", theme, max_age=YEAR_SECONDS, samesite="Lax")
         else:
-            answer.del_cookie("theme")
-        raise answer
+            response.del_cookie("theme")
+        raise response
 
-    def _page(self, request: web.Request, after: str, status: int = 200, problem: str = "") -> web.Response:
-        return self._renderer.page(request, "login.html", None, status=status, next=after, problem=problem)
+    def _page(self, request: web.Request, target: str, status: int = 200, problem: str = "") -> web.Response:
+        return self._renderer.page(request, "login.html", None, status=status, next=target, problem=problem)
 
 
 def inner_path(text: str) -> str:
-    """A path of ours, never another host's."""
-    is_ours = text.startswith("/") and not text.startswith("//") and "\\" not in text and text.isprintable()
-    return text if is_ours else "/"
+    """Return `text` if it is a path of the console, else `/`: never another host's address."""
+    is_inner = text.startswith("/") and not text.startswith("//") and "\\" not in text and text.isprintable()
+    return text if is_inner else "/"

@@ -1,6 +1,6 @@
-"""Who is at the console: a role, kept in a signed cookie, and the token that each of its forms must carry. Pure.
+"""Signed session cookies, and the CSRF token that each form of a session carries. Pure.
 
-What is signed for one purpose is nothing for another.
+A value that was signed for one purpose is not valid for another.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SESSION, MESSAGE = "session", "message"
 
 
 class AccessRole(StrEnum):
-    """A viewer looks, an editor changes things as well."""
+    """A viewer reads; an editor also makes changes."""
 
     VIEWER = "viewer"
     EDITOR = "editor"
@@ -26,8 +26,8 @@ class AccessRole(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """`session_id` is what its CSRF token is made from. `name` is whom a proxy has let in. With `is_token` it is a
-    program, which no other site can make send its token."""
+    """`session_id` is what the CSRF token is derived from. `name` is the user that a proxy named. With `is_token` it is
+    a program; no other site can make a browser send its token, so it needs no CSRF token."""
 
     role: AccessRole
     session_id: str
@@ -45,12 +45,12 @@ class Signer:
         self._key = key
 
     def session(self, role: AccessRole, now: float) -> str:
-        """The value of a new session's cookie; `now` in seconds since 1970."""
+        """Return the cookie of a new session; `now` is in seconds since 1970."""
         fields = {"role": role, "id": secrets.token_urlsafe(16), "until": int(now) + LIFETIME_SECONDS}
         return self.signed(fields, SESSION)
 
     def access(self, cookie: str, now: float) -> Access | None:
-        """None where it is not one of ours or its time is over."""
+        """Return None for a cookie that was not signed here or has expired."""
         fields = self.read(cookie, SESSION)
         until = fields.get("until") if fields else None
         if fields is None or not isinstance(until, int) or until <= now:
@@ -68,17 +68,17 @@ class Signer:
         return f"{body.decode()}.{self._digest(_for(purpose, body))}"
 
     def read(self, value: str, purpose: str = MESSAGE) -> dict[str, object] | None:
-        """The fields that were signed for this; None for anything else."""
+        """Return the fields that were signed for `purpose`; None for any other value."""
         body, _, signature = value.partition(".")
         encoded = body.encode(errors="replace")
-        right = self._digest(_for(purpose, encoded))
-        if not hmac.compare_digest(signature.encode(errors="replace"), right.encode()):
+        expected = self._digest(_for(purpose, encoded))
+        if not hmac.compare_digest(signature.encode(errors="replace"), expected.encode()):
             return None
         fields: dict[str, object] = orjson.loads(base64.urlsafe_b64decode(encoded))
         return fields
 
-    def _digest(self, what: bytes) -> str:
-        return base64.urlsafe_b64encode(hmac.digest(self._key, what, "sha256")).decode().rstrip("=")
+    def _digest(self, content: bytes) -> str:
+        return base64.urlsafe_b64encode(hmac.digest(self._key, content, "sha256")).decode().rstrip("=")
 
 
 def _for(purpose: str, body: bytes) -> bytes:
@@ -86,7 +86,7 @@ def _for(purpose: str, body: bytes) -> bytes:
 
 
 class EndedSessions:
-    """Sessions that were ended before their time, as far as this process knows: a copied cookie lets nobody in."""
+    """Sessions that were signed out of before they expired, as far as this process knows: their cookies are refused."""
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}

@@ -13,9 +13,9 @@ from services.console.contacts.actions import ContactActions
 from services.console.index.list_query import ListQuery
 from services.console.view.rendering import Renderer
 from shared.store.mongo import Database
+from tests.unit.console.api.test_api import Changes
+from tests.unit.console.console_app import app_of
 from tests.unit.console.rows import contact, contact_index
-from tests.unit.console.test_api import Changes
-from tests.unit.console.test_guard import app_of
 
 KNOWN = contact_index(contact("1", "María Santos", tags=("50% & more",)), contact("2", "José", tags=("vip",)))
 

@@ -13,8 +13,8 @@ from services.console.contacts.contact_reader import ContactDetails, MessagePage
 from services.console.contacts.message_list import DisplayedMessage
 from services.console.contacts.pages import ContactPages
 from shared.store.mongo import Database
+from tests.unit.console.console_app import app_of
 from tests.unit.console.rows import NOON, contact, contact_index
-from tests.unit.console.test_guard import app_of
 
 SAID = tuple(DisplayedMessage(f"m{number}", NOON, True, f"said {number}.", (), (), False, False) for number in range(2))
 

@@ -1,4 +1,4 @@
-"""Accounts as an editor adds and changes them."""
+"""An editor adds and changes accounts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.domain.accounts import Account
 from shared.runtime.crypto import TokenVault
 from shared.store.accounts import AccountStore
 from shared.store.pipelines import PipelineStore
-from tests.unit.console.test_checks import GOOD
+from tests.unit.console.accounts.test_account_checks import GOOD
 
 FIELDS = {"platform": "messenger", "account_id": "371", "name": "Shop", "token": "EAAB-secret"}
 SETTINGS = {"name": "Shop", "pipeline": "", "mode": "SKIP_EXISTING", "every": ""}
@@ -22,13 +22,13 @@ REFUSED = {"is_refused": True, "problems": ["its conversations cannot be listed:
 WANTING = {"is_refused": False, "problems": ["permissions are missing: pages_messaging"]}
 
 
-class Office:
-    """The accounts that are stored, and what the platform says of any."""
+class FakeAccounts:
+    """The stored accounts, and a platform that answers every check with `health`."""
 
     def __init__(self, health: dict[str, Any]) -> None:
         self.health = health
         self.stored = dict[str, Account]()
-        self.asked = list[str]()
+        self.checked = list[str]()
 
     def changes(self, vault: bool = True) -> AccountChanges:
         class Vault:
@@ -41,7 +41,7 @@ class Office:
         )
 
     async def ask(self, account: Account) -> dict[str, Any]:
-        self.asked.append(account.encrypted_token)
+        self.checked.append(account.encrypted_token)
         return {"is_refused": False, **self.health}
 
     async def by_key(self, key: str) -> Account | None:
@@ -66,61 +66,61 @@ class Pipelines:
         return []
 
 
-async def test_an_account_is_added_when_the_platform_takes_its_token() -> None:
-    office = Office(GOOD)
-    account, problems = await office.changes().add(FIELDS)
-    assert (office.stored, problems) == ({"messenger:371": account}, [])
+async def test_an_account_is_added_when_the_platform_accepts_its_token() -> None:
+    fake = FakeAccounts(GOOD)
+    account, problems = await fake.changes().add(FIELDS)
+    assert (fake.stored, problems) == ({"messenger:371": account}, [])
 
 
-async def test_what_else_is_wrong_of_it_is_told_and_it_is_added() -> None:
-    office = Office(WANTING)
-    assert (await office.changes().add(FIELDS))[1] == WANTING["problems"]
-    assert office.stored
+async def test_an_account_with_other_problems_is_added_and_they_are_returned() -> None:
+    fake = FakeAccounts(WANTING)
+    assert (await fake.changes().add(FIELDS))[1] == WANTING["problems"]
+    assert fake.stored
 
 
-async def test_one_whose_token_is_refused_is_not_added_and_its_token_is_not_told() -> None:
-    office = Office(REFUSED)
-    with pytest.raises(WrongAccountError, match="token 190") as told:
-        await office.changes().add(FIELDS)
-    assert (office.stored, told.value.at) == ({}, "token")
-    assert "EAAB" not in str(FormError.from_exception(told.value, "", FIELDS))
+async def test_an_account_whose_token_is_refused_is_not_added_and_the_token_not_shown() -> None:
+    fake = FakeAccounts(REFUSED)
+    with pytest.raises(WrongAccountError, match="token 190") as refused:
+        await fake.changes().add(FIELDS)
+    assert (fake.stored, refused.value.at) == ({}, "token")
+    assert "EAAB" not in str(FormError.from_exception(refused.value, "", FIELDS))
 
 
-async def test_one_that_is_there_is_neither_replaced_nor_asked_about() -> None:
-    office = Office(GOOD)
-    before, _ = await office.changes().add(FIELDS)
+async def test_an_existing_account_is_neither_replaced_nor_checked() -> None:
+    fake = FakeAccounts(GOOD)
+    before, _ = await fake.changes().add(FIELDS)
     with pytest.raises(WrongAccountError, match="added before"):
-        await office.changes().add({**FIELDS, "name": "Other"})
-    assert (office.stored["messenger:371"], len(office.asked)) == (before, 1)
+        await fake.changes().add({**FIELDS, "name": "Other"})
+    assert (fake.stored["messenger:371"], len(fake.checked)) == (before, 1)
 
 
-async def test_settings_leave_the_token_unless_one_is_given() -> None:
-    office = Office(GOOD)
-    account, _ = await office.changes().add(FIELDS)
-    await office.changes().choose(account, {**SETTINGS, "name": "Store"})
-    assert (office.stored["messenger:371"].name, office.stored["messenger:371"].encrypted_token) == (
+async def test_new_settings_keep_the_token_unless_one_is_given() -> None:
+    fake = FakeAccounts(GOOD)
+    account, _ = await fake.changes().add(FIELDS)
+    await fake.changes().choose(account, {**SETTINGS, "name": "Store"})
+    assert (fake.stored["messenger:371"].name, fake.stored["messenger:371"].encrypted_token) == (
         "Store",
         "sealed 11",
     )
-    await office.changes().choose(account, {**SETTINGS, "token": "EAAB-another"})
-    assert office.stored["messenger:371"].encrypted_token == "sealed 12"
+    await fake.changes().choose(account, {**SETTINGS, "token": "EAAB-another"})
+    assert fake.stored["messenger:371"].encrypted_token == "sealed 12"
 
 
 async def test_a_new_token_that_is_refused_changes_nothing() -> None:
-    office = Office(GOOD)
-    account, _ = await office.changes().add(FIELDS)
-    office.health = REFUSED
+    fake = FakeAccounts(GOOD)
+    account, _ = await fake.changes().add(FIELDS)
+    fake.health = REFUSED
     with pytest.raises(WrongAccountError):
-        await office.changes().choose(account, {**SETTINGS, "name": "Store", "token": "EAAB-another"})
-    assert office.stored["messenger:371"] == account
+        await fake.changes().choose(account, {**SETTINGS, "name": "Store", "token": "EAAB-another"})
+    assert fake.stored["messenger:371"] == account
 
 
-async def test_without_a_key_no_token_is_taken() -> None:
+async def test_without_an_encryption_key_no_token_is_accepted() -> None:
     with pytest.raises(NoKeysError):
-        await Office(GOOD).changes(vault=False).add(FIELDS)
+        await FakeAccounts(GOOD).changes(vault=False).add(FIELDS)
 
 
-def test_what_was_typed_stands_in_its_own_form_alone() -> None:
+def test_a_refused_form_shows_what_was_typed_in_that_form_only() -> None:
     refused = FormError.from_exception(
         WrongAccountError("it needs a name", "name"), "messenger:371", {"name": " ", "every": "9h"}
     )

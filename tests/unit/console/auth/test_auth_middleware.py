@@ -1,11 +1,10 @@
-"""The guard before every page, as a browser meets it."""
+"""The authentication middleware in front of every page, over HTTP."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Protocol
 
 import pytest
 from aiohttp import ClientPayloadError, ClientResponse, FormData, web
@@ -15,15 +14,13 @@ from pydantic import SecretStr
 
 from services.console.auth.auth_middleware import ACCESS, AuthMiddleware
 from services.console.auth.authentication import authentication_of
-from services.console.auth.login import Login
 from services.console.auth.sessions import Access, AccessRole
 from services.console.view.rendering import Renderer, environment
-from services.console.web import create_app
 from shared.runtime.settings import ConsoleSettings
+from tests.unit.console.console_app import TOKENS, Client, app_of
 from tests.unit.console.rows import NOON
 
 EVIL = "<script>alert(1)</script>"
-Client = TestClient[web.Request, web.Application]
 
 
 async def page(request: web.Request) -> web.Response:
@@ -47,25 +44,6 @@ async def cut(request: web.Request) -> web.StreamResponse:
 
 async def refused(_request: web.Request) -> web.Response:
     raise web.HTTPNotFound(text=EVIL)
-
-
-class Pages(Protocol):
-    def routes(self) -> list[web.RouteDef]: ...
-
-
-def app_of(
-    *pages: Callable[[Renderer], Pages], routes: Sequence[web.RouteDef] = (), **settings: object
-) -> web.Application:
-    """These pages behind the guard."""
-    auth = authentication_of(ConsoleSettings.model_validate(settings))
-    renderer = Renderer(auth.signer, lambda: NOON, environment(lambda: NOON))
-
-    async def is_ready() -> bool:
-        return True
-
-    made = [*routes, *(route for each in pages for route in each(renderer).routes())]
-    made += Login(auth, renderer).routes()
-    return create_app(AuthMiddleware(auth, renderer), made, is_ready)
 
 
 @asynccontextmanager
@@ -100,7 +78,7 @@ async def change(client: Client, token: str, **headers: str) -> ClientResponse:
     return await client.post("/change", data={"csrf": token}, headers=headers)
 
 
-async def test_without_a_session_one_is_sent_to_sign_in_and_back() -> None:
+async def test_without_a_session_a_page_redirects_to_sign_in() -> None:
     async with guarded() as client:
         answer = await client.get("/?a=1", allow_redirects=False)
         assert answer.headers["Location"] == "/login?next=/?a%3D1"
@@ -108,12 +86,12 @@ async def test_without_a_session_one_is_sent_to_sign_in_and_back() -> None:
         assert (await client.post("/change")).status == 401
 
 
-async def test_an_editor_with_the_token_may_change() -> None:
+async def test_an_editor_with_the_csrf_token_may_make_changes() -> None:
     async with guarded() as client:
         assert (await change(client, await sign_in(client, "edit"))).status == 200
 
 
-async def test_a_viewer_sees_and_may_not_change() -> None:
+async def test_a_viewer_reads_and_may_not_make_changes() -> None:
     async with guarded() as client:
         token = await sign_in(client, "look")
         assert await (await client.get("/")).text() == "role=viewer"
@@ -122,7 +100,7 @@ async def test_a_viewer_sees_and_may_not_change() -> None:
 
 
 @pytest.mark.parametrize("token", ["", "x", "é"])
-async def test_nothing_is_changed_without_the_sessions_own_token(token: str) -> None:
+async def test_a_change_without_the_sessions_csrf_token_is_refused(token: str) -> None:
     async with guarded() as client:
         await sign_in(client, "edit")
         assert (await change(client, token)).status == 403
@@ -132,26 +110,26 @@ async def test_nothing_is_changed_without_the_sessions_own_token(token: str) -> 
 @pytest.mark.parametrize(
     "headers", [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}]
 )
-async def test_nothing_is_changed_from_another_site_even_with_the_token(headers: dict[str, str]) -> None:
+async def test_a_change_from_another_site_is_refused_even_with_the_token(headers: dict[str, str]) -> None:
     async with guarded() as client:
         token = await sign_in(client, "edit")
         assert (await change(client, token, **headers)).status == 403
 
 
-async def test_a_wrong_password_is_refused_and_soon_has_to_wait() -> None:
+async def test_wrong_passwords_are_refused_and_then_throttled() -> None:
     async with guarded() as client:
         statuses = [(await client.post("/login", data={"password": "no"})).status for _ in range(6)]
         assert statuses == [401] * 5 + [429]
         assert (await client.post("/login", data={"password": "edit"})).status == 429
 
 
-async def test_passwords_that_are_sent_at_one_time_are_no_more_than_those_that_are_sent_in_turn() -> None:
+async def test_concurrent_attempts_are_throttled_like_sequential_ones() -> None:
     async with guarded() as client:
         answers = await asyncio.gather(*(client.post("/login", data={"password": f"no{i}"}) for i in range(20)))
         assert sorted(each.status for each in answers) == [401] * 5 + [429] * 15
 
 
-async def test_behind_a_proxy_who_tries_passwords_shuts_out_nobody_else() -> None:
+async def test_behind_a_proxy_each_client_is_throttled_separately() -> None:
     async with guarded() as client:
         for _ in range(6):
             await client.post("/login", data={"password": "no"}, headers={"X-Forwarded-For": "1.1.1.1, 203.0.113.9"})
@@ -163,14 +141,14 @@ async def test_behind_a_proxy_who_tries_passwords_shuts_out_nobody_else() -> Non
 
 
 @pytest.mark.parametrize(("scheme", "is_secure"), [("https", True), ("http", False)])
-async def test_behind_a_proxy_with_tls_a_session_is_never_sent_without(scheme: str, is_secure: bool) -> None:
+async def test_behind_a_proxy_with_tls_the_session_cookie_is_secure(scheme: str, is_secure: bool) -> None:
     async with guarded() as client:
         headers = {"X-Forwarded-Proto": scheme}
         answer = await client.post("/login", data={"password": "edit"}, headers=headers, allow_redirects=False)
         assert bool(answer.cookies["leadstream_session"]["secure"]) is is_secure
 
 
-async def test_a_session_is_not_begun_from_another_site() -> None:
+async def test_a_session_cannot_be_started_from_another_site() -> None:
     async with guarded() as client:
         for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
             answer = await client.post("/login", data={"password": "look"}, headers=headers, allow_redirects=False)
@@ -178,7 +156,7 @@ async def test_a_session_is_not_begun_from_another_site() -> None:
             assert "leadstream_session" not in answer.cookies
 
 
-async def test_a_page_without_tls_of_the_same_name_is_another_site() -> None:
+async def test_an_unencrypted_page_of_the_same_host_is_another_site() -> None:
     async with guarded() as client:
         token = await sign_in(client, "edit")
         host = f"{client.host}:{client.port}"
@@ -187,15 +165,12 @@ async def test_a_page_without_tls_of_the_same_name_is_another_site() -> None:
             assert (await change(client, token, **headers)).status == status
 
 
-async def test_a_copied_cookie_is_worth_nothing_once_its_owner_has_signed_out() -> None:
+async def test_a_copied_cookie_is_refused_after_its_owner_signs_out() -> None:
     async with guarded() as client:
         token = await sign_in(client, "edit")
         kept = {each.key: each.value for each in client.session.cookie_jar}
         await client.post("/logout", data={"csrf": token}, allow_redirects=False)
         assert (await client.get("/api/x", cookies=kept)).status == 401
-
-
-TOKENS = {"console_api_tokens": "e" * 32, "console_viewer_api_tokens": "v" * 32}
 
 
 async def by_token(client: Client, method: str, path: str, token: str) -> int:
@@ -204,14 +179,14 @@ async def by_token(client: Client, method: str, path: str, token: str) -> int:
         return answer.status
 
 
-async def test_a_program_with_a_token_may_do_what_its_role_may_and_needs_nothing_else() -> None:
+async def test_an_api_token_gives_its_role_and_needs_no_csrf_token() -> None:
     async with browsing(console_password=SecretStr("edit"), **TOKENS) as client:
         assert await by_token(client, "GET", "/api/x", "v" * 32) == 200
         assert await by_token(client, "POST", "/api/x", "v" * 32) == 403
         assert await by_token(client, "POST", "/api/x", "e" * 32) == 200
 
 
-async def test_a_token_is_for_the_api_alone_and_one_that_is_not_known_for_nothing() -> None:
+async def test_an_api_token_is_valid_for_the_api_only_and_an_unknown_one_is_refused() -> None:
     async with browsing(console_password=SecretStr("edit"), **TOKENS) as client:
         assert await by_token(client, "GET", "/", "e" * 32) == 303
         assert await by_token(client, "POST", "/change", "e" * 32) == 401
@@ -221,42 +196,42 @@ async def test_a_token_is_for_the_api_alone_and_one_that_is_not_known_for_nothin
         assert (await answer.json())["error"]
 
 
-async def test_who_signs_out_is_out() -> None:
+async def test_signing_out_ends_the_session() -> None:
     async with guarded() as client:
         token = await sign_in(client, "look")
         await client.post("/logout", data={"csrf": token}, allow_redirects=False)
         assert (await client.get("/api/x")).status == 401
 
 
-async def test_an_open_console_answers_to_this_machines_names_alone() -> None:
+async def test_an_open_console_answers_to_local_names_only() -> None:
     async with browsing() as client:
         assert (await client.get("/")).status == 200
         assert (await client.get("/", headers={"Host": "evil.example"})).status == 403
         assert (await client.get("/", headers={"Host": "localhost:8081"})).status == 200
 
 
-async def test_where_names_are_given_it_answers_to_those_alone() -> None:
+async def test_a_console_with_host_names_answers_to_those_only() -> None:
     async with browsing(console_password=SecretStr("edit"), console_names="Leads.Example") as client:
         for path in ("/login", "/static/console.css", "/live"):
             assert (await client.get(path, headers={"Host": "leads.example:443"})).status == 200
             assert (await client.get(path, headers={"Host": "evil.example"})).status == 403
 
 
-async def test_a_name_that_a_browser_sends_along_with_the_proxys_lets_nobody_in() -> None:
+async def test_a_request_with_two_proxy_names_is_refused() -> None:
     async with browsing(console_proxy_header="X-User", console_proxy_editors="ana") as client:
         assert await (await client.get("/", headers={"X-User": "ana"})).text() == "role=editor"
         twice = MultiDict([("X-User", "ana"), ("X-User", "ben")])
         assert (await client.get("/", headers=twice)).status == 403
 
 
-async def test_an_answer_that_fails_half_way_does_not_look_whole() -> None:
+async def test_a_response_that_fails_half_way_does_not_look_complete() -> None:
     async with browsing() as client:
         answer = await client.get("/cut")
         with pytest.raises(ClientPayloadError):
             await answer.read()
 
 
-async def test_a_change_goes_on_when_the_browser_that_asked_for_it_has_gone() -> None:
+async def test_a_change_is_finished_when_the_browser_disconnects() -> None:
     begun, may_end, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def slow(_request: web.Request) -> web.Response:
@@ -277,12 +252,12 @@ async def test_a_change_goes_on_when_the_browser_that_asked_for_it_has_gone() ->
     await asyncio.wait_for(ended.wait(), 5)
 
 
-async def test_an_open_console_still_wants_the_token() -> None:
+async def test_an_open_console_still_requires_the_csrf_token() -> None:
     async with browsing() as client:
         assert (await change(client, "")).status == 403
 
 
-async def test_every_answer_forbids_what_no_page_of_ours_does() -> None:
+async def test_every_response_has_the_security_headers() -> None:
     async with guarded() as client:
         for path in ("/login", "/static/console.css", "/static/none", "/refused", "/api/x", "/live"):
             answer = await client.get(path)
@@ -293,7 +268,7 @@ async def test_every_answer_forbids_what_no_page_of_ours_does() -> None:
             assert answer.headers["X-Frame-Options"] == "DENY"
 
 
-async def test_what_is_told_of_an_error_is_escaped() -> None:
+async def test_an_error_message_is_escaped() -> None:
     async with browsing() as client:
         answer = await client.get("/refused")
         assert answer.status == 404
@@ -301,12 +276,12 @@ async def test_what_is_told_of_an_error_is_escaped() -> None:
         assert "&lt;script&gt;" in await answer.text()
 
 
-async def test_what_nobody_expected_tells_nothing_of_itself(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_an_unexpected_error_shows_and_logs_no_message(capsys: pytest.CaptureFixture[str]) -> None:
     async with browsing() as client:
         answer = await client.get("/broken")
-        told = capsys.readouterr()
-        assert "page_failed" in told.out + told.err
-        assert "alert" not in told.out + told.err
+        logged = capsys.readouterr()
+        assert "page_failed" in logged.out + logged.err
+        assert "alert" not in logged.out + logged.err
         assert answer.status == 500
         assert "alert" not in await answer.text()
 
@@ -318,12 +293,12 @@ async def test_a_body_that_is_too_large_is_refused() -> None:
 
 
 @pytest.mark.parametrize("path", ["/static/../app.py", "/static/%2e%2e%2fapp.py", "/static/%00"])
-async def test_no_file_but_an_asset_is_served(path: str) -> None:
+async def test_only_assets_are_served_as_files(path: str) -> None:
     async with browsing() as client:
         assert (await client.get(path)).status == 404
 
 
-async def test_a_theme_is_a_choice_of_the_browser_alone() -> None:
+async def test_a_theme_is_stored_in_the_browser() -> None:
     async with guarded() as client:
         token = await sign_in(client, "look")
         await client.post("/theme", data={"csrf": token, "theme": "dark", "next": "/refused"})

@@ -1,4 +1,4 @@
-"""The API as a program meets it, over what is in memory."""
+"""The API over HTTP, with fakes in memory."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from shared.contract.failures import Reason
 from shared.domain.contact_edits import ContactEdit
 from shared.store.contact_editing import NoContactError
 from shared.store.mongo import Database
+from tests.unit.console.console_app import TOKENS, app_of
 from tests.unit.console.rows import NOON, contact, contact_index
-from tests.unit.console.test_guard import TOKENS, app_of
 
 LETTER = DeadLetter(reason=Reason.NOT_AN_EVENT, where="analyzer", parked_at=NOON, payload="what a customer wrote")
 
@@ -46,7 +46,7 @@ class Box(DeadLetterService):
         return LETTER
 
 
-async def asked(routes: list[web.RouteDef], role: str, method: str, path: str, body: object = None) -> tuple[int, Any]:
+async def call(routes: list[web.RouteDef], role: str, method: str, path: str, body: object = None) -> tuple[int, Any]:
     headers = {"Authorization": f"Bearer {role[0] * 32}"}
     app = app_of(routes=routes, console_password=SecretStr("edit"), **TOKENS)
     async with (
@@ -60,42 +60,42 @@ async def changed(changes: Changes, count: int, **body: object) -> tuple[int, An
     known = contact_index(*(contact(str(number), "Maria", tags=("vip",)) for number in range(count)))
     api = ContactApi(known, cast(Database, None), changes)
     routes = [web.post("/api/contacts", api.change)]
-    return await asked(routes, "editor", "POST", "/api/contacts", {"action": "edit", **body})
+    return await call(routes, "editor", "POST", "/api/contacts", {"action": "edit", **body})
 
 
-async def test_who_is_named_and_who_is_found_is_changed_once() -> None:
+async def test_a_contact_that_is_both_listed_and_matching_is_changed_once() -> None:
     changes = Changes()
     ids = ["messenger:371:0", "messenger:371:gone"]
-    _, told = await changed(changes, 2, contact_ids=ids, matching={"tag": "vip"})
+    _, answer = await changed(changes, 2, contact_ids=ids, matching={"tag": "vip"})
     assert sorted(changes.done) == ["messenger:371:0", "messenger:371:1"]
-    assert (told["done"], [each["contact_id"] for each in told["outcomes"] if each["error"]]) == (2, ids[1:])
+    assert (answer["done"], [each["contact_id"] for each in answer["outcomes"] if each["error"]]) == (2, ids[1:])
 
 
-async def test_nobody_is_changed_who_is_neither_named_nor_looked_for() -> None:
+async def test_without_ids_and_filter_no_contact_is_changed() -> None:
     changes = Changes()
     assert await changed(changes, 2) == (200, {"done": 0, "outcomes": []})
     assert not changes.done
 
 
-async def test_a_day_that_there_is_not_finds_nobody_to_be_changed() -> None:
+async def test_a_day_that_does_not_exist_is_refused() -> None:
     changes = Changes()
-    status, told = await changed(changes, 2, matching={"since": "2026-02-30"})
-    assert (status, "no such day" in told["error"], changes.done) == (400, True, [])
+    status, answer = await changed(changes, 2, matching={"since": "2026-02-30"})
+    assert (status, "no such day" in answer["error"], changes.done) == (400, True, [])
 
 
-async def test_of_more_than_may_be_changed_at_once_none_is() -> None:
+async def test_more_contacts_than_allowed_at_once_are_all_refused() -> None:
     changes = Changes()
     status, _ = await changed(changes, MAX_BULK_CONTACTS + 1, matching={})
     assert (status, changes.done) == (409, [])
 
 
-async def test_what_is_in_a_letter_is_told_to_editors_alone() -> None:
+async def test_the_payload_of_a_dead_letter_is_shown_to_editors_only() -> None:
     routes = [web.get("/api/dead-letters/{letter_id}", DeadLetterApi(Box()).one)]
-    assert (await asked(routes, "editor", "GET", "/api/dead-letters/x"))[1]["payload"] == LETTER.payload
-    assert (await asked(routes, "viewer", "GET", "/api/dead-letters/x"))[0] == 403
+    assert (await call(routes, "editor", "GET", "/api/dead-letters/x"))[1]["payload"] == LETTER.payload
+    assert (await call(routes, "viewer", "GET", "/api/dead-letters/x"))[0] == 403
 
 
-def test_a_name_is_as_its_form_would_save_it_again() -> None:
+def test_a_name_is_normalised_as_by_its_form() -> None:
     assert StageRequest(name=" Hot \n lead ", type=StageType.LEAD).stage().name == "Hot lead"
     with pytest.raises(ValidationError):
         StageRequest(name=" ", type=StageType.LEAD)

@@ -1,4 +1,4 @@
-"""The page of pipelines, as a browser meets it, over pipelines in memory."""
+"""The page of pipelines over HTTP, with pipelines in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.domain.accounts import Account
 from shared.domain.pipelines import TEMPLATES, Pipeline, check_no_overlap
 from shared.store.accounts import AccountStore
 from shared.store.pipelines import DuplicatePipelineError, OutdatedPipelineError, PipelineStore
-from tests.unit.console.test_guard import Client, app_of
+from tests.unit.console.console_app import Client, app_of
 
 SALES = TEMPLATES[0]
 
@@ -62,14 +62,14 @@ async def browsing(pipelines: Pipelines) -> AsyncIterator[Client]:
 
 
 def fields(pipeline: Pipeline, **changes: str) -> list[tuple[str, str]]:
-    """Of the form as it is shown, with the first stage changed."""
+    """Return the fields of the form as it is shown, with the first stage changed."""
     form = form_of(pipeline)
-    told = [("name", pipeline.name), ("edition", form.edition)]
+    cells_sent = [("name", pipeline.name), ("edition", form.edition)]
     for number, line in enumerate(form.lines):
         cells = {"place": line.place, "name": line.name, "type": line.kind, "low": line.low, "high": line.high}
         cells |= {"made": line.made} | (changes if number == 0 else {})
-        told += [(f"stage_{name}", value) for name, value in cells.items()]
-    return told
+        cells_sent += [(f"stage_{name}", value) for name, value in cells.items()]
+    return cells_sent
 
 
 async def save(client: Client, form: list[tuple[str, str]]) -> tuple[int, str]:
@@ -79,7 +79,7 @@ async def save(client: Client, form: list[tuple[str, str]]) -> tuple[int, str]:
         return answer.status, await answer.text()
 
 
-async def test_what_is_refused_is_shown_again_as_it_was_typed_with_the_fault_beside_it() -> None:
+async def test_a_refused_form_is_shown_as_typed_with_the_error_beside_its_row() -> None:
     async with browsing(Pipelines(SALES)) as client:
         status, page = await save(client, fields(SALES, name="Newest", low="40", high="9"))
         assert status == 400
@@ -88,7 +88,7 @@ async def test_what_is_refused_is_shown_again_as_it_was_typed_with_the_fault_bes
         assert page.count('aria-invalid="true"') == 2
 
 
-async def test_of_two_editors_the_later_one_is_told_and_may_save_over_what_they_have_seen_now() -> None:
+async def test_the_later_of_two_editors_is_notified_and_may_then_overwrite() -> None:
     pipelines = Pipelines(SALES)
     async with browsing(pipelines) as client:
         assert (await save(client, fields(SALES, name="First")))[0] == 303
@@ -99,7 +99,7 @@ async def test_of_two_editors_the_later_one_is_told_and_may_save_over_what_they_
         assert pipelines.by_name["Sales"].edition in page
 
 
-async def test_a_new_pipeline_takes_no_others_place() -> None:
+async def test_a_new_pipeline_does_not_replace_one_of_the_same_name() -> None:
     pipelines = Pipelines(SALES)
     async with browsing(pipelines) as client:
         form = [(name, "" if name == "edition" else value) for name, value in fields(SALES, name="Other")]
@@ -107,7 +107,7 @@ async def test_a_new_pipeline_takes_no_others_place() -> None:
         assert pipelines.by_name["Sales"] == SALES
 
 
-async def test_stages_that_share_scores_are_named() -> None:
+async def test_stages_with_overlapping_scores_are_named() -> None:
     async with browsing(Pipelines(SALES)) as client:
         status, page = await save(client, fields(SALES, low="1", high="20"))
         assert status == 400

@@ -1,4 +1,4 @@
-"""Changes of many things at once, of which some cannot be made."""
+"""Changes of many contacts at once, some of which are refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.store.contact_editing import NoContactError
 from shared.store.mongo import ConnectionFailure
 
 
-async def test_what_is_refused_for_some_is_done_for_the_others_and_told() -> None:
+async def test_refused_contacts_are_reported_and_the_others_changed() -> None:
     done: list[str] = []
     faults: dict[str, Exception] = {
         "gone": NoContactError("gone"),
@@ -31,14 +31,14 @@ async def test_what_is_refused_for_some_is_done_for_the_others_and_told() -> Non
     assert (refused["wrong"], refused["busy"]) == ("no such stage", "a worker has it")
 
 
-async def test_what_there_is_no_time_for_is_told_and_not_begun() -> None:
+async def test_contacts_without_time_left_are_reported_and_not_changed() -> None:
     async def act(contact_id: str) -> None:
         raise AssertionError(contact_id)
 
     assert (await apply_to_each(["a", "b"], act, seconds=-1)).keys() == {"a", "b"}
 
 
-def test_no_cell_begins_a_formula_where_a_semicolon_parts_cells() -> None:
+def test_no_cell_starts_with_a_formula_even_after_a_semicolon() -> None:
     assert escape_formula("vip;=cmd()") == "vip;'=cmd()"
     assert escape_formula("hello\n=cmd()") == "hello\n'=cmd()"
     assert escape_formula("a; +1") == "a; '+1"

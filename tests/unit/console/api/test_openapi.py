@@ -1,4 +1,4 @@
-"""The document of the API."""
+"""The OpenAPI document."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ OPERATIONS = [
 ]
 
 
-def test_all_that_it_refers_to_is_in_it() -> None:
+def test_every_referenced_schema_is_defined() -> None:
     referred = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(DOCUMENT)))
     assert referred <= DOCUMENT["components"]["schemas"].keys()
 
 
 @pytest.mark.parametrize(("method", "operation"), OPERATIONS)
-def test_an_operation_says_who_may_and_how_they_are_refused(method: str, operation: dict[str, Any]) -> None:
+def test_every_operation_declares_its_security_and_refusals(method: str, operation: dict[str, Any]) -> None:
     assert {"401", "403"} <= operation["responses"].keys()
     ways = [set(way) for way in operation["security"]]
     assert ways == [{"token"}, {"session"} if method == "get" else {"session", "csrf"}]

@@ -1,0 +1,43 @@
+"""The forms of an account."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.console.accounts.form import WrongAccountError, chosen, new_account
+from shared.domain.pipelines import Mode
+
+ACCOUNT = {"platform": "messenger", "account_id": "371", "name": "The Page", "token": "EAAB-secret"}
+
+
+def test_the_token_of_a_new_account_is_encrypted() -> None:
+    account = new_account(ACCOUNT, lambda token: f"<{len(token)}>")
+    assert (account.key, account.page_id, account.encrypted_token) == ("messenger:371", "371", "<11>")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"platform": "telegram"}, {"account_id": ""}, {"account_id": "a b"}, {"token": ""}, {"token": "two words"},
+        {"name": " "}, {"platform": "instagram"}, {"account_id": "EAAB" * 30}, {"page_id": "EAAB-secret!"},
+    ],
+)  # fmt: skip
+def test_an_invalid_account_is_refused_without_showing_its_token(wrong: dict[str, str]) -> None:
+    with pytest.raises(WrongAccountError) as refused:
+        new_account({**ACCOUNT, **wrong}, str)
+    assert "EAAB" not in str(refused.value)
+
+
+def test_new_settings_keep_the_token() -> None:
+    account = new_account(ACCOUNT, lambda _token: "sealed")
+    form = {"name": "New", "pipeline": "Sales", "mode": "UPDATE_EXISTING", "every": "6h"}
+    after = chosen(account, form, ["Sales"])
+    assert (after.pipeline, after.mode, after.every_seconds) == ("Sales", Mode.UPDATE_EXISTING, 21_600)
+    assert after.encrypted_token == "sealed"
+
+
+@pytest.mark.parametrize("wrong", [{"pipeline": "None such"}, {"mode": "?"}, {"every": "often"}, {"name": ""}])
+def test_invalid_settings_are_refused(wrong: dict[str, str]) -> None:
+    form = {"name": "New", "pipeline": "", "mode": "SKIP_EXISTING", "every": "", **wrong}
+    with pytest.raises(WrongAccountError):
+        chosen(new_account(ACCOUNT, str), form, ["Sales"])
