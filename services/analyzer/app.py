@@ -95,9 +95,9 @@ def compose_analyst(settings: AnalyzerSettings) -> Analyst:
     if not keys:
         return fallback
     # Google's client takes half a second and 50 MB: only who has keys pays for it, not every command.
-    from services.analyzer.analysis.gemini.client import Gemini  # noqa: PLC0415
+    from services.analyzer.analysis.gemini.client import GeminiClient  # noqa: PLC0415
 
-    gemini, per_minute = Gemini(settings.gemini_endpoint), settings.gemini_requests_per_minute
+    gemini, per_minute = GeminiClient(settings.gemini_endpoint), settings.gemini_requests_per_minute
     schedule = KeySelector(gemini, keys, settings.gemini_models, per_minute)
     return ResilientAnalyst(GeminiAnalyst(schedule, settings.gemini_deadline_seconds), fallback)
 

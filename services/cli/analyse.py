@@ -18,15 +18,15 @@ import typer
 from services.analyzer.analysis.analyst import AnalysisInput
 from services.analyzer.analysis.fallback.scorer import FallbackScorer
 from services.analyzer.app import compose_analyst
-from services.analyzer.evaluation.measures import Judged, measure
-from services.analyzer.evaluation.transcripts_file import Case, read_case
+from services.analyzer.evaluation.measures import LabelledVerdict, measure
+from services.analyzer.evaluation.transcripts_file import TranscriptCase, read_case
 from shared.contract.contacts import AnalysisSource, Verdict, band
 from shared.runtime.logging import configure_logging
 from shared.runtime.settings import AnalyzerSettings
 
 Asker = Callable[[AnalysisInput], Awaitable[Verdict]]
 """ValueError when no verdict is to be had."""
-Outcome = tuple[Case, Verdict] | ValueError
+Outcome = tuple[TranscriptCase, Verdict] | ValueError
 
 
 class Choice(StrEnum):
@@ -76,8 +76,8 @@ def _composed(choice: Choice, settings: AnalyzerSettings) -> tuple[Asker, int]:
         raise typer.BadParameter("gemini needs LEADSTREAM_GEMINI_API_KEYS", param_hint="--analyst")
     composed = compose_analyst(settings)
 
-    async def ask_ai(brief: AnalysisInput) -> Verdict:
-        verdict = await composed.analyse(brief)
+    async def ask_ai(analysis_input: AnalysisInput) -> Verdict:
+        verdict = await composed.analyse(analysis_input)
         if verdict.source is not AnalysisSource.AI:
             raise ValueError("the AI gave no answer")
         return verdict
@@ -87,7 +87,7 @@ def _composed(choice: Choice, settings: AnalyzerSettings) -> tuple[Asker, int]:
 
 async def _print_all(source: BinaryIO, ask: Asker, parallelism: int, evaluate: bool) -> bool:
     """Whether every line got its verdict."""
-    judged: list[Judged] = []
+    judged: list[LabelledVerdict] = []
     complete = True
     async for number, outcome in _in_order(source, ask, parallelism):
         if isinstance(outcome, ValueError):
@@ -97,7 +97,7 @@ async def _print_all(source: BinaryIO, ask: Asker, parallelism: int, evaluate: b
         case, verdict = outcome
         typer.echo(_line(case, verdict))
         if evaluate and case.label:
-            judged.append(Judged(case.label, verdict.lead_score, verdict.lead_status))
+            judged.append(LabelledVerdict(case.label, verdict.lead_score, verdict.lead_status))
     if evaluate:
         typer.echo(orjson.dumps({"measures": asdict(measure(judged))}))
     return complete
@@ -121,12 +121,12 @@ async def _in_order(source: BinaryIO, ask: Asker, parallelism: int) -> AsyncIter
 async def _outcome(line: bytes, ask: Asker) -> Outcome:
     try:
         case = read_case(line)
-        return case, await ask(case.brief)
+        return case, await ask(case.analysis_input)
     except ValueError as error:
         return error
 
 
-def _line(case: Case, verdict: Verdict) -> bytes:
+def _line(case: TranscriptCase, verdict: Verdict) -> bytes:
     return orjson.dumps(
         {
             "id": case.id,

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 import orjson
 
-from services.analyzer.analysis.analyst import AnalysisInput, Analyst, Line, Role, Transcript
+from services.analyzer.analysis.analyst import AnalysisInput, Analyst, SpeakerRole, Transcript, TranscriptLine
 from services.analyzer.analysis.fallback.scorer import FallbackScorer
 from shared.contract.ids import Platform
 from tests.bench.analyzer_events import EPOCH, said
@@ -46,14 +46,14 @@ def briefs(turn: int, length: int, messages: int = MESSAGES) -> list[AnalysisInp
     return [_brief(tuple(lines[start : start + length])) for start in range(0, messages, length)]
 
 
-def _brief(lines: tuple[Line, ...]) -> AnalysisInput:
+def _brief(lines: tuple[TranscriptLine, ...]) -> AnalysisInput:
     return AnalysisInput(Transcript(Platform.MESSENGER, lines), lines[-1].at + timedelta(hours=3))
 
 
-def _line(first: int, place: int) -> Line:
+def _line(first: int, place: int) -> TranscriptLine:
     found = said(first + place // USUAL, place % USUAL)
-    role = Role.CUSTOMER if found.inbound else Role.BUSINESS
-    return Line(EPOCH + timedelta(minutes=place), role, found.text)
+    role = SpeakerRole.CUSTOMER if found.inbound else SpeakerRole.BUSINESS
+    return TranscriptLine(EPOCH + timedelta(minutes=place), role, found.text)
 
 
 async def microseconds(analyst: Analyst, conversations: list[AnalysisInput]) -> float:

@@ -35,7 +35,7 @@ HALF = 50_000
 CONNECTIONS = 64
 STRANGERS = 0.05
 """Of all bodies, these are not signed by Facebook."""
-GARBLED, AT_ONCE, PATIENCE_SECONDS = 750, 250, 1.0
+GARBLED, AT_ONCE, MAX_PAUSE_SECONDS = 750, 250, 1.0
 """What is no HTTP: how often after each half, on how many connections at once, and how long an answer is waited for."""
 GROWTH = 1.10
 """The most that the memory after the second half may be of that after the first.
@@ -205,7 +205,7 @@ async def statuses_of(port: int, raw: bytes) -> list[int]:
     answer = b""
     with suppress(ConnectionError, TimeoutError):
         writer.write(raw)
-        patience = PATIENCE_SECONDS
+        patience = MAX_PAUSE_SECONDS
         while not reader.at_eof():
             async with asyncio.timeout(patience):
                 answer += await reader.read(65_536)

@@ -102,13 +102,13 @@ class FakeAnalyst:
     before: Callable[[], Awaitable[None]] | None = None
     status: LeadStatus = LeadStatus.QUALIFIED
 
-    async def analyse(self, brief: AnalysisInput) -> Verdict:
-        self.briefs.append(brief)
+    async def analyse(self, analysis_input: AnalysisInput) -> Verdict:
+        self.briefs.append(analysis_input)
         if self.before:
             await self.before()
         return Verdict(
-            summary=" | ".join(line.text for line in brief.transcript.lines),
-            lead_score=50 + len(brief.transcript.lines),
+            summary=" | ".join(line.text for line in analysis_input.transcript.lines),
+            lead_score=50 + len(analysis_input.transcript.lines),
             lead_status=self.status,
             confidence=60,
             reasoning="counted",
@@ -501,11 +501,11 @@ class NoAi:
         self.is_back = is_back
         self.asked = 0
 
-    async def analyse(self, brief: AnalysisInput) -> Verdict:
+    async def analyse(self, analysis_input: AnalysisInput) -> Verdict:
         self.asked += 1
         if not self.is_back:
             raise TransientError("away")
-        return await FakeAnalyst().analyse(brief)
+        return await FakeAnalyst().analyse(analysis_input)
 
 
 async def test_what_the_fallback_scored_the_ai_scores_when_it_is_asked_again(rig: Rig) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from services.analyzer.analysis.analyst import AnalysisInput, Line, Role, Transcript
+from services.analyzer.analysis.analyst import AnalysisInput, SpeakerRole, Transcript, TranscriptLine
 from services.analyzer.analysis.fallback.lexicon import Lexicon, load_lexicon, phrases_of, read_languages
 from services.analyzer.analysis.fallback.scorer import FallbackScorer
 from services.analyzer.analysis.fallback.tokenizer import MAX_CHARACTERS, Words
@@ -35,7 +35,7 @@ texts = st.one_of(
     st.text(max_size=60), st.lists(st.sampled_from([*PHRASES, "not", "no.", "500"]), max_size=6).map(" ".join)
 )
 marks = st.sampled_from([(), ("[image]",), ("[file]",), ("[voice]", "[customer reacted ❤]")])
-lines = st.builds(Line, st.just(NOW), st.sampled_from(Role), texts, marks)
+lines = st.builds(TranscriptLine, st.just(NOW), st.sampled_from(SpeakerRole), texts, marks)
 briefs = st.builds(
     lambda made, platform, days: AnalysisInput(Transcript(platform, tuple(made)), NOW + timedelta(days=days)),
     st.lists(lines, min_size=1, max_size=12),
@@ -44,17 +44,19 @@ briefs = st.builds(
 )
 
 
-def with_line(brief: AnalysisInput, line: Line) -> AnalysisInput:
-    return replace(brief, transcript=replace(brief.transcript, lines=(*brief.transcript.lines, line)))
+def with_line(analysis_input: AnalysisInput, line: TranscriptLine) -> AnalysisInput:
+    return replace(
+        analysis_input, transcript=replace(analysis_input.transcript, lines=(*analysis_input.transcript.lines, line))
+    )
 
 
-GREETING = AnalysisInput(Transcript(Platform.MESSENGER, (Line(NOW, Role.CUSTOMER, "hi"),)), NOW)
-ANSWERED_GREETING = with_line(GREETING, Line(NOW, Role.BUSINESS, ""))
+GREETING = AnalysisInput(Transcript(Platform.MESSENGER, (TranscriptLine(NOW, SpeakerRole.CUSTOMER, "hi"),)), NOW)
+ANSWERED_GREETING = with_line(GREETING, TranscriptLine(NOW, SpeakerRole.BUSINESS, ""))
 
 
 @given(briefs)
-def test_the_score_is_1_to_80_unless_it_is_won(brief: AnalysisInput) -> None:
-    verdict = SCORER.score(brief)
+def test_the_score_is_1_to_80_unless_it_is_won(analysis_input: AnalysisInput) -> None:
+    verdict = SCORER.score(analysis_input)
     won = verdict.lead_status is LeadStatus.WON
     assert (85 if won else 1) <= verdict.lead_score <= (100 if won else 80)
     assert verdict.confidence < 70, "never enough to take a contact out of WON or LOST"
@@ -66,29 +68,33 @@ def test_the_score_is_1_to_80_unless_it_is_won(brief: AnalysisInput) -> None:
 
 @given(briefs, texts, marks)
 def test_a_line_of_the_business_never_raises_the_score(
-    brief: AnalysisInput, said: str, marked: tuple[str, ...]
+    analysis_input: AnalysisInput, said: str, marked: tuple[str, ...]
 ) -> None:
-    told = with_line(brief, Line(NOW, Role.BUSINESS, said, marked))
-    assert SCORER.score(told).lead_score <= SCORER.score(brief).lead_score
+    told = with_line(analysis_input, TranscriptLine(NOW, SpeakerRole.BUSINESS, said, marked))
+    assert SCORER.score(told).lead_score <= SCORER.score(analysis_input).lead_score
 
 
 @example(ANSWERED_GREETING, "agli baar")
 @example(ANSWERED_GREETING, "cancel kar diya")
 @given(briefs, texts)
-def test_to_a_customer_who_only_greets_the_business_may_say_anything(brief: AnalysisInput, said: str) -> None:
+def test_to_a_customer_who_only_greets_the_business_may_say_anything(analysis_input: AnalysisInput, said: str) -> None:
     lines = tuple(
-        replace(line, text=said, marks=()) if line.role is Role.BUSINESS else Line(NOW, Role.CUSTOMER, "hi")
-        for line in brief.transcript.lines
+        replace(line, text=said, marks=())
+        if line.role is SpeakerRole.BUSINESS
+        else TranscriptLine(NOW, SpeakerRole.CUSTOMER, "hi")
+        for line in analysis_input.transcript.lines
     )
-    quiet = tuple(replace(line, text="hello") if line.role is Role.BUSINESS else line for line in lines)
-    told, untold = (replace(brief, transcript=replace(brief.transcript, lines=each)) for each in (lines, quiet))
+    quiet = tuple(replace(line, text="hello") if line.role is SpeakerRole.BUSINESS else line for line in lines)
+    told, untold = (
+        replace(analysis_input, transcript=replace(analysis_input.transcript, lines=each)) for each in (lines, quiet)
+    )
     assert SCORER.score(told) == SCORER.score(untold)
 
 
 @given(briefs)
-def test_a_refusal_at_the_end_never_raises_the_score(brief: AnalysisInput) -> None:
-    refused = SCORER.score(with_line(brief, Line(NOW, Role.CUSTOMER, "👎")))
-    assert refused.lead_score <= SCORER.score(brief).lead_score
+def test_a_refusal_at_the_end_never_raises_the_score(analysis_input: AnalysisInput) -> None:
+    refused = SCORER.score(with_line(analysis_input, TranscriptLine(NOW, SpeakerRole.CUSTOMER, "👎")))
+    assert refused.lead_score <= SCORER.score(analysis_input).lead_score
     assert refused.lead_status is LeadStatus.LOST
 
 
@@ -114,7 +120,7 @@ class CountingLexicon(Lexicon):
 @pytest.mark.parametrize("number", [10, 1_000, 5_000])
 def test_each_text_is_taken_apart_once_however_many_there_are(number: int) -> None:
     counting = CountingLexicon(*(getattr(LEXICON, each.name) for each in fields(Lexicon)))
-    lines = tuple(Line(NOW, role, "how much is it") for _ in range(number // 2) for role in Role)
+    lines = tuple(TranscriptLine(NOW, role, "how much is it") for _ in range(number // 2) for role in SpeakerRole)
     FallbackScorer(counting).score(AnalysisInput(Transcript(Platform.MESSENGER, lines), NOW))
     assert counting.read == {"texts": number, "words": 4 * number}
 
@@ -123,10 +129,12 @@ def test_each_text_is_taken_apart_once_however_many_there_are(number: int) -> No
 @given(st.text(max_size=40), st.integers(1, 3))
 def test_what_stands_behind_the_limit_of_a_text_is_not_read(text: str, times: int) -> None:
     wall = ("ab " * MAX_CHARACTERS)[:MAX_CHARACTERS]
-    one, more = (with_line(GREETING, Line(NOW, Role.CUSTOMER, wall + end)) for end in ("", f" {text}" * times))
+    one, more = (
+        with_line(GREETING, TranscriptLine(NOW, SpeakerRole.CUSTOMER, wall + end)) for end in ("", f" {text}" * times)
+    )
     assert SCORER.score(one).lead_status is SCORER.score(more).lead_status
 
 
 @given(briefs)
-def test_the_same_brief_always_gives_the_same_verdict(brief: AnalysisInput) -> None:
-    assert SCORER.score(brief) == ANOTHER.score(brief)
+def test_the_same_brief_always_gives_the_same_verdict(analysis_input: AnalysisInput) -> None:
+    assert SCORER.score(analysis_input) == ANOTHER.score(analysis_input)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from services.analyzer.analysis.analyst import AnalysisInput, Line, Role, Transcript
+from services.analyzer.analysis.analyst import AnalysisInput, SpeakerRole, Transcript, TranscriptLine
 from services.analyzer.analysis.gemini.analyst import CONTEXT_TOKENS, GeminiAnalyst
-from services.analyzer.analysis.gemini.client import Gemini
+from services.analyzer.analysis.gemini.client import GeminiClient
 from services.analyzer.analysis.gemini.key_selector import KeySelector
 from shared.contract.ids import Platform
 from shared.domain.pipelines import TEMPLATES
@@ -29,7 +29,7 @@ class Time:
 class Asking:
     """Makes analysts that share a client and a clock."""
 
-    gemini: Gemini
+    gemini: GeminiClient
     time: Time
 
     def analyst(
@@ -42,12 +42,12 @@ class Asking:
         context_tokens: int = CONTEXT_TOKENS,
     ) -> GeminiAnalyst:
         time = self.time
-        schedule = KeySelector(self.gemini, keys, models, requests_per_minute, lambda: time.now, time.sleep)
-        return GeminiAnalyst(schedule, deadline_seconds, context_tokens)
+        selector = KeySelector(self.gemini, keys, models, requests_per_minute, lambda: time.now, time.sleep)
+        return GeminiAnalyst(selector, deadline_seconds, context_tokens)
 
 
-def brief(*said: str) -> AnalysisInput:
+def analysis_input(*said: str) -> AnalysisInput:
     """The customer's lines, and then one of the business."""
-    lines = [Line(NOW, Role.CUSTOMER, text) for text in said or ("How much is it?",)]
-    answer = Line(NOW, Role.BUSINESS, "500", ("[image]",))
+    lines = [TranscriptLine(NOW, SpeakerRole.CUSTOMER, text) for text in said or ("How much is it?",)]
+    answer = TranscriptLine(NOW, SpeakerRole.BUSINESS, "500", ("[image]",))
     return AnalysisInput(Transcript(Platform.MESSENGER, (*lines, answer)), NOW, TEMPLATES[0].stages)

@@ -1,4 +1,4 @@
-"""What an analyst is given and gives back: Gemini and the fallback scorer stand behind this joint. Pure."""
+"""The interface of an analyst, its input and its cost. `gemini/` and `fallback/` implement it. Pure."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from shared.contract.ids import Platform
 from shared.domain.pipelines import Stage
 
 
-class Role(StrEnum):
+class SpeakerRole(StrEnum):
     CUSTOMER = "customer"
     BUSINESS = "business"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One message of a transcript. `marks` stand for what is not text: `[image]`, `[pressed: Get Started]`."""
+class TranscriptLine:
+    """One message of a transcript. `marks` describe what is not text: `[image]`, `[pressed: Get Started]`."""
 
     at: datetime
-    role: Role
+    role: SpeakerRole
     text: str
     marks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """A whole conversation, oldest line first. Has at least one line."""
+    """A whole conversation, oldest line first, with at least one line."""
 
     platform: Platform
-    lines: tuple[Line, ...]
+    lines: tuple[TranscriptLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class AnalysisInput:
-    """One analysis to make. `stages` are the pipeline's that may be recommended; none without a pipeline."""
+    """One conversation to analyse. `stages` are those of its pipeline, empty without one."""
 
     transcript: Transcript
     now: datetime
@@ -46,26 +46,29 @@ class AnalysisInput:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
-    """What all calls of one analysis took together: those that gave nothing, and tokens where they are known."""
+class AnalysisCost:
+    """The sum over all calls of one analysis: calls without a usable answer, and tokens where they are known."""
 
     retry_count: int = 0
     input_tokens: int | None = None
     output_tokens: int | None = None
 
-    def on(self, verdict: Verdict) -> Verdict:
+    def added_to(self, verdict: Verdict) -> Verdict:
         return verdict.model_copy(update=asdict(self))
 
 
 class NoVerdictError(TransientError):
-    """The AI is not to be had for this conversation now; what was spent on it nevertheless."""
+    """The AI gave no verdict on this conversation; `cost` is what the attempt used all the same."""
 
-    def __init__(self, reason: str, spent: Spent) -> None:
+    def __init__(self, reason: str, cost: AnalysisCost) -> None:
         super().__init__(reason)
-        self.spent = spent
+        self.cost = cost
 
 
 class Analyst(Protocol):
-    async def analyse(self, brief: AnalysisInput) -> Verdict:
-        """TransientError when no verdict could be had in time. Never waits on behalf of another conversation."""
+    async def analyse(self, analysis_input: AnalysisInput) -> Verdict:
+        """Return the verdict, or raise TransientError when there is none before the deadline.
+
+        An analysis waits only for its own calls, never for another conversation.
+        """
         ...

@@ -1,4 +1,4 @@
-"""The AI first, the fallback scorer where the AI cannot: every conversation gets a verdict (promise 5)."""
+"""Ask the AI first and the fallback scorer when the AI fails, so that every conversation gets a verdict (promise 5)."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ log = structlog.get_logger()
 
 
 class ResilientAnalyst:
-    """`source` of the verdict says which of the two it came from; what the fallback said the AI may say again later."""
+    """A verdict's `source` says which of the two made it. The AI analyses fallback verdicts again later."""
 
     has_ai = True
 
-    def __init__(self, preferred: Analyst, fallback: Analyst) -> None:
-        self._preferred = preferred
+    def __init__(self, ai: Analyst, fallback: Analyst) -> None:
+        self._ai = ai
         self._fallback = fallback
 
-    async def analyse(self, brief: AnalysisInput) -> Verdict:
-        """The fallback's verdict says how often the AI was asked for it in vain, and what that cost."""
+    async def analyse(self, analysis_input: AnalysisInput) -> Verdict:
+        """Return the AI's verdict, or the fallback's with the cost of the failed calls to the AI."""
         try:
-            return await self._preferred.analyse(brief)
+            return await self._ai.analyse(analysis_input)
         except TransientError as error:
-            _tell(error)
-            verdict = await self._fallback.analyse(brief)
-            return error.spent.on(verdict) if isinstance(error, NoVerdictError) else verdict
+            _log_failure(error)
+            verdict = await self._fallback.analyse(analysis_input)
+            return error.cost.added_to(verdict) if isinstance(error, NoVerdictError) else verdict
 
-    async def analyse_by_ai(self, brief: AnalysisInput) -> Verdict | None:
-        """None when the AI is not to be had now; never the fallback's verdict."""
+    async def analyse_by_ai(self, analysis_input: AnalysisInput) -> Verdict | None:
+        """Return the AI's verdict, never the fallback's. None when the AI fails."""
         try:
-            return await self._preferred.analyse(brief)
+            return await self._ai.analyse(analysis_input)
         except TransientError as error:
-            _tell(error)
+            _log_failure(error)
             return None
 
 
-def _tell(error: TransientError) -> None:
+def _log_failure(error: TransientError) -> None:
     log.warning("no_verdict_by_ai", reason=str(error))

@@ -1,28 +1,28 @@
-"""Stored messages as the lines an analyst reads. Pure."""
+"""Build the transcript that an analyst reads from stored messages. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from services.analyzer.analysis.analyst import Line, Role, Transcript
+from services.analyzer.analysis.analyst import SpeakerRole, Transcript, TranscriptLine
 from shared.contract.events import Direction
 from shared.contract.ids import Platform, content_hash
 from shared.domain.messages import StoredMessage
 
-WORDS = {
+ATTACHMENT_NAMES = {
     "audio": "voice",
     "like_heart": "heart",
     "story_mention": "story mention",
     "fallback": "link",
     "ig_reel": "reel",
 }
-"""Facebook's names of attachments where a reader would use others."""
+"""Plain words for Facebook's attachment types; other types keep their name."""
 
 
 def build_transcript(platform: Platform, messages: Iterable[StoredMessage]) -> Transcript | None:
-    """Oldest first; without what was unsent and what says nothing. None when no line is left.
+    """Return the lines oldest first, without deleted and empty messages; None when no line is left.
 
-    Messages of one moment stand in the order of their ids, so that the same messages always give the same lines.
+    Messages of the same time are ordered by id, so that the same messages always give the same lines.
     """
     lines = [(message.message_id, line) for message in messages for line in _line(message)]
     lines.sort(key=lambda pair: (pair[1].at, pair[0]))
@@ -30,22 +30,22 @@ def build_transcript(platform: Platform, messages: Iterable[StoredMessage]) -> T
 
 
 def fingerprint(transcript: Transcript) -> str:
-    """Of what was said, by whom and in which second: Graph has whole seconds where a webhook has milliseconds."""
+    """Return a hash of roles, texts, marks and times in seconds: Graph has no milliseconds where a webhook has them."""
     return content_hash([[line.role, int(line.at.timestamp()), line.text, *line.marks] for line in transcript.lines])
 
 
-def _line(message: StoredMessage) -> Iterator[Line]:
+def _line(message: StoredMessage) -> Iterator[TranscriptLine]:
     if message.sent_at is None or message.direction is None or message.deleted_at is not None:
         return
     marks = tuple(_marks(message))
     text = "" if message.postback else (message.text or "").strip()
     if text or marks:
-        role = Role.CUSTOMER if message.direction is Direction.INBOUND else Role.BUSINESS
-        yield Line(message.sent_at, role, text, marks)
+        role = SpeakerRole.CUSTOMER if message.direction is Direction.INBOUND else SpeakerRole.BUSINESS
+        yield TranscriptLine(message.sent_at, role, text, marks)
 
 
 def _marks(message: StoredMessage) -> Iterator[str]:
-    """A pressed button is one mark, although Graph lists it as a message with the button's title as its text."""
+    """Yield the marks. A pressed button gives one, although Graph lists it as a message with its title as text."""
     if message.postback:
         yield f"[pressed: {message.postback.title or message.text or message.postback.payload or 'a button'}]"
     content = message.content
@@ -53,7 +53,7 @@ def _marks(message: StoredMessage) -> Iterator[str]:
         kinds = dict.fromkeys(attachment.type for attachment in content.attachments)
         if "sticker" in kinds or content.sticker_id:
             kinds = {**{kind: None for kind in kinds if kind != "image"}, "sticker": None}
-        yield from (f"[{WORDS.get(kind, kind)}]" for kind in kinds)
+        yield from (f"[{ATTACHMENT_NAMES.get(kind, kind)}]" for kind in kinds)
         if content.is_unsupported:
             yield "[unsupported]"
         if content.reply_to and content.reply_to.story_id:

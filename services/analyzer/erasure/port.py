@@ -16,7 +16,7 @@ from shared.store.contacts import Contacts
 from shared.store.mongo import Database
 
 OWNER = "forgetting"
-PATIENCE_SECONDS = 30.0
+MAX_PAUSE_SECONDS = 30.0
 
 
 async def forget_customer(database: Database, producer: AIOKafkaProducer, key: ConversationKey) -> int:
@@ -28,7 +28,7 @@ async def forget_customer(database: Database, producer: AIOKafkaProducer, key: C
     queue = ClaimQueue(database, OWNER, settings.lease_seconds, timing_of(settings))
     outbox = Outbox(producer, topics, Contacts(database.contacts), database.activities, AnalyzerMetrics())
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(MAX_PAUSE_SECONDS):
             return (await Erasure(database, queue, outbox).forget(key)).version
     except TimeoutError:
         raise RuntimeError("A worker is still at this conversation: try again in a moment.") from None

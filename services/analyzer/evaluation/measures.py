@@ -20,7 +20,7 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class LabelledVerdict:
     """What an analyst said of a conversation with a label."""
 
     label: Label
@@ -42,7 +42,7 @@ class Measures:
     spearman: float | None
 
 
-def measure(judged: Iterable[Judged]) -> Measures:
+def measure(judged: Iterable[LabelledVerdict]) -> Measures:
     each = list(judged)
     return Measures(
         labelled=len(each),

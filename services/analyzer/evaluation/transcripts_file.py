@@ -12,8 +12,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from services.analyzer.analysis.analyst import AnalysisInput, Line, Role, Transcript
-from services.analyzer.analysis.transcript import WORDS
+from services.analyzer.analysis.analyst import AnalysisInput, SpeakerRole, Transcript, TranscriptLine
+from services.analyzer.analysis.transcript import ATTACHMENT_NAMES
 from services.analyzer.evaluation.measures import Label
 from shared.contract.contacts import Band, LeadStatus
 from shared.contract.ids import Platform
@@ -22,15 +22,15 @@ UTF8_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class TranscriptCase:
     """One conversation of the file; with a label where somebody has judged it."""
 
     id: str
-    brief: AnalysisInput
+    analysis_input: AnalysisInput
     label: Label | None
 
 
-def read_case(line: bytes) -> Case:
+def read_case(line: bytes) -> TranscriptCase:
     """ValueError, in words for a person, when `line` is not such an object."""
     try:
         row = _Row.model_validate_json(line.removeprefix(UTF8_MARK).strip())
@@ -42,7 +42,7 @@ def read_case(line: bytes) -> Case:
     if not said:
         raise ValueError("messages: none of them says anything")
     transcript = Transcript(row.platform, tuple(sorted(said, key=attrgetter("at"))))
-    return Case(row.id, AnalysisInput(transcript, row.now), row.label.label() if row.label else None)
+    return TranscriptCase(row.id, AnalysisInput(transcript, row.now), row.label.label() if row.label else None)
 
 
 def _with_zone(at: datetime) -> datetime:
@@ -58,14 +58,14 @@ class _Model(BaseModel):
 
 class _Message(_Model):
     at: _At
-    role: Role = Field(alias="from")
+    role: SpeakerRole = Field(alias="from")
     text: str | None = None
     attachment: str | None = None
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[TranscriptLine]:
         text = (self.text or "").strip()
-        marks = (f"[{WORDS.get(self.attachment, self.attachment)}]",) if self.attachment else ()
-        return [Line(self.at, self.role, text, marks)] if text or marks else []
+        marks = (f"[{ATTACHMENT_NAMES.get(self.attachment, self.attachment)}]",) if self.attachment else ()
+        return [TranscriptLine(self.at, self.role, text, marks)] if text or marks else []
 
 
 class _Label(_Model):

@@ -46,7 +46,7 @@ POLL_MS, FRESH_MS = 200, 5
 REST_SECONDS = 0.05
 """For how long a batch waits at the most for what is due."""
 BATCH_RECORDS = 1000
-PATIENCE_SECONDS = 1.0
+MAX_PAUSE_SECONDS = 1.0
 """How long a batch may be in the writing before the partitions are paused; then how often the group is told."""
 REVOCATION_SECONDS = 2.0
 """How long a rebalance waits for the batch that is being written, so that it need not be written again elsewhere."""
@@ -173,12 +173,12 @@ class Intake:
         return Batch(batch.term, [*batch.pairs, *more.pairs], {**batch.offsets, **more.offsets})
 
     async def _keep_still_until(self, settling: asyncio.Task[None]) -> None:
-        await asyncio.wait({settling}, timeout=PATIENCE_SECONDS)
+        await asyncio.wait({settling}, timeout=MAX_PAUSE_SECONDS)
         if settling.done():
             return
         while not settling.done():
             await self._consumer.poll_paused()
-            await asyncio.wait({settling}, timeout=PATIENCE_SECONDS)
+            await asyncio.wait({settling}, timeout=MAX_PAUSE_SECONDS)
         self._consumer.resume()
 
     async def _settle(self, batch: Batch) -> None:

@@ -187,13 +187,13 @@ class AnalysisWorker:
             analysed_at=self._clock(),
         )
 
-    async def _ask(self, look: ConversationSnapshot, brief: AnalysisInput) -> Verdict | None:
+    async def _ask(self, look: ConversationSnapshot, analysis_input: AnalysisInput) -> Verdict | None:
         """None when the AI alone was asked, and is not to be had: the fallback takes the place of no AI's verdict on
         the same messages."""
         is_by_ai = look.known and look.known.source is AnalysisSource.AI
         if self._ai and look.known and (is_by_ai or not look.claim.reanalyse):
-            return await self._ai.analyse_by_ai(brief)
-        return await self._analyst.analyse(brief)
+            return await self._ai.analyse_by_ai(analysis_input)
+        return await self._analyst.analyse(analysis_input)
 
     async def _change(self, look: ConversationSnapshot, analysis: Analysis) -> Change | None:
         after, messages = look.stored.version if look.stored else 0, look.reading.messages

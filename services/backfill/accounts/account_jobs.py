@@ -21,7 +21,7 @@ from shared.runtime.crypto import TokenVault
 from shared.runtime.settings import BackfillSettings
 from shared.store.mongo import Database
 
-PATIENCE_SECONDS = 10.0
+MAX_PAUSE_SECONDS = 10.0
 """How long a call that a person waits for is tried again."""
 AT_ONCE = 4
 USER = Account(platform=Platform.MESSENGER, account_id="me", page_id="me", name="", encrypted_token="")
@@ -72,5 +72,5 @@ async def _check(
 
 def _hasty(settings: BackfillSettings) -> BackfillSettings:
     return settings.model_copy(
-        update={"graph_deadline_seconds": min(PATIENCE_SECONDS, settings.graph_deadline_seconds)}
+        update={"graph_deadline_seconds": min(MAX_PAUSE_SECONDS, settings.graph_deadline_seconds)}
     )

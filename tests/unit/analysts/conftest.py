@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from services.analyzer.analysis.gemini.client import Gemini
+from services.analyzer.analysis.gemini.client import GeminiClient
 from tests.support.asking_gemini import Asking, Time
 from tests.support.fake_gemini import FakeGemini, serving_gemini
 
@@ -17,6 +17,6 @@ async def fake() -> AsyncIterator[FakeGemini]:
 
 @pytest.fixture
 def asking(fake: FakeGemini) -> Iterator[Asking]:
-    gemini = Gemini(fake.url)
+    gemini = GeminiClient(fake.url)
     yield Asking(gemini, Time())
     gemini.close()

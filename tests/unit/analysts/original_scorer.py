@@ -13,8 +13,8 @@ KEYWORDS = (
 )  # fmt: skip
 
 
-def original_score(brief: AnalysisInput) -> tuple[int, LeadStatus]:
-    lines = [line for line in brief.transcript.lines if line.text]
+def original_score(analysis_input: AnalysisInput) -> tuple[int, LeadStatus]:
+    lines = [line for line in analysis_input.transcript.lines if line.text]
     if not lines:
         return 15, LeadStatus.NEW
     score = 20 + _steps(len(lines), ((20, 25), (10, 15), (5, 10)), 5)
@@ -23,7 +23,7 @@ def original_score(brief: AnalysisInput) -> tuple[int, LeadStatus]:
     score += _steps(sum(keyword in text for keyword in KEYWORDS), ((5, 20), (3, 12), (1, 6)), 0)
     changes = sum(a.role != b.role for a, b in pairwise(lines)) / max(len(lines) - 1, 1)
     score += 15 if changes > 0.7 else 8 if changes > 0.4 else 0
-    days = (brief.now - lines[-1].at).days
+    days = (analysis_input.now - lines[-1].at).days
     score += 10 if days <= 1 else 5 if days <= 7 else -10 if days > 30 else 0
     score = max(15, min(80, score))
     return score, LeadStatus.QUALIFIED if score >= 60 else LeadStatus.CONTACTED if score >= 40 else LeadStatus.NEW

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from services.analyzer.evaluation.measures import Judged, Label, Measures, measure, spearman
+from services.analyzer.evaluation.measures import Label, LabelledVerdict, Measures, measure, spearman
 from shared.contract.contacts import Band, LeadStatus
 
 WARM = Label(38, 58, frozenset({LeadStatus.CONTACTED, LeadStatus.QUALIFIED}), Band.WARM)
@@ -15,10 +15,10 @@ COLD = Label(1, 20, frozenset({LeadStatus.LOST}), Band.COLD)
 
 def test_shares_are_of_the_labelled_and_both_ends_of_an_interval_are_in_it() -> None:
     judged = [
-        Judged(WARM, 38, LeadStatus.CONTACTED),
-        Judged(WARM, 58, LeadStatus.NEW),
-        Judged(WARM, 59, LeadStatus.QUALIFIED),
-        Judged(COLD, 21, LeadStatus.NEW),
+        LabelledVerdict(WARM, 38, LeadStatus.CONTACTED),
+        LabelledVerdict(WARM, 58, LeadStatus.NEW),
+        LabelledVerdict(WARM, 59, LeadStatus.QUALIFIED),
+        LabelledVerdict(COLD, 21, LeadStatus.NEW),
     ]
     found = measure(judged)
     assert (found.labelled, found.score_in_interval, found.band, found.status) == (4, 0.5, 1.0, 0.5)

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.analyzer.analysis.analyst import AnalysisInput, Line, Role, Transcript
+from services.analyzer.analysis.analyst import AnalysisInput, SpeakerRole, Transcript, TranscriptLine
 from services.analyzer.analysis.fallback.scorer import FallbackScorer
-from services.analyzer.evaluation.transcripts_file import Case
+from services.analyzer.evaluation.transcripts_file import TranscriptCase
 from shared.contract.contacts import AnalysisSource, LeadStatus
 from shared.contract.ids import Platform
-from tests.unit.analysts.labelled import GIVEN, held_back, labelled, measures
+from tests.unit.analysts.labelled import GIVEN, held_out_cases, labelled, measures
 from tests.unit.analysts.original_scorer import original_score
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -23,9 +23,9 @@ def talk(*lines: str, quiet: timedelta = timedelta(hours=1)) -> AnalysisInput:
     """`>` is the customer and `<` the business; the last line was `quiet` ago."""
     last = NOW - quiet
     made = [
-        Line(
+        TranscriptLine(
             last - timedelta(minutes=len(lines) - 1 - place),
-            Role.CUSTOMER if text[0] == ">" else Role.BUSINESS,
+            SpeakerRole.CUSTOMER if text[0] == ">" else SpeakerRole.BUSINESS,
             text[2:],
         )
         for place, text in enumerate(lines)
@@ -33,19 +33,19 @@ def talk(*lines: str, quiet: timedelta = timedelta(hours=1)) -> AnalysisInput:
     return AnalysisInput(Transcript(Platform.MESSENGER, tuple(made)), NOW)
 
 
-def ours(brief: AnalysisInput) -> tuple[int, LeadStatus]:
-    verdict = SCORER.score(brief)
+def ours(analysis_input: AnalysisInput) -> tuple[int, LeadStatus]:
+    verdict = SCORER.score(analysis_input)
     return verdict.lead_score, verdict.lead_status
 
 
-@pytest.mark.parametrize("cases", [list(labelled(GIVEN)), held_back()], ids=["given", "held back"])
-def test_it_beats_the_original_by_far_on_every_measure(cases: list[Case]) -> None:
+@pytest.mark.parametrize("cases", [list(labelled(GIVEN)), held_out_cases()], ids=["given", "held back"])
+def test_it_beats_the_original_by_far_on_every_measure(cases: list[TranscriptCase]) -> None:
     mine, original = asdict(measures(ours, cases)), asdict(measures(original_score, cases))
     assert all(mine[name] > original[name] + 0.3 for name in mine.keys() - {"labelled"})
 
 
 def test_what_no_rule_was_made_for_is_told_as_well() -> None:
-    found = asdict(measures(ours, held_back()))
+    found = asdict(measures(ours, held_out_cases()))
     assert all(found[name] > 0.8 for name in found.keys() - {"labelled"})
 
 
@@ -102,11 +102,11 @@ def test_who_does_not_answer_twice_for_days_is_unresponsive() -> None:
 
 def test_an_offer_as_a_file_to_a_hot_lead_is_a_proposal() -> None:
     asked = "> how much for 80 guests on Friday?", "< see here", "> what does it include, can we visit tomorrow?"
-    brief = talk(*asked)
-    customer, business, last = brief.transcript.lines
+    analysis_input = talk(*asked)
+    customer, business, last = analysis_input.transcript.lines
     lines = (customer, replace(business, marks=("[file]",)), last)
-    offered = replace(brief, transcript=replace(brief.transcript, lines=lines))
-    assert SCORER.score(brief).lead_status is LeadStatus.QUALIFIED
+    offered = replace(analysis_input, transcript=replace(analysis_input.transcript, lines=lines))
+    assert SCORER.score(analysis_input).lead_status is LeadStatus.QUALIFIED
     assert SCORER.score(offered).lead_status is LeadStatus.PROPOSAL_SENT
 
 
@@ -149,10 +149,12 @@ def test_an_answer_means_what_was_asked(status: LeadStatus, lines: str) -> None:
 
 def test_a_picture_is_a_payment_only_where_one_was_asked_for() -> None:
     def answered_by_picture(asked: str) -> LeadStatus:
-        brief = talk("> how much is the red one", f"< {asked}", "> x")
-        first, business, last = brief.transcript.lines
+        analysis_input = talk("> how much is the red one", f"< {asked}", "> x")
+        first, business, last = analysis_input.transcript.lines
         lines = (first, business, replace(last, text="", marks=("[image]",)))
-        return SCORER.score(replace(brief, transcript=replace(brief.transcript, lines=lines))).lead_status
+        return SCORER.score(
+            replace(analysis_input, transcript=replace(analysis_input.transcript, lines=lines))
+        ).lead_status
 
     assert answered_by_picture("80, please send me the receipt") is LeadStatus.WON
     assert answered_by_picture("80, which one do you mean?") is not LeadStatus.WON
@@ -172,21 +174,21 @@ def test_a_negation_ends_with_its_clause() -> None:
 
 
 def test_a_refusal_that_was_taken_back_is_none() -> None:
-    brief = talk(
+    analysis_input = talk(
         "> cancel it please", "< ok", "> we're back on, I'll take it", "< great", "> how do I pay", "> see you"
     )
-    assert SCORER.score(brief).lead_status is not LeadStatus.LOST
+    assert SCORER.score(analysis_input).lead_status is not LeadStatus.LOST
 
 
 @pytest.mark.parametrize("case", list(labelled()), ids=lambda case: case.id)
-def test_every_verdict_is_in_bounds_marked_and_explained(case: Case) -> None:
-    verdict = SCORER.score(case.brief)
+def test_every_verdict_is_in_bounds_marked_and_explained(case: TranscriptCase) -> None:
+    verdict = SCORER.score(case.analysis_input)
     assert 1 <= verdict.lead_score <= (100 if verdict.lead_status is LeadStatus.WON else 80)
     assert verdict.source is AnalysisSource.FALLBACK
     points, total = verdict.reasoning.split(" in all")[0].rsplit("; ", 1)
     assert sum(int(point.rpartition(" ")[2]) for point in points.split(", ") if point[-1].isdigit()) == int(total)
     assert 3 <= verdict.summary.count(".") <= 5
-    assert verdict == SCORER.score(case.brief)
+    assert verdict == SCORER.score(case.analysis_input)
 
 
 def test_nothing_the_customer_wrote_is_quoted() -> None:
@@ -195,15 +197,15 @@ def test_nothing_the_customer_wrote_is_quoted() -> None:
 
 
 def test_a_conversation_of_attachments_alone_has_a_score() -> None:
-    brief = talk("> x")
-    only = replace(brief.transcript.lines[0], text="", marks=("[image]",))
-    assert SCORER.score(replace(brief, transcript=Transcript(Platform.INSTAGRAM, (only,)))).lead_score >= 1
+    analysis_input = talk("> x")
+    only = replace(analysis_input.transcript.lines[0], text="", marks=("[image]",))
+    assert SCORER.score(replace(analysis_input, transcript=Transcript(Platform.INSTAGRAM, (only,)))).lead_score >= 1
 
 
 def test_the_clock_is_an_argument() -> None:
-    brief = talk("> how much")
-    later = replace(brief, now=NOW + timedelta(days=60))
-    assert SCORER.score(later).lead_score < SCORER.score(brief).lead_score
+    analysis_input = talk("> how much")
+    later = replace(analysis_input, now=NOW + timedelta(days=60))
+    assert SCORER.score(later).lead_score < SCORER.score(analysis_input).lead_score
 
 
 def test_a_wall_of_text_is_no_problem() -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from services.analyzer.analysis.analyst import NoVerdictError, Spent
-from services.analyzer.analysis.gemini.client import Gemini
+from services.analyzer.analysis.analyst import AnalysisCost, NoVerdictError
+from services.analyzer.analysis.gemini.client import GeminiClient
 from services.analyzer.analysis.gemini.prompt import PROMPT_VERSION
 from shared.contract.contacts import AnalysisSource, LeadStatus
 from shared.contract.failures import TransientError
-from tests.support.asking_gemini import Asking, Time, brief
+from tests.support.asking_gemini import Asking, Time, analysis_input
 from tests.support.fake_gemini import (
     FakeGemini,
     Reply,
@@ -36,7 +36,7 @@ CALL_TOKENS = (900, 120)
 
 
 async def test_a_good_answer_is_a_verdict_with_what_it_cost(fake: FakeGemini, asking: Asking) -> None:
-    verdict = await asking.analyst().analyse(brief())
+    verdict = await asking.analyst().analyse(analysis_input())
     assert (verdict.lead_score, verdict.lead_status, verdict.confidence) == (75, LeadStatus.QUALIFIED, 88)
     assert (verdict.source, verdict.model, verdict.prompt_version) == (AnalysisSource.AI, "m1", PROMPT_VERSION)
     assert (verdict.input_tokens, verdict.output_tokens, verdict.retry_count) == (*CALL_TOKENS, 0)
@@ -52,29 +52,29 @@ async def test_a_good_answer_is_a_verdict_with_what_it_cost(fake: FakeGemini, as
 
 async def test_answers_that_could_not_be_used_are_paid_for_as_well(fake: FakeGemini, asking: Asking) -> None:
     fake.says(truncated(), good())
-    verdict = await asking.analyst().analyse(brief())
+    verdict = await asking.analyst().analyse(analysis_input())
     assert (verdict.input_tokens, verdict.output_tokens, verdict.retry_count) == (1800, 240, 1)
 
 
 async def test_what_was_paid_for_no_verdict_is_told_as_well(fake: FakeGemini, asking: Asking) -> None:
     fake.says(truncated())
     with pytest.raises(NoVerdictError) as raised:
-        await asking.analyst(models=("m1", "m2")).analyse(brief())
-    assert raised.value.spent == Spent(4, 4 * 900, 4 * 120)
+        await asking.analyst(models=("m1", "m2")).analyse(analysis_input())
+    assert raised.value.cost == AnalysisCost(4, 4 * 900, 4 * 120)
 
 
 async def test_what_a_model_thought_is_paid_for_as_well(fake: FakeGemini, asking: Asking) -> None:
     body: Any = good().body
     body["usageMetadata"] |= {"thoughtsTokenCount": 1000, "totalTokenCount": 900 + 120 + 1000}
     fake.says(Reply(body))
-    assert (await asking.analyst().analyse(brief())).output_tokens == 1120
+    assert (await asking.analyst().analyse(analysis_input())).output_tokens == 1120
 
 
 async def test_without_a_bill_the_cost_is_unknown_and_not_nothing(fake: FakeGemini, asking: Asking) -> None:
     body: Any = good().body
     del body["usageMetadata"]
     fake.says(Reply(body))
-    verdict = await asking.analyst().analyse(brief())
+    verdict = await asking.analyst().analyse(analysis_input())
     assert (verdict.input_tokens, verdict.output_tokens) == (None, None)
 
 
@@ -82,21 +82,21 @@ async def test_keys_are_used_in_turn(fake: FakeGemini, asking: Asking) -> None:
     analyst = asking.analyst(("k1", "k2"), ("m1", "m2"))
     for _ in range(4):
         asking.time.now += 1
-        await analyst.analyse(brief())
+        await analyst.analyse(analysis_input())
     assert fake.keys_asked == ["k1", "k2", "k1", "k2"]
     assert set(fake.models_asked) == {"m1"}
 
 
 async def test_when_a_key_is_exhausted_the_next_one_is_asked(fake: FakeGemini, asking: Asking) -> None:
     fake.says(exhausted(), good())
-    verdict = await asking.analyst(("k1", "k2")).analyse(brief())
+    verdict = await asking.analyst(("k1", "k2")).analyse(analysis_input())
     assert fake.keys_asked == ["k1", "k2"]
     assert verdict.retry_count == 1
 
 
 async def test_when_every_key_is_exhausted_the_next_model_is_asked(fake: FakeGemini, asking: Asking) -> None:
     fake.says(exhausted(), exhausted(), good())
-    verdict = await asking.analyst(("k1", "k2"), ("m1", "m2")).analyse(brief())
+    verdict = await asking.analyst(("k1", "k2"), ("m1", "m2")).analyse(analysis_input())
     assert (verdict.model, verdict.retry_count) == ("m2", 2)
 
 
@@ -120,52 +120,52 @@ async def test_a_key_rests_as_long_as_the_server_asks_or_as_is_usual_for_the_fau
     fake.says(reply)
     analyst = asking.analyst()
     with pytest.raises(TransientError):
-        await analyst.analyse(brief())
+        await analyst.analyse(analysis_input())
     assert asking.time.now == 0, "nobody waits so long"
     fake.says(good())
     asking.time.now = rest_seconds - 2.5
     with pytest.raises(TransientError):
-        await analyst.analyse(brief())
+        await analyst.analyse(analysis_input())
     asking.time.now = rest_seconds
-    assert (await analyst.analyse(brief())).lead_score == 75
+    assert (await analyst.analyse(analysis_input())).lead_score == 75
 
 
 async def test_a_short_rest_is_waited_for(fake: FakeGemini, asking: Asking) -> None:
     fake.says(exhausted("1.5s"), good())
-    assert (await asking.analyst().analyse(brief())).retry_count == 1
+    assert (await asking.analyst().analyse(analysis_input())).retry_count == 1
     assert asking.time.now == 1.5
 
 
 async def test_a_rest_beyond_the_deadline_is_not_waited_for(fake: FakeGemini, asking: Asking) -> None:
     fake.says(exhausted("1.5s"), good())
     with pytest.raises(TransientError):
-        await asking.analyst(deadline_seconds=1).analyse(brief())
+        await asking.analyst(deadline_seconds=1).analyse(analysis_input())
     assert asking.time.now == 0
 
 
 async def test_between_a_failure_and_the_next_try_is_a_pause(fake: FakeGemini, asking: Asking) -> None:
     fake.says(failed(), good())
-    await asking.analyst().analyse(brief())
+    await asking.analyst().analyse(analysis_input())
     assert 0.2 <= asking.time.now <= 1
 
 
 async def test_a_refused_key_is_asked_for_no_other_model(fake: FakeGemini, asking: Asking) -> None:
     fake.says(invalid_key(), good())
     with pytest.raises(TransientError):
-        await asking.analyst(("bad",), ("m1", "m2")).analyse(brief())
+        await asking.analyst(("bad",), ("m1", "m2")).analyse(analysis_input())
     assert fake.models_asked == ["m1"]
     fake.says(invalid_key(), good())
-    assert (await asking.analyst(("bad", "k2"), ("m1", "m2")).analyse(brief())).model == "m1"
+    assert (await asking.analyst(("bad", "k2"), ("m1", "m2")).analyse(analysis_input())).model == "m1"
     assert fake.keys_asked == ["bad", "bad", "k2"]
 
 
 async def test_a_model_that_is_not_there_is_passed_over_for_an_hour(fake: FakeGemini, asking: Asking) -> None:
     fake.says(absent_model(), good())
     analyst = asking.analyst(("k1", "k2"), ("gone", "m2"))
-    assert (await analyst.analyse(brief())).model == "m2"
-    await analyst.analyse(brief())
+    assert (await analyst.analyse(analysis_input())).model == "m2"
+    await analyst.analyse(analysis_input())
     asking.time.now = 3600
-    await analyst.analyse(brief())
+    await analyst.analyse(analysis_input())
     assert fake.models_asked == ["gone", "m2", "m2", "gone"]
 
 
@@ -173,8 +173,8 @@ async def test_a_conversation_that_is_refused_costs_no_other_its_key(fake: FakeG
     analyst = asking.analyst()
     fake.says(refused(400, "INVALID_ARGUMENT"), good())
     with pytest.raises(TransientError):
-        await analyst.analyse(brief())
-    assert (await analyst.analyse(brief())).lead_score == 75
+        await analyst.analyse(analysis_input())
+    assert (await analyst.analyse(analysis_input())).lead_score == 75
 
 
 UNUSABLE: list[Reply] = [
@@ -206,17 +206,17 @@ async def test_what_is_unusable_is_tried_again_and_given_up_in_time(
 ) -> None:
     fake.says(reply)
     with pytest.raises(TransientError):
-        await asking.analyst().analyse(brief())
+        await asking.analyst().analyse(analysis_input())
     assert len(fake.asked) in {2, 3}
     assert asking.time.now < 20
     fake.says(reply, good())
-    assert (await asking.analyst().analyse(brief())).retry_count == 1
+    assert (await asking.analyst().analyse(analysis_input())).retry_count == 1
 
 
 async def test_a_model_that_gives_nothing_usable_is_asked_twice_and_no_more(fake: FakeGemini, asking: Asking) -> None:
     fake.says(blocked_prompt())
     with pytest.raises(TransientError):
-        await asking.analyst(("k1", "k2", "k3"), ("m1", "m2")).analyse(brief())
+        await asking.analyst(("k1", "k2", "k3"), ("m1", "m2")).analyse(analysis_input())
     assert fake.models_asked == ["m1", "m1", "m2", "m2"]
 
 
@@ -229,14 +229,14 @@ async def test_what_is_not_of_this_api_at_all_is_given_up_in_time(
 ) -> None:
     fake.says(Reply(body, status))
     with pytest.raises(TransientError):
-        await asking.analyst().analyse(brief())
+        await asking.analyst().analyse(analysis_input())
     assert asking.time.now < 20
 
 
 async def test_where_nobody_listens_the_conversation_is_given_up_in_time() -> None:
-    gemini, time = Gemini("http://127.0.0.1:1"), Time()
+    gemini, time = GeminiClient("http://127.0.0.1:1"), Time()
     with pytest.raises(TransientError):
-        await Asking(gemini, time).analyst().analyse(brief())
+        await Asking(gemini, time).analyst().analyse(analysis_input())
     assert time.now < 20
     gemini.close()
 
@@ -257,13 +257,13 @@ async def test_numbers_are_clamped(
     fake: FakeGemini, asking: Asking, answer: dict[str, Any], score: int, status: LeadStatus, confidence: int
 ) -> None:
     fake.says(good(**answer))
-    verdict = await asking.analyst().analyse(brief())
+    verdict = await asking.analyst().analyse(analysis_input())
     assert (verdict.lead_score, verdict.lead_status, verdict.confidence) == (score, status, confidence)
 
 
 async def test_prose_around_the_json_does_no_harm(fake: FakeGemini, asking: Asking) -> None:
     fake.says(in_prose())
-    assert (await asking.analyst().analyse(brief())).lead_score == 75
+    assert (await asking.analyst().analyse(analysis_input())).lead_score == 75
 
 
 @pytest.mark.parametrize(
@@ -273,22 +273,22 @@ async def test_a_stage_that_was_not_offered_is_none(
     fake: FakeGemini, asking: Asking, make: Callable[[], Reply]
 ) -> None:
     fake.says(make())
-    assert (await asking.analyst().analyse(brief())).recommended_stage is None
+    assert (await asking.analyst().analyse(analysis_input())).recommended_stage is None
 
 
 async def test_raw_control_characters_in_the_json_do_no_harm(fake: FakeGemini, asking: Asking) -> None:
     fake.says(said('{"summary": "one\ntwo", "lead_status": "NEW", "lead_score": 5}'))
-    assert (await asking.analyst().analyse(brief())).summary == "one two"
+    assert (await asking.analyst().analyse(analysis_input())).summary == "one two"
 
 
 async def test_half_a_character_harms_neither_the_question_nor_the_answer(fake: FakeGemini, asking: Asking) -> None:
     fake.says(said('{"summary": "half \\ud83d", "lead_status": "NEW", "lead_score": 5}'))
-    assert (await asking.analyst().analyse(brief("half \ud83d"))).summary == "half ?"
+    assert (await asking.analyst().analyse(analysis_input("half \ud83d"))).summary == "half ?"
 
 
 async def test_no_key_is_in_an_error_or_a_description(fake: FakeGemini, asking: Asking) -> None:
     fake.says(invalid_key())
     analyst = asking.analyst(("secret-key",))
     with pytest.raises(TransientError) as raised:
-        await analyst.analyse(brief())
+        await analyst.analyse(analysis_input())
     assert "secret-key" not in repr(raised.value) + repr(analyst) + repr(asking)

@@ -6,16 +6,16 @@ import pytest
 
 from services.analyzer.analysis.analyst import AnalysisInput
 from services.analyzer.analysis.gemini.analyst import GeminiAnalyst
-from services.analyzer.analysis.gemini.prompt import rows_of
+from services.analyzer.analysis.gemini.prompt import transcript_rows
 from shared.contract.failures import TransientError
-from tests.support.asking_gemini import Asking, brief
+from tests.support.asking_gemini import Asking, analysis_input
 from tests.support.fake_gemini import Asked, FakeGemini, Reply, counted, digest, failed, hanging, truncated
 
 CONTEXT = 4000
 
 
 def long_brief(lines: int = 1000) -> AnalysisInput:
-    return brief(*(f"line {number} of a long conversation" for number in range(lines)))
+    return analysis_input(*(f"line {number} of a long conversation" for number in range(lines)))
 
 
 def analyst(asking: Asking, deadline_seconds: float = 20) -> GeminiAnalyst:
@@ -31,7 +31,7 @@ def rows(asked: Asked) -> list[str]:
 
 
 async def test_where_the_characters_say_that_it_fits_nobody_is_asked_to_count(fake: FakeGemini, asking: Asking) -> None:
-    await analyst(asking).analyse(brief("short"))
+    await analyst(asking).analyse(analysis_input("short"))
     assert [asked.method for asked in fake.asked] == ["generateContent"]
 
 
@@ -41,7 +41,7 @@ async def test_where_the_count_says_that_it_fits_it_is_read_whole(fake: FakeGemi
     await analyst(asking).analyse(told)
     assert [asked.method for asked in fake.asked] == ["countTokens", "generateContent"]
     assert fake.asked[0].content["systemInstruction"] == fake.asked[1].content["systemInstruction"]
-    assert rows(fake.asked[1]) == rows_of(told.transcript)
+    assert rows(fake.asked[1]) == transcript_rows(told.transcript)
 
 
 async def test_of_what_does_not_fit_the_oldest_part_is_summed_up_and_nothing_is_left_out(
@@ -55,8 +55,8 @@ async def test_of_what_does_not_fit_the_oldest_part_is_summed_up_and_nothing_is_
     digests = [row for row in rows(last) if row.startswith('["digest"')]
     newest = rows(last)[len(digests) :]
     older = [row for asked in digested for row in rows(asked)]
-    assert sorted(older + newest) == sorted(rows_of(told.transcript))
-    assert newest == rows_of(told.transcript)[-len(newest) :]
+    assert sorted(older + newest) == sorted(transcript_rows(told.transcript))
+    assert newest == transcript_rows(told.transcript)[-len(newest) :]
     assert len(digests) == len(digested)
     assert len(last.prompt) > CONTEXT * 4 // 2, "most of what a model can read is read word for word"
     calls = len(digested) + 1
@@ -101,7 +101,7 @@ async def test_parts_that_are_not_summed_up_in_time_are_given_up(fake: FakeGemin
 
 
 async def test_a_million_characters_are_counted_and_read_whole(fake: FakeGemini, asking: Asking) -> None:
-    told = brief("word " * 220_000)
+    told = analysis_input("word " * 220_000)
     await asking.analyst().analyse(told)
     assert [asked.method for asked in fake.asked] == ["countTokens", "generateContent"]
-    assert rows(fake.asked[1]) == rows_of(told.transcript)
+    assert rows(fake.asked[1]) == transcript_rows(told.transcript)

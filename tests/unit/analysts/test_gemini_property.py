@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from services.analyzer.analysis.analyst import NoVerdictError
 from services.analyzer.analysis.gemini.analyst import GeminiAnalyst
-from services.analyzer.analysis.gemini.calls import Answer, CallError, FailureKind, Request
+from services.analyzer.analysis.gemini.key_breaker import MINUTE_SECONDS
 from services.analyzer.analysis.gemini.key_selector import KeySelector
-from services.analyzer.analysis.gemini.limits import MINUTE
-from tests.support.asking_gemini import Time, brief
+from services.analyzer.analysis.gemini.transport import FailureKind, GeminiCallError, ModelAnswer, ModelRequest
+from tests.support.asking_gemini import Time, analysis_input
 
 VERDICT = '{"summary": "s", "lead_score": 50, "lead_status": "NEW"}'
 DEADLINE_SECONDS = 20
@@ -21,7 +21,7 @@ REQUESTS_PER_MINUTE = 4
 replies = st.one_of(
     st.just(VERDICT),
     st.just("no JSON"),
-    st.builds(CallError, st.sampled_from(FailureKind), st.just(""), st.none() | st.floats(0.1, 100)),
+    st.builds(GeminiCallError, st.sampled_from(FailureKind), st.just(""), st.none() | st.floats(0.1, 100)),
 )
 
 
@@ -30,24 +30,24 @@ class Scripted:
     """A transport that takes `seconds` a call."""
 
     time: Time
-    script: Iterator[str | CallError]
+    script: Iterator[str | GeminiCallError]
     seconds: float
     calls: list[tuple[str, str, float]] = field(default_factory=list)
     shut_until: dict[tuple[str, str], float] = field(default_factory=dict)
 
-    async def generate(self, key: str, model: str, request: Request, timeout_seconds: float) -> Answer:
+    async def generate(self, key: str, model: str, request: ModelRequest, timeout_seconds: float) -> ModelAnswer:
         assert self.time.now >= self.shut_until.get((key, model), 0), "asked before it may be asked"
         assert timeout_seconds > 0
         self.calls.append((key, model, self.time.now))
         self.time.now += min(self.seconds, timeout_seconds)
         reply = next(self.script, VERDICT)
         if isinstance(reply, str):
-            return Answer(reply, model, 1, 1)
-        if reply.fault is not FailureKind.REQUEST_REFUSED:
+            return ModelAnswer(reply, model, 1, 1)
+        if reply.kind is not FailureKind.REQUEST_REFUSED:
             self.shut_until[key, model] = self.time.now + (reply.retry_after_seconds or 0)
         raise reply
 
-    async def count_tokens(self, key: str, model: str, request: Request, timeout_seconds: float) -> int:
+    async def count_tokens(self, key: str, model: str, request: ModelRequest, timeout_seconds: float) -> int:
         raise AssertionError("what is so short is sent without being counted")
 
 
@@ -57,21 +57,21 @@ class Scripted:
     st.sampled_from([0.0, 1.5, 30.0]),
 )
 async def test_no_server_is_asked_too_early_and_no_conversation_waits_beyond_its_deadline(
-    script: list[str | CallError], pauses: list[float], seconds: float
+    script: list[str | GeminiCallError], pauses: list[float], seconds: float
 ) -> None:
     time = Time()
     transport = Scripted(time, iter(script), seconds)
-    schedule = KeySelector(transport, ("k1", "k2"), ("m1", "m2"), REQUESTS_PER_MINUTE, lambda: time.now, time.sleep)
-    analyst = GeminiAnalyst(schedule, DEADLINE_SECONDS)
+    selector = KeySelector(transport, ("k1", "k2"), ("m1", "m2"), REQUESTS_PER_MINUTE, lambda: time.now, time.sleep)
+    analyst = GeminiAnalyst(selector, DEADLINE_SECONDS)
     for pause in pauses:
         time.now += pause
         began, calls = time.now, len(transport.calls)
         try:
-            told = (await analyst.analyse(brief())).retry_count + 1
+            told = (await analyst.analyse(analysis_input())).retry_count + 1
         except NoVerdictError as error:
-            told = error.spent.retry_count
+            told = error.cost.retry_count
         assert told == len(transport.calls) - calls
         assert time.now <= began + DEADLINE_SECONDS
     for pair in {call[:2] for call in transport.calls}:
         times = [at for *of, at in transport.calls if tuple(of) == pair]
-        assert all(b - a >= MINUTE - 1e-6 for a, b in zip(times, times[REQUESTS_PER_MINUTE:], strict=False))
+        assert all(b - a >= MINUTE_SECONDS - 1e-6 for a, b in zip(times, times[REQUESTS_PER_MINUTE:], strict=False))

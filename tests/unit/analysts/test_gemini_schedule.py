@@ -10,22 +10,22 @@ import pytest
 from services.analyzer.analysis.analyst import NoVerdictError
 from services.analyzer.analysis.fallback.scorer import FallbackScorer
 from services.analyzer.analysis.gemini.analyst import GeminiAnalyst
-from services.analyzer.analysis.gemini.client import Gemini
+from services.analyzer.analysis.gemini.client import GeminiClient
 from services.analyzer.analysis.gemini.key_selector import KeySelector
 from services.analyzer.analysis.resilient import ResilientAnalyst
 from shared.contract.contacts import AnalysisSource, Verdict
 from shared.contract.failures import TransientError
-from tests.support.asking_gemini import Asking, brief
+from tests.support.asking_gemini import Asking, analysis_input
 from tests.support.fake_gemini import FakeGemini, exhausted, failed, good, hanging, in_prose
 from tests.support.waiting import eventually
 
 
-def by_the_clock(gemini: Gemini, deadline_seconds: float) -> GeminiAnalyst:
+def by_the_clock(gemini: GeminiClient, deadline_seconds: float) -> GeminiAnalyst:
     return GeminiAnalyst(KeySelector(gemini, ("k1",), ("m1",), 1000), deadline_seconds)
 
 
 async def many(analyst: GeminiAnalyst, number: int) -> list[Verdict | BaseException]:
-    return await asyncio.gather(*(analyst.analyse(brief()) for _ in range(number)), return_exceptions=True)
+    return await asyncio.gather(*(analyst.analyse(analysis_input()) for _ in range(number)), return_exceptions=True)
 
 
 async def test_calls_run_side_by_side_and_not_as_many_as_a_pool_of_threads_has(
@@ -52,14 +52,14 @@ async def test_what_is_beyond_the_limit_of_a_minute_goes_to_the_next_key_and_the
     assert [type(verdict) for verdict in verdicts].count(NoVerdictError) == 1
     assert asking.time.now == 0
     asking.time.now = 60
-    assert (await analyst.analyse(brief())).lead_score == 75
+    assert (await analyst.analyse(analysis_input())).lead_score == 75
 
 
 async def test_a_place_that_is_free_in_a_moment_is_waited_for(fake: FakeGemini, asking: Asking) -> None:
     analyst = asking.analyst(requests_per_minute=1)
-    await analyst.analyse(brief())
+    await analyst.analyse(analysis_input())
     asking.time.now = 58.5
-    await analyst.analyse(brief())
+    await analyst.analyse(analysis_input())
     assert asking.time.now == 60
 
 
@@ -67,7 +67,7 @@ async def test_while_the_ai_is_down_it_is_asked_by_one_conversation_at_a_time(fa
     fake.says(failed())
     analyst = asking.analyst()
     with pytest.raises(TransientError):
-        await analyst.analyse(brief())
+        await analyst.analyse(analysis_input())
     tried = len(fake.asked)
     await many(analyst, 10)
     assert len(fake.asked) == tried, "it rests"
@@ -88,21 +88,21 @@ async def test_a_conversation_that_is_given_up_lets_another_see_whether_the_ai_i
     fake.says(exhausted(), hanging(), good())
     analyst = asking.analyst()
     with pytest.raises(TransientError):
-        await analyst.analyse(brief())
+        await analyst.analyse(analysis_input())
     asking.time.now = 60
-    first = asyncio.create_task(analyst.analyse(brief()))
+    first = asyncio.create_task(analyst.analyse(analysis_input()))
     await eventually(lambda: asyncio.sleep(0, len(fake.asked)), lambda number: number == 2)
     first.cancel()
     await asyncio.wait([first])
-    assert (await analyst.analyse(brief())).lead_score == 75
+    assert (await analyst.analyse(analysis_input())).lead_score == 75
 
 
 async def test_one_that_hangs_holds_up_no_other_and_ends_at_its_deadline(fake: FakeGemini, asking: Asking) -> None:
     fake.says(hanging(), good())
     analyst = by_the_clock(asking.gemini, 0.5)
-    slow = asyncio.create_task(analyst.analyse(brief()))
+    slow = asyncio.create_task(analyst.analyse(analysis_input()))
     await eventually(lambda: asyncio.sleep(0, fake.asked), bool)
-    assert (await analyst.analyse(brief())).lead_score == 75
+    assert (await analyst.analyse(analysis_input())).lead_score == 75
     assert not slow.done()
     with pytest.raises(TransientError):
         await slow
@@ -121,9 +121,9 @@ async def test_an_answer_that_trickles_in_is_not_waited_for_beyond_the_deadline(
 
     given_up, sent = asyncio.Event(), list[int]()
     async with await asyncio.start_server(trickle, "127.0.0.1", 0) as server:
-        gemini = Gemini(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        gemini = GeminiClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         with pytest.raises(TransientError):
-            await by_the_clock(gemini, 0.3).analyse(brief())
+            await by_the_clock(gemini, 0.3).analyse(analysis_input())
         assert 0 < len(sent) < 60, "nobody waited for the end"
         given_up.set()
         gemini.close()
@@ -132,11 +132,11 @@ async def test_an_answer_that_trickles_in_is_not_waited_for_beyond_the_deadline(
 async def test_whatever_the_ai_does_there_is_a_verdict_and_it_says_whose(fake: FakeGemini, asking: Asking) -> None:
     analyst = ResilientAnalyst(asking.analyst(("k1", "k2"), ("m1", "m2")), FallbackScorer())
     fake.says(failed())
-    assert (await analyst.analyse(brief())).source is AnalysisSource.FALLBACK
-    assert await analyst.analyse_by_ai(brief()) is None
+    assert (await analyst.analyse(analysis_input())).source is AnalysisSource.FALLBACK
+    assert await analyst.analyse_by_ai(analysis_input()) is None
     fake.says(in_prose())
     asking.time.now += 3600
-    assert (await analyst.analyse(brief())).source is AnalysisSource.AI
-    again = await analyst.analyse_by_ai(brief())
+    assert (await analyst.analyse(analysis_input())).source is AnalysisSource.AI
+    again = await analyst.analyse_by_ai(analysis_input())
     assert again
     assert again.source is AnalysisSource.AI

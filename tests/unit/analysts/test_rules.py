@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.analyzer.analysis.analyst import Role
+from services.analyzer.analysis.analyst import SpeakerRole
 from services.analyzer.analysis.transcript import build_transcript, fingerprint
 from services.analyzer.contact.contact_details import find_details
 from services.analyzer.contact.names import best_name
@@ -48,8 +48,8 @@ def test_lines_stand_oldest_first_with_their_roles() -> None:
     transcript = build_transcript(Platform.MESSENGER, said)
     assert transcript is not None
     assert [(line.role, line.text) for line in transcript.lines] == [
-        (Role.CUSTOMER, "first"),
-        (Role.BUSINESS, "second"),
+        (SpeakerRole.CUSTOMER, "first"),
+        (SpeakerRole.BUSINESS, "second"),
     ]
 
 

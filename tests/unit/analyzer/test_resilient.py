@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from services.analyzer.analysis.analyst import AnalysisInput, Line, NoVerdictError, Role, Spent, Transcript
+from services.analyzer.analysis.analyst import (
+    AnalysisCost,
+    AnalysisInput,
+    NoVerdictError,
+    SpeakerRole,
+    Transcript,
+    TranscriptLine,
+)
 from services.analyzer.analysis.resilient import ResilientAnalyst
 from shared.contract.contacts import AnalysisSource, LeadStatus, Verdict
 from shared.contract.failures import TransientError
@@ -13,7 +20,9 @@ from shared.runtime.retry import retry_until_stopped
 from shared.store.mongo import ConnectionFailure
 from tests.support.making import EPOCH
 
-BRIEF = AnalysisInput(Transcript(Platform.MESSENGER, (Line(EPOCH, Role.CUSTOMER, "How much?"),)), EPOCH)
+BRIEF = AnalysisInput(
+    Transcript(Platform.MESSENGER, (TranscriptLine(EPOCH, SpeakerRole.CUSTOMER, "How much?"),)), EPOCH
+)
 
 
 class Fixed:
@@ -21,8 +30,8 @@ class Fixed:
         self.source = source
         self.error = error
 
-    async def analyse(self, brief: AnalysisInput) -> Verdict:
-        assert brief is BRIEF
+    async def analyse(self, analysis_input: AnalysisInput) -> Verdict:
+        assert analysis_input is BRIEF
         if self.error:
             raise self.error
         return Verdict(
@@ -47,7 +56,7 @@ async def test_asked_for_the_ai_alone_it_never_gives_the_fallbacks(
 
 
 async def test_the_fallbacks_verdict_says_what_was_spent_on_the_ai_in_vain() -> None:
-    error = NoVerdictError("rests", Spent(3, 1800, 240))
+    error = NoVerdictError("rests", AnalysisCost(3, 1800, 240))
     analyst = ResilientAnalyst(Fixed(AnalysisSource.AI, error), Fixed(AnalysisSource.FALLBACK))
     verdict = await analyst.analyse(BRIEF)
     assert (verdict.retry_count, verdict.input_tokens, verdict.output_tokens) == (3, 1800, 240)

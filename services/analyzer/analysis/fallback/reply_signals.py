@@ -16,7 +16,7 @@ HOLDS_BACK = frozenset({"later", "expensive", "refuse", "complaint", "soon"})
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class CustomerReply:
     """A line of the customer: its signals, how many words, whether it asks and whether it begins with an agreement."""
 
     signals: Set[str]
@@ -25,7 +25,7 @@ class Heard:
     nods: bool
 
 
-def answers(line: Heard, asked: Collection[str], before: Collection[str]) -> set[str]:
+def answers(line: CustomerReply, asked: Collection[str], before: Collection[str]) -> set[str]:
     """Signals that the line has in the light of what was `asked`, and of the customer's signals `before`."""
     signals, held_back = line.signals, line.asks or not HOLDS_BACK.isdisjoint(line.signals)
     found = set()
@@ -40,7 +40,7 @@ def answers(line: Heard, asked: Collection[str], before: Collection[str]) -> set
     return found if held_back else found | _agreements(line, asked, before, signals | found)
 
 
-def _agreements(line: Heard, asked: Collection[str], before: Collection[str], signals: Set[str]) -> set[str]:
+def _agreements(line: CustomerReply, asked: Collection[str], before: Collection[str], signals: Set[str]) -> set[str]:
     found = set()
     quoted, dated = "quoted" in signals or "quoted" in before, not signals.isdisjoint(("date", "visit", "urgency"))
     if ("accept" in signals and quoted and dated) or (line.nods and ("ordered" in before or "book" in asked)):

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
-from services.analyzer.analysis.analyst import Line, Role
+from services.analyzer.analysis.analyst import SpeakerRole, TranscriptLine
 from services.analyzer.analysis.fallback.lexicon import Lexicon, main_language
-from services.analyzer.analysis.fallback.reply_signals import Heard, answers
+from services.analyzer.analysis.fallback.reply_signals import CustomerReply, answers
 from services.analyzer.analysis.fallback.tokenizer import BREAK, Words, split
 from services.analyzer.contact.contact_details import has_phone
 
@@ -34,7 +34,7 @@ _STREET = re.compile(r"\b\d{1,5}[A-Za-z]?,? (?:[NSEW] )?[A-Z][a-z]+ [A-Z][a-z]+"
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ConversationSignals:
     """What was seen. `last` has the place of the last line with a signal, `phrases` how many different ones gave it.
 
     `number`, `figures` and `questions` count the customer's lines: all, those with a number, those that ask.
@@ -55,16 +55,16 @@ class Reading:
         return max((self.last.get(signal, -1) for signal in signals), default=-1)
 
 
-def read(lines: tuple[Line, ...], lexicon: Lexicon) -> Reading:
+def read(lines: tuple[TranscriptLine, ...], lexicon: Lexicon) -> ConversationSignals:
     """A signal that is negated is none."""
     counts = lexicon.languages(_first_words(lines))
-    reader = _Reader(lexicon, lexicon.spoken(counts))
+    reader = _SignalCollector(lexicon, lexicon.spoken(counts))
     for place, line in enumerate(lines):
-        if line.role is Role.CUSTOMER:
+        if line.role is SpeakerRole.CUSTOMER:
             reader.read(place, line)
         else:
             reader.hear(line)
-    return Reading(
+    return ConversationSignals(
         number=reader.number,
         last=reader.last,
         phrases={signal: len(phrases) for signal, phrases in reader.phrases.items()},
@@ -74,13 +74,13 @@ def read(lines: tuple[Line, ...], lexicon: Lexicon) -> Reading:
     )
 
 
-def _first_words(lines: tuple[Line, ...]) -> Iterator[str]:
-    said = (line for line in lines if line.role is Role.CUSTOMER and line.text)
+def _first_words(lines: tuple[TranscriptLine, ...]) -> Iterator[str]:
+    said = (line for line in lines if line.role is SpeakerRole.CUSTOMER and line.text)
     return (word for line in islice(said, LINES_THAT_TELL_A_LANGUAGE) for word in split(line.text).words)
 
 
 @dataclass(slots=True)
-class _Reader:
+class _SignalCollector:
     """`asked` is what the business asked for or said, by how many of the customer's next lines may still answer it.
 
     `substantial`: the customer has said more than a greeting, before which nothing is an answer; `heard`: the business
@@ -100,7 +100,7 @@ class _Reader:
     figures: int = 0
     questions: int = 0
 
-    def hear(self, line: Line) -> None:
+    def hear(self, line: TranscriptLine) -> None:
         """A line of the business."""
         self.heard = True
         if self.answered:
@@ -129,7 +129,7 @@ class _Reader:
         if "parting" in said and self.last.get("commit", -1) < self.place:
             self.last["parted"] = self.place
 
-    def read(self, place: int, line: Line) -> None:
+    def read(self, place: int, line: TranscriptLine) -> None:
         """A line of the customer."""
         words = self.lexicon.split(line.text)
         spoken = sum(word != BREAK for word in words.words)
@@ -145,7 +145,7 @@ class _Reader:
             signals.add("soon")
         asked, self.asked = self.asked, {name: left - 1 for name, left in self.asked.items() if left > 1}
         nods = nods or not NOD_MARKS.isdisjoint(line.marks)
-        signals |= answers(Heard(signals, spoken, asks, nods), asked, self.last)
+        signals |= answers(CustomerReply(signals, spoken, asks, nods), asked, self.last)
         self._remember(place, signals, spoken)
 
     def _signals(self, words: Words, asks: bool) -> tuple[set[str], bool]:
@@ -163,7 +163,7 @@ class _Reader:
             found.discard("paid")  # who begins with what was paid has bought before
         return found, nods
 
-    def _facts(self, line: Line, words: Words, spoken: int, signals: set[str]) -> set[str]:
+    def _facts(self, line: TranscriptLine, words: Words, spoken: int, signals: set[str]) -> set[str]:
         """What is seen without knowing a word: numbers, addresses, phone numbers, pictures."""
         found = set()
         if any(word[0].isdigit() for word in words.words if word):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from services.analyzer.analysis.analyst import Role, Transcript
+from services.analyzer.analysis.analyst import SpeakerRole, Transcript
 from shared.contract.contacts import LeadStatus, band
 
 TOPICS = {
@@ -46,10 +46,10 @@ ACTIONS = {
 
 def summarise(transcript: Transcript, signals: Set[str], status: LeadStatus, score: int) -> str:
     """Four or five sentences: how much was said, about what, with what intent, what comes next."""
-    inbound = sum(line.role is Role.CUSTOMER for line in transcript.lines)
+    inbound = sum(line.role is SpeakerRole.CUSTOMER for line in transcript.lines)
     outbound = len(transcript.lines) - inbound
     topics = [words for signal, words in TOPICS.items() if signal in signals]
-    waiting = "customer" if transcript.lines[-1].role is Role.BUSINESS else "business"
+    waiting = "customer" if transcript.lines[-1].role is SpeakerRole.BUSINESS else "business"
     sentences = [
         f"The customer wrote {_count(inbound)} and the business {_count(outbound)}.",
         f"It was about {_joined(topics)}." if topics else "No topic of a sale came up.",

@@ -1,4 +1,21 @@
-"""Which key and model is asked next, for how long, and what follows from a failure."""
+"""Which key and model is called next, for how long, and what follows from a failure.
+
+The path of a failed call, for example of HTTP 429:
+
+1. `client.py` maps Google's error to a GeminiCallError with a FailureKind (429 is EXHAUSTED) and the server's
+   RetryInfo or Retry-After in seconds.
+2. `KeySelector._record_failure` opens breakers in `key_breaker.py`: EXHAUSTED this key at this model, KEY_REFUSED this
+   key at every model, NO_SUCH_MODEL this model for every key, FAILED after three in a row. A breaker cools down for
+   the server's time, else for COOL_DOWN_SECONDS of the kind, twice as long after each failed probe.
+   REQUEST_REFUSED opens none: the request goes to the next model.
+3. `KeySelector._next_key_and_model` takes the next free key of the model, then the next model. If all cool down it
+   waits for the first one, at most MAX_PAUSE_SECONDS and not beyond the deadline; else it raises TransientError.
+4. `analyst.py` (GeminiAnalyst) raises NoVerdictError with what the calls cost. `LEADSTREAM_GEMINI_DEADLINE_SECONDS`
+   limits all calls of one analysis together.
+5. `analysis/resilient.py` (ResilientAnalyst) returns the verdict of the fallback scorer, `source: fallback`.
+6. `queue/analysis_pool.py` puts the conversation into the AI retry queue (`shared/store/ai_retry_queue.py`) and asks
+   the AI again after `LEADSTREAM_AI_AGAIN_SECONDS`, doubling with each failure.
+"""
 
 from __future__ import annotations
 
@@ -7,31 +24,39 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import structlog
 
-from services.analyzer.analysis.analyst import Spent
-from services.analyzer.analysis.gemini.calls import Answer, CallError, FailureKind, Request, Transport
-from services.analyzer.analysis.gemini.limits import KeyBreaker
+from services.analyzer.analysis.analyst import AnalysisCost
+from services.analyzer.analysis.gemini.key_breaker import KeyBreaker
 from services.analyzer.analysis.gemini.response import UnusableAnswerError
+from services.analyzer.analysis.gemini.transport import (
+    FailureKind,
+    GeminiCallError,
+    GeminiTransport,
+    ModelAnswer,
+    ModelRequest,
+)
 from shared.contract.failures import TransientError
 
-PATIENCE_SECONDS = 2.0
-"""How long one question waits between two tries, also for a key that rests: about as long as a call takes, so that a
-queue of conversations moves no slower while the AI rests than while it answers."""
-UNUSABLE_ANSWERS = 2
-"""So many of one model to one question are enough: at temperature 0 it will not say anything else."""
+MAX_PAUSE_SECONDS = 2.0
+"""The longest pause between two calls for one request, also while every key cools down. It is about as long as a call,
+so a queue of conversations moves no slower while the AI is away than while it answers."""
+MAX_UNUSABLE_ANSWERS = 2
+"""Per request and model: at temperature 0 a model repeats its answer."""
 
-Said = TypeVar("Said")
+Result = TypeVar("Result")
+Call = Callable[[str, str, float], Awaitable[Result]]
+"""Takes the key, the model and the seconds that are left."""
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class Effort:
-    """What one analysis may take, and what all its calls together have taken."""
+class AnalysisAttempt:
+    """The deadline of one analysis, and the cost of its calls so far."""
 
     ends_at: float
     retries: int = 0
@@ -39,29 +64,29 @@ class Effort:
     output_tokens: int | None = None
 
     @property
-    def spent(self) -> Spent:
-        return Spent(self.retries, self.input_tokens, self.output_tokens)
+    def cost(self) -> AnalysisCost:
+        return AnalysisCost(self.retries, self.input_tokens, self.output_tokens)
 
-    def paid(self, answer: Answer) -> None:
+    def add_tokens(self, answer: ModelAnswer) -> None:
         self.input_tokens = _sum(self.input_tokens, answer.input_tokens)
         self.output_tokens = _sum(self.output_tokens, answer.output_tokens)
 
 
 @dataclass(slots=True)
-class _Question:
-    """One request that goes from key to key until it is answered. `useless` counts by model."""
+class _RequestState:
+    """One request until it is answered. `unusable` counts answers by model."""
 
-    effort: Effort
-    useless: Counter[str]
+    attempt: AnalysisAttempt
+    unusable: Counter[str] = field(default_factory=Counter)
     failures: int = 0
 
 
 class KeySelector:
-    """Models in their order; of a model's keys the one that was used longest ago. One for the whole process."""
+    """Takes models in order of preference and, of a model's keys, the least recently used. One per process."""
 
     def __init__(
         self,
-        transport: Transport,
+        transport: GeminiTransport,
         keys: Sequence[str],
         models: Sequence[str],
         requests_per_minute: int,
@@ -71,98 +96,101 @@ class KeySelector:
         self._transport = transport
         self._keys = tuple(keys)
         self._models = tuple(models)
-        self._gates = {(key, model): KeyBreaker(requests_per_minute) for model in models for key in keys}
+        self._breakers = {(key, model): KeyBreaker(requests_per_minute) for model in models for key in keys}
         self._monotonic = monotonic
         self._sleep = sleep
 
-    def begin(self, seconds: float) -> Effort:
-        """An analysis that may take so long."""
-        return Effort(self._monotonic() + seconds)
+    def start_attempt(self, seconds: float) -> AnalysisAttempt:
+        return AnalysisAttempt(self._monotonic() + seconds)
 
-    async def generate(self, request: Request, effort: Effort, read: Callable[[Answer], Said]) -> Said:
-        """What `read` makes of an answer. TransientError when there is none in time that it can use."""
+    async def generate(
+        self, request: ModelRequest, attempt: AnalysisAttempt, read: Callable[[ModelAnswer], Result]
+    ) -> Result:
+        """Return what `read` makes of an answer. TransientError when no usable answer comes in time."""
 
-        async def call(key: str, model: str, seconds: float) -> Said:
+        async def call(key: str, model: str, seconds: float) -> Result:
             answer = await self._transport.generate(key, model, request, seconds)
-            effort.paid(answer)
+            attempt.add_tokens(answer)
             return read(answer)
 
-        return await self._ask(_Question(effort, Counter()), call)
+        return await self._call_until_answered(_RequestState(attempt), call)
 
-    async def count_tokens(self, request: Request, effort: Effort) -> int:
-        """TransientError when nobody counts in time."""
+    async def count_tokens(self, request: ModelRequest, attempt: AnalysisAttempt) -> int:
+        """Return the tokens of the request. TransientError when no model counts them in time."""
 
         async def call(key: str, model: str, seconds: float) -> int:
             return await self._transport.count_tokens(key, model, request, seconds)
 
-        return await self._ask(_Question(effort, Counter()), call)
+        return await self._call_until_answered(_RequestState(attempt), call)
 
-    async def _ask(self, question: _Question, call: Callable[[str, str, float], Awaitable[Said]]) -> Said:
+    async def _call_until_answered(self, state: _RequestState, call: Call[Result]) -> Result:
         while True:
-            key, model = await self._admitted(question)
-            gate, now = self._gates[key, model], self._monotonic()
-            gate.enter(now)
+            key, model = await self._next_key_and_model(state)
+            breaker, now = self._breakers[key, model], self._monotonic()
+            breaker.start_call(now)
             try:
-                said = await call(key, model, question.effort.ends_at - now)
+                result = await call(key, model, state.attempt.ends_at - now)
             except UnusableAnswerError as error:
-                gate.answered(self._monotonic())
-                question.useless[model] += 1
+                breaker.record_success(self._monotonic())
+                state.unusable[model] += 1
                 reason = str(error)
-            except CallError as error:
-                self._learn(key, model, error, question)
+            except GeminiCallError as error:
+                self._record_failure(key, model, error, state)
                 reason = str(error)
             except BaseException:
-                gate.left()
+                breaker.record_abandoned()
                 raise
             else:
-                gate.answered(self._monotonic())
-                return said
-            question.effort.retries += 1
+                breaker.record_success(self._monotonic())
+                return result
+            state.attempt.retries += 1
             log.info("gemini_gave_nothing", model=model, key_number=self._keys.index(key), reason=reason)
 
-    def _learn(self, key: str, model: str, error: CallError, question: _Question) -> None:
-        now, fault = self._monotonic(), error.fault
-        about = [(key, model)]
-        if fault is FailureKind.REQUEST_REFUSED:
-            question.useless[model] = UNUSABLE_ANSWERS
-            self._gates[key, model].answered(now)
+    def _record_failure(self, key: str, model: str, error: GeminiCallError, state: _RequestState) -> None:
+        now, kind = self._monotonic(), error.kind
+        pairs = [(key, model)]
+        if kind is FailureKind.REQUEST_REFUSED:
+            state.unusable[model] = MAX_UNUSABLE_ANSWERS
+            self._breakers[key, model].record_success(now)
             return
-        if fault is FailureKind.NO_SUCH_MODEL:
-            about = [(each, model) for each in self._keys]
-        elif fault is FailureKind.KEY_REFUSED:
-            about = [(key, each) for each in self._models]
-        elif fault is FailureKind.FAILED:
-            question.failures += 1
-        for pair in about:
-            self._gates[pair].failed(now, fault, error.retry_after_seconds)
+        if kind is FailureKind.NO_SUCH_MODEL:
+            pairs = [(each, model) for each in self._keys]
+        elif kind is FailureKind.KEY_REFUSED:
+            pairs = [(key, each) for each in self._models]
+        elif kind is FailureKind.FAILED:
+            state.failures += 1
+        for pair in pairs:
+            self._breakers[pair].record_failure(now, kind, error.retry_after_seconds)
 
-    async def _admitted(self, question: _Question) -> tuple[str, str]:
-        """The key and model to ask now, after a pause where the last try failed or none is free."""
-        pause = _back_off(question.failures)
-        patient_until = min(self._monotonic() + PATIENCE_SECONDS, question.effort.ends_at)
+    async def _next_key_and_model(self, state: _RequestState) -> tuple[str, str]:
+        """Return the key and model to call now, after a pause if the last call failed or no key is free."""
+        pause = _back_off_seconds(state.failures)
+        gives_up_at = min(self._monotonic() + MAX_PAUSE_SECONDS, state.attempt.ends_at)
         while True:
             now = self._monotonic()
-            waits = {pair: self._gates[pair].opens_in(now) for pair in self._living(question)}
+            waits = {pair: self._breakers[pair].seconds_until_free(now) for pair in self._usable_pairs(state)}
             soonest = min(waits, key=lambda pair: waits[pair], default=None)
             if soonest is None:
-                raise TransientError("Gemini gives nothing that can be used")
+                raise TransientError("Gemini gives no usable answer")
             pause = max(pause, waits[soonest])
-            if now + pause >= patient_until:
-                raise TransientError("Gemini rests, or there is no time left")
+            if now + pause >= gives_up_at:
+                raise TransientError("every Gemini key cools down, or there is no time left")
             if not pause:
                 return soonest
             await self._sleep(pause)
             pause = 0.0
 
-    def _living(self, question: _Question) -> Iterator[tuple[str, str]]:
+    def _usable_pairs(self, state: _RequestState) -> Iterator[tuple[str, str]]:
+        """Yield models in their order and keys by last use, so that `min` takes the first of equal waits."""
         for model in self._models:
-            if question.useless[model] < UNUSABLE_ANSWERS:
-                yield from ((key, model) for key in sorted(self._keys, key=lambda key: self._gates[key, model].used_at))
+            if state.unusable[model] < MAX_UNUSABLE_ANSWERS:
+                keys = sorted(self._keys, key=lambda key: self._breakers[key, model].last_call_at)
+                yield from ((key, model) for key in keys)
 
 
-def _back_off(failures: int) -> float:
-    """Seconds: more with every failure of one question; with jitter, so that what failed together comes apart."""
-    return random.uniform(0.2, 1) * float(min(PATIENCE_SECONDS, 0.5 * 2**failures)) if failures else 0.0  # noqa: S311
+def _back_off_seconds(failures: int) -> float:
+    """Return the pause after so many failures of one request, with jitter so that requests do not retry together."""
+    return random.uniform(0.2, 1) * float(min(MAX_PAUSE_SECONDS, 0.5 * 2**failures)) if failures else 0.0  # noqa: S311
 
 
 def _sum(known: int | None, more: int | None) -> int | None:

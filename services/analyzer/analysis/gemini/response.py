@@ -1,4 +1,4 @@
-"""What a model answered, as a verdict or a digest: validated and clamped, never trusted. Pure."""
+"""Read a model's answer as a verdict or a digest, validated and clamped. Pure."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import re
 from typing import Any
 
 from services.analyzer.analysis.analyst import AnalysisInput
-from services.analyzer.analysis.gemini.calls import Answer
-from services.analyzer.analysis.gemini.prompt import PROMPT_VERSION, offered
+from services.analyzer.analysis.gemini.prompt import PROMPT_VERSION, offered_stages
+from services.analyzer.analysis.gemini.transport import ModelAnswer
 from shared.contract.contacts import AnalysisSource, LeadStatus, Verdict
 
-MAX_ANSWER = 1_000_000
-"""Characters; a verdict has about a thousand."""
-MAX_TEXT = 4_000
+MAX_ANSWER_CHARS = 1_000_000
+"""A verdict has about a thousand characters."""
+MAX_TEXT_CHARS = 4_000
 LANGUAGE = re.compile(r"taglish|[a-z]{2,3}(-[a-z0-9]{2,8})?")
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+")
-"""Control characters and those that turn the direction of what follows: no text of ours needs them."""
+"""Control characters, and those that change the direction of the text after them."""
 
 
 class UnusableAnswerError(Exception):
-    """Nothing can be made of it; the message never quotes it."""
+    """The answer cannot be used. The message never quotes it."""
 
 
-def read_verdict(answer: Answer, brief: AnalysisInput) -> Verdict:
-    """UnusableAnswerError when there is no JSON object with a summary, a score and a status in it."""
+def read_verdict(answer: ModelAnswer, analysis_input: AnalysisInput) -> Verdict:
+    """Return the verdict. UnusableAnswerError without a JSON object that has a summary, a score and a status."""
     fields = _object(answer.text)
     summary, status = _text(fields.get("summary")), _status(fields.get("lead_status"))
     score = _number(fields.get("lead_score"))
@@ -38,7 +38,7 @@ def read_verdict(answer: Answer, brief: AnalysisInput) -> Verdict:
         lead_status=status,
         confidence=_within(_number(fields.get("confidence")) or 0, 0, 100),
         reasoning=_text(fields.get("reasoning")),
-        recommended_stage=stage if stage in {each.name for each in offered(brief)} else None,
+        recommended_stage=stage if stage in {each.name for each in offered_stages(analysis_input)} else None,
         language=language if LANGUAGE.fullmatch(language) else None,
         next_action=_text(fields.get("next_action")) or None,
         source=AnalysisSource.AI,
@@ -47,22 +47,22 @@ def read_verdict(answer: Answer, brief: AnalysisInput) -> Verdict:
     )
 
 
-def read_digest(answer: Answer, longest: int) -> str:
-    """UnusableAnswerError when it is none, or has more than `longest` characters: it is not cut."""
+def read_digest(answer: ModelAnswer, max_chars: int) -> str:
+    """Return the digest. UnusableAnswerError when there is none or it is too long: a digest is never cut."""
     digest = _object(answer.text).get("digest")
-    if not isinstance(digest, str) or not 0 < len(_clean(digest)) <= longest:
+    if not isinstance(digest, str) or not 0 < len(_clean(digest)) <= max_chars:
         raise UnusableAnswerError("the answer is not a digest")
     return _clean(digest)
 
 
 def _bounds(status: LeadStatus) -> tuple[int, int]:
-    """Agreed is 85-100 and refused 1-20, whatever number came with it."""
+    """Return the lowest and highest score of a status: WON is 85 to 100, LOST 1 to 20."""
     return {LeadStatus.WON: (85, 100), LeadStatus.LOST: (1, 20)}.get(status, (1, 100))
 
 
 def _object(text: str) -> dict[str, Any]:
-    """The JSON object in `text`, which may have prose or a code fence around it."""
-    if len(text) > MAX_ANSWER:
+    """Return the JSON object in `text`, which may have prose or a code fence around it."""
+    if len(text) > MAX_ANSWER_CHARS:
         raise UnusableAnswerError("the answer is too long")
     start, end = text.find("{"), text.rfind("}")
     try:
@@ -94,9 +94,9 @@ def _within(value: float, low: int, high: int) -> int:
 
 
 def _text(value: object) -> str:
-    return _clean(value)[:MAX_TEXT] if isinstance(value, str) else ""
+    return _clean(value)[:MAX_TEXT_CHARS] if isinstance(value, str) else ""
 
 
 def _clean(text: str) -> str:
-    """Without half characters, which can be stored nowhere, and with a space for every run of control characters."""
+    """Replace lone surrogates, which no store accepts, and runs of control characters by a space."""
     return CONTROLS.sub(" ", text.encode("utf-8", "replace").decode()).strip()

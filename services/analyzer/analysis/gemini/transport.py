@@ -1,0 +1,59 @@
+"""One call of Gemini: request, answer and kinds of failure. `client.py` implements the transport. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """A request for any model. `schema` describes the answer, spelled as in the API."""
+
+    system: str
+    prompt: str
+    schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAnswer:
+    """The text of the model, empty if the answer was blocked, and its cost in tokens."""
+
+    text: str
+    model: str
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class FailureKind(StrEnum):
+    """Why a call gave no answer; `key_selector.py` decides what follows from each."""
+
+    EXHAUSTED = "exhausted"
+    """429: the key's quota of this model is used up."""
+    FAILED = "failed"
+    """The server or the network failed; the next call may succeed."""
+    NO_SUCH_MODEL = "no_such_model"
+    KEY_REFUSED = "key_refused"
+    REQUEST_REFUSED = "request_refused"
+    """This model never accepts this request."""
+
+
+class GeminiCallError(Exception):
+    """A call without an answer. `detail` is for the log and quotes nothing of the conversation."""
+
+    def __init__(self, kind: FailureKind, detail: str = "", retry_after_seconds: float | None = None) -> None:
+        super().__init__(f"{kind}: {detail}" if detail else str(kind))
+        self.kind = kind
+        self.retry_after_seconds = retry_after_seconds
+
+
+class GeminiTransport(Protocol):
+    """Calls end within `timeout_seconds`. Every failure raises GeminiCallError."""
+
+    async def generate(self, key: str, model: str, request: ModelRequest, timeout_seconds: float) -> ModelAnswer: ...
+
+    async def count_tokens(self, key: str, model: str, request: ModelRequest, timeout_seconds: float) -> int:
+        """Return the tokens of the whole request as this model counts them."""
+        ...
