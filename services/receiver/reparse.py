@@ -1,4 +1,4 @@
-"""A body that was parked, read as when it came: by then the receiver may understand it. Pure but for a new trace."""
+"""Parses a dead letter's body again: by now the receiver may understand it. Pure except for the new trace."""
 
 from __future__ import annotations
 
@@ -10,5 +10,8 @@ from shared.bus.producer import Record, Topics
 
 
 def reparse(body: bytes, received_at: datetime, topics: Topics) -> list[Record]:
-    """The events in it, and dead letters of what is still not understood; `received_at` is when it came."""
+    """Return records of the events in `body`, and dead letters of what is still not understood.
+
+    `received_at` is when the webhook originally arrived.
+    """
     return to_records(normalise(body, received_at), topics, traceparent_or_new(None))

@@ -1,7 +1,7 @@
-"""Several processes on one port, each of which may die, and the one that starts them anew.
+"""Supervises several worker processes on one port, and restarts those that die.
 
-The parent serves nothing. It holds the port and the lock of the spools, and is tied to each worker by a pair of
-sockets: the worker says on it that it listens, and learns from its end that the parent is gone.
+The parent serves no requests. It holds the port and the lock of the spools. A pair of sockets connects it to each
+worker: the worker reports on it that it listens, and its end means that the parent is gone.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from pathlib import Path
 import structlog
 from prometheus_client.multiprocess import mark_process_dead
 
-DELAY_SECONDS, MAX_DELAY_SECONDS = 0.1, 5.0
-"""Before a worker that died is replaced: doubled each time, until one has lived for `STEADY_SECONDS`."""
-STEADY_SECONDS = 30.0
-END_SECONDS = 8.5
-"""Workers end by themselves within 9 s; who supervises us kills after 10."""
+RESTART_DELAY_SECONDS, MAX_RESTART_DELAY_SECONDS = 0.1, 5.0
+"""The delay before a worker that died is replaced. It doubles until a worker has lived for `STABLE_SECONDS`."""
+STABLE_SECONDS = 30.0
+STOP_TIMEOUT_SECONDS = 8.5
+"""Workers end by themselves within 9 s; supervisors such as Docker kill after 10."""
 
-IN_MEMORY = Path("/dev/shm")  # noqa: S108 - what is made there has a name of its own that nobody foresees
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the folder made there has an unpredictable name
 
 log = structlog.get_logger()
 
 
 class Lifeline:
-    """A worker's end of the pair."""
+    """A worker's socket to its parent."""
 
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=descriptor)
 
     def watch(self) -> None:
-        """From now on the end of the parent is as a SIGTERM to this process."""
+        """Send this process a SIGTERM when its parent ends."""
         self._socket.setblocking(False)
         asyncio.get_running_loop().add_reader(self._socket, self._parent_is_gone)
 
     def report_listening(self) -> None:
-        with contextlib.suppress(ConnectionError):  # it is gone: `watch` ends this process
+        with contextlib.suppress(ConnectionError):  # the parent is gone: `watch` ends this process
             self._socket.send(b"1")
 
     def _parent_is_gone(self) -> None:
@@ -54,12 +54,12 @@ class Lifeline:
 
 @contextlib.contextmanager
 def metrics_folder(root: Path) -> Iterator[Path]:
-    """A new folder for what the workers of the spools under `root` count, removed behind the block.
+    """Make a folder for the metrics of the workers of `root`, and remove it when the block ends.
 
-    Never on the spools' disk: the counts are files in memory, and where one may not grow its process gets a SIGBUS.
-    Those of a parent that was killed are removed. The caller holds the root, so nobody else uses them.
+    It is never on the spools' disk: the files are mapped into memory, and a process gets a SIGBUS when one cannot grow.
+    Folders that a killed parent left are removed. The caller has locked the root, so no other process uses them.
     """
-    parent = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
+    parent = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
     prefix = f"leadstream-{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}-"
     for left in parent.glob(f"{prefix}*"):
         shutil.rmtree(left, ignore_errors=True)
@@ -71,10 +71,10 @@ def metrics_folder(root: Path) -> Iterator[Path]:
 
 
 async def supervise(number: int, port: int, metrics_folder: Path, stop: asyncio.Event) -> int:
-    """Keeps `number` workers at `port` until `stop`, and returns the exit status.
+    """Keep `number` workers running at `port` until `stop`. Returns the exit status.
 
-    While none has ever listened, the end of one is the end of all, with its status: what it lacks the next would lack.
-    Their counts are in `metrics_folder`.
+    Until a worker has listened, the end of one ends all with its status: the next would fail for the same reason.
+    Workers write their metrics to `metrics_folder`.
     """
     env = {**os.environ, "LEADSTREAM_RECEIVER_PORT": str(port), "PROMETHEUS_MULTIPROC_DIR": str(metrics_folder)}
     return await Supervisor(env, metrics_folder, stop).run(number)
@@ -91,11 +91,11 @@ class Supervisor:
     async def run(self, number: int) -> int:
         async with asyncio.TaskGroup() as group:
             for slot in range(number):
-                group.create_task(self._keep_one(slot))
+                group.create_task(self._keep_running(slot))
         return self._status
 
-    async def _keep_one(self, slot: int) -> None:
-        delay = DELAY_SECONDS
+    async def _keep_running(self, slot: int) -> None:
+        delay = RESTART_DELAY_SECONDS
         while not self._stop.is_set():
             lived, status = await self._run_one(slot)
             if self._stop.is_set():
@@ -104,12 +104,12 @@ class Supervisor:
                 self._status = _exit_status(status) or 1
                 self._stop.set()
             else:
-                delay = DELAY_SECONDS if lived > STEADY_SECONDS else min(2 * delay, MAX_DELAY_SECONDS)
+                delay = RESTART_DELAY_SECONDS if lived > STABLE_SECONDS else min(2 * delay, MAX_RESTART_DELAY_SECONDS)
                 log.warning("worker_died", slot=slot, status=status, next_in_seconds=delay)
                 await self._stopped_within(delay)
 
     async def _run_one(self, slot: int) -> tuple[float, int]:
-        """How long it lived, and how it ended."""
+        """Run one worker. Returns how many seconds it lived, and its status."""
         loop = asyncio.get_running_loop()
         started_at = loop.time()
         ours, theirs = socket.socketpair()
@@ -127,20 +127,20 @@ class Supervisor:
         return loop.time() - started_at, status
 
     async def _note_listening(self, ours: socket.socket, slot: int, pid: int) -> None:
-        """Ends with the worker at the latest."""
+        """Return when the worker listens or ends."""
         if await asyncio.get_running_loop().sock_recv(ours, 1):
             self._has_listened = True
             log.info("worker_listening", slot=slot, pid=pid)
 
     async def _ended(self, process: asyncio.subprocess.Process) -> int:
-        """Its status; after `stop` it is told to end, and made to in the end."""
+        """Wait for the process and return its status. After `stop` it is terminated, then killed if it does not end."""
         ending = asyncio.create_task(process.wait())
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({ending, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if not ending.done():
             process.terminate()
-            await asyncio.wait({ending}, timeout=END_SECONDS)
+            await asyncio.wait({ending}, timeout=STOP_TIMEOUT_SECONDS)
         if not ending.done():
             process.kill()
         return await ending
@@ -152,7 +152,7 @@ class Supervisor:
 
 
 def _exit_status(status: int) -> int:
-    """SIGTERM may come before it knows what to do with it; another signal has no status here."""
+    """Return 0 for SIGTERM, which may arrive before the worker handles it, and 1 for other signals."""
     if status == -signal.SIGTERM:
         return 0
     return status if status >= 0 else 1

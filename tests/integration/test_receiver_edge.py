@@ -107,7 +107,7 @@ async def test_slow_clients_are_not_waited_for(door: Callable[..., Door]) -> Non
     assert await here.told(b"POST /webhook HTTP/1.1\r\nHost: rec") == ""
     told = await here.told(request("Content-Length: 100", body=b"half of it"))
     assert told.startswith("HTTP/1.1 408 ")
-    assert told.endswith("the body is too slow")
+    assert told.endswith("the body arrived too slowly")
     told = await here.told(b"GET /live HTTP/1.1\r\nHost: receiver\r\n\r\nGET /live HT")
     assert told.count("HTTP/1.1") == told.count("HTTP/1.1 200 OK") == 1
 
@@ -186,7 +186,7 @@ async def test_what_is_not_http_is_told_so_in_plain_text_that_quotes_nothing(doo
         assert head.startswith(("HTTP/1.0 400 ", "HTTP/1.1 400 "))
         assert "Content-Type: text/plain; charset=utf-8" in head
         assert "X-Content-Type-Options: nosniff" in head
-        assert text == "this is not HTTP"
+        assert text == "not an HTTP request"
     assert "script" not in here.process.output.lower()
 
 

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from services.backfill.crawl.checkpoints import History, HistoryStore
 from services.backfill.reconcile import Compared, Reconciler, Uncompared
 from services.cli.reconcile import reconcile
-from services.cli.simulator import APP_SECRET, create_app
+from services.simulator.app import APP_SECRET, create_app
 from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID, generate
 from shared.contract.failures import UnreachableError
 from shared.contract.ids import ConversationKey, Platform, message_id

@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 from services.backfill.crawl.checkpoints import HistoryStore
 from services.backfill.crawl.crawl import Crawl
 from services.backfill.runs.progress import Tally
-from services.cli.simulator import APP_SECRET, create_app
+from services.simulator.app import APP_SECRET, create_app
 from services.simulator.corpus import Corpus, generate
 from shared.bus.producer import AIOKafkaProducer, Record, open_producer, publish
 from shared.bus.reader import read_all

@@ -22,10 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from services.cli import main as cli
-from services.receiver.http import endpoints as app
-from services.receiver.http import responses as answers
-from services.receiver.publish import group_publisher as intake
-from services.receiver.publish import publisher, spool
+from services.receiver.http import endpoints, responses
+from services.receiver.publish import group_publisher, publisher, spool
 
 Act = Callable[[], None]
 
@@ -49,17 +47,17 @@ class Commit:
 
 
 STEPS: dict[str, Step | Commit] = {
-    "body_read": Step(app, "is_signed"),
-    "signature_checked": Step(app, "is_signed", is_after=True),
-    "normalised": Step(intake, "normalise", is_after=True),
+    "body_read": Step(endpoints, "is_signed"),
+    "signature_checked": Step(endpoints, "is_signed", is_after=True),
+    "normalised": Step(group_publisher, "normalise", is_after=True),
     "sending": Step(publisher.TopicPublisher, "_send", of_drain=False),
     "acknowledged": Step(publisher.TopicPublisher, "_send", is_after=True, of_drain=False),
     "spooling": Step(spool.Spool, "put"),
     "inserting": Step(spool.Spool, "_insert"),
     "inserted": Commit(spool.Spool, "_insert"),
     "committed": Step(spool.Spool, "_insert", is_after=True),
-    "answering": Step(intake.GroupPublisher, "take", is_after=True),
-    "answered": Step(answers._EncodedResponse, "prepare", is_after=True),
+    "answering": Step(group_publisher.GroupPublisher, "publish", is_after=True),
+    "answered": Step(responses._EncodedResponse, "prepare", is_after=True),
     "peeked": Step(spool.Spool, "peek", is_after=True),
     "drain_acknowledged": Step(spool.Spool, "remove"),
     "deleted": Commit(spool.Spool, "_delete"),

@@ -1,4 +1,4 @@
-"""Reading a body from one who may send too much of it, too slowly, or never the end."""
+"""Reads request bodies of clients that may send too much, too slowly, or never finish."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import asyncio
 from aiohttp import StreamReader, web
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
-"""Bodies of 300 KB and more are real; Meta retries a refused one for ever, so the limit lies far above them."""
+"""Bodies of 300 KB and more are real (docs/facebook.md). Meta retries a refused one, so the limit is far above them."""
 MAX_HELD_BYTES = 64 * MAX_BODY_BYTES
-"""What unfinished bodies may take in memory together."""
+"""The memory that all unfinished bodies may use together."""
 
 
 class BodyError(Exception):
-    """The body was not read. `status` is the answer: 400 broken, 408 too slow, 413 too large, 503 too many at once."""
+    """The body was not read. `status` is 400 for broken, 408 for too slow, 413 for too large, 503 for too many."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -21,32 +21,33 @@ class BodyError(Exception):
 
 
 class BodyReader:
-    """Reads bodies as they came on the wire: what is compressed is left so."""
+    """Reads bodies as they are on the wire: a compressed body stays compressed."""
 
     def __init__(self, seconds: float, max_held_bytes: int = MAX_HELD_BYTES) -> None:
         self._seconds = seconds
         self._max_held_bytes = max_held_bytes
-        self._waiting: set[asyncio.Timeout] = set()
-        self._held = 0
+        self._timeouts: set[asyncio.Timeout] = set()
+        self._held_bytes = 0
 
     async def read(self, request: web.BaseRequest) -> bytes:
+        """Return the whole body. BodyError when it is too large, too slow or broken."""
         content = request.content
         if not content.is_eof():
-            return await self._read_on(request)
+            return await self._read_rest(request)
         body = content.read_nowait()
         if len(body) > MAX_BODY_BYTES:
             raise BodyError(413)
         return body
 
     def shorten_timeouts(self, seconds: float) -> None:
-        """Whoever has not sent its body whole by then is told 408: the process is about to end."""
+        """Give unfinished bodies at most `seconds` from now, because the process is about to end."""
         until = asyncio.get_running_loop().time() + seconds
-        for timeout in self._waiting:
-            if timeout.expired():  # in this very turn of the event loop: it is about to be told
+        for timeout in self._timeouts:
+            if timeout.expired():  # in this turn of the event loop; it cannot be rescheduled
                 continue
             timeout.reschedule(min(until, timeout.when() or until))
 
-    async def _read_on(self, request: web.BaseRequest) -> bytes:
+    async def _read_rest(self, request: web.BaseRequest) -> bytes:
         if (request.content_length or 0) > MAX_BODY_BYTES:
             raise BodyError(413)
         if request.transport is None:
@@ -56,22 +57,22 @@ class BodyReader:
         body = bytearray()
         try:
             async with asyncio.timeout(self._seconds) as timeout:
-                self._waiting.add(timeout)
+                self._timeouts.add(timeout)
                 await self._collect(request.content, body)
         except TimeoutError:
             raise BodyError(408) from None
         except (ConnectionError, web.RequestPayloadError):
             raise BodyError(400) from None
         finally:
-            self._waiting.discard(timeout)
-            self._held -= len(body)
+            self._timeouts.discard(timeout)
+            self._held_bytes -= len(body)
         return bytes(body)
 
     async def _collect(self, content: StreamReader, body: bytearray) -> None:
         while chunk := await content.readany():
             body.extend(chunk)
-            self._held += len(chunk)
+            self._held_bytes += len(chunk)
             if len(body) > MAX_BODY_BYTES:
                 raise BodyError(413)
-            if self._held > self._max_held_bytes:
+            if self._held_bytes > self._max_held_bytes:
                 raise BodyError(503)

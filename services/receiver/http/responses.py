@@ -1,6 +1,6 @@
-"""What the receiver says: constant plain text, made once and counted by its status.
+"""The receiver's responses: constant plain text, encoded once and counted by status.
 
-An answer quotes nothing of what was asked, and no browser takes it for anything but text.
+A response quotes nothing of its request, and its headers keep browsers from reading it as anything but text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HEADERS = CIMultiDict(
 
 
 class Responses:
-    """Makes answers that are counted in `counter`, by status."""
+    """Makes responses that are counted in `counter` by status."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
@@ -31,36 +31,36 @@ class Responses:
         return ConstantResponse(status, text, self._counter.labels(str(status)), headers or {})
 
     def text(self, status: int, text: str) -> web.Response:
-        """For what is not known beforehand."""
+        """Return a response with a text that is not known beforehand."""
         return self.counted(web.Response(status=status, body=text.encode(errors="replace"), headers=HEADERS))
 
     def counted(self, response: web.Response) -> web.Response:
-        """For what was made elsewhere."""
+        """Count a response that was made elsewhere, and return it."""
         self._counter.labels(str(response.status)).inc()
         return response
 
 
 class ConstantResponse:
-    """Gives the same answer to every request that it is called with."""
+    """Returns the same response to every request that it is called with."""
 
     def __init__(self, status: int, text: str, count: Counter, headers: Mapping[str, str]) -> None:
         self._status = status
         self._body = text.encode()
         self._count = count
         self._headers = CIMultiDict({**HEADERS, **headers})
-        self._written = _EncodedResponse(status, self._headers, self._body)
+        self._encoded = _EncodedResponse(status, self._headers, self._body)
 
     def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Where a part of the body has not been read, the connection is closed behind the answer."""
+        """Return the response. It closes the connection when a part of the request's body was not read."""
         if not request.content.is_eof():
             return self.closing()
         self._count.inc()
         if request.keep_alive and request.version == HttpVersion11 and request.method != "HEAD":
-            return self._written
+            return self._encoded
         return web.Response(status=self._status, body=self._body, headers=self._headers)
 
     def closing(self) -> web.Response:
-        """For a connection that is closed behind it."""
+        """Return the response with `Connection: close`."""
         self._count.inc()
         response = web.Response(status=self._status, body=self._body, headers=self._headers)
         response.force_close()
@@ -68,7 +68,7 @@ class ConstantResponse:
 
 
 class _EncodedResponse(web.StreamResponse):
-    """An answer as the bytes on the wire, for a connection that stays open; one object for all requests.
+    """A response as bytes on the wire, for connections that stay open: one object for all requests.
 
     Making and serialising a response for each takes 10 µs of the 25 that aiohttp needs for a small request.
     """
@@ -93,11 +93,11 @@ class _EncodedResponse(web.StreamResponse):
             self._second = now
         transport = request.transport
         if transport is None or transport.is_closing():
-            raise ConnectionResetError("nobody waits for the answer")
+            raise ConnectionResetError("the client closed the connection")
         transport.write(self._bytes)
         if request.protocol.writing_paused:
             await request.writer.drain()
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """All was written by `prepare`."""
+        """Do nothing: `prepare` has written everything."""

@@ -1,4 +1,4 @@
-"""The receiver's connections: how many there may be, how long they may say nothing, and what they are told."""
+"""The receiver's connections: their number, their timeouts, and the responses to what is not HTTP."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ BACKLOG = 1024
 OTHER_FILES = 128
 """Open files of a process beside its clients: broker, spool, libraries."""
 LINGERING_SECONDS = 1.0
-"""How long the rest of a refused body is read away, so that its sender reads the answer and not a reset."""
-HURRY_SECONDS, FINISH_SECONDS = 1.0, 5.0
-"""At the end: what a body that is on its way gets, and what all that was begun gets."""
+"""How long the rest of a refused body is read and dropped, so that its sender gets the response and not a reset."""
+FINAL_BODY_SECONDS, FINISH_SECONDS = 1.0, 5.0
+"""When the process stops: the time for unfinished bodies, and for all requests that have begun."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """`connections` is for one process, with those that still shake hands over TLS.
+    """`connections` is the maximum for one process, TLS handshakes included.
 
-    `header_seconds` is for shaking hands, and again for the first request; to the next there are `keepalive_seconds`.
-    `read_seconds` is for one who does not read its answers, once they are more than the system takes.
+    `header_seconds` limits the TLS handshake, and then the first request; `keepalive_seconds` limits the time until the
+    next one. `read_seconds` limits a client that does not read its responses, once the socket's buffer is full.
     """
 
     connections: int
@@ -52,7 +52,7 @@ class ConnectionLimits:
 
 
 class WebhookServer(web.Server):
-    """Makes a `Connection` of each client that connects."""
+    """Makes a `Connection` for each client."""
 
     def __init__(
         self, handler: Handler, metrics: ReceiverMetrics, limits: ConnectionLimits, *, access_log: bool
@@ -62,18 +62,19 @@ class WebhookServer(web.Server):
         self._options: dict[str, Any] = {
             "keepalive_timeout": limits.keepalive_seconds,
             "lingering_time": LINGERING_SECONDS,
-            "auto_decompress": False,  # the signature is over what was sent, and nothing can grow here
+            "auto_decompress": False,  # the signature is over the bytes sent, and no body can grow in memory
             "access_log": access,
             "access_log_class": AccessLog,
         }
         self.limits = limits
-        answers = Responses(metrics.answers)
-        self.invalid, self.failed = answers.constant(400, "this is not HTTP"), answers.constant(500, "it failed")
+        responses = Responses(metrics.answers)
+        self.invalid = responses.constant(400, "not an HTTP request")
+        self.failed = responses.constant(500, "internal error")
         self._refused = metrics.refused_connections
 
-    def admit_connection(self, shaking_hands: int = 0) -> bool:
-        """Whether there is room for a connection beside these. One that is refused is counted."""
-        if len(self._connections) + shaking_hands < self.limits.connections:
+    def admit_connection(self, handshakes: int = 0) -> bool:
+        """Return whether another connection may open beside those there are and `handshakes`; count it if not."""
+        if len(self._connections) + handshakes < self.limits.connections:
             return True
         self._refused.inc()
         return False
@@ -83,26 +84,26 @@ class WebhookServer(web.Server):
 
 
 class Connection(web.RequestHandler):
-    """One client. aiohttp closes it itself when its next request has not come within the time for keeping it alive."""
+    """One client. aiohttp itself closes it when the next request does not arrive within the keep-alive time."""
 
-    __slots__ = ("_edge", "_silence", "_unread")
+    __slots__ = ("_first_request_timer", "_server", "_unread_timer")
 
-    def __init__(self, edge: WebhookServer, **options: Any) -> None:
-        super().__init__(edge, **options)
-        self._edge = edge
-        self._silence: asyncio.TimerHandle | None = None
-        self._unread: asyncio.TimerHandle | None = None
+    def __init__(self, server: WebhookServer, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._server = server
+        self._first_request_timer: asyncio.TimerHandle | None = None
+        self._unread_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not self._edge.admit_connection():
+        if not self._server.admit_connection():
             self._force_close = True
             cast(asyncio.Transport, transport).abort()
             return
         super().connection_made(transport)
-        self._silence = self._loop.call_later(self._edge.limits.header_seconds, self._close_if_silent)
+        self._first_request_timer = self._loop.call_later(self._server.limits.header_seconds, self._close_if_silent)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        for timer in (self._silence, self._unread):
+        for timer in (self._first_request_timer, self._unread_timer):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
@@ -110,12 +111,12 @@ class Connection(web.RequestHandler):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self.transport is not None:
-            self._unread = self._loop.call_later(self._edge.limits.read_seconds, self.transport.abort)
+            self._unread_timer = self._loop.call_later(self._server.limits.read_seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._unread is not None:
-            self._unread.cancel()
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
 
     def _close_if_silent(self) -> None:
         if self._request_count == 0:
@@ -124,10 +125,10 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self._current_request is not None and self._messages:
-            self._tell_of_broken_body(self._current_request)
+            self._fail_broken_body(self._current_request)
 
-    def _tell_of_broken_body(self, request: web.BaseRequest) -> None:
-        """aiohttp queues what it could not parse as the next request, even where it is the body of this one."""
+    def _fail_broken_body(self, request: web.BaseRequest) -> None:
+        """End the request's body with an error: aiohttp queues it as a next request when it cannot parse it."""
         is_error = not isinstance(self._messages[-1][0], RawRequestMessage)
         if is_error and not request.content.is_eof():
             request.content.set_exception(web.RequestPayloadError("broken"))
@@ -137,24 +138,24 @@ class Connection(web.RequestHandler):
         request: web.BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - it quotes what was sent
+        message: str | None = None,  # noqa: ARG002 - it quotes the request
     ) -> web.StreamResponse:
-        """For what is not HTTP (400), and for what the handler should have caught."""
+        """Respond to what is not HTTP (400), and to an error that the handler should have caught (500)."""
         if request.writer.output_size > 0:
-            raise ConnectionError("an answer has been begun")
+            raise ConnectionError("a response has been started")
         if status != 400:
             log.error("connection_failed", status=status, **(without_message(exc) if exc else {}))
-        return (self._edge.invalid if status == 400 else self._edge.failed).closing()
+        return (self._server.invalid if status == 400 else self._server.failed).closing()
 
     def log_exception(self, *args: Any, **kw: Any) -> None:  # noqa: ARG002
-        """aiohttp's own messages say what was sent. A body that is broken is no failure of ours."""
+        """Log without aiohttp's messages, which quote the request. A broken body is not our failure."""
         error = kw.get("exc_info")
         if not isinstance(error, web.RequestPayloadError):
             log.error("connection_failed", **(without_message(error) if isinstance(error, BaseException) else {}))
 
 
 class AccessLog(AbstractAccessLogger):
-    """One line a request. The query is left out: it has the verify token."""
+    """Logs one line a request. The query is left out, because it contains the verify token."""
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         trace = request.get(TRACE)
@@ -170,15 +171,18 @@ class AccessLog(AbstractAccessLogger):
 
 
 def bind_for_workers(host: str, port: int) -> socket.socket:
-    """`bind`, shared with workers of ours, where nobody else listens: they would get a part of what is meant for us."""
+    """Return a shared socket for our workers.
+
+    UnreachableError when another process listens at the address, because it would get a part of our connections.
+    """
     bind(host, port, shared=False).close()
     return bind(host, port, shared=True)
 
 
 def bind(host: str, port: int, *, shared: bool) -> socket.socket:
-    """A socket at the address, not yet listening. `shared`: other processes may listen there as well.
+    """Return a socket at the address, not yet listening. With `shared` other processes may listen there as well.
 
-    UnreachableError when the address is taken or not this machine's.
+    UnreachableError when the address is in use or does not belong to this machine.
     """
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -196,52 +200,55 @@ def bind(host: str, port: int, *, shared: bool) -> socket.socket:
 
 
 async def serve(
-    edge: WebhookServer,
+    server: WebhookServer,
     bodies: BodyReader,
     bound: socket.socket,
     tls: ssl.SSLContext | None,
     stop: asyncio.Event,
-    listening: Callable[[], None],
+    on_listening: Callable[[], None],
 ) -> None:
-    """Until `stop`; then takes no more and finishes what it has begun, in at most `FINISH_SECONDS`."""
-    _allow_files(edge.limits.connections + OTHER_FILES)
+    """Serve until `stop`, then finish the requests that have begun in at most `FINISH_SECONDS`.
+
+    `on_listening` is called once, when clients can connect.
+    """
+    _allow_files(server.limits.connections + OTHER_FILES)
     try:
-        async with _accepting(edge, bound, tls):
+        async with _accepting(server, bound, tls):
             host, port = bound.getsockname()[:2]
             log.info("receiver_listening", host=host, port=port, tls=tls is not None)
-            listening()
+            on_listening()
             await stop.wait()
     finally:
         try:
-            bodies.shorten_timeouts(HURRY_SECONDS)
+            bodies.shorten_timeouts(FINAL_BODY_SECONDS)
         finally:
-            await _finish(edge)
+            await _finish(server)
 
 
 @contextlib.asynccontextmanager
-async def _accepting(edge: WebhookServer, bound: socket.socket, tls: ssl.SSLContext | None) -> AsyncIterator[None]:
-    """Takes connections in the block."""
+async def _accepting(server: WebhookServer, bound: socket.socket, tls: ssl.SSLContext | None) -> AsyncIterator[None]:
+    """Accept connections within the block."""
     if tls is None:
-        server = await asyncio.get_running_loop().create_server(edge, sock=bound, backlog=BACKLOG)
+        listening = await asyncio.get_running_loop().create_server(server, sock=bound, backlog=BACKLOG)
         try:
             yield
         finally:
-            server.close()
+            listening.close()
         return
-    door = TlsListener(tls, edge, edge.admit_connection, edge.limits.header_seconds, LINGERING_SECONDS)
-    async with door.open(bound, BACKLOG):
+    listener = TlsListener(tls, server, server.admit_connection, server.limits.header_seconds, LINGERING_SECONDS)
+    async with listener.open(bound, BACKLOG):
         yield
 
 
-async def _finish(edge: WebhookServer) -> None:
-    edge.pre_shutdown()
+async def _finish(server: WebhookServer) -> None:
+    server.pre_shutdown()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(FINISH_SECONDS):
-            await edge.shutdown(FINISH_SECONDS - HURRY_SECONDS)
+            await server.shutdown(FINISH_SECONDS - FINAL_BODY_SECONDS)
 
 
 def _allow_files(number: int) -> None:
-    """Raises the process's own limit where that is allowed: often it is 1024, and a client takes one."""
+    """Raise this process's limit of open files where that is allowed: often it is 1024, and each client needs one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = number if hard == resource.RLIM_INFINITY else min(number, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:

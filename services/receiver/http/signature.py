@@ -1,7 +1,7 @@
-"""Whether a webhook comes from Facebook. Pure.
+"""Verifies that a webhook comes from Facebook. Pure.
 
-The HMAC is over the raw bytes: Facebook signs the body with its escapes (`\\u00e4`, `\\/`), so anything parsed and
-written anew has another signature (developers.facebook.com/docs/messenger-platform/webhooks).
+The HMAC is over the raw bytes: Facebook signs the body with its escapes (`\\u00e4`, `\\/`), so a body that was parsed
+and serialised again has another signature (developers.facebook.com/docs/messenger-platform/webhooks).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ SIGNATURE_LENGTH = len("sha256=") + 64
 
 
 def is_signed(body: bytes, header: str, app_secrets: Sequence[str]) -> bool:
-    """Whether `header` (`X-Hub-Signature-256`) is the signature of `body` under any of the secrets.
+    """Return whether `header` (`X-Hub-Signature-256`) is the signature of `body` under any of the secrets.
 
-    Every secret is tried whatever the outcome, so that the time tells nothing of which one fitted.
+    Every secret is tried in any case, so that the time does not reveal which one matched.
     """
     if len(header) != SIGNATURE_LENGTH or not header.isascii():
         return False

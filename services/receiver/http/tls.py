@@ -1,4 +1,7 @@
-"""TLS at the receiver's own door, for where no proxy ends it, and Meta's client certificate (FACEBOOK.md §1.6)."""
+"""TLS for deployments without a proxy that ends it, and Meta's client certificate.
+
+Meta can present a certificate with a known common name (docs/facebook.md, "Webhook transport").
+"""
 
 from __future__ import annotations
 
@@ -14,20 +17,20 @@ from aiohttp import web
 from shared.runtime.settings import ReceiverSettings
 
 RETRY_SECONDS = 0.5
-"""Until the next attempt to take a connection, where this process may open no more files."""
+"""The wait until the next attempt to accept a connection when this process can open no more files."""
 
 log = structlog.get_logger()
 
 
 class TlsError(Exception):
-    """The settings do not make a door: a file that is missing or wrong, or one without the other."""
+    """The TLS settings cannot be used: a file is missing or invalid, or one of a pair is not set."""
 
 
 def tls_context(settings: ReceiverSettings) -> ssl.SSLContext | None:
-    """None where TLS is off. TLS 1.2 or newer.
+    """Return the context for TLS 1.2 or newer, or None when TLS is off. TlsError when the settings cannot be used.
 
-    With `receiver_client_ca` a client may present a certificate: one that this CA did not sign ends the handshake, and
-    none at all is left to `certificate_check`, because probes have none.
+    With `receiver_client_ca` a client may present a certificate. One that this CA did not sign ends the handshake.
+    Clients without one are left to `certificate_check`, because probes have none.
     """
     certificate, key = settings.receiver_tls_certificate, settings.receiver_tls_key
     if bool(certificate) != bool(key):
@@ -43,7 +46,7 @@ def tls_context(settings: ReceiverSettings) -> ssl.SSLContext | None:
         if settings.receiver_client_ca:
             context.load_verify_locations(settings.receiver_client_ca)
             context.verify_mode = ssl.CERT_OPTIONAL
-            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the file is trusted, be it a root's or not
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the file is trusted, also when it is no root's
     except (OSError, ValueError) as error:
         raise TlsError(f"TLS certificate, key or client CA cannot be used: {error}") from error
     return context
@@ -54,10 +57,10 @@ def _no_password() -> str:
 
 
 class TlsListener:
-    """Takes connections and shakes hands.
+    """Accepts connections and performs TLS handshakes.
 
-    A server of asyncio's tells nobody of a connection before its hands are shaken: whoever never does could have any
-    number. So this one asks `admit_connection(shaking_hands)` when a client has connected, and closes it on a no.
+    An asyncio server reports a connection only after its handshake, so clients that never complete one could open any
+    number. This listener calls `admit_connection(handshakes)` for each new client, and closes it on False.
     """
 
     def __init__(
@@ -77,7 +80,7 @@ class TlsListener:
 
     @contextlib.asynccontextmanager
     async def open(self, bound: socket.socket, backlog: int) -> AsyncIterator[None]:
-        """Listens in the block. Behind it nobody who has not shaken hands is waited for."""
+        """Listen within the block. Its end cancels handshakes that are not complete."""
         with bound:
             bound.setblocking(False)
             bound.listen(backlog)
@@ -99,15 +102,15 @@ class TlsListener:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             if self._takes_one_more(len(self._handshakes)):
-                task = loop.create_task(self._shake_hands(client))
+                task = loop.create_task(self._handshake(client))
                 self._handshakes.add(task)
                 task.add_done_callback(self._handshakes.discard)
             else:
                 client.close()
-            await asyncio.sleep(0)  # there may be another one at once, and those who are connected wait
+            await asyncio.sleep(0)  # let connected clients proceed when many connect at once
 
-    async def _shake_hands(self, client: socket.socket) -> None:
-        """A client that does it wrongly or never is nobody's failure."""
+    async def _handshake(self, client: socket.socket) -> None:
+        """Perform one handshake. A client that fails or abandons it is not an error of ours."""
         with contextlib.suppress(OSError):
             await asyncio.get_running_loop().connect_accepted_socket(
                 self._make_protocol, client, ssl=self._context, ssl_handshake_timeout=self._handshake_seconds,
@@ -116,7 +119,7 @@ class TlsListener:
 
 
 def certificate_check(name: str) -> Callable[[web.BaseRequest], bool]:
-    """Whether a request came over a connection whose verified certificate has `name` as its subject's common name."""
+    """Return a check that a request's connection has a verified certificate with the common name `name`."""
 
     def check(request: web.BaseRequest) -> bool:
         transport = request.transport

@@ -1,4 +1,4 @@
-"""Reading Facebook's values as they come: ids that are numbers, times in three units, nulls. Pure."""
+"""Reads Facebook's values in all their forms: ids that are numbers, times in three units, nulls. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.contract.events import format_instant
 from shared.contract.failures import Reason, RejectedError
 from shared.contract.ids import is_usable_id
 
-SECONDS_BELOW = 100_000_000_000
+MIN_MILLISECONDS = 100_000_000_000
 """A number below this is seconds (until the year 5138), above it milliseconds (since 1973)."""
 _EARLIEST = datetime(2004, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
@@ -19,7 +19,7 @@ _EARLIEST_MS, _LATEST_MS = (int(time.timestamp()) * 1000 for time in (_EARLIEST,
 
 
 def read_id(value: object) -> str | None:
-    """An id as text; old bodies have numbers. None where there is none; RejectedError (`bad_id`) for anything else."""
+    """Return an id as text; old bodies have numbers. None when absent. RejectedError (`bad_id`) for anything else."""
     if isinstance(value, str) and is_usable_id(value):
         return value
     if value is None or value == "":
@@ -30,7 +30,7 @@ def read_id(value: object) -> str | None:
 
 
 def read_text(value: object) -> str | None:
-    """A text or None; a number becomes text. RejectedError (`malformed`) for lists and objects."""
+    """Return a text or None; a number becomes text. RejectedError (`malformed`) for anything else."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -39,7 +39,7 @@ def read_text(value: object) -> str | None:
 
 
 def read_object(value: object) -> dict[str, Any]:
-    """An object, {} for null or nothing. RejectedError (`malformed`) for anything else."""
+    """Return an object, {} for null. RejectedError (`malformed`) for anything else."""
     if value is None:
         return {}
     if isinstance(value, dict):
@@ -48,7 +48,7 @@ def read_object(value: object) -> dict[str, Any]:
 
 
 def read_list(value: object) -> list[Any]:
-    """A list, [] for null or nothing. RejectedError (`malformed`) for anything else."""
+    """Return a list, [] for null. RejectedError (`malformed`) for anything else."""
     if value is None:
         return []
     if isinstance(value, list):
@@ -57,10 +57,10 @@ def read_list(value: object) -> list[Any]:
 
 
 def read_instant(value: object) -> str | None:
-    """A time as RFC 3339 in UTC with milliseconds; None where there is none.
+    """Return a time as RFC 3339 in UTC with milliseconds; None when absent.
 
-    It comes as seconds or milliseconds (told apart by magnitude), as either in a text, or as ISO 8601. RejectedError
-    (`bad_time`) for anything else and for times outside of 2004 to 2100.
+    The value is in seconds or milliseconds (distinguished by magnitude), either of them as text, or ISO 8601.
+    RejectedError (`bad_time`) for anything else and for times outside of 2004 to 2100.
     """
     if type(value) is int and _EARLIEST_MS <= value < _LATEST_MS:
         return _second(value // 1000) + _MILLISECONDS[value % 1000]
@@ -89,6 +89,6 @@ def _parse_time(value: object) -> datetime:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError("not a time")
     number = int(value)
-    milliseconds = number * 1000 if number < SECONDS_BELOW else number
+    milliseconds = number * 1000 if number < MIN_MILLISECONDS else number
     whole_seconds, rest = divmod(milliseconds, 1000)
     return datetime.fromtimestamp(whole_seconds, UTC).replace(microsecond=rest * 1000)

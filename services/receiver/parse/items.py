@@ -1,4 +1,4 @@
-"""One messaging item of a webhook to the events in it. Pure.
+"""Encodes the events of one messaging item of a webhook. Pure.
 
 Shapes: developers.facebook.com/docs/messenger-platform/webhooks and .../docs/instagram-platform/webhooks.
 """
@@ -24,16 +24,18 @@ IGNORED_KINDS = frozenset(
         "request_thread_control", "response_feedback", "send_cart", "take_thread_control", "typing",
     }
 )  # fmt: skip
-"""Kinds that say nothing of what was said in a conversation: counted and dropped."""
+"""Kinds without any content of a conversation: counted and dropped."""
 
 NON_EVENT_KEYS = frozenset({"sender", "recipient", "timestamp", "prior_message", "hop_context"})
-"""Keys of an item that are no kind of event."""
+"""Keys of an item that do not name an event."""
 
 
 @dataclass(slots=True)
 class Envelope:
-    """What an item inherits from the body, and of the entry that is being read. `received_at` is RFC 3339, and
-    `entry_time` as it came."""
+    """What an item inherits from its body and its entry.
+
+    `received_at` is RFC 3339, `entry_time` is as in the body.
+    """
 
     platform: Platform
     platform_name: str
@@ -43,7 +45,7 @@ class Envelope:
     standby: bool = False
 
     def time(self) -> str:
-        """For an item that has none. A senseless time of the entry (old test bodies have them) does no harm."""
+        """Return the time of an item that has none. An invalid time of the entry (in old test bodies) is ignored."""
         try:
             return read_instant(self.entry_time) or self.received_at
         except RejectedError:
@@ -52,13 +54,13 @@ class Envelope:
 
 @dataclass(slots=True)
 class ItemContext:
-    """Whose conversation an item is about. `common` are the fields that all events share but their identity."""
+    """The conversation of an item. `common` has the fields of every event except its identity."""
 
     envelope: Envelope
     raw_timestamp: object
     common: dict[str, Any]
 
-    def draft(self, kind: str, own_id: str, fields: dict[str, Any]) -> EncodedEvent:
+    def event(self, kind: str, own_id: str, fields: dict[str, Any]) -> EncodedEvent:
         common = self.common
         key = f"{common['platform']}:{common['account_id']}:{common['customer_id']}"
         return EncodedEvent(
@@ -66,12 +68,12 @@ class ItemContext:
         )
 
     def message(self, value: dict[str, Any]) -> dict[str, Any]:
-        """The identity of the message that `value` is about. RejectedError (`no_message_id`) when it has none."""
+        """Return the identity of the message in `value`. RejectedError (`no_message_id`) without one."""
         mid = _mid(value)
         return {"message_id": message_id(self.envelope.platform, self.envelope.account_id, mid), "mid": mid}
 
     def hashed_id(self, kind: str, value: dict[str, Any]) -> str:
-        """For what has no id of its own: over the content and the item's own time, never the entry's."""
+        """Return an id for an event without one: a hash of the content and the item's own time, never the entry's."""
         envelope = self.envelope
         digest = content_hash([self.raw_timestamp, value])
         return event_id(kind, envelope.platform, envelope.account_id, self.common["customer_id"], digest)
@@ -80,23 +82,23 @@ class ItemContext:
 def encode_events(
     item: dict[str, Any], kinds: list[str], envelope: Envelope
 ) -> tuple[list[EncodedEvent], list[RejectedError]]:
-    """The events of those `kinds` in one item, and why others could not be made."""
-    drafts: list[EncodedEvent] = []
+    """Return the events of `kinds` in one item, and an error for each one that is invalid."""
+    events: list[EncodedEvent] = []
     errors: list[RejectedError] = []
     try:
         context = _context(item, envelope)
     except RejectedError as error:
-        return drafts, [error]
+        return events, [error]
     for kind in kinds:
         try:
-            drafts.append(EVENT_ENCODERS[kind](read_object(item[kind]), context))
+            events.append(EVENT_ENCODERS[kind](read_object(item[kind]), context))
         except RejectedError as error:
             errors.append(error)
-    return drafts, errors
+    return events, errors
 
 
 def is_self_message(item: dict[str, Any]) -> bool:
-    """An account's note to itself (Instagram, `is_self`): there is no customer in it."""
+    """Return whether it is an account's note to itself (Instagram, `is_self`), which has no customer."""
     message = item.get("message")
     return isinstance(message, dict) and message.get("is_self") is True
 
@@ -124,7 +126,7 @@ def _side(value: object) -> str | None:
 
 
 def _customer(sender: str | None, recipient: str | None, account_id: str, *, outbound: bool) -> str:
-    """The side that is not the account; where neither is, the recipient of an echo and the sender of anything else."""
+    """Return the side that is not the account. When neither is, the recipient of an echo, else the sender."""
     likely, other = (recipient, sender) if outbound else (sender, recipient)
     customer = other if likely == account_id else likely
     if customer is None or customer == account_id:
@@ -144,7 +146,7 @@ def _mid(value: dict[str, Any]) -> str:
 def _message(value: dict[str, Any], context: ItemContext) -> EncodedEvent:
     fields = context.message(value)
     if value.get("is_deleted") is True:
-        return context.draft("deletion", f"deletion:{fields['message_id']}", fields)
+        return context.event("deletion", f"deletion:{fields['message_id']}", fields)
     for name, raw in value.items():
         read = _PARTS.get(name)
         part = read(raw) if read else None
@@ -152,7 +154,7 @@ def _message(value: dict[str, Any], context: ItemContext) -> EncodedEvent:
             fields[name] = part
     if context.envelope.standby:
         fields["standby"] = True
-    return context.draft("message", f"message:{fields['message_id']}", fields)
+    return context.event("message", f"message:{fields['message_id']}", fields)
 
 
 def _attachments(value: object) -> list[dict[str, Any]] | None:
@@ -199,7 +201,7 @@ def _edit(value: dict[str, Any], context: ItemContext) -> EncodedEvent:
     number = number if isinstance(number, int) and not isinstance(number, bool) else None
     part = number if number is not None else content_hash(value)
     more = compact({"num_edit": number, "text": read_text(value.get("text"))})
-    return context.draft("edit", event_id("edit", fields["message_id"], part), {**fields, **more})
+    return context.event("edit", event_id("edit", fields["message_id"], part), {**fields, **more})
 
 
 def _reaction(value: dict[str, Any], context: ItemContext) -> EncodedEvent:
@@ -210,7 +212,7 @@ def _reaction(value: dict[str, Any], context: ItemContext) -> EncodedEvent:
     reaction, emoji = read_text(value.get("reaction")), read_text(value.get("emoji"))
     identity = (context.common["direction"], action, reaction or emoji or "", context.raw_timestamp)
     more = compact({"action": action, "reaction": reaction, "emoji": emoji})
-    return context.draft("reaction", event_id("reaction", fields["message_id"], *identity), {**fields, **more})
+    return context.event("reaction", event_id("reaction", fields["message_id"], *identity), {**fields, **more})
 
 
 def _postback(value: dict[str, Any], context: ItemContext) -> EncodedEvent:
@@ -224,14 +226,14 @@ def _postback(value: dict[str, Any], context: ItemContext) -> EncodedEvent:
             "standby": context.envelope.standby or None,
         }
     )
-    return context.draft("postback", own_id, {**fields, **more})
+    return context.event("postback", own_id, {**fields, **more})
 
 
 def _referred(value: dict[str, Any], context: ItemContext) -> EncodedEvent:
     referral = _referral(value)
     if referral is None:
         raise RejectedError(Reason.MALFORMED, "an empty referral")
-    return context.draft("referral", context.hashed_id("referral", value), {"referral": referral})
+    return context.event("referral", context.hashed_id("referral", value), {"referral": referral})
 
 
 _PARTS: dict[str, Callable[[object], Any]] = {
@@ -244,7 +246,7 @@ _PARTS: dict[str, Callable[[object], Any]] = {
     "app_id": read_text,
     "is_unsupported": lambda value: True if value is True else None,
 }
-"""What a message may have beside its id, and how each is read; None is left out."""
+"""The readers of a message's optional parts. A part that reads as None is left out."""
 
 EVENT_ENCODERS: dict[str, Callable[[dict[str, Any], ItemContext], EncodedEvent]] = {
     "message": _message,
@@ -253,4 +255,4 @@ EVENT_ENCODERS: dict[str, Callable[[dict[str, Any], ItemContext], EncodedEvent]]
     "postback": _postback,
     "referral": _referred,
 }
-"""In the order in which the events of one item are published."""
+"""By kind, in the order in which the events of one item are published."""

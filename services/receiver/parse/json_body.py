@@ -1,4 +1,4 @@
-"""Raw bytes to JSON, without letting one odd escape cost a whole batch. Pure."""
+"""Parses a raw body, without rejecting a whole batch for one invalid escape. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import orjson
 from shared.contract.failures import Reason, RejectedError
 
 MAX_DEPTH = 254
-"""Levels that orjson can write; what has fewer brackets than that is no deeper."""
+"""The most levels that orjson can write. A body with at most as many brackets needs no check."""
 
 
 def parse_body(body: bytes) -> Any:
-    """RejectedError with `not_json`, or `too_deep` for more levels than can be written again (254).
+    """Return the JSON value. RejectedError with `not_json`, or `too_deep` for more levels than can be serialised (254).
 
-    A half of a surrogate pair, as a text cut in the middle of an emoji has, is no reason to lose the batch it is
-    in: such a body takes the slow way and has U+FFFD in that place.
+    Half of a surrogate pair, which a text cut inside an emoji contains, becomes U+FFFD: the body is parsed a second,
+    slower time instead of rejecting the batch.
     """
     try:
         parsed = orjson.loads(body)

@@ -1,6 +1,6 @@
-"""A webhook's body to events, dead letters and counts of what was dropped. Pure.
+"""Normalises a webhook's body to events, dead letters and counts of dropped items. Pure.
 
-A bad item never costs its neighbours.
+An invalid item never affects the items around it.
 """
 
 from __future__ import annotations
@@ -35,24 +35,23 @@ MESSAGING_FIELDS = frozenset(
         "messaging_referral", "messaging_referrals", "messaging_seen", "standby",
     }
 )  # fmt: skip
-"""Fields of `changes` whose value is a messaging item; all others (comments, mentions, feed …) are no conversations."""
+"""Fields of `changes` whose value is a messaging item. All others (comments, mentions, feed …) are dropped."""
 KNOWN_KEYS = NON_EVENT_KEYS.union(EVENT_ENCODERS)
 ITEM_GROUPS = ("messaging", "standby", "changes")
 DASHBOARD_ENTRY_ID = "0"
 """The entry id that the app dashboard's Test button sends; no account has it."""
 
-
 MAX_ITEMS = 20_000
-"""In one body. Facebook sends at most 1000 (FACEBOOK.md §1.4); more than fit into four MiB of real ones are none."""
+"""In one body. Facebook sends at most 1000 (docs/facebook.md), and 4 MiB of real items are far fewer."""
 DEAD_LETTER_OVERHEAD_BYTES, DEAD_LETTERS_BASE_BYTES = 300, 64 * 1024
-"""What a letter takes beside its payload, and what the letters of a body may take beside twice the body."""
+"""The size of a dead letter without its payload, and the size that all of a body's may have beyond twice the body."""
 
 
 @dataclass(slots=True)
 class NormalisedWebhook:
-    """What one body came to. `dropped` counts by kind what is understood and not needed.
+    """The contents of one body. `dropped` counts by kind what is understood but not needed.
 
-    Letters repeat what stood around an item, so they may take no more than `max_dead_letters_bytes` bytes.
+    Each dead letter repeats the envelope of its item, so their size is limited.
     """
 
     events: list[EncodedEvent] = field(default_factory=list)
@@ -78,13 +77,13 @@ class NormalisedWebhook:
 
 
 def normalise(body: bytes, received_at: datetime) -> NormalisedWebhook:
-    """Never raises for what a sender can write: what is not understood is parked whole."""
-    batch = NormalisedWebhook(max_dead_letters_bytes=DEAD_LETTERS_BASE_BYTES + 2 * len(body))
+    """Return the contents of `body`. Never raises: a body that is not understood becomes one dead letter."""
+    normalised = NormalisedWebhook(max_dead_letters_bytes=DEAD_LETTERS_BASE_BYTES + 2 * len(body))
     try:
         parsed = read_object(parse_body(body))
         if _is_dashboard_test(parsed):
-            batch.drop("dashboard_test")
-            return batch
+            normalised.drop("dashboard_test")
+            return normalised
         platform = PLATFORMS.get(str(parsed.get("object")))
         if platform is None:
             raise RejectedError(Reason.UNKNOWN_OBJECT)
@@ -92,12 +91,12 @@ def normalise(body: bytes, received_at: datetime) -> NormalisedWebhook:
         if body.count(b",") >= MAX_ITEMS and _number_of_items(entries) > MAX_ITEMS:
             raise RejectedError(Reason.MALFORMED, f"more than {MAX_ITEMS} items")
     except RejectedError as error:
-        batch.add_dead_letter(body, error, received_at)
-        return batch
+        normalised.add_dead_letter(body, error, received_at)
+        return normalised
     envelope = Envelope(platform, platform.value, format_instant(received_at))
     for entry in entries:
-        _read_entry(batch, envelope, parsed["object"], entry, received_at)
-    return batch if batch.has_room else _with_one_dead_letter(batch, body, received_at)
+        _read_entry(normalised, envelope, parsed["object"], entry, received_at)
+    return normalised if normalised.has_room else _with_one_dead_letter(normalised, body, received_at)
 
 
 def _number_of_items(entries: list[Any]) -> int:
@@ -105,22 +104,24 @@ def _number_of_items(entries: list[Any]) -> int:
     return len(entries) + sum(len(group) for group in groups if isinstance(group, list))
 
 
-def _with_one_dead_letter(batch: NormalisedWebhook, body: bytes, received_at: datetime) -> NormalisedWebhook:
-    """The whole body in the place of all its letters, where those would be many times as much."""
-    reason = RejectedError(batch.dead_letters[0].reason, "the first of many")
-    alone = NormalisedWebhook(batch.events, dropped=batch.dropped)
-    alone.add_dead_letter(body, reason, received_at)
-    return alone
+def _with_one_dead_letter(normalised: NormalisedWebhook, body: bytes, received_at: datetime) -> NormalisedWebhook:
+    """Replace dead letters that would be many times the size of the body with one of the whole body."""
+    reason = RejectedError(normalised.dead_letters[0].reason, "the first of many")
+    single = NormalisedWebhook(normalised.events, dropped=normalised.dropped)
+    single.add_dead_letter(body, reason, received_at)
+    return single
 
 
 def _is_dashboard_test(parsed: dict[str, Any]) -> bool:
-    """`{"field", "value"}`, bare or as `{"sample": …}`: says neither which platform nor which account."""
+    """Return whether it is `{"field", "value"}`, bare or in `{"sample": …}`: without a platform and an account."""
     sample = parsed.get("sample", parsed)
     return "entry" not in parsed and isinstance(sample, dict) and {"field", "value"} <= sample.keys()
 
 
-def _read_entry(batch: NormalisedWebhook, envelope: Envelope, name: str, entry: Any, received_at: datetime) -> None:
-    """Items of an entry one by one; an entry that cannot be opened is parked as a body of its own."""
+def _read_entry(
+    normalised: NormalisedWebhook, envelope: Envelope, name: str, entry: Any, received_at: datetime
+) -> None:
+    """Read an entry's items one by one. An entry that cannot be read becomes a dead letter of its own."""
     try:
         entry = read_object(entry)
         account_id = read_id(entry.get("id"))
@@ -128,8 +129,8 @@ def _read_entry(batch: NormalisedWebhook, envelope: Envelope, name: str, entry: 
             raise RejectedError(Reason.NO_ACCOUNT)
         groups = [(group, read_list(entry[group])) for group in ITEM_GROUPS if group in entry]
     except RejectedError as error:
-        if batch.has_room:
-            batch.add_dead_letter(orjson.dumps({"object": name, "entry": [entry]}), error, received_at)
+        if normalised.has_room:
+            normalised.add_dead_letter(orjson.dumps({"object": name, "entry": [entry]}), error, received_at)
         return
     envelope.account_id, envelope.entry_time = account_id, entry.get("time")
     is_empty = True
@@ -137,51 +138,51 @@ def _read_entry(batch: NormalisedWebhook, envelope: Envelope, name: str, entry: 
         envelope.standby = group == "standby"
         for item in items:
             is_empty = False
-            reason = _read_item(batch, envelope, group, item)
-            if reason and batch.has_room:
-                batch.add_dead_letter(_body_of(name, entry, group, item), reason, received_at)
+            reason = _read_item(normalised, envelope, group, item)
+            if reason and normalised.has_room:
+                normalised.add_dead_letter(_body_of(name, entry, group, item), reason, received_at)
     if is_empty:
-        batch.drop("empty_entry")
+        normalised.drop("empty_entry")
 
 
 def _body_of(name: str, entry: dict[str, Any], group: str, item: Any) -> bytes:
-    """A body of its own for one item, with all that stood around it."""
+    """Return a body with only this item, in its own envelope."""
     rest = {key: value for key, value in entry.items() if key not in ITEM_GROUPS}
     return orjson.dumps({"object": name, "entry": [{**rest, group: [item]}]})
 
 
-def _read_item(batch: NormalisedWebhook, envelope: Envelope, group: str, item: Any) -> RejectedError | None:
-    """Takes what can be understood of an item and returns why the whole of it is to be parked, if it is."""
+def _read_item(normalised: NormalisedWebhook, envelope: Envelope, group: str, item: Any) -> RejectedError | None:
+    """Add the events of an item. Returns an error when the whole item must become a dead letter."""
     try:
         value = _value_of(item) if group == "changes" else read_object(item)
     except RejectedError as error:
         return error
     if value is None:
-        batch.drop("not_a_conversation")
+        normalised.drop("not_a_conversation")
     elif envelope.account_id == DASHBOARD_ENTRY_ID:
-        batch.drop("dashboard_test")
+        normalised.drop("dashboard_test")
     elif is_self_message(value):
-        batch.drop("self_message")
+        normalised.drop("self_message")
     else:
-        return _read_kinds(batch, envelope, value)
+        return _read_kinds(normalised, envelope, value)
     return None
 
 
 def _value_of(change: Any) -> dict[str, Any] | None:
-    """The messaging item in a change, or None where the field is no conversation's."""
+    """Return the messaging item in a change, or None when its field does not belong to a conversation."""
     change = read_object(change)
     return read_object(change.get("value")) if read_text(change.get("field")) in MESSAGING_FIELDS else None
 
 
-def _read_kinds(batch: NormalisedWebhook, envelope: Envelope, item: dict[str, Any]) -> RejectedError | None:
+def _read_kinds(normalised: NormalisedWebhook, envelope: Envelope, item: dict[str, Any]) -> RejectedError | None:
     kinds = [kind for kind in EVENT_ENCODERS if kind in item]
     others = [] if KNOWN_KEYS.issuperset(item) else [name for name in item if name not in KNOWN_KEYS]
     if not kinds and not (others and IGNORED_KINDS.issuperset(others)):
         return RejectedError(Reason.UNKNOWN_KIND)
     for name in others:
-        batch.drop(name if name in IGNORED_KINDS else "unknown_field")
+        normalised.drop(name if name in IGNORED_KINDS else "unknown_field")
     if not kinds:
         return None
-    drafts, errors = encode_events(item, kinds, envelope)
-    batch.events.extend(drafts)
+    events, errors = encode_events(item, kinds, envelope)
+    normalised.events.extend(events)
     return errors[0] if errors else None

@@ -1,4 +1,4 @@
-"""Records made safe: on the topic, or on this machine's disk until they are."""
+"""Stores records on their topics, or in the spool while the broker does not acknowledge them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from shared.bus.producer import AIOKafkaProducer, KafkaError, MessageSizeTooLarg
 from shared.runtime.metrics import ReceiverMetrics
 
 DRAIN_RECORDS, DRAIN_SECONDS = 2000, 30.0
-"""How many spooled records are published at once, and how long that may take."""
+"""The most spooled records that are published at once, and the timeout for them."""
 
 log = structlog.get_logger()
 
 
 class SpoolingPublisher:
-    """Publishes, and spools what the broker does not acknowledge in time; each topic by itself.
+    """Publishes records, and spools those that the broker does not acknowledge in time.
 
-    A topic that takes nothing (no dead letter can be written, say) holds up no other.
+    Topics are independent: when no dead letter can be written, events still are.
     """
 
     def __init__(
@@ -34,28 +34,26 @@ class SpoolingPublisher:
         }
         self._measure()
 
-    async def make_safe(self, records: Sequence[Record]) -> None:
-        """Returns when all of `records` are on their topics or on the disk. SpoolError when they may not be."""
-        for topic, topic_publisher in self._topic_publishers.items():
+    async def store(self, records: Sequence[Record]) -> None:
+        """Return when all `records` are acknowledged by the broker or on the disk. SpoolError when one may not be."""
+        for topic, publisher in self._topic_publishers.items():
             of_topic = [record for record in records if record.topic == topic]
-            if of_topic and not await topic_publisher.make_safe(of_topic):
+            if of_topic and not await publisher.store(of_topic):
                 self._metrics.spooled.inc(len(of_topic))
                 self._measure()
 
     async def is_writable(self) -> bool:
-        """Whether a webhook that came now would be safe."""
-        return await self._spool.probe() or not any(
-            topic_publisher.is_spooling for topic_publisher in self._topic_publishers.values()
-        )
+        """Return whether a webhook that arrives now could be stored."""
+        return await self._spool.probe() or not any(each.is_spooling for each in self._topic_publishers.values())
 
     async def drain(self) -> None:
-        """Moves the spool to the topics whenever there is something in it; runs until it is cancelled."""
+        """Move spooled records to their topics whenever there are any. Runs until it is cancelled."""
         async with asyncio.TaskGroup() as group:
-            for topic_publisher in self._topic_publishers.values():
-                group.create_task(topic_publisher.drain())
+            for each in self._topic_publishers.values():
+                group.create_task(each.drain())
 
     async def drain_fully(self) -> None:
-        """Moves all of the spool to the topics. The first failure is raised: TimeoutError, KafkaError, SpoolError."""
+        """Move all spooled records to their topics. Raises the first TimeoutError, KafkaError or SpoolError."""
         for topic in self._spool.topics:
             while not self._spool.is_free_of(topic):
                 await self._topic_publishers[topic].drain_once()
@@ -68,11 +66,11 @@ class SpoolingPublisher:
 
 
 class TopicPublisher:
-    """One topic's way.
+    """Stores the records of one topic.
 
-    From a failure on everything goes to the spool, behind what waits there already, until `drain` has emptied it: no
-    event overtakes an earlier one of its conversation. What timed out may still arrive, and then again from the spool;
-    its ids are the same.
+    After a failure every record goes to the spool, behind those that wait there, until `drain` has emptied it. So no
+    event overtakes an earlier one of its conversation. Records that timed out may still arrive, and arrive again from
+    the spool with the same ids.
     """
 
     def __init__(
@@ -81,52 +79,52 @@ class TopicPublisher:
         topic: str,
         timeout_seconds: float,
         spool: Spool,
-        drained: Callable[[], None],
+        on_drained: Callable[[], None],
     ) -> None:
         self._producer = producer
         self._topic = topic
         self._timeout_seconds = timeout_seconds
         self._spool = spool
-        self._drained = drained
-        self._filled = asyncio.Event()
+        self._on_drained = on_drained
+        self._spooling = asyncio.Event()
         if not spool.is_free_of(topic):
-            self._filled.set()
+            self._spooling.set()
 
     @property
     def is_spooling(self) -> bool:
-        return self._filled.is_set()
+        return self._spooling.is_set()
 
-    async def make_safe(self, records: Sequence[Record]) -> bool:
-        """Whether they were published at once, and not spooled. SpoolError when neither is to be had.
+    async def store(self, records: Sequence[Record]) -> bool:
+        """Return True when `records` were published, False when they were spooled. SpoolError when both failed.
 
-        What the spool does not take is tried on the topic whatever waits before it: to be overtaken is better than
-        to be refused.
+        Records that the spool refuses are published directly even when others wait before them: being overtaken is
+        better than being refused.
         """
         was_spooling = self.is_spooling
-        if not was_spooling and await self._is_sent(records):
+        if not was_spooling and await self._try_send(records):
             return True
         try:
             await self._spool.put(records)
         except SpoolError:
-            if was_spooling and await self._is_sent(records):
+            if was_spooling and await self._try_send(records):
                 return True
             raise
         return False
 
-    async def _is_sent(self, records: Sequence[Record]) -> bool:
+    async def _try_send(self, records: Sequence[Record]) -> bool:
         try:
             await self._send(records, self._timeout_seconds)
         except (TimeoutError, KafkaError) as error:
             if not self.is_spooling:
                 log.warning("spooling", topic=self._topic, error=type(error).__name__)
-            self._filled.set()
+            self._spooling.set()
             return False
         return True
 
     async def drain(self) -> None:
         failures = 0
         while True:
-            await self._filled.wait()
+            await self._spooling.wait()
             try:
                 await self.drain_once()
                 failures = 0
@@ -142,13 +140,13 @@ class TopicPublisher:
             await self._spool.remove(waiting)
         except MessageSizeTooLargeError:
             await self._drain_singly(waiting)
-        self._drained()
+        self._on_drained()
         if self._spool.is_free_of(self._topic):
-            self._filled.clear()
+            self._spooling.clear()
             log.info("spool_drained", topic=self._topic)
 
     async def _drain_singly(self, waiting: Sequence[SpooledRecord]) -> None:
-        """What the topic will never take is set aside on the disk, so that it holds up nothing and is not lost."""
+        """Publish records one by one. Records too large for the topic are set aside on the disk and block no others."""
         for each in waiting:
             try:
                 await self._send([each.record], DRAIN_SECONDS)

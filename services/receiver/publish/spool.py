@@ -1,8 +1,8 @@
-"""Where events wait while the broker does not take them: a file of SQLite's, on a disk of this process's own.
+"""The spool: a SQLite file on this machine's disk, where records wait while the broker does not accept them.
 
-A `put` returns after the file was synced to the disk, so it survives a kill and a power cut. SQLite's write-ahead log
-has a checksum on every frame: a torn tail is a commit that did not happen, never a broken file. The file is locked,
-because two processes on one spool would publish it twice and lose its order.
+`put` returns after the file was synced to the disk, so its records survive a kill and a power cut. Every frame of
+SQLite's write-ahead log has a checksum: a torn tail is a commit that did not happen, never a broken file. The folder is
+locked, because two processes on one spool would publish its records twice and out of order.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import structlog
 
 from shared.bus.producer import Record
 
-FILE = "spool.sqlite"
+SPOOL_FILE = "spool.sqlite"
 SCHEMA = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
@@ -41,10 +41,10 @@ CREATE TABLE IF NOT EXISTS probe (id INTEGER PRIMARY KEY, filler BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS refused AS SELECT * FROM records WHERE 0;
 """
 COLUMNS = "added_at, topic, key, value, headers, size"
-PEEK_BYTES = 4 * 1024 * 1024
+MAX_PEEK_BYTES = 4 * 1024 * 1024
 PROBE_BYTES = 4096
-OVERHEAD_BYTES = 64
-"""What a record takes in the file beside its own bytes, roughly."""
+RECORD_OVERHEAD_BYTES = 64
+"""A record's size in the file beyond its own bytes, roughly."""
 
 Result = TypeVar("Result")
 
@@ -52,11 +52,11 @@ log = structlog.get_logger()
 
 
 class SpoolError(Exception):
-    """It cannot be held here: the spool is full, or its disk does not take it."""
+    """The records are not in the spool: it is full, or its disk cannot be written."""
 
 
 class SpoolInUseError(SpoolError):
-    """Another process has this spool."""
+    """Another process uses this spool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,11 @@ class SpooledRecord:
 
 def _size(record: Record) -> int:
     headers = sum(len(name) + len(value) for name, value in record.headers)
-    return len(record.key or b"") + len(record.value) + headers + OVERHEAD_BYTES
+    return len(record.key or b"") + len(record.value) + headers + RECORD_OVERHEAD_BYTES
 
 
 class Spool:
-    """First in, first out, for each topic by itself. All calls are for one event loop."""
+    """Returns the records of each topic in the order of their `put`. All calls must come from one event loop."""
 
     def __init__(self, name: str, connection: sqlite3.Connection, max_bytes: int) -> None:
         self.name = name
@@ -84,7 +84,7 @@ class Spool:
         self._depths: Counter[str] = Counter({topic: number for topic, number, _ in counted})
         self.bytes: int = sum(size for *_, size in counted)
         self.oldest_at: float = self._oldest()
-        """When the oldest record was put, in seconds since 1970; 0 when there is none."""
+        """The time of the oldest record's `put`, in seconds since 1970; 0 without records."""
 
     @property
     def depth(self) -> int:
@@ -92,20 +92,20 @@ class Spool:
 
     @property
     def topics(self) -> list[str]:
-        """Those that records wait for."""
+        """The topics of the records in the spool."""
         return [topic for topic, depth in self._depths.items() if depth]
 
     @property
     def is_empty(self) -> bool:
-        """Nothing is in it and nothing is on its way into it."""
+        """Whether it has no record, and no `put` is in progress."""
         return self.depth == 0 and not self._putting
 
     def is_free_of(self, topic: str) -> bool:
-        """Nothing of `topic` is in it, and nothing at all is on its way into it."""
+        """Return whether it has no record of `topic`, and no `put` at all is in progress."""
         return self._depths[topic] == 0 and not self._putting
 
     async def put(self, records: Sequence[Record]) -> None:
-        """Returns when all of `records` are on the disk, by one sync. SpoolError when none of them is."""
+        """Return when all `records` are on the disk, with one sync. SpoolError when none of them is."""
         size = sum(map(_size, records))
         if self.bytes + size > self._max_bytes:
             raise SpoolError(f"the spool is full: {self.bytes} of {self._max_bytes} bytes")
@@ -123,14 +123,14 @@ class Spool:
         self.oldest_at = self.oldest_at or now
 
     async def peek(self, topic: str, limit: int) -> list[SpooledRecord]:
-        """The oldest for `topic`: at most `limit`, and no more than fit into four MiB (but one in any case)."""
+        """Return the oldest records of `topic`: at most `limit`, and at most 4 MiB (but at least one)."""
         return await self._call(self._read, topic, limit)
 
     async def remove(self, taken: Sequence[SpooledRecord]) -> None:
-        """Forgets what `peek` gave, once it is safe elsewhere.
+        """Remove what `peek` returned, once it is on its topic.
 
-        A disk that is full takes not even this. Then it is only remembered, and is made good with the next removal;
-        a process that starts before that publishes it again.
+        On a full disk the removal fails. It is then kept in memory and repeated with the next one; a process that
+        starts before that publishes the records again.
         """
         if not taken:
             return
@@ -147,12 +147,12 @@ class Spool:
             self.oldest_at = 0.0
 
     async def set_aside(self, refused: SpooledRecord) -> None:
-        """Takes the oldest record of its topic out of the way and keeps it in the table `refused`."""
+        """Move the oldest record of its topic to the table `refused`."""
         await self._call(self._copy_to_refused, refused.position)
         await self.remove([refused])
 
     async def probe(self) -> bool:
-        """Whether a record of ordinary size could be put now."""
+        """Return whether a record of ordinary size could be put now, with a write that reaches the disk."""
         if self.bytes + PROBE_BYTES > self._max_bytes:
             return False
         try:
@@ -162,7 +162,7 @@ class Spool:
         return True
 
     async def close(self) -> None:
-        """Waits for what is being written."""
+        """Close the file after the writes in progress."""
         await self._call(self._connection.close)
         self._thread.shutdown()
 
@@ -170,7 +170,7 @@ class Spool:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
         except (sqlite3.Error, OSError) as error:
-            raise SpoolError(f"the spool's disk does not take it: {error}") from error
+            raise SpoolError(f"the spool's disk cannot be written: {error}") from error
 
     def _insert(self, records: Sequence[Record], now: float) -> None:
         rows = [(now, r.topic, r.key, r.value, _dump_headers(r.headers), _size(r)) for r in records]
@@ -187,7 +187,7 @@ class Spool:
         for row in rows:
             record = _record(*row[1:])
             size += _size(record)
-            if found and size > PEEK_BYTES:
+            if found and size > MAX_PEEK_BYTES:
                 break
             found.append(SpooledRecord(row[0], record))
         return found
@@ -206,16 +206,15 @@ class Spool:
             self._connection.execute("INSERT INTO refused SELECT * FROM records WHERE id = ?", (position,))
 
     def _touch(self) -> None:
-        """A write as large as a record's that reaches the disk."""
         with self._connection:
             self._connection.execute("REPLACE INTO probe VALUES (1, zeroblob(?))", (PROBE_BYTES,))
 
 
 @asynccontextmanager
 async def open_spool(folder: Path, max_bytes: int) -> AsyncIterator[Spool]:
-    """What an earlier process left is in it. Only this user can read it: customers' messages are.
+    """Open the spool in `folder`, with the records that an earlier process left. Only this user can read it.
 
-    SpoolError when the folder cannot be written or what is there is broken, HeldError when another process has it.
+    SpoolError when the folder cannot be written or its file is broken, SpoolInUseError when another process uses it.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -224,7 +223,7 @@ async def open_spool(folder: Path, max_bytes: int) -> AsyncIterator[Spool]:
             lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
             stack.callback(os.close, lock)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            connection = sqlite3.connect(folder / FILE, check_same_thread=False, timeout=1)
+            connection = sqlite3.connect(folder / SPOOL_FILE, check_same_thread=False, timeout=1)
             on_failure = stack.enter_context(contextlib.ExitStack())
             on_failure.callback(connection.close)
             connection.executescript(SCHEMA)

@@ -1,7 +1,7 @@
-"""The folders of spools under one root: each process has one of its own, and none stays full that nobody has.
+"""The spools under one root: each process claims one, and adopts those that no process uses.
 
-A folder is called by a number. A process takes the lowest that is free; what another left in the rest (one that was
-killed, or one of more workers than there are now) it publishes beside its own.
+A spool's folder is named by a number. A process claims the lowest free one. Records in other free spools, left by a
+process that was killed or by a higher number of workers, are published beside its own.
 """
 
 from __future__ import annotations
@@ -16,30 +16,28 @@ from pathlib import Path
 
 import structlog
 
-from services.receiver.publish.spool import FILE, Spool, SpoolError, SpoolInUseError, open_spool
+from services.receiver.publish.spool import SPOOL_FILE, Spool, SpoolError, SpoolInUseError, open_spool
 from shared.bus.producer import KafkaError
 from shared.contract.failures import UnreachableError
 
-EARLIER = "earlier"
-FILES = (f"{FILE}-shm", f"{FILE}-wal", FILE)
-ADOPT_SECONDS = 5.0
+SPOOL_FILES = (f"{SPOOL_FILE}-shm", f"{SPOOL_FILE}-wal", SPOOL_FILE)
+ADOPT_INTERVAL_SECONDS = 5.0
 
 Drain = Callable[[Spool], Awaitable[None]]
-"""Returns when the spool is empty. SpoolError, KafkaError or TimeoutError when it cannot be now."""
+"""Returns when the spool is empty. SpoolError, KafkaError or TimeoutError when it cannot be emptied now."""
 
 log = structlog.get_logger()
 
 
 @contextmanager
 def lock_root(root: Path) -> Iterator[None]:
-    """Keeps another receiver, with or without workers, from the spools there. UnreachableError when one has them."""
+    """Lock the root against another receiver, with or without workers. UnreachableError when one has the lock."""
     with ExitStack() as stack:
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
             stack.callback(os.close, lock)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _move_earlier(root)
         except BlockingIOError:
             raise UnreachableError(f"another process uses the spool {root}") from None
         except OSError as error:
@@ -47,27 +45,9 @@ def lock_root(root: Path) -> Iterator[None]:
         yield
 
 
-def _move_earlier(root: Path) -> None:
-    """The spool was in the root itself before there were workers: it becomes one that nobody has.
-
-    The database goes last: until then nothing takes the folder for a spool, and a move that was cut short is completed.
-    """
-    if not any((root / name).exists() for name in FILES):
-        return
-    place = next(place for place in _places(root) if not (place / FILE).exists())
-    place.mkdir(mode=0o700, exist_ok=True)
-    for name in FILES:
-        if (root / name).exists():
-            (root / name).rename(place / name)
-
-
-def _places(root: Path) -> Iterator[Path]:
-    return (root / f"{EARLIER}{number or ''}" for number in itertools.count())
-
-
 @asynccontextmanager
 async def claim_spool(root: Path, max_bytes: int) -> AsyncIterator[tuple[Path, Spool]]:
-    """The lowest-numbered spool that nobody has, and its folder. UnreachableError when it cannot be written."""
+    """Claim the lowest-numbered free spool; yields its folder and it. UnreachableError when it cannot be written."""
     async with AsyncExitStack() as stack:
         yield await _first_free(root, max_bytes, stack)
 
@@ -81,21 +61,23 @@ async def _first_free(root: Path, max_bytes: int, stack: AsyncExitStack) -> tupl
             continue
         except SpoolError as error:
             raise UnreachableError(str(error)) from error
-    raise AssertionError("there is always a next number")
+    raise AssertionError("unreachable: numbers do not end")
 
 
-async def adopt(root: Path, own: Path, max_bytes: int, drain: Drain, every_seconds: float = ADOPT_SECONDS) -> None:
-    """Empties the spools that nobody has, whenever there are any; runs until it is cancelled."""
+async def adopt(
+    root: Path, own: Path, max_bytes: int, drain: Drain, interval_seconds: float = ADOPT_INTERVAL_SECONDS
+) -> None:
+    """Drain free spools whenever there are any. Runs until it is cancelled."""
     seen_empty: dict[Path, list[tuple[str, int]]] = {}
     while True:
         for folder in _others(root, own):
             if seen_empty.get(folder) != _files(folder) and await _adopt_one(folder, max_bytes, drain):
                 seen_empty[folder] = _files(folder)
-        await asyncio.sleep(every_seconds)
+        await asyncio.sleep(interval_seconds)
 
 
 async def _adopt_one(folder: Path, max_bytes: int, drain: Drain) -> bool:
-    """Whether it is empty now."""
+    """Return whether the spool is empty now."""
     try:
         async with open_spool(folder, max_bytes) as spool:
             if not spool.is_empty:
@@ -110,16 +92,16 @@ async def _adopt_one(folder: Path, max_bytes: int, drain: Drain) -> bool:
 
 
 def _others(root: Path, own: Path) -> list[Path]:
-    return sorted(path.parent for path in root.glob(f"*/{FILE}") if path.parent != own)
+    return sorted(path.parent for path in root.glob(f"*/{SPOOL_FILE}") if path.parent != own)
 
 
 def _files(folder: Path) -> list[tuple[str, int]]:
-    """Changes with every write into the spool there."""
-    return [(name, _written_at(folder / name)) for name in FILES]
+    """Return a value that changes with every write to the spool in `folder`."""
+    return [(name, _written_at(folder / name)) for name in SPOOL_FILES]
 
 
 def _written_at(path: Path) -> int:
-    """0 for what is not there: SQLite removes files when another process closes them."""
+    """Return 0 for a file that does not exist: SQLite removes files when another process closes them."""
     try:
         return path.stat().st_mtime_ns
     except FileNotFoundError:

@@ -21,7 +21,7 @@ from services.backfill.accounts.health import AccountHealth, health_json
 from services.backfill.accounts.import_accounts import Found, find_accounts, merged, withheld_permissions
 from services.backfill.accounts.permissions import WEBHOOK_FIELDS
 from services.cli.account_views import health_view, show
-from services.cli.simulator import APP_SECRET, create_app
+from services.simulator.app import APP_SECRET, create_app
 from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID, generate
 from services.simulator.state import OUTLET_PAGE, USER_TOKEN
 from shared.contract.ids import Platform

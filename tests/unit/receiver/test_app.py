@@ -15,8 +15,8 @@ from aiohttp.test_utils import RawTestServer, TestClient
 from aiohttp.web import BaseRequest
 from structlog.testing import capture_logs
 
+from services.receiver.app import create_handler
 from services.receiver.http.body import MAX_BODY_BYTES, BodyReader
-from services.receiver.http.endpoints import create_handler
 from services.receiver.publish.group_publisher import GroupPublisher
 from services.receiver.publish.spool import SpoolError
 from shared.bus.producer import KafkaError, Record, Topics
@@ -41,7 +41,7 @@ class FakePublisher:
         self.published: list[Record] = []
         self.failure: Exception | None = None
 
-    async def make_safe(self, records: Sequence[Record]) -> None:
+    async def store(self, records: Sequence[Record]) -> None:
         if self.failure:
             raise self.failure
         self.published += records
@@ -72,9 +72,9 @@ def allowed() -> set[str]:
 @pytest.fixture
 async def client(publisher: FakePublisher, allowed: set[str]) -> AsyncIterator[Client]:
     metrics = ReceiverMetrics()
-    intake = GroupPublisher(publisher.make_safe, Topics(), metrics, lambda: NOW)
+    publish = GroupPublisher(publisher.store, Topics(), metrics, lambda: NOW).publish
     handler = create_handler(
-        intake.take, publisher.is_writable, ["old", "new"], ["letmein", "letmein2"], metrics, BodyReader(60),
+        publish, publisher.is_writable, ["old", "new"], ["letmein", "letmein2"], metrics, BodyReader(60),
         lambda request: request.path in allowed,
     )  # fmt: skip
     client: Client = TestClient(RawTestServer(handler))
@@ -170,7 +170,7 @@ async def test_what_nobody_expected_is_a_500_that_says_nothing_and_costs_the_nex
     with capture_logs() as logs:
         headers = {"X-Hub-Signature-256": webhook_signature("new", BODY), "traceparent": TRACE, "Accept": "text/html"}
         async with client.post("/webhook", data=BODY, headers=headers) as answer:
-            assert (answer.status, answer.content_type, await answer.text()) == (500, "text/plain", "it failed")
+            assert (answer.status, answer.content_type, await answer.text()) == (500, "text/plain", "internal error")
     (line,) = logs
     assert (line["event"], line["request_id"], line["error"]) == (
         "request_failed", "a1" * 16, type(failure).__name__,
@@ -216,7 +216,7 @@ async def test_what_was_refused_is_not_said_in_the_log(client: Client) -> None:
 @pytest.mark.parametrize("path", ["/", "/webhook/", "/nothing", "/WEBHOOK", "/webhook%00"])
 async def test_what_is_not_there_is_404_and_quotes_nothing(client: Client, path: str) -> None:
     async with client.get(path + "?<script>") as answer:
-        assert (answer.status, await answer.text()) == (404, "there is nothing here")
+        assert (answer.status, await answer.text()) == (404, "not found")
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 

@@ -11,7 +11,7 @@ from aiohttp import ClientSession
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
-from services.cli.simulator import APP_SECRET, create_app
+from services.simulator.app import APP_SECRET, create_app
 from services.simulator.corpus import generate
 from shared.runtime.crypto import appsecret_proof
 

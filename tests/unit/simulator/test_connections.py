@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.cli.simulator import APP_SECRET
+from services.simulator.app import APP_SECRET
 from services.simulator.connections import FIELDS
 from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID
 from services.simulator.state import FOREIGN_PAGE, OUTLET_PAGE, USER_TOKEN

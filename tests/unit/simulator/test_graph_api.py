@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from aiohttp import ClientError
 
-from services.cli.simulator import APP_SECRET
+from services.simulator.app import APP_SECRET
 from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID
 from services.simulator.state import FOREIGN_PAGE
 from shared.runtime.crypto import appsecret_proof

@@ -13,8 +13,8 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from services.cli.simulator import APP_SECRET, VERIFY_TOKEN, create_app
 from services.receiver.http.signature import is_signed
+from services.simulator.app import APP_SECRET, VERIFY_TOKEN, create_app
 from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID, generate
 from shared.contract.events import DeletionEvent, EditEvent, Event, MessageEvent, PostbackEvent, ReactionEvent
 from tests.support.making import events_in

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from services.receiver.parse.normalise_webhook import normalise
-from services.receiver.publish.group_publisher import GROUP_BYTES, GroupPublisher
+from services.receiver.publish.group_publisher import MAX_GROUP_BYTES, GroupPublisher
 from services.receiver.publish.records import TRACEPARENT, traceparent_or_new
 from services.receiver.publish.spool import SpoolError
 from shared.bus.producer import Record, Topics
@@ -37,7 +37,7 @@ class Broker:
         self.open.set()
         self.asked = asyncio.Event()
 
-    async def make_safe(self, records: Sequence[Record]) -> None:
+    async def store(self, records: Sequence[Record]) -> None:
         self.asked.set()
         await self.open.wait()
         if self.failure:
@@ -49,10 +49,10 @@ class Rig:
     def __init__(self) -> None:
         self.broker = Broker()
         self.metrics = ReceiverMetrics()
-        self.intake = GroupPublisher(self.broker.make_safe, Topics(), self.metrics, lambda: NOW)
+        self.group_publisher = GroupPublisher(self.broker.store, Topics(), self.metrics, lambda: NOW)
 
-    def taking(self, *bodies: bytes) -> list[asyncio.Task[None]]:
-        return [asyncio.create_task(self.intake.take(each, TRACE)) for each in bodies]
+    def publishing(self, *bodies: bytes) -> list[asyncio.Task[None]]:
+        return [asyncio.create_task(self.group_publisher.publish(each, TRACE)) for each in bodies]
 
 
 @pytest.fixture
@@ -62,9 +62,9 @@ async def rig() -> Rig:
 
 async def test_what_arrives_while_others_are_published_goes_together_next_in_its_order(rig: Rig) -> None:
     rig.broker.open.clear()
-    first = rig.taking(body(0))
+    first = rig.publishing(body(0))
     await rig.broker.asked.wait()
-    rest = rig.taking(*map(body, range(1, 5)))
+    rest = rig.publishing(*map(body, range(1, 5)))
     await asyncio.sleep(0)
     rig.broker.open.set()
     await asyncio.gather(*first, *rest)
@@ -72,8 +72,8 @@ async def test_what_arrives_while_others_are_published_goes_together_next_in_its
 
 
 async def test_no_more_is_published_at_once_than_can_be_acknowledged_in_time(rig: Rig) -> None:
-    large = [body(number, "x" * (GROUP_BYTES // 2)) for number in range(5)]
-    await asyncio.gather(*rig.taking(*large))
+    large = [body(number, "x" * (MAX_GROUP_BYTES // 2)) for number in range(5)]
+    await asyncio.gather(*rig.publishing(*large))
     assert [len(group) for group in rig.broker.groups] == [2, 2, 1]
 
 
@@ -88,9 +88,9 @@ async def test_what_is_there_when_a_group_is_sent_is_read_while_it_is_on_its_way
 
     monkeypatch.setattr("services.receiver.publish.group_publisher.normalise", noted)
     rig.broker.open.clear()
-    waiting = rig.taking(body(0))
+    waiting = rig.publishing(body(0))
     await rig.broker.asked.wait()
-    waiting += rig.taking(body(1))
+    waiting += rig.publishing(body(1))
     for _ in range(20):
         await asyncio.sleep(0)
     assert read == [body(0), body(1)]
@@ -100,7 +100,7 @@ async def test_what_is_there_when_a_group_is_sent_is_read_while_it_is_on_its_way
 
 
 async def test_one_who_no_longer_waits_costs_the_others_nothing(rig: Rig) -> None:
-    waiting = rig.taking(*map(body, range(3)))
+    waiting = rig.publishing(*map(body, range(3)))
     await asyncio.sleep(0)
     waiting[1].cancel()
     await asyncio.gather(waiting[0], waiting[2])
@@ -112,10 +112,10 @@ async def test_what_is_not_safe_is_told_to_everyone_of_the_group_and_stops_nothi
     rig: Rig, failure: Exception
 ) -> None:
     rig.broker.failure = failure
-    told = await asyncio.gather(*rig.taking(*map(body, range(3))), return_exceptions=True)
+    told = await asyncio.gather(*rig.publishing(*map(body, range(3))), return_exceptions=True)
     assert told == [failure] * 3
     rig.broker.failure = None
-    await rig.intake.take(body(3), TRACE)
+    await rig.group_publisher.publish(body(3), TRACE)
     assert rig.broker.groups == [["3"]]
 
 
@@ -126,21 +126,21 @@ async def test_one_that_cannot_be_read_costs_only_itself(rig: Rig, monkeypatch: 
         return normalise(raw, at) if b"m_1" not in raw else 1 // 0
 
     monkeypatch.setattr("services.receiver.publish.group_publisher.normalise", faulty)
-    told = await asyncio.gather(*rig.taking(*map(body, range(3))), return_exceptions=True)
+    told = await asyncio.gather(*rig.publishing(*map(body, range(3))), return_exceptions=True)
     assert [type(each) for each in told] == [type(None), ZeroDivisionError, type(None)]
     assert rig.broker.groups == [["0", "2"]]
 
 
 async def test_what_is_safe_is_counted_and_what_is_not_is_not(rig: Rig) -> None:
-    await asyncio.gather(*rig.taking(body(1), body(2)))
+    await asyncio.gather(*rig.publishing(body(1), body(2)))
     rig.broker.failure = SpoolError("full")
-    await asyncio.gather(*rig.taking(body(3)), return_exceptions=True)
+    await asyncio.gather(*rig.publishing(body(3)), return_exceptions=True)
     assert rig.metrics.events["message"]._value.get() == 2
 
 
 async def test_what_has_no_event_in_it_needs_no_broker(rig: Rig) -> None:
     rig.broker.failure = SpoolError("full")
-    await rig.intake.take(b'{"object":"page","entry":[{"id":"1","messaging":[{"delivery":{}}]}]}', TRACE)
+    await rig.group_publisher.publish(b'{"object":"page","entry":[{"id":"1","messaging":[{"delivery":{}}]}]}', TRACE)
     assert rig.metrics.dropped["delivery"]._value.get() == 1
 
 

@@ -95,14 +95,14 @@ async def rig(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[R
 
 
 async def test_what_comes_behind_the_spool_never_overtakes_it(rig: Rig) -> None:
-    await rig.publisher.make_safe([record(1)])
+    await rig.publisher.store([record(1)])
     rig.producer.is_away = True
     for number in range(2, 6):
-        await rig.publisher.make_safe([record(number)])
+        await rig.publisher.store([record(number)])
     assert rig.spool.depth == 4
     rig.producer.is_away = False
     for number in range(6, 9):
-        await rig.publisher.make_safe([record(number)])
+        await rig.publisher.store([record(number)])
     assert rig.mids() == ["m_1"], "the rest stands behind a send that has not ended"
 
 
@@ -113,21 +113,21 @@ async def test_the_spool_is_drained_in_its_order_and_nothing_new_overtakes_what_
     monkeypatch.setattr("services.receiver.publish.publisher.DRAIN_SECONDS", 0.02)
     rig.producer.is_away = True
     for number in range(7):
-        await rig.publisher.make_safe([record(number)])
+        await rig.publisher.store([record(number)])
     rig.producer.is_away = False
     for number in range(7, 40):
-        await rig.publisher.make_safe([record(number)])
+        await rig.publisher.store([record(number)])
     await eventually(rig.is_empty, bool)
-    await rig.publisher.make_safe([record(40)])
+    await rig.publisher.store([record(40)])
     assert rig.mids() == [f"m_{each}" for each in range(41)]
 
 
 async def test_letters_that_no_topic_takes_hold_up_no_event(rig: Rig) -> None:
     rig.producer.dead = {LETTERS}
     dead_letter = Record(LETTERS, b"key", b'{"mid": "letter"}', [])
-    await rig.publisher.make_safe([record(1), dead_letter])
-    await rig.publisher.make_safe([record(2), dead_letter])
-    await rig.publisher.make_safe([record(3)])
+    await rig.publisher.store([record(1), dead_letter])
+    await rig.publisher.store([record(2), dead_letter])
+    await rig.publisher.store([record(3)])
     assert rig.mids() == ["m_1", "m_2", "m_3"]
     assert rig.spool.topics == [LETTERS]
     rig.producer.dead = set()
@@ -136,11 +136,11 @@ async def test_letters_that_no_topic_takes_hold_up_no_event(rig: Rig) -> None:
 @pytest.mark.parametrize("rig", [300], indirect=True)
 async def test_what_the_spool_does_not_take_goes_to_a_broker_that_does(rig: Rig) -> None:
     rig.producer.is_away = True
-    await rig.publisher.make_safe([record(1)])
+    await rig.publisher.store([record(1)])
     with pytest.raises(SpoolError):
-        await rig.publisher.make_safe([record(2, "x" * 500)])
+        await rig.publisher.store([record(2, "x" * 500)])
     rig.producer.is_away = False
-    await rig.publisher.make_safe([record(3, "x" * 500)])
+    await rig.publisher.store([record(3, "x" * 500)])
     assert "m_3" in rig.mids()
 
 
@@ -148,12 +148,12 @@ async def test_what_the_spool_does_not_take_goes_to_a_broker_that_does(rig: Rig)
 async def test_a_spool_that_took_nothing_does_not_keep_the_broker_from_being_tried_again(rig: Rig) -> None:
     rig.producer.is_away = True
     with pytest.raises(SpoolError):
-        await rig.publisher.make_safe([record(1, "x" * 500)])
+        await rig.publisher.store([record(1, "x" * 500)])
     rig.producer.is_away = False
 
     async def published() -> bool:
         try:
-            await rig.publisher.make_safe([record(2, "x" * 500)])
+            await rig.publisher.store([record(2, "x" * 500)])
         except SpoolError:
             return False
         return True
@@ -164,15 +164,15 @@ async def test_a_spool_that_took_nothing_does_not_keep_the_broker_from_being_tri
 
 async def test_what_the_topic_never_takes_is_set_aside_and_holds_up_nothing(rig: Rig) -> None:
     rig.producer.largest = 2_000
-    await rig.publisher.make_safe([record(1, "x" * 5_000)])
-    await rig.publisher.make_safe([record(2)])
+    await rig.publisher.store([record(1, "x" * 5_000)])
+    await rig.publisher.store([record(2)])
     await eventually(rig.is_empty, bool)
     assert rig.mids() == ["m_2"]
 
 
 async def test_how_much_waits_is_measured(rig: Rig) -> None:
     rig.producer.is_away = True
-    await rig.publisher.make_safe([record(1)])
+    await rig.publisher.store([record(1)])
     depth = rig.metrics.spool_depth.labels(rig.spool.name)._value
     oldest = rig.metrics.spool_oldest.labels(rig.spool.name)._value
     assert (depth.get(), oldest.get()) == (1, rig.spool.oldest_at)

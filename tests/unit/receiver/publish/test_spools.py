@@ -132,25 +132,3 @@ async def test_one_that_is_broken_stands_in_nobodys_way(tmp_path: Path) -> None:
         async with adopting(tmp_path, topic):
             await topic.has(b"good")
     assert ("spool_not_adopted", "1") in {(line["event"], line["folder"]) for line in logs}
-
-
-async def test_the_spool_of_a_time_before_workers_becomes_one_that_nobody_has(tmp_path: Path) -> None:
-    topic = Topic()
-    await fill(tmp_path, b"earlier")
-    with lock_root(tmp_path):
-        async with adopting(tmp_path, topic):
-            await topic.has(b"earlier")
-    assert list(tmp_path.glob("spool.sqlite*")) == []
-
-
-async def test_a_move_that_was_cut_short_is_completed(tmp_path: Path) -> None:
-    """The log of what was written last has been moved, the database has not."""
-    topic = Topic()
-    async with open_spool(tmp_path / "live", MAX_BYTES) as spool:
-        await spool.put([Record("topic", b"key", b"earlier", [])])
-        for name, folder in (("spool.sqlite", tmp_path / "root"), ("spool.sqlite-wal", tmp_path / "root" / "earlier")):
-            folder.mkdir(exist_ok=True)
-            (folder / name).write_bytes((tmp_path / "live" / name).read_bytes())
-    with lock_root(tmp_path / "root"):
-        async with adopting(tmp_path / "root", topic):
-            await topic.has(b"earlier")

@@ -1,0 +1,154 @@
+"""The receiver's composition root: signed webhooks in, events on the topic out.
+
+A webhook passes `http/` (server, endpoints, signature), `publish/group_publisher` (which calls `parse/`) and
+`publish/publisher` (broker, or spool). `workers` supervises several processes on one port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+
+from services.receiver.http.body import BodyReader
+from services.receiver.http.endpoints import (
+    ClientCheck,
+    Endpoint,
+    Handler,
+    PublishWebhook,
+    StatusEndpoints,
+    WebhookEndpoint,
+    dispatcher,
+    restricted,
+)
+from services.receiver.http.responses import Responses
+from services.receiver.http.server import ConnectionLimits, WebhookServer, bind, bind_for_workers, serve
+from services.receiver.http.tls import certificate_check
+from services.receiver.publish.group_publisher import GroupPublisher
+from services.receiver.publish.publisher import SpoolingPublisher
+from services.receiver.publish.spool import Spool
+from services.receiver.publish.spools import adopt, claim_spool, lock_root
+from services.receiver.workers import Lifeline, metrics_folder, supervise
+from shared.bus.producer import Topics, open_producer, require_topics
+from shared.runtime.clock import utc_now
+from shared.runtime.health import Probe
+from shared.runtime.metrics import ReceiverMetrics
+from shared.runtime.service import reduce_garbage_collection, run_service
+from shared.runtime.settings import ReceiverSettings
+
+FINAL_DRAIN_SECONDS = 1.5
+"""How long a stopping process drains its spool. The rest stays on the disk for the next start."""
+
+
+def run_receiver(settings: ReceiverSettings, workers: int, lifeline: int | None, tls: ssl.SSLContext | None) -> int:
+    """Run as a worker (when `lifeline` is given), as the parent of `workers`, or alone. Returns the exit status."""
+    if lifeline is not None:
+        to_parent = Lifeline(lifeline)
+        return run_service(settings, lambda stop: receive(settings, tls, to_parent, stop))
+    root = _spool_root(settings)
+    with lock_root(root):
+        if workers == 1:
+            return run_service(settings, lambda stop: receive(settings, tls, None, stop))
+        with bind_for_workers(settings.receiver_host, settings.receiver_port) as held, metrics_folder(root) as folder:
+            return run_service(settings, lambda stop: supervise(workers, held.getsockname()[1], folder, stop))
+
+
+async def receive(
+    settings: ReceiverSettings, tls: ssl.SSLContext | None, lifeline: Lifeline | None, stop: asyncio.Event
+) -> None:
+    """Receive webhooks in this process until `stop`.
+
+    UnreachableError when the broker, a topic, the spool or the port is not available at the start.
+    """
+    if lifeline:
+        lifeline.watch()
+    reduce_garbage_collection()
+    topics, metrics, root = Topics(settings.topic_prefix), ReceiverMetrics(), _spool_root(settings)
+    async with (
+        claim_spool(root, settings.spool_max_bytes) as (folder, spool),
+        open_producer(settings.kafka_bootstrap_servers) as producer,
+    ):
+        publisher = SpoolingPublisher(producer, topics, settings.publish_timeout_seconds, spool, metrics)
+        await require_topics(producer, topics.message_events, topics.dead_letters)
+        bound = bind(settings.receiver_host, settings.receiver_port, shared=lifeline is not None)
+        bodies = BodyReader(settings.receiver_body_seconds)
+        server = _create_server(settings, publisher, bodies, metrics)
+
+        async def drain_adopted(left: Spool) -> None:
+            await SpoolingPublisher(producer, topics, 0.0, left, metrics).drain_fully()
+
+        async with asyncio.TaskGroup() as group:
+            draining = group.create_task(publisher.drain())
+            adopting = group.create_task(adopt(root, folder, settings.spool_max_bytes, drain_adopted))
+            await serve(server, bodies, bound, tls, stop, lifeline.report_listening if lifeline else lambda: None)
+            adopting.cancel()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FINAL_DRAIN_SECONDS):
+                    await _until_empty(spool, draining)
+            draining.cancel()
+
+
+def _create_server(
+    settings: ReceiverSettings, publisher: SpoolingPublisher, bodies: BodyReader, metrics: ReceiverMetrics
+) -> WebhookServer:
+    group_publisher = GroupPublisher(publisher.store, Topics(settings.topic_prefix), metrics, utc_now)
+    handler = create_handler(
+        group_publisher.publish,
+        publisher.is_writable,
+        [secret.get_secret_value() for secret in settings.app_secrets],
+        [token.get_secret_value() for token in settings.verify_token],
+        metrics,
+        bodies,
+        certificate_check(settings.receiver_client_name) if settings.receiver_client_ca else None,
+    )
+    limits = ConnectionLimits(
+        connections=settings.receiver_connections,
+        header_seconds=settings.receiver_header_seconds,
+        keepalive_seconds=settings.receiver_keepalive_seconds,
+        read_seconds=settings.receiver_body_seconds,
+    )
+    return WebhookServer(handler, metrics, limits, access_log=settings.access_log)
+
+
+def create_handler(
+    publish: PublishWebhook,
+    is_writable: Probe,
+    app_secrets: Sequence[str],
+    verify_tokens: Sequence[str],
+    metrics: ReceiverMetrics,
+    bodies: BodyReader,
+    is_allowed: ClientCheck | None = None,
+) -> Handler:
+    """Return the receiver as aiohttp's low-level server calls it.
+
+    `is_allowed` decides which clients may use `/webhook`; `None` allows every client.
+    """
+    responses = Responses(metrics.answers)
+    webhook = WebhookEndpoint(publish, app_secrets, verify_tokens, bodies, responses)
+    status = StatusEndpoints(is_writable, metrics, responses)
+    methods: dict[str, Endpoint] = {"POST": webhook.webhook, "GET": webhook.handshake}
+    return dispatcher(
+        {
+            "/webhook": {method: restricted(is_allowed, responses, point) for method, point in methods.items()},
+            "/live": {"GET": status.live},
+            "/ready": {"GET": status.ready},
+            "/version": {"GET": status.version},
+            "/metrics": {"GET": status.metrics},
+        },
+        responses,
+    )
+
+
+async def _until_empty(spool: Spool, draining: asyncio.Task[None]) -> None:
+    """Wait until `spool` is empty. Raises the error that ended `draining`, if one did."""
+    while not spool.is_empty:
+        await asyncio.wait({draining}, timeout=0.05)
+        if draining.done():
+            draining.result()
+
+
+def _spool_root(settings: ReceiverSettings) -> Path:
+    """Each set of topics has a root of its own: records for one set must not delay another's."""
+    return Path(settings.spool_dir) / f"{settings.topic_prefix}message-events"
