@@ -50,7 +50,7 @@ class _UnansweredError(ClientError):
 class GraphClient:
     """Reads for one account. A refusal is a value, a `GraphError`, never an exception.
 
-    `calls` counts requests, `latency_seconds` is what the newest answer took. `governor` keeps the account's budget and
+    `calls` counts requests. `governor` keeps the account's budget and
     hears every answer. What is transient is tried again until `deadline_seconds` were spent on it: on waiting for
     answers and on backing off, but not on waiting for the governor.
     """
@@ -65,7 +65,6 @@ class GraphClient:
     deadline_seconds: float = 300.0
     sleep: Sleep = asyncio.sleep
     calls: int = 0
-    latency_seconds: float = field(default=0.0, init=False)
 
     async def get(self, path: str, parameters: Mapping[str, str]) -> Json | GraphError:
         """The body, or the refusal that stood at the end of the retries. Throttling is waited out, however long."""
@@ -153,7 +152,7 @@ class GraphClient:
                 answer = _read(await response.read(), response.status, response.headers, may_be_list=form is not None)
         except (ClientError, TimeoutError) as error:
             answer = _unreadable(str(error) if isinstance(error, _UnansweredError) else type(error).__name__)
-        self.latency_seconds = seconds = time.monotonic() - began
+        seconds = time.monotonic() - began
         await self.governor.record_answer(usage, answer if isinstance(answer, GraphError) else None)
         return answer, seconds
 

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import structlog
 
-from services.backfill.crawl.adaptive_concurrency import ConcurrencyGate
 from services.backfill.crawl.checkpoints import Checkpoint, History, HistoryStore, Known, Progress
+from services.backfill.crawl.concurrency_gate import ConcurrencyGate
 from services.backfill.crawl.normalise_messages import MESSAGE_FIELDS, Reading
 from services.backfill.crawl.read_ranges import newest_of, oldest_of, unknown, unread
 from services.backfill.crawl.values import is_settled
@@ -104,12 +104,11 @@ class ConversationReader:
         return page, progress
 
     async def _next(self, pages: AsyncIterator[GraphPage | GraphError], progress: Progress) -> GraphPage | GraphError:
-        """Behind a refusal that stops the account none who waits is let in."""
+        """Fetch the next page. A refusal that stops the account closes the gate to all that wait."""
         async with self.gate.entered():
             page = await anext(pages)
             if isinstance(page, GraphError) and page.kind in FATAL and not is_expired(page, progress.following):
-                self.gate.shut()
-            self.gate.parallelism.heard(self.client.latency_seconds, self.client.governor.pressure)
+                self.gate.close()
             return page
 
     def _take(self, reading: Reading, before: History | None, progress: Progress, page: GraphPage) -> Taken:

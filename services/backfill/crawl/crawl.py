@@ -8,8 +8,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from services.backfill.crawl.adaptive_concurrency import ConcurrencyGate, Parallelism
 from services.backfill.crawl.checkpoints import History, HistoryStore, Known
+from services.backfill.crawl.concurrency_gate import ConcurrencyGate
 from services.backfill.crawl.conversation_lister import Lister, Parked
 from services.backfill.crawl.conversation_reader import ConversationReader, PublishDrafts
 from services.backfill.crawl.normalise_messages import Reading
@@ -98,7 +98,7 @@ class Crawl:
         which is behind what was given up: what is gone may have been hidden from the token alone.
         """
         until = None if self.is_anew else await self.history.complete_until(self.account)
-        gate = ConcurrencyGate(Parallelism(self.parallelism))
+        gate = ConcurrencyGate(self.parallelism, lambda: self.client.governor.pressure)
         walk = await self._walk(run_id, until, gate, is_first=True)
         for _ in range(ROUNDS if walk.to_read or walk.pages > 1 else 0):
             walk = await self._walk(run_id, walk.newest, gate, is_first=False)
