@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.backfill.crawl.checkpoints import Checkpoint, History, HistoryStore, Known, Progress
-from services.backfill.crawl.read_ranges import Second, Span
+from services.backfill.crawl.checkpoints import Checkpoint, History, HistoryStore, Known, ReadPosition
+from services.backfill.crawl.read_ranges import NewestSecond
 from shared.contract.encoded_events import EncodedEvent
 from shared.contract.ids import ConversationKey, Platform
 from shared.domain.accounts import Account
@@ -117,12 +117,12 @@ async def test_a_killed_run_goes_on_behind_what_was_acknowledged(facebook: Crawl
 
 async def test_a_history_is_remembered_as_it_is_told(database: Database) -> None:
     store = HistoryStore(database)
-    newest = Second(datetime(2026, 11, 24, 9, tzinfo=UTC), frozenset({"m_1", "m_2"}))
+    newest = NewestSecond(datetime(2026, 11, 24, 9, tzinfo=UTC), frozenset({"m_1", "m_2"}))
     checkpoint = Checkpoint(
         "run",
         "t_1",
         newest.at,
-        Progress({"after": "x", "__paging.token": "$y"}, 4, 1, newest, True, newest, (Span(newest, newest),)),
+        ReadPosition({"after": "x", "__paging.token": "$y"}, 4, 1, newest, True),
     )
     other = KEY._replace(customer_id="10")
     await store.checkpoint(KEY, checkpoint)
@@ -136,13 +136,31 @@ async def test_a_history_is_remembered_as_it_is_told(database: Database) -> None
     assert isinstance(stored["history"]["completed_at"], datetime)
 
 
+@pytest.mark.parametrize("has_skipped", [False, True])
+async def test_a_checkpoint_of_the_layout_with_spans_is_continued_or_read_again(
+    database: Database, has_skipped: bool
+) -> None:
+    """One that skips what it had published before its cursor expired is read again: now nothing is skipped."""
+    at = datetime(2026, 11, 24, 9, tzinfo=UTC)
+    second = {"at": at, "ids": ["m_1"]}
+    reading = {
+        "run_id": "run", "thread_id": "t_1", "updated_time": at, "following": [["after", "x"]], "messages": 4,
+        "unavailable": 1, "newest": second, "is_settled": True, "oldest": second,
+        "ahead": [[second, second]] if has_skipped else [],
+    }  # fmt: skip
+    await database.conversations.insert_one({"_id": str(KEY), "reading": reading})
+    position = ReadPosition({"after": "x"}, 4, 1, NewestSecond(at, frozenset({"m_1"})), True)
+    continued = None if has_skipped else Checkpoint("run", "t_1", at, position)
+    assert await HistoryStore(database).known([KEY]) == {KEY: Known(None, continued)}
+
+
 async def test_a_process_that_has_lost_its_run_writes_no_history(database: Database) -> None:
     def lost() -> None:
         raise ActiveRunError("another has it")
 
     store, at = HistoryStore(database, lost), datetime(2026, 11, 24, 9, tzinfo=UTC)
     for write in (
-        store.checkpoint(KEY, Checkpoint("run", "t_1", at, Progress())),
+        store.checkpoint(KEY, Checkpoint("run", "t_1", at, ReadPosition())),
         store.remember(KEY, History("run", "t_1", at)),
         store.complete(PAGE, "run", at),
     ):

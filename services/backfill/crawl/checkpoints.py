@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from services.backfill.crawl.read_ranges import Second, Span, Spans
+from services.backfill.crawl.read_ranges import NewestSecond
 from services.backfill.crawl.write_coalescer import Together
 from shared.contract.ids import ConversationKey
 from shared.domain.accounts import Account
@@ -15,25 +15,18 @@ from shared.store.mongo import Database, UpdateOne
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a reading has come: what was acknowledged, and where it goes on (nowhere: at the newest message).
+class ReadPosition:
+    """How far the reading of a conversation has come.
 
-    `is_settled`: the second in which the conversation had last moved was over when its newest message was asked for.
-    `ahead` is what was acknowledged of the list before it was begun anew, until that has been passed again.
+    Everything before `following`, the parameters of the next page, is acknowledged; it is empty at the newest message.
+    `is_settled`: the second in which the conversation last moved was over when its newest message was requested.
     """
 
     following: Mapping[str, str] = field(default_factory=dict)
     read: int = 0
     unavailable: int = 0
-    newest: Second | None = None
+    newest: NewestSecond | None = None
     is_settled: bool = False
-    oldest: Second | None = None
-    ahead: Spans = ()
-
-    def anew(self) -> Progress:
-        """At the newest message again, with what need not be published again."""
-        own = (Span(self.newest, self.oldest),) if self.newest and self.oldest else ()
-        return Progress(read=self.read, unavailable=self.unavailable, ahead=(*own, *self.ahead))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +41,7 @@ class History:
     updated_time: datetime | None
     messages: int = 0
     unavailable: int = 0
-    newest: Second | None = None
+    newest: NewestSecond | None = None
     is_settled: bool = False
 
 
@@ -59,7 +52,7 @@ class Checkpoint:
     run_id: str
     thread_id: str
     updated_time: datetime | None
-    progress: Progress
+    position: ReadPosition
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +80,16 @@ class HistoryStore:
         return {ConversationKey.parse(stored["_id"]): _known(stored) async for stored in found}
 
     async def checkpoint(self, key: ConversationKey, checkpoint: Checkpoint) -> None:
-        progress = checkpoint.progress
+        position = checkpoint.position
         told = {
             "run_id": checkpoint.run_id,
             "thread_id": checkpoint.thread_id,
             "updated_time": checkpoint.updated_time,
-            "following": list(progress.following.items()),
-            "messages": progress.read,
-            "unavailable": progress.unavailable,
-            "newest": _stored(progress.newest),
-            "is_settled": progress.is_settled,
-            "oldest": _stored(progress.oldest),
-            "ahead": [[_stored(span.newest), _stored(span.oldest)] for span in progress.ahead],
+            "following": list(position.following.items()),
+            "messages": position.read,
+            "unavailable": position.unavailable,
+            "newest": _stored(position.newest),
+            "is_settled": position.is_settled,
         }
         await self._upsert(key, {"$set": {"reading": told}})
 
@@ -134,7 +125,7 @@ class HistoryStore:
         await self._together.write(UpdateOne({"_id": str(key)}, update, upsert=True))
 
 
-def _stored(second: Second | None) -> dict[str, Any] | None:
+def _stored(second: NewestSecond | None) -> dict[str, Any] | None:
     return {"at": second.at, "ids": sorted(second.ids)} if second else None
 
 
@@ -150,18 +141,20 @@ def _history(told: Mapping[str, Any]) -> History:
     )  # fmt: skip
 
 
-def _checkpoint(told: Mapping[str, Any]) -> Checkpoint:
-    ahead = tuple(Span(_second(newest), _second(oldest)) for newest, oldest in told.get("ahead", ()))
-    progress = Progress(
+def _checkpoint(told: Mapping[str, Any]) -> Checkpoint | None:
+    """None for one of an earlier layout that skipped what it had published before its cursor expired: read again."""
+    if told.get("ahead"):
+        return None
+    position = ReadPosition(
         dict(told["following"]), told["messages"], told["unavailable"], _maybe(told.get("newest")),
-        told.get("is_settled", False), _maybe(told.get("oldest")), ahead,
+        told.get("is_settled", False),
     )  # fmt: skip
-    return Checkpoint(told["run_id"], told["thread_id"], told["updated_time"], progress)
+    return Checkpoint(told["run_id"], told["thread_id"], told["updated_time"], position)
 
 
-def _maybe(told: Mapping[str, Any] | None) -> Second | None:
+def _maybe(told: Mapping[str, Any] | None) -> NewestSecond | None:
     return _second(told) if told else None
 
 
-def _second(told: Mapping[str, Any]) -> Second:
-    return Second(told["at"], frozenset(told["ids"]))
+def _second(told: Mapping[str, Any]) -> NewestSecond:
+    return NewestSecond(told["at"], frozenset(told["ids"]))

@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 import structlog
 
-from services.backfill.crawl.checkpoints import Checkpoint, History, HistoryStore, Known, Progress
+from services.backfill.crawl.checkpoints import Checkpoint, History, HistoryStore, Known, ReadPosition
 from services.backfill.crawl.concurrency_gate import ConcurrencyGate
 from services.backfill.crawl.normalise_messages import MESSAGE_FIELDS, Reading
-from services.backfill.crawl.read_ranges import newest_of, oldest_of, unknown, unread
+from services.backfill.crawl.read_ranges import newest_of, unknown
 from services.backfill.crawl.values import is_settled
 from services.backfill.runs.progress import Tally
 from shared.contract.encoded_events import EncodedEvent
@@ -51,22 +51,22 @@ class ConversationReader:
         """
         before, begun = _before(reading, known), _begun(reading, known)
         if begun is None:
-            return await self._read_on(reading, before, Progress())
+            return await self._read_on(reading, before, ReadPosition())
         then = replace(reading, listed=replace(reading.listed, updated_time=begun.updated_time))
-        refusal = await self._read_on(then, before, begun.progress)
+        refusal = await self._read_on(then, before, begun.position)
         if refusal or begun.updated_time == reading.listed.updated_time:
             return refusal
         now_known = await self.history.known([reading.key])
-        return await self._read_on(reading, now_known[reading.key].history, Progress())
+        return await self._read_on(reading, now_known[reading.key].history, ReadPosition())
 
-    async def _read_on(self, reading: Reading, before: History | None, progress: Progress) -> GraphError | None:
-        """Behind `progress`, or anew where its cursor has expired, down to what was known `before`.
+    async def _read_on(self, reading: Reading, before: History | None, position: ReadPosition) -> GraphError | None:
+        """Read from `position` down to what was known `before`, and from the newest message again if a cursor expires.
 
-        Anew it publishes only what it had not yet.
+        Events that are published again have the same ids.
         """
         patience = Patience()
         while True:
-            end = await self._read_pages(reading, before, progress)
+            end = await self._read_pages(reading, before, position)
             if end is None:
                 return None
             refusal, reached = end
@@ -74,57 +74,54 @@ class ConversationReader:
                 return refusal
             if not patience.is_left(reached.read + reached.unavailable):
                 return replace(refusal, kind=ErrorKind.TRANSIENT, detail="its cursors are refused again and again")
-            progress = reached.anew()
+            position = ReadPosition()
 
     async def _read_pages(
-        self, reading: Reading, before: History | None, progress: Progress
-    ) -> tuple[GraphError, Progress] | None:
+        self, reading: Reading, before: History | None, position: ReadPosition
+    ) -> tuple[GraphError, ReadPosition] | None:
         """None when all was read, else the refusal and what was read until then.
 
         While a page is published, and its checkpoint made behind it, the next one is fetched already.
         """
         edge = f"{quote(reading.listed.thread_id, safe='')}/messages"
-        parameters = {"fields": MESSAGE_FIELDS, **progress.following}
+        parameters = {"fields": MESSAGE_FIELDS, **position.following}
         opening = [reading.listed_draft(self.clock())]
-        if not progress.following:
-            progress = replace(progress, is_settled=is_settled(reading.listed.updated_time, self.clock()))
+        if not position.following:
+            position = replace(position, is_settled=is_settled(reading.listed.updated_time, self.clock()))
         async with aclosing(self.client.pages(edge, self.page_size, parameters)) as pages:
-            page = await self._next(pages, progress)
+            page = await self._next(pages, position)
             while not isinstance(page, GraphError):
-                taken = self._take(reading, before, progress, page)
-                progress = taken.progress
+                taken = self._take(reading, before, position, page)
+                position = taken.position
                 if taken.is_last:
                     await self._complete(reading, before, taken, opening)
                     return None
-                following = asyncio.create_task(self._next(pages, progress))
+                following = asyncio.create_task(self._next(pages, position))
                 async with cancelled_on_failure(following):
                     await self._acknowledge(taken, [*opening, *taken.drafts])
-                    await self.history.checkpoint(reading.key, _checkpoint(reading, progress))
+                    await self.history.checkpoint(reading.key, _checkpoint(reading, position))
                     page, opening = await following, []
-        return page, progress
+        return page, position
 
-    async def _next(self, pages: AsyncIterator[GraphPage | GraphError], progress: Progress) -> GraphPage | GraphError:
+    async def _next(self, pages: AsyncIterator[GraphPage | GraphError], position: ReadPosition) -> GraphPage | GraphError:
         """Fetch the next page. A refusal that stops the account closes the gate to all that wait."""
         async with self.gate.entered():
             page = await anext(pages)
-            if isinstance(page, GraphError) and page.kind in FATAL and not is_expired(page, progress.following):
+            if isinstance(page, GraphError) and page.kind in FATAL and not is_expired(page, position.following):
                 self.gate.close()
             return page
 
-    def _take(self, reading: Reading, before: History | None, progress: Progress, page: GraphPage) -> Taken:
+    def _take(self, reading: Reading, before: History | None, position: ReadPosition, page: GraphPage) -> Taken:
         now = self.clock()
         items, is_known = unknown(page.items, before.newest if before else None)
-        new, ahead = unread(items, progress.ahead)
-        drafts = [draft for item in new if (draft := reading.message_draft(item, now))]
-        hidden = len(new) - len(drafts)
-        so_far = Progress(
+        drafts = [draft for item in items if (draft := reading.message_draft(item, now))]
+        hidden = len(items) - len(drafts)
+        so_far = ReadPosition(
             page.following or {},
-            progress.read + len(drafts),
-            progress.unavailable + hidden,
-            newest_of(page.items, progress.newest),
-            progress.is_settled,
-            oldest_of(page.items, progress.oldest),
-            ahead,
+            position.read + len(drafts),
+            position.unavailable + hidden,
+            newest_of(page.items, position.newest),
+            position.is_settled,
         )
         return Taken(drafts, hidden, so_far, is_last=is_known or page.following is None)
 
@@ -136,11 +133,11 @@ class ConversationReader:
     async def _complete(
         self, reading: Reading, before: History | None, taken: Taken, opening: Sequence[EncodedEvent]
     ) -> None:
-        progress = taken.progress
-        end = reading.completed_draft(progress.read, progress.unavailable, self.clock())
+        position = taken.position
+        end = reading.completed_draft(position.read, position.unavailable, self.clock())
         await self._acknowledge(taken, [*opening, *taken.drafts, end])
-        await self.history.remember(reading.key, _history(reading, progress, before))
-        log.debug("conversation_read", conversation=str(reading.key), messages=progress.read)
+        await self.history.remember(reading.key, _history(reading, position, before))
+        log.debug("conversation_read", conversation=str(reading.key), messages=position.read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +146,7 @@ class Taken:
 
     drafts: list[EncodedEvent]
     hidden: int
-    progress: Progress
+    position: ReadPosition
     is_last: bool
 
 
@@ -187,21 +184,21 @@ def is_expired(refusal: GraphError, following: object) -> bool:
     return bool(following) and refusal.kind is ErrorKind.BAD_REQUEST and refusal.code == 100
 
 
-def _checkpoint(reading: Reading, progress: Progress) -> Checkpoint:
-    return Checkpoint(reading.run_id, reading.listed.thread_id, reading.listed.updated_time, progress)
+def _checkpoint(reading: Reading, position: ReadPosition) -> Checkpoint:
+    return Checkpoint(reading.run_id, reading.listed.thread_id, reading.listed.updated_time, position)
 
 
-def _history(reading: Reading, progress: Progress, before: History | None) -> History:
+def _history(reading: Reading, position: ReadPosition, before: History | None) -> History:
     """What was read now, behind what was known before."""
     listed = reading.listed
     return History(
         reading.run_id,
         listed.thread_id,
         listed.updated_time,
-        progress.read + (before.messages if before else 0),
-        progress.unavailable + (before.unavailable if before else 0),
-        progress.newest or (before.newest if before else None),
-        progress.is_settled,
+        position.read + (before.messages if before else 0),
+        position.unavailable + (before.unavailable if before else 0),
+        position.newest or (before.newest if before else None),
+        position.is_settled,
     )
 
 

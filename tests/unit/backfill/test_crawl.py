@@ -266,26 +266,24 @@ async def test_a_checkpoint_of_another_run_is_not_gone_on_from() -> None:
     assert sorted(stage.mids) == sorted(stage.world.all_ids)
 
 
-async def test_a_cursor_that_expired_between_two_processes_begins_the_conversation_anew() -> None:
+async def test_a_cursor_that_expired_between_two_processes_begins_the_conversation_again() -> None:
     world = World(conversations=1, messages=6)
     async with staged(world) as stage:
         await die_at(stage, "t_0.4")
         (checkpoint,) = stage.history.checkpoints.values()
-        world.expired.add(checkpoint.progress.following["after"])
+        world.expired.add(checkpoint.position.following["after"])
         ever = world.all_ids | {"new"}
         world.threads[0].messages.pop(3)
         world.say(0, "new")
         tally = await stage.read()
-    assert sorted(stage.mids) == sorted(ever)
-    assert stage.history.counts == {"t_0": (7, 0)}
-    assert tally.counters.messages_published == 3, "by this process"
+    assert set(stage.mids) == ever
+    assert stage.history.counts == {"t_0": (6, 0)}, "what is there now"
+    assert tally.counters.messages_published == 6, "by this process"
 
 
 @pytest.mark.parametrize("starts", [[2], [4], [4, 2], [2, 4, 2, 6]])
-async def test_a_cursor_that_expires_begins_the_conversation_anew_and_publishes_nothing_again(
-    starts: list[int],
-) -> None:
-    """However often, and though somebody writes meanwhile."""
+async def test_an_expired_cursor_begins_the_conversation_again(starts: list[int]) -> None:
+    """However often, and though somebody writes meanwhile. Events that are there twice have the same ids."""
     world, due = World(conversations=1, messages=9), list(starts)
 
     def expire(path: str, start: int) -> Answer | None:
@@ -299,9 +297,26 @@ async def test_a_cursor_that_expires_begins_the_conversation_anew_and_publishes_
     async with staged(world) as stage:
         tally = await stage.read()
     assert due == []
-    assert sorted(stage.mids) == sorted(world.all_ids)
+    assert set(stage.mids) == world.all_ids
+    assert len(stage.mids) == 9 + len(starts) + sum(starts), "what was read by then is published again, and no more"
     assert stage.history.counts == {"t_0": (9 + len(starts), 0)}
-    assert (tally.counters.messages_published, tally.counters.conversations_failed) == (9 + len(starts), 0)
+    assert (tally.counters.messages_published, tally.counters.conversations_failed) == (len(stage.mids), 0)
+
+
+async def test_a_message_that_appears_late_is_read_when_an_expired_cursor_begins_the_conversation_again() -> None:
+    """Within what was read by then, where nothing looks for it otherwise."""
+    world, refusals = World(conversations=1, messages=9), [error(100)]
+
+    def expire(path: str, start: int) -> Answer | None:
+        if not (path.endswith("t_0/messages") and refusals and start == 6):
+            return None
+        world.threads[0].messages.insert(2, ("late", world.threads[0].messages[2][1]))
+        return refusals.pop()
+
+    world.answer = expire
+    async with staged(world) as stage:
+        await stage.read()
+    assert set(stage.mids) == world.all_ids
 
 
 async def test_a_conversation_whose_cursors_are_never_good_is_a_failure_and_stops_nobody() -> None:
@@ -660,7 +675,7 @@ async def test_what_is_not_acknowledged_is_neither_completed_nor_remembered() ->
         await die_at(stage, "t_1.4")
         (checkpoint,) = [each for each in stage.history.checkpoints.values() if each.thread_id == "t_1"]
     assert "t_1" not in stage.completed | set(stage.history.counts)
-    assert checkpoint.progress.read == 4
+    assert checkpoint.position.read == 4
 
 
 async def test_a_crawl_that_is_cancelled_ends_and_leaves_its_checkpoints() -> None:
