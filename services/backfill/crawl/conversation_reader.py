@@ -103,7 +103,9 @@ class ConversationReader:
                     page, opening = await following, []
         return page, position
 
-    async def _next(self, pages: AsyncIterator[GraphPage | GraphError], position: ReadPosition) -> GraphPage | GraphError:
+    async def _next(
+        self, pages: AsyncIterator[GraphPage | GraphError], position: ReadPosition
+    ) -> GraphPage | GraphError:
         """Fetch the next page. A refusal that stops the account closes the gate to all that wait."""
         async with self.gate.entered():
             page = await anext(pages)
