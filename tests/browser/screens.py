@@ -95,13 +95,13 @@ async def inner_paths(site: Staged, browser: Browser) -> dict[str, str]:
         await page.goto(f"{site.console}{where}")
         found[name] = await page.locator(link).first.get_attribute("href") or ""
     await page.close()
-    return {**found, "forget": f"{found['contact']}/forget"}
+    return {**found, "erase": f"{found['contact']}/forget"}
 
 
 async def tag(page: Page, site: Staged) -> None:
-    for value, ticked in {"furniture-fair": (0, 3, 4), "vip": (1,)}.items():
+    for value, selected in {"furniture-fair": (0, 3, 4), "vip": (1,)}.items():
         await page.goto(f"{site.console}/contacts")
-        for number in ticked:
+        for number in selected:
             await page.locator("input[name=id]").nth(number).check()
         await page.locator("[name=value]").fill(value)
         await page.get_by_role("button", name="Apply").click()

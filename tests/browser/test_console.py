@@ -73,7 +73,7 @@ async def inner_pages(page: Page, site: Staged) -> list[str]:
 async def test_a_sync_is_started_and_its_numbers_move_to_the_end(site: Staged, opened: Open) -> None:
     async with opened(f"{site.console}/integrations") as page:
         slow, quick = page.locator("[data-account^='instagram:']"), page.locator("[data-account^='messenger:']")
-        await expect(slow.get_by_text("Its history was never read.")).to_be_visible()
+        await expect(slow.get_by_text("Its history has not been synced yet.")).to_be_visible()
         await page.get_by_role("button", name="Sync all").click()
         await expect(page.get_by_role("status").filter(has_text="2 runs are queued.")).to_be_visible()
         await page.evaluate(WATCH)
@@ -118,14 +118,14 @@ async def test_filters_sorting_and_pages_are_in_the_url_to_share(contacts: Stage
 
 async def test_none_that_match_is_said_and_left_again(contacts: Staged, opened: Open) -> None:
     async with opened(f"{contacts.console}/contacts?q=nobody+at+all") as page:
-        await expect(page.get_by_role("heading", name="Nobody matches")).to_be_visible()
+        await expect(page.get_by_role("heading", name="No contacts match")).to_be_visible()
         await page.get_by_role("link", name="Show all").click()
         await expect(page.locator("tr[data-contact]")).to_have_count(50)
 
 
 async def test_keys_move_through_the_list_and_tick(contacts: Staged, opened: Open) -> None:
     async with opened(f"{contacts.console}/contacts") as page:
-        await page.get_by_role("button", name="Keys").click()
+        await page.get_by_role("button", name="Shortcuts").click()
         await expect(page.get_by_role("dialog")).to_contain_text("Next, previous contact")
         await page.keyboard.press("Escape")
         for key in ("j", "j", "x"):
@@ -177,7 +177,7 @@ async def test_a_card_is_moved_by_the_mouse_and_by_keys_and_stays_moved(contacts
         async with page.expect_response(lambda answer: answer.request.method == "PATCH"):
             await page.keyboard.press("]")
         await expect(card_in("Proposal Sent")).to_be_visible()
-        await expect(page.locator("[data-board-said]")).to_contain_text("is in Proposal Sent")
+        await expect(page.locator("[data-board-said]")).to_contain_text("moved to Proposal Sent")
         await page.reload()
         await expect(card_in("Proposal Sent")).to_be_visible()
 
@@ -220,7 +220,7 @@ async def test_an_edited_name_outlives_a_new_analysis(contacts: Staged, opened: 
 
         before = await analysed_at()
         await page.get_by_role("button", name="Analyse now").click()
-        await expect(page.get_by_text("reads it anew")).to_be_visible()
+        await expect(page.get_by_text("analysed again")).to_be_visible()
         await eventually(analysed_at, lambda at: at > before)
         await page.reload()
         await expect(page.get_by_role("heading", level=1)).to_have_text("Nena Edited")
@@ -306,7 +306,7 @@ async def test_without_scripts_everything_is_done_that_is_done_with_them(contact
         await page.goto(f"{contacts.console}/contacts")
         await page.get_by_label("Search").fill("Nora Scriptless")
         await press("Show")
-        await page.get_by_label("Tick Nora Scriptless").check()
+        await page.get_by_label("Select Nora Scriptless").check()
         await page.locator("[name=value]").fill("by-form")
         await press("Apply")
         await expect(flash).to_have_text("Done for 1 contact.")
@@ -315,7 +315,7 @@ async def test_without_scripts_everything_is_done_that_is_done_with_them(contact
         await press("Save")
         await expect(page.get_by_label("Notes")).to_have_value("Called on Monday.")
         await press("Analyse now")
-        await expect(flash).to_contain_text("reads it anew")
+        await expect(flash).to_contain_text("analysed again")
 
         await page.goto(f"{contacts.console}/board")
         card = f".lead[data-contact='{contact_id}']"
@@ -343,10 +343,10 @@ async def test_without_scripts_everything_is_done_that_is_done_with_them(contact
         await press("theme", ".me")
         await expect(page.locator("html")).to_have_attribute("data-theme", re.compile("dark|light"))
         await page.goto(f"{contacts.console}/contacts/{contact_id}")
-        await page.get_by_role("link", name="Forget").click()
-        await press("Forget for good")
+        await page.get_by_role("link", name="Erase").click()
+        await press("Erase permanently")
         await page.goto(f"{contacts.console}/contacts?q=Nora+Scriptless")
-        await expect(page.get_by_role("heading", name="Nobody matches")).to_be_visible()
+        await expect(page.get_by_role("heading", name="No contacts match")).to_be_visible()
 
 
 async def test_a_theme_is_chosen_and_kept(contacts: Staged, opened: Open) -> None:

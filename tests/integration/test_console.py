@@ -102,7 +102,7 @@ async def test_every_page_is_there_before_there_is_anything_to_show(leadstream: 
             assert "<h1" in await browser.page(path)
         assert "No contacts yet" in await browser.page("/contacts")
         assert "No account yet" in await browser.page("/integrations")
-        assert "Nothing is parked" in await browser.page("/dead-letters")
+        assert "No dead letters" in await browser.page("/dead-letters")
 
 
 async def test_contacts_are_found_shown_and_exported(leadstream: Start, database: Database) -> None:
@@ -110,7 +110,7 @@ async def test_contacts_are_found_shown_and_exported(leadstream: Start, database
     await known(database, MARIA, JOSE, formula)
     async with browsing(leadstream) as browser:
         assert "Maria Santos" in await browser.page("/contacts?q=maria+santos")
-        assert "Nobody matches" in await browser.page("/contacts?q=nobody")
+        assert "No contacts match" in await browser.page("/contacts?q=nobody")
         found = await browser.json("/api/contacts?sort=name")
         assert [each["name"] for each in found["contacts"]] == ["=cmd()", "José Peñaflor", "Maria Santos"]
         exported = list(csv.DictReader(io.StringIO(await browser.page("/contacts.csv?sort=name"))))

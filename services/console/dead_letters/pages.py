@@ -36,7 +36,7 @@ class DeadLetterPages:
         parked = await self._letters.parked()
         chosen = [each for each in parked if reason in {None, each.reason}]
         return self._renderer.page(
-            request, "letters.html", request[ACCESS],
+            request, "dead_letters.html", request[ACCESS],
             letters=chosen[:MAX_LETTERS],
             found=len(chosen),
             reasons=sorted({each.reason for each in parked}),
@@ -51,7 +51,7 @@ class DeadLetterPages:
             raise web.HTTPNotFound(text="No such letter is parked any more.")
         raw = letter.raw
         return self._renderer.page(
-            request, "letter.html", request[ACCESS],
+            request, "dead_letter.html", request[ACCESS],
             letter=letter,
             payload=raw[:MAX_PAYLOAD_BYTES].decode(errors="replace"),
             bytes=len(raw),
@@ -62,7 +62,7 @@ class DeadLetterPages:
         """The letters that are named, else all of a reason, else all. What is still not understood stays parked."""
         form = await request.post()
         reason = str(form.get("reason", ""))
-        if "ticked" in form and "id" not in form:
+        if "selected" in form and "id" not in form:
             raise self._renderer.redirect(PATH, "Tick some letters first.", is_problem=True)
         if reason and reason not in set(Reason):
             raise web.HTTPBadRequest(text="There is no such reason: nothing was replayed.")

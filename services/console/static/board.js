@@ -1,4 +1,4 @@
-// Cards are moved by dragging, by the list on each card, or by [ and ] while one has the focus.
+// Cards move by dragging, by the list on each card, or by [ and ] on the focused card.
 export function enableBoard() {
   const board = document.querySelector("[data-board]");
   if (!board) return;
@@ -38,7 +38,7 @@ function mark(column) {
   column?.classList.add("over");
 }
 
-// Shown at once; where the server refuses, the card goes back and the page says why.
+// The card moves at once. If the server refuses, it moves back and the page says why.
 async function move(lead, stage) {
   const form = lead.querySelector("form");
   const column = document.querySelector(`.column[data-stage="${CSS.escape(stage)}"]`);
@@ -50,7 +50,7 @@ async function move(lead, stage) {
   form.elements.stage.value = lead.closest(".column").dataset.stage;
   const said = document.querySelector("[data-board-said]");
   said.className = refusal ? "flash problem" : "away";
-  said.textContent = refusal || `${lead.querySelector("a").textContent} is in ${stage}`;
+  said.textContent = refusal || `${lead.querySelector("a").textContent} moved to ${stage}`;
 }
 
 function place(lead, cards, before) {
@@ -59,12 +59,12 @@ function place(lead, cards, before) {
   if (hadFocus) lead.querySelector("a").focus();
 }
 
-// Empty where it is moved.
+// Returns an empty string when the contact was moved.
 async function refusalOf(contact, stage, csrf) {
   const headers = { "Content-Type": "application/json", "X-CSRF-Token": csrf };
   const request = { method: "PATCH", headers, body: JSON.stringify({ stage }) };
   const answer = await fetch(`/api/contacts/${encodeURIComponent(contact)}`, request).catch(() => null);
   if (answer?.ok) return "";
-  const told = await answer?.json().catch(() => null);
-  return `Not moved: ${told?.error ?? "the console does not answer"}`;
+  const problem = await answer?.json().catch(() => null);
+  return `Not moved: ${problem?.error ?? "the console does not answer"}`;
 }

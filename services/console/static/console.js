@@ -1,4 +1,4 @@
-// What pages do beyond their forms. Each works without this, but for live changes.
+// Pages work without scripts, except for live changes.
 import { followLive } from "./live.js";
 import { listenForKeys } from "./keys.js";
 import { enableBoard } from "./board.js";
@@ -11,7 +11,7 @@ enableBoard();
 listenForKeys();
 followLive();
 
-// "auto" follows the system, so only the browser knows which theme is the other one.
+// "auto" follows the system, so only the browser knows which theme the button switches to.
 function nameTheme() {
   const button = document.querySelector("[data-theme-button]");
   if (!button || document.documentElement.dataset.theme !== "auto") return;

@@ -1,4 +1,4 @@
-// Keys for people who read many contacts. None is taken from a field, or together with a modifier.
+// Keyboard shortcuts. They do nothing in a field or with a modifier.
 const PLACES = { o: "/", c: "/contacts", b: "/board", i: "/integrations", p: "/pipelines", d: "/dead-letters" };
 let isGoing = false;
 

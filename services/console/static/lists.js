@@ -1,4 +1,4 @@
-// Filters that apply at once, and the bar for what is ticked.
+// Filters that apply as they change, and the bar of actions for the selected contacts.
 const PAUSE_MS = 350;
 
 export function enableLists() {
@@ -6,7 +6,7 @@ export function enableLists() {
   const filters = document.querySelector("[data-filters]");
   if (filters) applyAtOnce(filters);
   document.addEventListener("change", ({ target }) => {
-    if (target.matches("[data-tick-all]")) tickAll(target);
+    if (target.matches("[data-select-all]")) selectAll(target);
     if (target.closest("[data-bulk]")) showBulk();
   });
   document.addEventListener("renewed", showBulk);
@@ -17,7 +17,7 @@ export function enableLists() {
   showBulk();
 }
 
-// On a phone the list comes first, unless a filter is set that one should see.
+// On a phone the filters are folded, unless one is set.
 function foldFilters() {
   const more = document.querySelector("[data-fold]");
   if (more && matchMedia("(max-width: 820px)").matches && !more.querySelector(".set")) more.open = false;
@@ -41,7 +41,7 @@ function applyAtOnce(form) {
   sessionStorage.removeItem("searching");
 }
 
-// A URL to share has what was chosen, and nothing else.
+// Empty fields are left out, so that a shared URL holds only what was chosen.
 function submit(form) {
   const chosen = [...new FormData(form)].filter(([, value]) => value !== "");
   if (document.activeElement?.matches("[data-search]")) sessionStorage.setItem("searching", location.pathname);
@@ -49,7 +49,7 @@ function submit(form) {
   location.assign(query ? `${form.getAttribute("action")}?${query}` : form.getAttribute("action"));
 }
 
-function tickAll(box) {
+function selectAll(box) {
   for (const each of box.form.querySelectorAll("input[name=id]")) each.checked = box.checked;
 }
 
@@ -59,7 +59,7 @@ function showBulk() {
   const count = document.querySelectorAll("[data-bulk] input[name=id]:checked").length;
   const every = bar.querySelector("input[name=every]");
   bar.hidden = count === 0 && !every?.checked;
-  bar.querySelector("[data-bulk-count]").textContent = `${count} ticked`;
+  bar.querySelector("[data-bulk-count]").textContent = `${count} selected`;
   const action = bar.querySelector("[data-bulk-action]").value;
   bar.querySelector("[data-bulk-value]").hidden = !["tag", "untag", "stage"].includes(action);
 }

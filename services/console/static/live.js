@@ -1,23 +1,23 @@
-// Regions marked data-live are fetched anew when the server tells of a change that concerns them.
+// Regions marked data-live are fetched again when the server reports a change that concerns them.
 const PAUSE_MS = 1000;
 const RETRY_MS = 5000;
-const PATIENCE_MS = 15000;
+const REFRESH_TIMEOUT_MS = 15000;
 const SCROLLING = ".board, .cards, .scroll";
 let source;
 let pauseMs = PAUSE_MS;
 let pending = false;
-let wasAway = false;
+let wasHidden = false;
 let wasLost = false;
 let loadedAt = 0;
 
-// A browser opens few connections to one host for all its tabs together, so one that nobody sees keeps none.
+// A browser allows few connections to one host over all its tabs, so a hidden tab closes its own.
 export function followLive() {
   if (!document.querySelector(".side")) return;
-  wasAway = document.hidden;
+  wasHidden = document.hidden;
   if (!document.hidden) listen();
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) return listen();
-    wasAway = true;
+    wasHidden = true;
     source?.close();
   });
   setInterval(() => { if (document.querySelector("[data-live~=time]")) refreshSoon(); }, RETRY_MS);
@@ -25,14 +25,14 @@ export function followLive() {
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 }
 
-// What is refused, as while the console starts behind a proxy, a browser does not try again by itself.
+// A browser does not retry a refused stream, as while the console starts behind a proxy, so this does.
 function listen() {
   source?.close();
   const mine = source = new EventSource("/events");
   mine.addEventListener("open", () => {
     say("Live", false);
-    if (wasLost || wasAway) refreshSoon();
-    wasLost = wasAway = false;
+    if (wasLost || wasHidden) refreshSoon();
+    wasLost = wasHidden = false;
   });
   mine.addEventListener("error", () => {
     say("Reconnecting …", true);
@@ -45,13 +45,13 @@ function listen() {
   mine.addEventListener("reset", refreshSoon);
 }
 
-// Seen always, spoken only when it changes while one is on the page.
+// The state is always visible; a screen reader announces only its changes.
 function say(word, isLost) {
   const state = document.querySelector("[data-live-state]");
   state.hidden = false;
   state.classList.toggle("lost", isLost);
   state.querySelector("[data-live-word]").textContent = word;
-  if (isLost !== wasLost) document.querySelector("[data-live-said]").textContent = isLost ? "Not live any more" : "Live again";
+  if (isLost !== wasLost) document.querySelector("[data-live-said]").textContent = isLost ? "Live updates are paused" : "Live updates are back";
 }
 
 function hear(kind, change) {
@@ -61,18 +61,18 @@ function hear(kind, change) {
 }
 
 function refreshSoon() {
-  if (document.hidden || (pending && performance.now() - loadedAt < PATIENCE_MS)) return;
+  if (document.hidden || (pending && performance.now() - loadedAt < REFRESH_TIMEOUT_MS)) return;
   pending = true;
   loadedAt = performance.now();
   setTimeout(refresh, pauseMs);
 }
 
-// The slower the server is, the less often it is asked: however many pages are open, it has time for what people do.
+// The pause grows with the response time, so that many open pages do not overload the server.
 async function refresh() {
   pending = false;
   const began = performance.now();
   const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
-  if (!answer) return; // the stream says when the server is back
+  if (!answer) return; // the stream's open event refreshes once the server is back
   if (answer.redirected && new URL(answer.url).pathname === "/login") return location.reload();
   if (!answer.ok && answer.status !== 404) return setTimeout(refreshSoon, RETRY_MS);
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -84,7 +84,7 @@ async function refresh() {
   }
 }
 
-// What somebody types in, has opened or drags stays as it is until they are done.
+// A region is not replaced while somebody types in it, has changed a form in it or drags a card.
 function isInUse(region) {
   const active = document.activeElement;
   const isTyping = region.contains(active) && active.matches("input:not([type=checkbox]), textarea, select");
@@ -93,13 +93,13 @@ function isInUse(region) {
 }
 
 function replace(region, newer) {
-  const ticked = new Set([...region.querySelectorAll("input[name=id]:checked")].map((each) => each.value));
+  const selected = new Set([...region.querySelectorAll("input[name=id]:checked")].map((each) => each.value));
   const opened = [...region.querySelectorAll("details")].map((each) => each.open);
   const at = region.querySelector("tr.at")?.dataset.contact;
   const focused = region.contains(document.activeElement) ? selectorOf(document.activeElement, region) : null;
   const scrolled = [...region.querySelectorAll(SCROLLING)].map((each) => [each.scrollLeft, each.scrollTop]);
   region.replaceChildren(...newer.childNodes);
-  for (const each of region.querySelectorAll("input[name=id]")) each.checked = ticked.has(each.value);
+  for (const each of region.querySelectorAll("input[name=id]")) each.checked = selected.has(each.value);
   region.querySelectorAll("details").forEach((each, i) => { each.open = opened[i] ?? each.open; });
   region.querySelectorAll(SCROLLING).forEach((each, i) => { [each.scrollLeft, each.scrollTop] = scrolled[i] ?? [0, 0]; });
   if (at) region.querySelector(`tr[data-contact="${CSS.escape(at)}"]`)?.classList.add("at");
@@ -107,7 +107,7 @@ function replace(region, newer) {
   region.dispatchEvent(new CustomEvent("renewed", { bubbles: true }));
 }
 
-// By what says which it is; a button is known by where its form goes, anything else by its place among its kind.
+// A selector that finds the same element in the new content: by id, link or form action, else by its index among its kind.
 function selectorOf(element, region) {
   const card = element.closest("[data-contact]");
   const within = card ? `[data-contact="${CSS.escape(card.dataset.contact)}"] ` : "";

@@ -126,9 +126,9 @@ def test_a_run_whose_process_died_does_not_move() -> None:
     [
         (RunState.QUEUED, {}, 2, "waiting for a worker"),
         (RunState.QUEUED, {}, 20, "no worker has taken it yet"),
-        (RunState.RUNNING, {"started_at": NOON}, 30, "50 a minute · about 1 min 30 s left"),
+        (RunState.RUNNING, {"started_at": NOON}, 30, "50 per minute · about 1 min 30 s left"),
         (RunState.RUNNING, {"started_at": NOON, "throttled_until": NOON + timedelta(minutes=2)}, 30, "1 min 30 s more"),
-        (RunState.RUNNING, {"started_at": NOON}, 60, "its worker is gone"),
+        (RunState.RUNNING, {"started_at": NOON}, 60, "its worker stopped"),
         (RunState.COMPLETED, {"started_at": NOON, "finished_at": NOON + timedelta(seconds=42)}, 900, "in 42 s"),
     ],
 )
