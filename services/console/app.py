@@ -52,10 +52,10 @@ from shared.store.pipelines import PipelineStore
 from shared.store.runs import RunStore
 
 ANALYZER_GROUP = "analyzer"
-"""Whose lag is shown."""
+"""The consumer group whose lag the overview shows."""
 DRAIN_SECONDS = 5
 MAX_REQUEST_LINE_BYTES = 64 * 1024
-"""Of an URL: a search may have 200 characters in each of its fields, of twelve bytes each."""
+"""The longest request line: each field of a search may have 200 characters of up to twelve bytes."""
 
 log = structlog.get_logger()
 
@@ -63,7 +63,7 @@ log = structlog.get_logger()
 async def run(
     settings: ConsoleSettings, auth: Authentication, ports: Ports, say: Callable[[str], None], stop: asyncio.Event
 ) -> None:
-    """Serves until `stop`; `say` is told the address. UnreachableError when a server is not there at the start."""
+    """Serve until `stop`; call `say` with the address. UnreachableError when a server is unreachable at the start."""
     topics, kafka = Topics(settings.topic_prefix), settings.kafka_bootstrap_servers
     async with (
         open_database(settings.mongo_url.get_secret_value()) as database,

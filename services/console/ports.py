@@ -1,4 +1,4 @@
-"""What other services do for the console: the composition root hands it in, as no service imports another."""
+"""What the console uses of other services. The composition root passes it in, as no service imports another."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from shared.domain.accounts import Account
 from shared.store.mongo import Database
 
 Erase = Callable[[Database, AIOKafkaProducer, ConversationKey], Awaitable[int]]
-"""Erases a customer and returns the version of the tombstone. LookupError when nothing is known of them; RuntimeError
-when a worker has the conversation for too long."""
+"""Erases a customer and returns the version of the tombstone. LookupError when the customer is unknown; RuntimeError
+when a worker holds the conversation for too long."""
 
 Check = Callable[[Database, Account], Awaitable[dict[str, Any]]]
-"""What the platform says of an account: `is_well`, `is_refused`, `problems`, `token`, `permissions_…`, `webhooks_…`,
-without its token. ValueError when the token cannot be decrypted, UnreachableError when the platform does not answer."""
+"""Asks the platform about an account and returns `is_well`, `is_refused`, `problems`, `permissions_…`, `webhooks_…` and
+`token`: facts about the token, not the token itself. ValueError when the token cannot be decrypted, UnreachableError
+when the platform does not answer."""
 
 
 @dataclass(frozen=True, slots=True)

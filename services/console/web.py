@@ -1,4 +1,4 @@
-"""The console's application: every page behind the guard. Dependencies are arguments."""
+"""The console's web application: every page is behind the authentication middleware."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from services.console.auth.auth_middleware import AuthMiddleware
 from shared.runtime.health import Probe
 
 MAX_FORM_BYTES = 512 * 1024
-"""Of a form; a ticked page and its notes are a tenth of that."""
+"""The largest form; the largest real one is a tenth of it."""
 
 
 def create_app(middleware: AuthMiddleware, routes: Iterable[web.AbstractRouteDef], is_ready: Probe) -> web.Application:
@@ -38,7 +38,7 @@ ASSETS = Path(str(resources.files("services.console"))) / "static"
 
 
 async def _asset(request: web.Request) -> web.StreamResponse:
-    """By name alone, never by a path. A browser keeps it, and asks whether it is still so."""
+    """Serve a file by its name, never by a path. Browsers cache it and revalidate it each time."""
     path = ASSETS / request.match_info["name"]
     if path.parent != ASSETS or not path.is_file():
         raise web.HTTPNotFound

@@ -1,4 +1,4 @@
-"""The figures of the console: pages among many contacts, changes told to many pages, and what all contacts weigh."""
+"""Measures the console: pages with many contacts, changes for many open pages, and memory."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from tests.bench.judging import Figure, Measured, Side, at_most
 from tests.bench.wrk import BenchError
 
 PAGE_MS, CHANGE_MS = 50, 20
-BYTES_EACH = 2500
-SHOWN = 5
+CONTACT_BYTES = 2500
+SHOWN_VALUES = 5
 
 
 def measure_console(contacts: int, rounds: int) -> Measured:
-    """`rounds` tens of each page."""
+    """Request each page `rounds` times ten."""
     try:
-        told = said("tests.bench.console_process", str(contacts), str(rounds * 10), settings={})
+        found = said("tests.bench.console_process", str(contacts), str(rounds * 10), settings={})
     except BenchError as error:
         return Measured(problems=(f"console: {error}",))
     every = f"{contacts:,} contacts"
     sides, figures = list[Side](), list[Figure]()
-    for name, values in told["pages"].items():
-        sides.append(Side(f"{name}, ms", tuple(sorted(values)[:: len(values) // SHOWN])))
+    for name, values in found["pages"].items():
+        sides.append(Side(f"{name}, ms", tuple(sorted(values)[:: len(values) // SHOWN_VALUES])))
         figures.append(Figure(f"{name} of {every}, median", statistics.median(values), at_most(PAGE_MS), "ms"))
     figures += [
-        Figure(f"a change told to {PAGES_OPEN} pages, processor", told["change_ms"], at_most(CHANGE_MS), "ms"),
-        Figure(f"memory of {every}", told["megabytes"], at_most(contacts * BYTES_EACH / 1e6), "MB"),
+        Figure(f"a change sent to {PAGES_OPEN} pages, processor", found["change_ms"], at_most(CHANGE_MS), "ms"),
+        Figure(f"memory of {every}", found["megabytes"], at_most(contacts * CONTACT_BYTES / 1e6), "MB"),
     ]
-    return Measured((*sides, Side("read into memory, s", (told["seconds"],))), tuple(figures))
+    return Measured((*sides, Side("read into memory, s", (found["seconds"],))), tuple(figures))

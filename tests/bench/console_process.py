@@ -1,9 +1,9 @@
-"""The console's pages among many contacts, as a process of its own, whose memory is theirs: prints its figures as JSON.
+"""Measures the console with many contacts, in a process of its own for its memory, and prints the figures as JSON.
 
     python -m tests.bench.console_process CONTACTS TIMES
 
-It builds the directory that a console has in memory and asks its application for pages as a browser does: through the
-guard, the filters and the template, over a socket. Streams of changes are read by another process.
+It builds the contact index and requests pages over a socket, through the authentication, the filters and the template.
+Streams of changes are read by another process.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ FIRST = "Maria Juan Ana José Liza Mark Carla Paolo Rosa Miguel Sofia Diego Luci
 LAST = "Santos Cruz Reyes Garcia Lopez Ramos Mendoza Torres Flores Rivera Aquino Bautista Peñaflor Castro".split()
 WORDS = "asks price sofa delivery table lamp budget visit order invoice blue large urgent friday Cebu Makati".split()
 VOCABULARY = WORDS + [f"{word[::-1]}{number}" for number in range(24) for word in WORDS]
-"""Of 400 words, a summary has one in eight."""
+"""400 words, of which a summary has 50."""
 STAGES = ("New Lead", "Contacted", "Qualified", "Proposal Sent", "Negotiating", "Closed Won")
 
 QUERIES = {
@@ -62,7 +62,7 @@ QUERIES = {
 
 
 def stored(number: int, chance: random.Random) -> dict[str, Any]:
-    """As a contact lies in the database."""
+    """A contact as it is stored."""
     at = NOW - timedelta(minutes=chance.randrange(500_000))
     return {
         "contact_id": f"messenger:371:{number:016d}", "version": 1, "platform": "messenger", "account_id": "371",
@@ -83,22 +83,22 @@ def filled(contacts: int) -> ContactIndex:
     return contact_index
 
 
-class Nothing:
-    """A database without accounts and pipelines: two reads of a millisecond each, which are not what is measured."""
+class EmptyDatabase:
+    """A database without accounts and pipelines, whose two reads of a millisecond each are not measured."""
 
-    def __getattr__(self, _name: str) -> Nothing:
+    def __getattr__(self, _name: str) -> EmptyDatabase:
         return self
 
-    def find(self, *_query: object, **_options: object) -> Nothing:
+    def find(self, *_query: object, **_options: object) -> EmptyDatabase:
         return self
 
-    def sort(self, *_keys: object) -> Nothing:
+    def sort(self, *_keys: object) -> EmptyDatabase:
         return self
 
     async def to_list(self, _length: object) -> list[object]:
         return []
 
-    def __aiter__(self) -> Nothing:
+    def __aiter__(self) -> EmptyDatabase:
         return self
 
     async def __anext__(self) -> object:
@@ -114,17 +114,17 @@ async def browsing(contact_index: ContactIndex) -> AsyncIterator[TestClient[web.
     async def is_ready() -> bool:
         return True
 
-    pages = ContactPages(contact_index, cast(Database, Nothing()), renderer)
+    pages = ContactPages(contact_index, cast(Database, EmptyDatabase()), renderer)
     async with TestClient(TestServer(create_app(AuthMiddleware(auth, renderer), pages.routes(), is_ready))) as client:
         yield client
 
 
 async def pages(contact_index: ContactIndex, times: int) -> dict[str, list[float]]:
-    """The milliseconds of each query; and of the first page, each time after one contact has changed."""
+    """Return the milliseconds of each query, and of the first page after each change of a contact."""
     found: dict[str, list[float]] = {}
     async with browsing(contact_index) as client:
         for name, query in QUERIES.items():
-            await _milliseconds(client, query)  # an order is made when it is first asked for
+            await _milliseconds(client, query)  # the first request sorts the order
             found[name] = [await _milliseconds(client, query) for _ in range(times)]
         row = next(iter(contact_index.rows()))
         for number in range(times):
@@ -141,7 +141,7 @@ async def _milliseconds(client: TestClient[web.Request, web.Application], query:
 
 
 async def streams() -> float:
-    """Milliseconds of processor time that one change costs, told to every open page."""
+    """Return the milliseconds of processor time to send one change to every open page."""
     broadcast, app = Broadcast(), web.Application()
     app.add_routes(EventStream(broadcast).routes())
     async with TestServer(app) as server:
@@ -152,7 +152,7 @@ async def streams() -> float:
         began = time.process_time()
         for number in range(CHANGES):
             broadcast.send("contact", {"id": f"messenger:371:{number:016d}", "version": 2, "score": 50, "stage": "New"})
-            await asyncio.sleep(2 * COALESCE_SECONDS)  # so that each is told alone, which costs most
+            await asyncio.sleep(2 * COALESCE_SECONDS)  # each change is sent alone, which costs most
         spent = time.process_time() - began
         reader.kill()
         broadcast.close()
@@ -180,8 +180,8 @@ def main() -> None:
     contact_index = filled(contacts)
     seconds, megabytes = time.perf_counter() - began, _resident_megabytes() - before
     measured = asyncio.run(pages(contact_index, times))
-    told = {"seconds": seconds, "megabytes": megabytes, "pages": measured, "change_ms": asyncio.run(streams())}
-    print(json.dumps(told))
+    figures = {"seconds": seconds, "megabytes": megabytes, "pages": measured, "change_ms": asyncio.run(streams())}
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

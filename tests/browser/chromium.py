@@ -1,4 +1,4 @@
-"""The browser: LEADSTREAM_TEST_CHROMIUM, or what the machine has."""
+"""Finds and starts the browser: LEADSTREAM_TEST_CHROMIUM, or the Chromium of the machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def chromium() -> str | None:
 @asynccontextmanager
 async def launched() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        # Root may not use the sandbox, and the pages are our own.
+        # Chromium's sandbox does not start as root, and the pages are our own.
         browser = await playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         yield browser
         await browser.close()

@@ -1,4 +1,4 @@
-"""A real browser before the whole of Leadstream. Without a Chromium these tests are skipped, which says so."""
+"""A real browser in front of the whole of Leadstream. Without Chromium these tests are skipped."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from tests.browser.staging import Staged, site_in
 from tests.support.waiting import eventually
 
 PATIENCE_MS = 60_000
-KNOWN = 84
-"""Conversations of both accounts."""
+CONVERSATIONS = 84
+"""The number of conversations of both accounts."""
 Open = Callable[..., AbstractAsyncContextManager[Page]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = [item for item in items if Path(__file__).parent in item.path.parents]
     if here and chromium() is None:
-        reason = "no Chromium here: `apt-get install chromium`, or say where with LEADSTREAM_TEST_CHROMIUM"
+        reason = "Chromium is missing: `apt-get install chromium`, or set its path in LEADSTREAM_TEST_CHROMIUM"
         for item in here:
             item.add_marker(pytest.mark.skip(reason))
 
 
 @pytest.fixture(scope="module")
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Staged]:
-    """Accounts are there, their history is not."""
+    """A site with accounts whose history is not read yet."""
     async with site_in(tmp_path_factory.mktemp("site")) as made:
         yield made
 
@@ -42,8 +42,8 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 def opened(browser: Browser) -> Iterator[Open]:
-    """Opens a page of its own; what its scripts got wrong, and what the policy forbade, fails the test."""
-    wrongs: list[str] = []
+    """Opens a page. Errors of its scripts and violations of the content security policy fail the test."""
+    errors: list[str] = []
 
     @asynccontextmanager
     async def go(
@@ -58,26 +58,26 @@ def opened(browser: Browser) -> Iterator[Open]:
         )
         context.set_default_timeout(PATIENCE_MS)
         page = await context.new_page()
-        page.on("pageerror", lambda error: wrongs.append(str(error)))
-        page.on("console", lambda told: wrongs.append(told.text) if "Content Security Policy" in told.text else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda line: errors.append(line.text) if "Content Security Policy" in line.text else None)
         await page.goto(url)
         yield page
         await context.close()
 
     yield go
-    assert wrongs == []
+    assert errors == []
 
 
 @pytest.fixture
 async def contacts(site: Staged, opened: Open) -> Staged:
-    """With the whole history read and analysed, whoever began that."""
+    """The site with the whole history read and analysed."""
     async with opened(site.console) as page:
 
-        async def known() -> int:
-            told = await (await page.request.get(f"{site.console}/api/contacts")).json()
-            return int(told["of"])
+        async def count() -> int:
+            answer = await (await page.request.get(f"{site.console}/api/contacts")).json()
+            return int(answer["of"])
 
-        if await known() < KNOWN:
+        if await count() < CONVERSATIONS:
             await site.history_is_read()
-            await eventually(known, lambda number: number >= KNOWN)
+            await eventually(count, lambda number: number >= CONVERSATIONS)
     return site

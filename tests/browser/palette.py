@@ -1,4 +1,4 @@
-"""A picture in at most 256 colours: a screenshot has a third of its size then, and looks the same."""
+"""Reduces a picture to 256 colours: a screenshot then has a third of its size and looks the same."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from PIL import Image
 
 
 def with_palette(png: bytes) -> bytes:
-    """`png` anew."""
     small = io.BytesIO()
     with Image.open(io.BytesIO(png)) as picture:
         few = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)

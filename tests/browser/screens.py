@@ -21,12 +21,12 @@ PATHS = {
     "not-found": "/nowhere",
 }  # fmt: skip
 OPENED = {"add-account": "Add an account", "pipeline-edit": "Edit stages"}
-"""What is unfolded before the picture is taken."""
+"""The section that is opened before the picture is taken."""
 SETTLED_MS = 700
 WIDE, PHONE = ViewportSize(width=1360, height=860), ViewportSize(width=390, height=844)
 LOOKS = {"light": ("light", WIDE), "dark": ("dark", WIDE), "phone": ("light", PHONE)}
-NEWCOMER = "Carmela Dizon"
-SAID = (
+NEW_CUSTOMER = "Carmela Dizon"
+DIALOGUE = (
     ("Hi po, magkano po yung standing desk?", False),
     ("Meron po kami for you, ₱13,990 po.", True),
     ("Available po ba sa Saturday? Dalawa po kukunin ko para sa office namin sa Makati", False),
@@ -66,9 +66,9 @@ async def take(site: Staged, browser: Browser, paths: dict[str, str], look: str,
 
 
 async def something_happens(site: Staged) -> None:
-    """A customer whose score rises, so that there is something to plot; a run that fails; letters; tags."""
-    for text, echo in SAID:
-        await site.act(act="say", who=NEWCOMER, text=text, echo=echo)
+    """Make things to show: a customer whose score rises, dead letters, and a run that fails."""
+    for text, echo in DIALOGUE:
+        await site.act(act="say", who=NEW_CUSTOMER, text=text, echo=echo)
         await asyncio.sleep(2)
     for body in UNREADABLE:
         await site.receive(body)
@@ -86,7 +86,7 @@ async def inner_paths(site: Staged, browser: Browser) -> dict[str, str]:
         await page.goto(f"{site.console}/integrations")
         await page.get_by_role("button", name="Check").nth(each).click()
     links = {
-        "contact": (f"/contacts?q={NEWCOMER}", "tr .who a"),
+        "contact": (f"/contacts?q={NEW_CUSTOMER}", "tr .who a"),
         "run": ("/integrations", "#live-history tr:last-child a"),
         "letter": ("/dead-letters", "td a"),
     }

@@ -1,4 +1,4 @@
-"""The whole of Leadstream for a browser to look at: the demo's accounts and corpus, with every service running."""
+"""Runs the whole of Leadstream for a browser, with the demo's accounts and corpus."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOST = "http://127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """`console` asks for nothing, `guarded` for a password."""
+    """`console` is open, `guarded` needs a password."""
 
     console: str
     guarded: str
@@ -37,17 +37,17 @@ class Staged:
         assert [await asyncio.to_thread(each.wait, 120) for each in reading] == [0] * len(accounts)
 
     async def act(self, **what: object) -> dict[str, Any]:
-        """Something that a customer does; the simulator sends the webhook for it."""
+        """Let a customer act; the simulator sends the webhook."""
         done: dict[str, Any] = await self.simulate("act", what)
         return done
 
     async def simulate(self, what: str, body: object) -> Any:
-        """Of the simulator's own edges: `act`, `configure`, `faults`."""
+        """Call one of the simulator's own edges: `act`, `configure` or `faults`."""
         url = f"{self.simulator['graph_url']}/_simulator/{what}"
         return json.loads(await asyncio.to_thread(_post, url, json.dumps(body).encode()))
 
     async def receive(self, body: bytes) -> None:
-        """A webhook of any content, signed as Facebook signs it."""
+        """Send a webhook with this body, signed as Facebook signs it."""
         signed = {"X-Hub-Signature-256": webhook_signature(self.simulator["app_secret"], body)}
         await asyncio.to_thread(_post, f"{self.receiver}/webhook", body, signed)
 
@@ -55,13 +55,13 @@ class Staged:
 def _post(url: str, body: bytes, headers: Mapping[str, str] | None = None) -> bytes:
     request = urllib.request.Request(url, body, {"Content-Type": "application/json", **(headers or {})})
     with urllib.request.urlopen(request) as answer:
-        told: bytes = answer.read()
-        return told
+        content: bytes = answer.read()
+        return content
 
 
 @asynccontextmanager
 async def site_in(folder: Path) -> AsyncIterator[Staged]:
-    """Accounts are there and webhooks come; their history is not read yet."""
+    """A site whose accounts receive webhooks; their history is not read yet."""
     async with embedded_servers(folder) as (kafka, mongo):
         env = {
             "LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": kafka,

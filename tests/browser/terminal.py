@@ -1,4 +1,4 @@
-"""The demo as its terminal shows it, as a picture."""
+"""Takes a picture of the demo's terminal output."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def demo_picture(browser: Browser) -> bytes:
 
 
 def printed_by(*arguments: str) -> str:
-    """What `leadstream ARGS` writes to a terminal, with all that moves its cursor; its status has to be 0."""
+    """Return what `leadstream ARGS` writes to a terminal, with control sequences. Its exit status must be 0."""
     terminal, inside = pty.openpty()
     fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     command = [sys.executable, "-m", "services.cli.main", *arguments]
@@ -59,12 +59,12 @@ def printed_by(*arguments: str) -> str:
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65536)
-    except OSError:  # so a terminal ends
+    except OSError:  # how the end of a terminal is reported
         return b""
 
 
 def settled(written: str) -> str:
-    """What is left on the screen. Whoever writes over a line clears it first."""
+    """Return the final content of the screen. A line is always cleared before it is overwritten."""
     lines, row = [""], 0
     for part in _MOVES.split(written):
         if part == "\n":

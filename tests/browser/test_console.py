@@ -1,4 +1,4 @@
-"""What people do at the console, in a real browser over the whole of Leadstream."""
+"""What people do in the console, in a real browser over the whole of Leadstream."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ HOSTILE_NAME = "<script>owned=1</script> \u202egnp.exe"
 HOSTILE_TEXT = "<img src=x onerror='owned=1'>\u202egnp.exe " + "🎉" * 4000
 WATCH = """() => {
   const look = () => {
-    const told = document.querySelector("[data-account^='instagram:'] .progress span")?.textContent ?? "";
-    const done = Number(told.split(" of ")[0]);
-    if (told && seen.at(-1) !== done) seen.push(done);
+    const shown = document.querySelector("[data-account^='instagram:'] .progress span")?.textContent ?? "";
+    const done = Number(shown.split(" of ")[0]);
+    if (shown && seen.at(-1) !== done) seen.push(done);
   };
   window.seen = [];
   new MutationObserver(look).observe(document.getElementById("live-accounts"), { childList: true, subtree: true });
@@ -47,21 +47,21 @@ async def first_of(page: Page, site: Staged, query: str) -> str:
 
 
 async def listed(page: Page, site: Staged, query: str) -> list[dict[str, Any]]:
-    """As the console's lists have them, which follow what is stored."""
+    """Return contacts as the console lists them."""
     answer = await page.request.get(f"{site.console}/api/contacts?{query}")
     rows: list[dict[str, Any]] = (await answer.json())["contacts"]
     return rows
 
 
-async def comes(page: Page, site: Staged, name: str) -> None:
-    """Waits for a new customer to be known by name and to be analysed."""
+async def wait_for_contact(page: Page, site: Staged, name: str) -> None:
+    """Wait until a new customer has a name and an analysis."""
     await eventually(
         lambda: listed(page, site, urlencode({"q": name})), lambda rows: any(each["stage"] for each in rows)
     )
 
 
 async def inner_pages(page: Page, site: Staged) -> list[str]:
-    """One of each kind that others lead to."""
+    """Return the path of one page of each kind that needs an id."""
     await site.receive(b'{"object": "page", "entry": oops')
     found = []
     for where, link in (("/contacts", "tr .who a"), ("/integrations", "#live-history a"), ("/dead-letters", "td a")):
@@ -70,7 +70,7 @@ async def inner_pages(page: Page, site: Staged) -> list[str]:
     return [*found, f"{found[0]}/forget", "/none"]
 
 
-async def test_a_sync_is_started_and_its_numbers_move_to_the_end(site: Staged, opened: Open) -> None:
+async def test_a_sync_is_started_and_its_numbers_move(site: Staged, opened: Open) -> None:
     async with opened(f"{site.console}/integrations") as page:
         slow, quick = page.locator("[data-account^='instagram:']"), page.locator("[data-account^='messenger:']")
         await expect(slow.get_by_text("Its history has not been synced yet.")).to_be_visible()
@@ -98,7 +98,7 @@ async def test_a_contact_is_found_by_full_name(contacts: Staged, opened: Open) -
         await expect(page.get_by_role("heading", level=1)).to_have_text("Maria Santos")
 
 
-async def test_filters_sorting_and_pages_are_in_the_url_to_share(contacts: Staged, opened: Open) -> None:
+async def test_filters_sorting_and_pages_are_in_the_url(contacts: Staged, opened: Open) -> None:
     async with opened(f"{contacts.console}/contacts", width=1400) as page:
         await page.get_by_role("link", name="Next").first.click()
         await page.wait_for_url("**page=2")
@@ -116,14 +116,14 @@ async def test_filters_sorting_and_pages_are_in_the_url_to_share(contacts: Stage
             assert await other.locator("tr[data-contact] .who a").all_inner_texts() == names
 
 
-async def test_none_that_match_is_said_and_left_again(contacts: Staged, opened: Open) -> None:
+async def test_no_match_is_shown_with_a_way_back(contacts: Staged, opened: Open) -> None:
     async with opened(f"{contacts.console}/contacts?q=nobody+at+all") as page:
         await expect(page.get_by_role("heading", name="No contacts match")).to_be_visible()
         await page.get_by_role("link", name="Show all").click()
         await expect(page.locator("tr[data-contact]")).to_have_count(50)
 
 
-async def test_keys_move_through_the_list_and_tick(contacts: Staged, opened: Open) -> None:
+async def test_keys_move_through_the_list_and_select(contacts: Staged, opened: Open) -> None:
     async with opened(f"{contacts.console}/contacts") as page:
         await page.get_by_role("button", name="Shortcuts").click()
         await expect(page.get_by_role("dialog")).to_contain_text("Next, previous contact")
@@ -139,7 +139,7 @@ async def test_keys_move_through_the_list_and_tick(contacts: Staged, opened: Ope
         await expect(page.get_by_role("heading", level=1)).to_have_text(name)
 
 
-async def test_by_keyboard_one_gets_past_the_navigation_and_sees_where_one_is(contacts: Staged, opened: Open) -> None:
+async def test_the_keyboard_skips_the_navigation_and_shows_the_focus(contacts: Staged, opened: Open) -> None:
     async with opened(f"{contacts.console}/board") as page:
         await page.keyboard.press("Tab")
         await expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
@@ -147,11 +147,11 @@ async def test_by_keyboard_one_gets_past_the_navigation_and_sees_where_one_is(co
         await expect(page.get_by_role("main")).to_be_focused()
         for number in range(8):
             await page.keyboard.press("Tab")
-            assert await page.evaluate(SHOWS_FOCUS), f"nothing is seen of the focus at stop {number}"
+            assert await page.evaluate(SHOWS_FOCUS), f"the focus is not visible at stop {number}"
         assert await page.evaluate("document.activeElement.closest('.lead') !== null")
 
 
-async def test_those_that_are_ticked_are_tagged(contacts: Staged, opened: Open) -> None:
+async def test_selected_contacts_are_tagged(contacts: Staged, opened: Open) -> None:
     async with opened(f"{contacts.console}/contacts?sort=name") as page:
         for number in (0, 1):
             await page.locator("input[name=id]").nth(number).check()
@@ -163,12 +163,12 @@ async def test_those_that_are_ticked_are_tagged(contacts: Staged, opened: Open) 
 
 
 async def first_new_lead(page: Page) -> Callable[[str], Locator]:
-    """The first card of that column, as it is found in any column."""
+    """Return a function that locates the first card of New Lead in any column."""
     contact_id = await page.locator(".column[data-stage='New Lead'] .lead").first.get_attribute("data-contact")
     return lambda stage: page.locator(f".column[data-stage='{stage}'] .lead[data-contact='{contact_id}']")
 
 
-async def test_a_card_is_moved_by_the_mouse_and_by_keys_and_stays_moved(contacts: Staged, opened: Open) -> None:
+async def test_a_card_moved_by_mouse_or_keys_stays_moved(contacts: Staged, opened: Open) -> None:
     async with opened(f"{contacts.console}/board", width=1700) as page:
         card_in = await first_new_lead(page)
         await card_in("New Lead").drag_to(page.locator(".column[data-stage='Qualified']"))
@@ -182,7 +182,7 @@ async def test_a_card_is_moved_by_the_mouse_and_by_keys_and_stays_moved(contacts
         await expect(card_in("Proposal Sent")).to_be_visible()
 
 
-async def test_a_card_that_the_server_refuses_goes_back_and_says_why(contacts: Staged, opened: Open) -> None:
+async def test_a_card_that_the_server_refuses_moves_back_with_the_reason(contacts: Staged, opened: Open) -> None:
     async with opened(f"{contacts.console}/board", width=1700) as page:
         await page.route("**/api/contacts/*", lambda route: route.fulfill(status=409, json={"error": "it is gone"}))
         card_in = await first_new_lead(page)
@@ -206,7 +206,7 @@ async def test_a_webhook_changes_a_contact_without_a_reload(contacts: Staged, op
         assert await page.evaluate("window.isTheSamePage")
 
 
-async def test_an_edited_name_outlives_a_new_analysis(contacts: Staged, opened: Open) -> None:
+async def test_an_edited_name_is_kept_by_a_new_analysis(contacts: Staged, opened: Open) -> None:
     async with opened(f"{contacts.console}/contacts") as page:
         contact_id = await first_of(page, contacts, "platform=messenger&sort=-name")
         await page.goto(f"{contacts.console}/contacts/{contact_id}")
@@ -227,11 +227,11 @@ async def test_an_edited_name_outlives_a_new_analysis(contacts: Staged, opened: 
         await expect(page.get_by_text("set by a person").first).to_be_visible()
 
 
-async def test_hostile_names_and_texts_are_only_text(contacts: Staged, opened: Open) -> None:
+async def test_hostile_names_and_texts_are_shown_as_text(contacts: Staged, opened: Open) -> None:
     said = await contacts.act(act="say", who=HOSTILE_NAME, text=HOSTILE_TEXT)
     where = f"/contacts/{said['contact_id']}"
     async with opened(f"{contacts.console}/contacts") as page:
-        await comes(page, contacts, "<script>owned=1</script>")
+        await wait_for_contact(page, contacts, "<script>owned=1</script>")
         for path in (where, f"{where}/forget", "/contacts?q=script", "/board", "/"):
             await page.goto(f"{contacts.console}{path}")
             await expect(page.get_by_text("<script>owned=1</script>").first).to_be_visible()
@@ -241,7 +241,7 @@ async def test_hostile_names_and_texts_are_only_text(contacts: Staged, opened: O
         assert await page.locator("#latest .bubble").inner_text() == HOSTILE_TEXT
 
 
-async def test_who_may_look_sees_no_way_to_change(contacts: Staged, opened: Open) -> None:
+async def test_a_viewer_sees_no_forms(contacts: Staged, opened: Open) -> None:
     async with opened(f"{contacts.guarded}/contacts") as page:
         await sign_in(page, VIEWER)
         await expect(page.get_by_role("heading", name="Contacts")).to_be_visible()
@@ -265,7 +265,7 @@ async def test_an_editor_signs_in_and_changes(contacts: Staged, opened: Open) ->
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)])
-async def test_axe_finds_nothing_serious_on_any_page(contacts: Staged, opened: Open, theme: str, width: int) -> None:
+async def test_axe_finds_no_serious_fault_on_any_page(contacts: Staged, opened: Open, theme: str, width: int) -> None:
     async with opened(f"{contacts.guarded}/login", theme=theme, width=width) as page:
         inner = [f"{contacts.console}{path}" for path in (*PAGES, *await inner_pages(page, contacts))]
         for url in (f"{contacts.guarded}/login", *inner):
@@ -293,11 +293,11 @@ async def test_lists_fit_into_every_window(contacts: Staged, opened: Open) -> No
                 assert (path, width, await page.evaluate(IS_TOO_WIDE)) == (path, width, False)
 
 
-async def test_without_scripts_everything_is_done_that_is_done_with_them(contacts: Staged, opened: Open) -> None:
+async def test_everything_works_without_scripts(contacts: Staged, opened: Open) -> None:
     contact_id = (await contacts.act(act="say", who="Nora Scriptless", text="How much is it?"))["contact_id"]
     await contacts.receive(b'{"object": "page", "entry": oops')
     async with opened(contacts.console, scripts=False) as page:
-        await comes(page, contacts, "Nora Scriptless")
+        await wait_for_contact(page, contacts, "Nora Scriptless")
         flash = page.locator(".flash:not(.problem)")
 
         async def press(name: str, within: str = "main") -> None:
@@ -349,7 +349,7 @@ async def test_without_scripts_everything_is_done_that_is_done_with_them(contact
         await expect(page.get_by_role("heading", name="No contacts match")).to_be_visible()
 
 
-async def test_a_theme_is_chosen_and_kept(contacts: Staged, opened: Open) -> None:
+async def test_a_chosen_theme_is_kept(contacts: Staged, opened: Open) -> None:
     async with opened(contacts.console) as page:
         await page.get_by_role("button", name="Dark theme").click()
         await expect(page.locator("html")).to_have_attribute("data-theme", "dark")

@@ -1,4 +1,4 @@
-"""The console through what happens to the broker."""
+"""The console while the broker is away."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from tests.support.servers import Servers
 from tests.support.waiting import eventually
 
 
-async def test_lists_go_on_when_the_broker_is_back(leadstream: Start, stack: Stack, servers: Servers) -> None:
+async def test_lists_follow_the_topic_again_when_the_broker_is_back(
+    leadstream: Start, stack: Stack, servers: Servers
+) -> None:
     async with browsing(leadstream) as browser:
         await updated(stack, MARIA)
-        await eventually(lambda: browser.json("/api/contacts"), lambda told: told["found"] == 1)
+        await eventually(lambda: browser.json("/api/contacts"), lambda found: found["found"] == 1)
         with gone(servers):
             assert (await browser.json("/api/contacts"))["found"] == 1
         await updated(stack, JOSE)
-        await eventually(lambda: browser.json("/api/contacts"), lambda told: told["found"] == 2)
+        await eventually(lambda: browser.json("/api/contacts"), lambda found: found["found"] == 2)

@@ -1,4 +1,4 @@
-"""The console over real servers: what it shows, what it changes, what it tells while it happens."""
+"""The console over real servers: what it shows, changes and streams."""
 
 from __future__ import annotations
 
@@ -34,10 +34,9 @@ from tests.support.waiting import eventually
 from tests.unit.console.rows import NOON, analysis, contact
 
 HOSTILE = "<script>alert('x')</script>\u202egnp.exe"
-NOBODY = "http://127.0.0.1:9"
-"""Where the platform would be: nobody answers there."""
-NO_PLATFORM = {"LEADSTREAM_GRAPH_URL": "http://127.0.0.1:9", "LEADSTREAM_GRAPH_DEADLINE_SECONDS": "0.1"}
-"""Asked, nobody answers."""
+NO_PLATFORM_URL = "http://127.0.0.1:9"
+"""An address of the platform at which nothing listens."""
+NO_PLATFORM = {"LEADSTREAM_GRAPH_URL": NO_PLATFORM_URL, "LEADSTREAM_GRAPH_DEADLINE_SECONDS": "0.1"}
 PAGES = ("/", "/contacts", "/board", "/integrations", "/pipelines", "/dead-letters")
 
 
@@ -65,9 +64,9 @@ class Browser:
 
 @asynccontextmanager
 async def browsing(start: Start, **settings: str) -> AsyncIterator[Browser]:
-    """A browser at a running console, which has read what is in the database."""
+    """A browser at a running console that has loaded the contacts of the database."""
     port = free_port()
-    settings = {"LEADSTREAM_CONSOLE_PORT": str(port), "LEADSTREAM_GRAPH_URL": NOBODY, **settings}
+    settings = {"LEADSTREAM_CONSOLE_PORT": str(port), "LEADSTREAM_GRAPH_URL": NO_PLATFORM_URL, **settings}
     start("console", **settings).wait_for("The console is at")
     async with ClientSession(f"http://127.0.0.1:{port}") as session:
         async with session.get("/contacts") as answer:
@@ -76,7 +75,7 @@ async def browsing(start: Start, **settings: str) -> AsyncIterator[Browser]:
 
 
 async def known(database: Database, *contacts: Contact) -> None:
-    """Contacts and their conversations as an analyzer leaves them."""
+    """Store contacts and their conversations as an analyzer leaves them."""
     writes = [Write(Change(each, ("analysis",), None), 0, 1) for each in contacts]
     await Contacts(database.contacts).write_all(writes)
     for each in contacts:
@@ -96,7 +95,7 @@ MARIA = contact("1", "Maria Santos", 72, emails=("maria@shop.ph",))
 JOSE = contact("2", "José Peñaflor", 20)
 
 
-async def test_every_page_is_there_before_there_is_anything_to_show(leadstream: Start) -> None:
+async def test_every_page_works_with_an_empty_database(leadstream: Start) -> None:
     async with browsing(leadstream) as browser:
         for path in PAGES:
             assert "<h1" in await browser.page(path)
@@ -117,9 +116,7 @@ async def test_contacts_are_found_shown_and_exported(leadstream: Start, database
         assert [each["name"] for each in exported] == ["'=cmd()", "José Peñaflor", "Maria Santos"]
 
 
-async def test_a_contact_has_its_whole_conversation_and_hostile_text_is_harmless(
-    leadstream: Start, database: Database
-) -> None:
+async def test_a_contact_shows_its_conversation_and_escapes_hostile_text(leadstream: Start, database: Database) -> None:
     who = ConversationKey(Platform.MESSENGER, "371", "1")
     await known(database, contact("1", HOSTILE, 72, summary=HOSTILE, notes=HOSTILE, tags=(HOSTILE,)))
     await messages(
@@ -133,11 +130,11 @@ async def test_a_contact_has_its_whole_conversation_and_hostile_text_is_harmless
         assert "&lt;script&gt;" in page
         assert "secret" not in page
         assert "Message was unsent" in page
-        told = await browser.json("/api/contacts/messenger:371:1")
-        assert [each["role"] for each in told["messages"]] == ["customer", "business", "customer"]
+        body = await browser.json("/api/contacts/messenger:371:1")
+        assert [each["role"] for each in body["messages"]] == ["customer", "business", "customer"]
 
 
-async def test_an_edit_is_a_persons_and_shows_at_once(leadstream: Start, database: Database) -> None:
+async def test_an_edit_is_marked_as_a_persons_and_shows_at_once(leadstream: Start, database: Database) -> None:
     await known(database, MARIA)
     async with browsing(leadstream) as browser:
         await browser.post(
@@ -150,7 +147,7 @@ async def test_an_edit_is_a_persons_and_shows_at_once(leadstream: Start, databas
         assert "Maria Cruz" in await browser.page("/contacts?status=WON&tag=vip")
 
 
-async def test_what_another_changed_meanwhile_is_left_alone(leadstream: Start, database: Database) -> None:
+async def test_an_edit_leaves_a_concurrent_edit_alone(leadstream: Start, database: Database) -> None:
     await known(database, MARIA)
     async with browsing(leadstream) as browser:
         await edit_contact(database, MARIA.contact_id, ContactEdit(notes="by another"), utc_now)
@@ -169,7 +166,7 @@ async def test_what_another_changed_meanwhile_is_left_alone(leadstream: Start, d
         assert (await contact_of(database, MARIA.contact_id)).name.full == "Maria Cruz"
 
 
-async def test_all_that_are_ticked_are_tagged_and_those_alone(leadstream: Start, database: Database) -> None:
+async def test_only_selected_contacts_are_tagged(leadstream: Start, database: Database) -> None:
     await known(database, MARIA, JOSE, contact("3", "Ana", 50))
     async with browsing(leadstream) as browser:
         ids = (("id", MARIA.contact_id), ("id", JOSE.contact_id))
@@ -181,7 +178,7 @@ async def test_all_that_are_ticked_are_tagged_and_those_alone(leadstream: Start,
         assert {each["contact_id"] for each in found["contacts"]} == {JOSE.contact_id}
 
 
-async def test_forgetting_asks_first_and_then_leaves_nothing(leadstream: Start, database: Database) -> None:
+async def test_erasing_asks_first_and_then_leaves_nothing(leadstream: Start, database: Database) -> None:
     await known(database, MARIA, JOSE)
     await messages(database, said("hello", 1, who=ConversationKey(Platform.MESSENGER, "371", "1")))
     async with browsing(leadstream) as browser:
@@ -197,7 +194,7 @@ async def test_forgetting_asks_first_and_then_leaves_nothing(leadstream: Start, 
             assert gone.status == 404
 
 
-async def test_analysing_now_makes_the_conversation_due(leadstream: Start, database: Database) -> None:
+async def test_analyse_now_makes_the_conversation_due(leadstream: Start, database: Database) -> None:
     await known(database, MARIA)
     async with browsing(leadstream) as browser:
         await browser.post(f"/contacts/{MARIA.contact_id}/analyse")
@@ -212,13 +209,13 @@ async def test_scores_over_versions_are_kept_and_plotted(leadstream: Start, data
         new = MARIA.model_copy(update={"version": version, "analysis": analysis(score, LeadStatus.NEW, at=NOON)})
         await Contacts(database.contacts).write_all([Write(Change(new, ("analysis",), None), version - 1, version)])
     async with browsing(leadstream) as browser:
-        told = await browser.json(f"/api/contacts/{MARIA.contact_id}")
-        assert [each["score"] for each in told["scores"]] == [72, 30, 90]
+        body = await browser.json(f"/api/contacts/{MARIA.contact_id}")
+        assert [each["score"] for each in body["scores"]] == [72, 30, 90]
         assert "Score over 3 analyses, from 72 to 90" in await browser.page(f"/contacts/{MARIA.contact_id}")
 
 
-async def heard(browser: Browser, last_id: str = "") -> AsyncGenerator[tuple[str, str]]:
-    """Events of the stream as (id, kind)."""
+async def streamed(browser: Browser, last_id: str = "") -> AsyncGenerator[tuple[str, str]]:
+    """Yield events of the stream as (id, kind)."""
     headers = {"Last-Event-ID": last_id} if last_id else {}
     async with browser.session.get("/events", headers=headers) as answer:
         event_id = ""
@@ -236,23 +233,23 @@ async def updated(stack: Stack, contact: Contact) -> None:
         await publish(producer, [Record(stack.topics.contact_updated, contact.contact_id.encode(), entry.value, [])])
 
 
-async def test_a_version_that_is_published_shows_without_being_asked_for(leadstream: Start, stack: Stack) -> None:
+async def test_a_published_version_is_streamed_and_shown(leadstream: Start, stack: Stack) -> None:
     async with browsing(leadstream) as browser:
-        stream = heard(browser)
+        stream = streamed(browser)
         first = asyncio.ensure_future(anext(stream))
         await asyncio.sleep(0)
 
-        async def tell() -> bool:
+        async def published_before() -> bool:
             await updated(stack, MARIA.model_copy(update={"version": MARIA.version + first.done()}))
             return first.done()
 
-        await eventually(tell, bool)
+        await eventually(published_before, bool)
         event_id, kind = await first
         assert kind == "contact"
         assert (await browser.json("/api/contacts"))["found"] == 1
         await updated(stack, JOSE)
-        await eventually(lambda: browser.json("/api/contacts"), lambda told: told["found"] == 2)
-        resumed = heard(browser, event_id)
+        await eventually(lambda: browser.json("/api/contacts"), lambda found: found["found"] == 2)
+        resumed = streamed(browser, event_id)
         assert (await anext(resumed))[1] == "contact"
         await stream.aclose()
         await resumed.aclose()
@@ -287,7 +284,7 @@ async def test_an_account_is_added_run_and_cancelled_and_its_token_is_never_show
         assert "Shop" in await browser.page(f"/runs/{run['run_id']}")
 
 
-async def test_what_is_parked_and_what_waits_is_counted_shown_and_replayed(leadstream: Start, stack: Stack) -> None:
+async def test_dead_letters_and_lag_are_counted_and_dead_letters_replayed(leadstream: Start, stack: Stack) -> None:
     body = b'{"object":"page","entry":"<script>"}'
     payload, encoding = encode_payload(body)
     letter = DeadLetter(
@@ -298,8 +295,10 @@ async def test_what_is_parked_and_what_waits_is_counted_shown_and_replayed(leads
     async with open_producer(stack.kafka) as producer:
         await publish(producer, [record, event])
     async with browsing(leadstream) as browser:
-        told = await eventually(lambda: browser.json("/api/overview"), lambda told: told["dead_letters"] is not None)
-        assert (told["dead_letters"], told["lag"], told["conversations_due"], told["spool"]) == (1, 1, 0, None)
+        status = await eventually(
+            lambda: browser.json("/api/overview"), lambda found: found["dead_letters"] is not None
+        )
+        assert (status["dead_letters"], status["lag"], status["conversations_due"], status["spool"]) == (1, 1, 0, None)
         assert letter.letter_id[:12] in await browser.page("/dead-letters")
         page = await browser.page(f"/dead-letters/{letter.letter_id}")
         assert "&lt;script&gt;" in page
@@ -331,7 +330,7 @@ async def test_without_a_password_only_localhost_is_listened_on(leadstream: Star
     assert "LEADSTREAM_CONSOLE_PASSWORD" in console.output
 
 
-async def test_it_ends_in_time_with_a_page_open(leadstream: Start) -> None:
+async def test_the_console_stops_in_time_with_a_page_open(leadstream: Start) -> None:
     port = free_port()
     console = leadstream("console", LEADSTREAM_CONSOLE_PORT=str(port))
     console.wait_for("The console is at")

@@ -1,4 +1,4 @@
-"""A pipeline's stages as columns of cards. Pure."""
+"""The columns of a board: a pipeline's stages with their contacts. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from shared.contract.contacts import StageType
 from shared.domain.pipelines import Pipeline
 
 MAX_CARDS = 50
-"""Shown in a column; the list has the rest."""
+"""Cards in a column; the list of contacts shows the rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`rows` are the best of all that are in it, by score; `points` is the sum of all their scores."""
+    """One stage. `rows` are its contacts with the highest scores; `count` and `points` (sum of scores) cover all."""
 
     name: str
     kind: StageType | None
@@ -30,7 +30,7 @@ class Column:
 
 
 def columns_of(contact_index: ContactIndex, pipeline: Pipeline, account: str = "") -> list[Column]:
-    """In the order of the stages. A stage that the pipeline does not have any more comes last, while it has someone."""
+    """Return a column for each stage, then for removed stages that still have contacts."""
     by_stage: dict[str, list[Row]] = {stage.name: [] for stage in pipeline.stages}
     for row in contact_index.ordered("score", descending=True):
         if row.pipeline == pipeline.name and (not account or row.account == account):

@@ -1,4 +1,4 @@
-"""The board of a pipeline."""
+"""The page of a pipeline's board."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class BoardPages:
         return [web.get("/board", self.board)]
 
     async def board(self, request: web.Request) -> web.Response:
-        """Of the pipeline that is asked for, else of the one in which most contacts are."""
+        """Show the pipeline in the query, else the one with the most contacts."""
         pipelines = await PipelineStore(self._database).all()
         accounts = await AccountStore(self._database).all()
         pipeline = self._chosen(pipelines, request.query.get("pipeline", ""))

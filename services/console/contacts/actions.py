@@ -1,4 +1,4 @@
-"""The forms by which an editor changes contacts: one at a time, or all that are ticked."""
+"""The forms by which an editor changes contacts: one, or all that are selected."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from services.console.auth.auth_middleware import ACCESS
 from services.console.auth.login import inner_path
 from services.console.contacts.contact_reader import contact_of
 from services.console.contacts.form import MAX_BULK_CONTACTS, changes_of, edit_of, split_tags
-from services.console.contacts.pages import contact_page
+from services.console.contacts.pages import NOT_FOUND, contact_page
 from services.console.contacts.service import BusyError, ContactChanges, apply_to_each
 from services.console.index.contact_index import ContactIndex, is_contact_id
 from services.console.index.list_query import find_rows, parse_list_query
@@ -45,7 +45,7 @@ class ContactActions:
         ]
 
     async def shown(self, request: web.Request) -> web.Response:
-        """For who reloads a form that was refused."""
+        """Redirect the reload of a form that was rejected to its contact."""
         raise web.HTTPSeeOther(contact_path(request.match_info["contact_id"]))
 
     async def edit(self, request: web.Request) -> web.Response:
@@ -54,7 +54,7 @@ class ContactActions:
         try:
             await self._changes.edit(contact_id, edit_of(form))
         except NoContactError:
-            raise web.HTTPNotFound(text="There is no such contact any more.") from None
+            raise web.HTTPNotFound(text="This contact no longer exists.") from None
         except InvalidEditError as error:
             if "next" in form:
                 raise self._renderer.redirect(back, f"Not saved: {error}.", is_problem=True) from None
@@ -62,7 +62,7 @@ class ContactActions:
             return await contact_page(
                 request, self._database, self._renderer, FormError.from_exception(error, contact_id, sent)
             )
-        raise self._renderer.redirect(back, "Saved. No machine will overwrite it.")
+        raise self._renderer.redirect(back, "Saved. Analyses will not overwrite your changes.")
 
     async def analyse(self, request: web.Request) -> web.Response:
         contact_id = request.match_info["contact_id"]
@@ -70,12 +70,14 @@ class ContactActions:
             await self._changes.analyse(contact_id)
         except NoContactError:
             raise web.HTTPNotFound(text="There is no such conversation.") from None
-        raise self._renderer.redirect(contact_path(contact_id), "The next free analyzer reads it anew.")
+        raise self._renderer.redirect(
+            contact_path(contact_id), "The conversation is queued and will be analysed again shortly."
+        )
 
     async def confirm_erasure(self, request: web.Request) -> web.Response:
         contact = await contact_of(self._database, request.match_info["contact_id"])
         if contact is None:
-            raise web.HTTPNotFound(text="There is no such contact. Perhaps they were forgotten.")
+            raise web.HTTPNotFound(text=NOT_FOUND)
         names = [contact.name.full]
         return self._confirm(request, [contact.contact_id], names, contact_path(contact.contact_id))
 
@@ -84,19 +86,20 @@ class ContactActions:
         try:
             await self._changes.erase(contact_id)
         except NoContactError:
-            raise web.HTTPNotFound(text="Nothing is known of them any more.") from None
+            raise web.HTTPNotFound(text=NOT_FOUND) from None
         except BusyError as error:
             raise web.HTTPConflict(text=str(error)) from None
-        raise self._renderer.redirect("/contacts", "Forgotten: messages, contact and activities are erased.")
+        raise self._renderer.redirect("/contacts", "Erased: the contact, its messages and its activities.")
 
     async def bulk(self, request: web.Request) -> web.Response:
-        """For those that are ticked or, with `every`, for all that the list's filters leave."""
-        form, back = await form_of(request), inner_path((await form_of(request)).get("next", "/contacts"))
-        ids = await self._chosen(request, form)
+        """Change the selected contacts or, with `every`, all that match the list's filters."""
+        form = await form_of(request)
+        back = inner_path(form.get("next", "/contacts"))
+        ids = await self._selected(request, form)
         if not ids:
-            raise self._renderer.redirect(back, "Tick some contacts first.", is_problem=True)
+            raise self._renderer.redirect(back, "Select at least one contact first.", is_problem=True)
         if len(ids) > MAX_BULK_CONTACTS:
-            problem = f"At most {MAX_BULK_CONTACTS:,} contacts at once, not {len(ids):,}."
+            problem = f"Select at most {MAX_BULK_CONTACTS:,} contacts at a time, not {len(ids):,}."
             raise self._renderer.redirect(back, problem, is_problem=True)
         if form.get("action") == "forget" and form.get("confirmed") != "yes":
             names = [row.name for each in ids if (row := self._contact_index.get(each))]
@@ -104,16 +107,16 @@ class ContactActions:
         refused = await apply_to_each(ids, self._action(form, back))
         done = len(ids) - len(refused)
         if refused:
-            message = f"{done} of {len(ids)} done. The others were not: {next(iter(refused.values()))}."
+            message = f"{done} of {len(ids)} contacts changed. The others were not: {next(iter(refused.values()))}."
             raise self._renderer.redirect(back, message, is_problem=True)
         raise self._renderer.redirect(back, f"Done for {done} {'contact' if done == 1 else 'contacts'}.")
 
-    async def _chosen(self, request: web.Request, form: Form) -> list[str]:
+    async def _selected(self, request: web.Request, form: Form) -> list[str]:
         if form.get("every") == "yes":
             list_query = parse_list_query(MultiDict(parse_qsl(form.get("query", ""))))
             return [row.contact_id for row in find_rows(self._contact_index, list_query)]
-        ticked = (str(each) for each in (await request.post()).getall("id", []))
-        return [each for each in dict.fromkeys(ticked) if is_contact_id(each)]
+        selected = (str(each) for each in (await request.post()).getall("id", []))
+        return [each for each in dict.fromkeys(selected) if is_contact_id(each)]
 
     def _action(self, form: Form, back: str) -> Callable[[str], Awaitable[object]]:
         action, value = form.get("action", ""), form.get("value", "").strip()[:200]
@@ -128,7 +131,7 @@ class ContactActions:
         }
         edit = edits.get(action, ContactEdit())
         if edit == ContactEdit():
-            raise self._renderer.redirect(back, "Say what to do, and with which tag or stage.", is_problem=True)
+            raise self._renderer.redirect(back, "Choose an action, and enter a tag or a stage.", is_problem=True)
         return lambda contact_id: self._changes.edit(contact_id, edit)
 
     def _confirm(self, request: web.Request, ids: Sequence[str], names: Sequence[str], back: str) -> web.Response:
@@ -140,6 +143,6 @@ def contact_path(contact_id: str) -> str:
 
 
 async def form_of(request: web.Request) -> Form:
-    """The text fields, of each name the first."""
+    """Return the text fields of a form; of repeated names the first value."""
     fields = await request.post()
     return {name: value for name in fields if isinstance(value := fields[name], str)}

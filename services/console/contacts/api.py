@@ -1,4 +1,4 @@
-"""`/api/contacts…`: contacts as programs find, read and change them."""
+"""`/api/contacts…`: find, read and change contacts."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ class ContactApi:
         details = await load_contact_details(self._database, request.match_info["contact_id"], page)
         if details is None:
             raise web.HTTPNotFound(text=NO_CONTACT)
-        messages = details.messages
-        told = models.ContactWhole(
+        shown = details.message_page
+        body = models.ContactWhole(
             contact=details.contact, scores=details.scores, activities=details.activities,
-            messages=tuple(map(models.message_json, messages.said)), found=messages.found, page=messages.page,
-            pages=messages.pages,
+            messages=tuple(map(models.message_json, shown.messages)), found=shown.found, page=shown.page,
+            pages=shown.pages,
         )  # fmt: skip
-        return json_of(told)
+        return json_of(body)
 
     async def edit(self, request: web.Request) -> web.Response:
         edit = (await from_body(requests.EditRequest, request)).edit()
@@ -96,26 +96,26 @@ class ContactApi:
         return web.Response(status=202)
 
     async def change(self, request: web.Request) -> web.Response:
-        asked = await from_body(requests.BulkRequest, request)
-        ids = list(dict.fromkeys((*asked.contact_ids, *self._matching(asked.matching))))
+        bulk = await from_body(requests.BulkRequest, request)
+        ids = list(dict.fromkeys((*bulk.contact_ids, *self._matching(bulk.matching))))
         if len(ids) > MAX_BULK_CONTACTS:
             raise web.HTTPConflict(text=f"at most {MAX_BULK_CONTACTS:,} contacts at once, not {len(ids):,}")
-        refused = await apply_to_each(ids, self._action(asked))
+        refused = await apply_to_each(ids, self._action(bulk))
         outcomes = [models.ContactOutcome(contact_id=each, error=refused.get(each)) for each in ids]
         return json_of(models.BulkOutcome(done=len(ids) - len(refused), outcomes=outcomes))
 
     def _matching(self, filters: requests.Filters | None) -> Iterable[str]:
         return (row.contact_id for row in find_rows(self._contact_index, list_query_of(filters))) if filters else ()
 
-    def _action(self, asked: requests.BulkRequest) -> Callable[[str], Awaitable[object]]:
+    def _action(self, bulk: requests.BulkRequest) -> Callable[[str], Awaitable[object]]:
         actions: dict[str, Callable[[str], Awaitable[object]]] = {
-            "edit": lambda contact_id: self._changes.edit(contact_id, asked.edit.edit()),
+            "edit": lambda contact_id: self._changes.edit(contact_id, bulk.edit.edit()),
             "analyse": self._changes.analyse,
             "forget": self._changes.erase,
         }
-        return actions[asked.action]
+        return actions[bulk.action]
 
 
 def list_query_of(query: requests.Filters, page: int = 1) -> ListQuery:
-    told: dict[str, str] = {name: value or "" for name, value in query.model_dump(exclude={"page"}).items()}
-    return replace(ListQuery(page=page), **told)  # type: ignore[arg-type]
+    values: dict[str, str] = {name: value or "" for name, value in query.model_dump(exclude={"page"}).items()}
+    return replace(ListQuery(page=page), **values)  # type: ignore[arg-type]

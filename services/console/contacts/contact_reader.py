@@ -1,4 +1,4 @@
-"""A contact with all that its page shows, out of the database."""
+"""Reads a contact with all that its page shows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from services.console.contacts.message_list import DisplayedMessage, transcript
+from services.console.contacts.message_list import DisplayedMessage, displayed_messages
 from shared.contract.contacts import Activity, Contact, Score, activities_of
 from shared.domain.accounts import Account, account_key
 from shared.domain.messages import from_document
@@ -19,14 +19,14 @@ from shared.store.pipelines import PipelineStore
 TOGETHER = 500
 """Contacts read by one query, where many are."""
 MESSAGES_PER_PAGE = 1000
-"""Messages that are shown at once: while very many are made into one answer, all others wait."""
+"""Messages shown at once: while a very long page is rendered, all other requests wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class MessagePage:
-    """One page, oldest first; the first page has the newest. `found` are those of all `pages`."""
+    """One page of messages, oldest first; the first page has the newest. `found` counts the messages of all `pages`."""
 
-    said: tuple[DisplayedMessage, ...]
+    messages: tuple[DisplayedMessage, ...]
     found: int
     page: int
     pages: int
@@ -34,12 +34,12 @@ class MessagePage:
 
 @dataclass(frozen=True, slots=True)
 class ContactDetails:
-    """`pipeline` is that of the contact's account, `is_due` that an analysis is on its way."""
+    """`pipeline` is the one of the contact's account; `is_due` means that an analysis is queued."""
 
     contact: Contact
     scores: tuple[Score, ...]
     activities: tuple[Activity, ...]
-    messages: MessagePage
+    message_page: MessagePage
     account: Account | None
     pipeline: Pipeline | None
     is_due: bool
@@ -52,7 +52,7 @@ async def contact_of(database: Database, contact_id: str) -> Contact | None:
 
 
 async def load_contact_details(database: Database, contact_id: str, page: int = 1) -> ContactDetails | None:
-    """With that page of the messages, the last one where there are not so many."""
+    """Return the contact with a page of its messages, or None. A page beyond the last is the last."""
     stored = await database.contacts.find_one({"_id": contact_id, "forgotten_at": {"$exists": False}}, CONTACT_ALONE)
     if stored is None:
         return None
@@ -64,7 +64,7 @@ async def load_contact_details(database: Database, contact_id: str, page: int = 
         contact=contact,
         scores=tuple(Score.model_validate(each) for each in stored.get("scores", ())),
         activities=tuple([Activity.model_validate(each) async for each in activities]),
-        messages=await load_message_page(database, contact_id, page),
+        message_page=await load_message_page(database, contact_id, page),
         account=account,
         pipeline=await PipelineStore(database).get(account.pipeline if account else None),
         is_due=bool(conversation and conversation.get("due_at")),
@@ -72,7 +72,7 @@ async def load_contact_details(database: Database, contact_id: str, page: int = 
 
 
 async def load_message_page(database: Database, contact_id: str, page: int) -> MessagePage:
-    """They are counted only where there are more than one page of them."""
+    """Return a page of messages. They are counted only when there is more than one page."""
     asked = {"conversation": contact_id, "sent_at": {"$gte": EPOCH}}
     said = await _page_of(database, asked, page)
     if page == 1 and len(said) < MESSAGES_PER_PAGE:
@@ -87,7 +87,7 @@ async def load_message_page(database: Database, contact_id: str, page: int) -> M
 async def _page_of(database: Database, asked: Document, page: int) -> tuple[DisplayedMessage, ...]:
     newest_first = database.messages.find(asked).sort([("sent_at", -1), ("_id", -1)])
     stored = newest_first.skip((page - 1) * MESSAGES_PER_PAGE).limit(MESSAGES_PER_PAGE)
-    return tuple(transcript([from_document(each) async for each in stored]))
+    return tuple(displayed_messages([from_document(each) async for each in stored]))
 
 
 async def contacts_of(database: Database, contact_ids: Sequence[str]) -> AsyncIterator[Contact]:

@@ -1,4 +1,4 @@
-"""Contacts as a file that is sent while it is made: their number costs no memory."""
+"""Exports contacts as a file that is streamed, so that memory does not grow with their number."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ async def _parts(contacts: AsyncIterator[Contact], form: Format) -> AsyncIterato
     async for contact in contacts:
         write_contact(contact, form, sink)
         if sink.tell() > FLUSH_BYTES:
-            yield _taken(sink)
-    yield _taken(sink)
+            yield _drain(sink)
+    yield _drain(sink)
 
 
-def _taken(sink: io.StringIO) -> bytes:
+def _drain(sink: io.StringIO) -> bytes:
     text = sink.getvalue()
     sink.seek(0)
     sink.truncate()

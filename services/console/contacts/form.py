@@ -1,4 +1,4 @@
-"""The edit form of a contact, as it was shown and as it was sent: only what differs was changed by a person. Pure."""
+"""Turns the edit form of a contact into a `ContactEdit`. Pure."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from shared.contract.contacts import LeadStatus
 from shared.domain.contact_edits import MAX_NAME_CHARS, AutomaticField, ContactEdit, InvalidEditError
 
 MAX_BULK_CONTACTS = 1000
-"""Changed by one request; each of them is a version that is published."""
+"""Contacts that one request may change; each change publishes a version."""
 MAX_TAGS_CHARS, MAX_NOTES_CHARS = 1000, 10_000
-"""Characters that one form takes."""
+"""The longest text that the form accepts."""
 GIVEN_BACK = {"name": AutomaticField.NAME, "stage": AutomaticField.STAGE, "status": AutomaticField.STATUS}
 
 
 def edit_of(form: Mapping[str, str]) -> ContactEdit:
-    """`was_…` is what the page had shown: only what differs from it was changed, and what another changed meanwhile is
-    neither undone nor written over. InvalidEditError."""
+    """Return what the person changed. WrongEditError when a text is too long or the status does not exist.
+
+    `was_…` is what the page showed. Only fields that differ from it are changed, so that a concurrent edit of another
+    field is neither undone nor overwritten.
+    """
     if back := GIVEN_BACK.get(form.get("give_back", "")):
         return ContactEdit(given_back=frozenset({back}))
     changed = changes_of(form)
@@ -39,12 +42,12 @@ def edit_of(form: Mapping[str, str]) -> ContactEdit:
 
 
 def changes_of(form: Mapping[str, str]) -> dict[str, str]:
-    """The fields that a person has changed, by name."""
+    """Return the fields that the person changed, by name."""
     return {name: text for name in _LIMITS if (text := _changed(form, name)) is not None}
 
 
 def split_tags(text: str) -> tuple[str, ...]:
-    """Tags are parted by commas."""
+    """Split tags separated by commas."""
     tags = (" ".join(tag.split()) for tag in text.split(","))
     return tuple(dict.fromkeys(tag for tag in tags if tag))
 

@@ -1,4 +1,4 @@
-"""Stored messages as a person reads them: who said what, when, with what else came. Pure."""
+"""Turns stored messages into what a person reads on a contact's page. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class DisplayedMessage:
-    """One message. `marks` stand for what is not text; `is_first_of_day` is for a line between days."""
+    """One message. `marks` name what is not text; before `is_first_of_day` the page shows a line with the day."""
 
     message_id: str
     at: datetime
@@ -30,8 +30,8 @@ class DisplayedMessage:
     is_first_of_day: bool = False
 
 
-def transcript(messages: Iterable[StoredMessage]) -> list[DisplayedMessage]:
-    """Oldest first. Who is only known by a reaction is left out: nobody knows when that was said."""
+def displayed_messages(messages: Iterable[StoredMessage]) -> list[DisplayedMessage]:
+    """Return the messages oldest first. One known only by a reaction has no time, so it is left out."""
     known = [message for message in messages if message.sent_at is not None]
     known.sort(key=lambda message: (message.sent_at, message.message_id))
     return list(_with_days(known))

@@ -1,4 +1,4 @@
-"""The list of contacts, its export, and the page of one."""
+"""The list of contacts, its export, and the page of one contact."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from shared.domain.contact_export import Format
 from shared.store.accounts import AccountStore
 from shared.store.mongo import Database
 from shared.store.pipelines import PipelineStore
+
+NOT_FOUND = "There is no such contact. It may have been erased."
 
 
 class ContactPages:
@@ -46,7 +48,7 @@ class ContactPages:
         )  # fmt: skip
 
     async def exported(self, request: web.Request) -> web.StreamResponse:
-        """All that the filters leave, in their order."""
+        """Export all contacts that match the filters, in their order."""
         ids = [each.contact_id for each in find_rows(self._contact_index, parse_list_query(request.query))]
         return await send_contacts(request, contacts_of(self._database, ids), Format.CSV)
 
@@ -57,16 +59,16 @@ class ContactPages:
 async def contact_page(
     request: web.Request, database: Database, renderer: Renderer, form_error: FormError | None = None
 ) -> web.Response:
-    """Of the contact that the path names."""
+    """Return the page of the contact in the path."""
     page = page_number(request.query)
     details = await load_contact_details(database, request.match_info["contact_id"], page)
     if details is None:
-        raise web.HTTPNotFound(text="There is no such contact. Perhaps they were forgotten.")
+        raise web.HTTPNotFound(text=NOT_FOUND)
     return renderer.page(
         request, "contact.html", request[ACCESS], status=400 if form_error else 200,
         details=details,
         contact=details.contact,
-        messages=details.messages,
+        message_page=details.message_page,
         score_plot=score_plot(details.scores),
         form_error=form_error or FormError(),
     )  # fmt: skip

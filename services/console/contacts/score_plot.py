@@ -1,4 +1,4 @@
-"""The score over versions as the points of a small plot. Pure."""
+"""A small plot of a contact's score over its analyses. Pure."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class ScorePlot:
 
     @property
     def line(self) -> str:
-        """For a polyline."""
+        """The points of an SVG polyline."""
         return " ".join(f"{point.x:g},{point.y:g}" for point in self.points)
 
     @property
-    def words(self) -> str:
-        """What it shows, for who cannot see it."""
+    def description(self) -> str:
+        """Describes the plot in words, also for screen readers."""
         first, last = self.points[0].score, self.points[-1].score
         return f"Score over {len(self.points)} analyses, from {first.score} to {last.score}"
 
 
 def score_plot(scores: Sequence[Score]) -> ScorePlot | None:
-    """None where there is no change to see: fewer than two."""
+    """Return the plot, or None for fewer than two scores."""
     if len(scores) < 2:
         return None
     step = (WIDTH - 2 * MARGIN) / (len(scores) - 1)
@@ -46,5 +46,5 @@ def score_plot(scores: Sequence[Score]) -> ScorePlot | None:
 
 
 def height_of(score: int) -> float:
-    """From the top, as SVG counts."""
+    """Return the distance of a score from the top, as SVG measures it."""
     return round(MARGIN + (HEIGHT - 2 * MARGIN) * (1 - score / 100), 1)

@@ -1,4 +1,4 @@
-"""What an editor does to contacts, whether a page or a program asks for it: one at a time, or many."""
+"""Changes an editor makes to contacts, by a page or the API: to one contact, or to many."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from shared.store.mongo import ConnectionFailure, Database
 from shared.store.requeue import requeue
 
 MAX_BULK_SECONDS = 120.0
-"""For all of them together: while a server is away, each waits for it."""
+"""For all contacts of a request together: while a server is away, each change waits for it."""
 
 
 class BusyError(Exception):
-    """A worker is at it for too long: it can be tried again."""
+    """A worker holds the conversation for too long. It can be tried again."""
 
 
 class ContactChanges:
@@ -36,18 +36,18 @@ class ContactChanges:
         self._erase = erase
 
     async def edit(self, contact_id: str, edit: ContactEdit) -> Contact:
-        """The contact as it is then, which the lists show at once. NoContactError, InvalidEditError."""
+        """Edit a contact and return it; the lists show it at once. NoContactError, InvalidEditError."""
         contact = await edit_contact(self._database, contact_id, edit, self._clock)
         self._contact_index.put(row_of(contact))
         return contact
 
     async def analyse(self, contact_id: str) -> None:
-        """The next free analyzer reads it anew. NoContactError."""
+        """Queue the conversation to be analysed again. NoContactError."""
         if not await requeue(self._database, [contact_id], reanalyse=True):
             raise NoContactError(contact_id)
 
     async def erase(self, contact_id: str) -> None:
-        """NoContactError; BusyError."""
+        """Erase the customer. NoContactError, BusyError."""
         try:
             version = await self._erase(self._database, self._producer, ConversationKey.parse(contact_id))
         except (ValueError, LookupError):
@@ -60,7 +60,7 @@ class ContactChanges:
 async def apply_to_each(
     ids: Iterable[str], act: Callable[[str], Awaitable[object]], seconds: float = MAX_BULK_SECONDS
 ) -> dict[str, str]:
-    """Does it to each, whatever becomes of another. Those that were refused, and why."""
+    """Apply `act` to each contact, whether or not others fail. Return the reason of each failure by contact id."""
     refused, until = dict[str, str](), time.monotonic() + seconds
     for contact_id in ids:
         try:
@@ -68,7 +68,7 @@ async def apply_to_each(
                 raise BusyError("it took too long: try again")
             await act(contact_id)
         except NoContactError:
-            refused[contact_id] = "there is no such contact any more"
+            refused[contact_id] = "the contact no longer exists"
         except (InvalidEditError, BusyError) as error:
             refused[contact_id] = str(error).rstrip(".")
         except (ConnectionFailure, UnreachableError):

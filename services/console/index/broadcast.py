@@ -1,8 +1,8 @@
-"""Changes told to every open page: encoded once and kept for a while. A page is a place among them, so one that is slow
-costs nothing, and is told together what it missed.
+"""Changes for every open page, encoded once and kept for a while.
 
-An id is that of this process and a number; who shows one that is not remembered, as after a restart, is told to read
-its page anew.
+A page is a position in these events, so a slow page costs nothing and later receives all it missed in one write. An
+event's id is the process and a number. A page with an id that is unknown or too old, as after a restart, receives
+`reset` and reloads.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ import orjson
 
 MAX_KEPT_EVENTS = 1000
 RECENT_SECONDS = 10.0
-"""So long a page may take from when it is made to when it listens."""
+"""The longest time between rendering a page and its subscription."""
 BEHIND = -1
-"""The place of who has missed more than is kept."""
+"""The position of a page that has missed more events than are kept."""
 
 
 class Broadcast:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.listeners = 0
-        self.is_over = False
+        self.is_closed = False
         self._clock = clock
         self._process = secrets.token_hex(4)
         self._number = 0
@@ -42,26 +42,28 @@ class Broadcast:
         self._wake()
 
     def close(self) -> None:
-        self.is_over = True
+        self.is_closed = True
         self._wake()
 
     @contextmanager
     def subscribe(self, last_id: str = "") -> Iterator[int]:
-        """The place to begin at, by the last id that was heard. A new page has no id, and is lost where there was a
-        change just now: it may have been made before that."""
+        """Yield the position to start at, given the id of the last event received.
+
+        A new page has no id. It starts BEHIND when a change was sent a moment ago, as it may show the state before it.
+        """
         self.listeners += 1
         try:
             yield self._position_of(last_id)
         finally:
             self.listeners -= 1
 
-    async def wait_beyond(self, position: int) -> None:
-        """Returns when there is something beyond `position`, or it is over."""
-        while position == self._number and not self.is_over:
+    async def wait_after(self, position: int) -> None:
+        """Return when there are events after `position`, or on `close`."""
+        while position == self._number and not self.is_closed:
             await self._changed.wait()
 
     def events_after(self, position: int) -> tuple[bytes, int]:
-        """All events beyond `position` as they go over the wire, and the place then."""
+        """Return all events after `position` as bytes to send, and the new position."""
         missed = self._number - position
         if position == BEHIND or missed > len(self._kept):
             return self._encoded("reset", {}), self._number
@@ -75,11 +77,11 @@ class Broadcast:
         return int(number) if is_known else BEHIND
 
     def _wake(self) -> None:
-        """Those who wait now; who comes later waits for the next."""
+        """Wake the pages that wait now; later ones wait on a new event."""
         self._changed.set()
         self._changed = asyncio.Event()
 
     def _encoded(self, kind: str, fields: Mapping[str, object]) -> bytes:
-        """JSON has no line break, so an event has one line of data."""
+        """Encode an event. JSON has no line breaks, so the data is one line."""
         event_id = f"{self._process}-{self._number}"
         return b"id: %s\nevent: %s\ndata: %s\n\n" % (event_id.encode(), kind.encode(), orjson.dumps(fields))

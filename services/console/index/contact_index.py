@@ -1,6 +1,7 @@
-"""All contacts in memory, as far as lists are made of them: to search, filter, sort and count at once (ADR 14). Pure.
+"""All contacts in memory, reduced to what lists show, so that they are searched, sorted and counted at once (ADR 14).
+Pure.
 
-A row is what the newest version said; an older one, which a topic may bring again, changes nothing.
+A row holds the newest version of a contact. An older version, which a topic may deliver again, changes nothing.
 """
 
 from __future__ import annotations
@@ -18,19 +19,20 @@ from shared.contract.contacts import Contact
 from shared.contract.ids import ConversationKey
 
 MAX_PENDING_CHANGES = 1000
-"""With more changes than that, an order is forgotten, and made anew when it is asked for."""
+"""With more changes than this since the last read, an order is sorted again from scratch."""
 MAX_SORTED_MATCHES = 5000
-"""So many are sorted more quickly than picked out of all in their order."""
+"""Up to this many matches, sorting them is faster than picking them out of all rows in their order."""
 OnChange: TypeAlias = "Callable[[str, int, Row | None], None]"
-"""Of a contact's id, its version, and what it is now: None where it was forgotten."""
+"""Called with a contact's id, its version and its row; the row is None when the contact was erased."""
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """`text` is what is searched, `name_key` what names are ordered by: both without case and accents.
+    """What lists show of one contact.
 
-    `stage` is empty for none, `score` 0 and `status` and `source` empty before the first analysis.
+    `text` is searched and `name_key` sorts names; both are without case and accents. `stage` is empty for no stage.
+    Before the first analysis `score` is 0, and `status` and `source` are empty.
     """
 
     contact_id: str
@@ -51,7 +53,6 @@ class Row:
 
     @property
     def account(self) -> str:
-        """The account's key."""
         return f"{self.platform}:{self.account_id}"
 
 
@@ -68,7 +69,7 @@ SORTS: Mapping[str, Callable[[Row], Any]] = {
 
 
 def plain(text: str) -> str:
-    """Without case, accents and doubled spaces: what a person types finds what another wrote."""
+    """Return `text` without case, accents and repeated spaces, so that a search does not depend on them."""
     if not text.isascii():
         text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return " ".join(text.casefold().split())
@@ -79,7 +80,7 @@ def row_of(contact: Contact) -> Row:
 
 
 def row_of_document(stored: Mapping[str, Any]) -> Row:
-    """As it lies in the database: no model is made of each, as there are very many at the start."""
+    """Make a row from a stored document. It skips the model, which would slow the start with many contacts."""
     name, analysis, stage = stored["name"], stored.get("analysis") or {}, stored.get("stage") or {}
     full = f"{name['first']} {name.get('last', '')}".strip()
     inbound, outbound = stored.get("last_inbound_at") or NEVER, stored.get("last_outbound_at") or NEVER
@@ -107,40 +108,42 @@ def row_of_document(stored: Mapping[str, Any]) -> Row:
 
 
 class SortedRows:
-    """Rows by a key, and those that are equal by it by their last message, the newest first. What changed since it was
-    last asked for is taken out and put in again at its place."""
+    """Rows sorted by a key; rows with equal keys are sorted by their last message, newest first.
+
+    Changes since the last read are applied at the next one: the old row is removed and the new one inserted.
+    """
 
     def __init__(self, key: Callable[[Row], Any], *, descending: bool) -> None:
         self._is_descending = descending
         recent = 1 if descending else -1
-        self._place: Callable[[Row], Any] = lambda row: (key(row), recent * row.last_message_at.timestamp())
+        self._sort_key: Callable[[Row], Any] = lambda row: (key(row), recent * row.last_message_at.timestamp())
         self._rows: list[Row] | None = None
         self._before: dict[str, Row | None] = {}
 
-    def changed(self, contact_id: str, before: Row | None) -> None:
+    def note_change(self, contact_id: str, before: Row | None) -> None:
         if self._rows is not None:
             self._before.setdefault(contact_id, before)
         if len(self._before) > MAX_PENDING_CHANGES:
             self._rows = None
             self._before.clear()
 
-    def of(self, rows: Mapping[str, Row]) -> list[Row]:
+    def read(self, rows: Mapping[str, Row]) -> list[Row]:
         if self._rows is None:
-            self._rows = sorted(rows.values(), key=self._place)
+            self._rows = sorted(rows.values(), key=self._sort_key)
         self._apply_changes(self._rows, rows)
         return self._rows[::-1] if self._is_descending else self._rows[:]
 
     def _apply_changes(self, ordered: list[Row], rows: Mapping[str, Row]) -> None:
         for contact_id, before in self._before.items():
             if before:
-                del ordered[ordered.index(before, bisect_left(ordered, self._place(before), key=self._place))]
+                del ordered[ordered.index(before, bisect_left(ordered, self._sort_key(before), key=self._sort_key))]
             if after := rows.get(contact_id):
-                insort(ordered, after, key=self._place)
+                insort(ordered, after, key=self._sort_key)
         self._before.clear()
 
 
 class RowCounts:
-    """How many rows there are of each, kept up with every change."""
+    """Numbers of rows by account, score, source, stage and tag, updated with every change."""
 
     def __init__(self) -> None:
         self.accounts: Counter[str] = Counter()
@@ -183,7 +186,7 @@ class ContactIndex:
         return {row.contact_id: row.version for row in self._rows.values()}
 
     def put(self, row: Row) -> bool:
-        """Whether that is news."""
+        """Store a row. Return False when this or a newer version is known, or the contact was erased since."""
         known = self._rows.get(row.contact_id)
         newest = known.version if known else self._erased_versions.get(row.contact_id, 0)
         if row.version <= newest:
@@ -194,7 +197,7 @@ class ContactIndex:
         return True
 
     def remove(self, contact_id: str, version: int) -> bool:
-        """Of a customer who was forgotten as of `version`, of whom no earlier one is news any more."""
+        """Remove a contact that was erased as of `version`; earlier versions are ignored from then on."""
         known = self._rows.get(contact_id)
         if known and known.version > version:
             return False
@@ -206,21 +209,21 @@ class ContactIndex:
         return True
 
     def ordered(self, column: str, *, descending: bool) -> list[Row]:
-        """By a column of SORTS; those that are equal by it by their last message, the newest first."""
+        """Return all rows sorted by a column of SORTS, equal ones by their last message, newest first."""
         order = self._orders.get((column, descending))
         if order is None:
             order = self._orders[column, descending] = SortedRows(SORTS[column], descending=descending)
-        return order.of(self._rows)
+        return order.read(self._rows)
 
     def search(self, words: Sequence[str], column: str, *, descending: bool) -> list[Row]:
-        """Those that have all of `words` in their text, ordered as by `ordered`."""
+        """Return the rows whose text contains all of `words`, sorted as by `ordered`."""
         longest, *others = sorted(words, key=len, reverse=True)
-        ids = self._words.with_word(longest)
+        ids = self._words.ids_containing(longest)
         if ids is None:
             return _containing_all(words, self.ordered(column, descending=descending))
         found = _containing_all(others, [self._rows[each] for each in ids])
         if len(found) <= MAX_SORTED_MATCHES:
-            return SortedRows(SORTS[column], descending=descending).of({row.contact_id: row for row in found})
+            return SortedRows(SORTS[column], descending=descending).read({row.contact_id: row for row in found})
         chosen = set(found)
         return [row for row in self.ordered(column, descending=descending) if row in chosen]
 
@@ -228,25 +231,25 @@ class ContactIndex:
         return sorted(tag for tag, count in self._counts.tags.items() if count)
 
     def by_account(self) -> Counter[str]:
-        """Keys are those of accounts."""
+        """Return the number of contacts by account key."""
         return self._counts.accounts
 
     def by_score(self) -> Counter[int]:
-        """0 is not analysed yet."""
+        """Return the number of contacts by score; 0 is not analysed yet."""
         return self._counts.scores
 
     def by_source(self) -> Counter[str]:
-        """Of those that are analysed."""
+        """Return the number of analysed contacts by source."""
         return Counter({source: count for source, count in self._counts.sources.items() if source})
 
     def by_stage(self) -> Counter[tuple[str, str]]:
-        """By pipeline and stage, both empty for none."""
+        """Return the number of contacts by pipeline and stage, both empty for no stage."""
         return self._counts.stages
 
     def _changed(self, contact_id: str, version: int, before: Row | None, after: Row | None) -> None:
-        self._words.changed(contact_id, before.text if before else "", after.text if after else "")
+        self._words.update(contact_id, before.text if before else "", after.text if after else "")
         for order in self._orders.values():
-            order.changed(contact_id, before)
+            order.note_change(contact_id, before)
         if before:
             self._counts.add(before, -1)
         if after:

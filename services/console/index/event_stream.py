@@ -1,4 +1,4 @@
-"""`/events`: what changes, as server-sent events, for as long as a page is open."""
+"""`/events`: changes as server-sent events, for as long as a page is open."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from services.console.index.broadcast import Broadcast
 MAX_OPEN_PAGES = 1000
 KEEP_ALIVE_SECONDS = 20.0
 COALESCE_SECONDS = 0.25
-"""After a write: what happens meanwhile goes together."""
+"""The pause after a write; events in between are sent together."""
 WRITE_TIMEOUT_SECONDS = 30.0
-"""For a page that does not read."""
+"""The longest a write waits for a page that does not read."""
 MAX_STREAM_SECONDS = 1800.0
-"""Then the browser comes again, and whether it may is looked at anew."""
+"""After this a stream ends; the browser reconnects, and its session is checked again."""
 
 
 class EventStream:
@@ -26,7 +26,7 @@ class EventStream:
         return [web.get("/events", self.events)]
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """`Last-Event-ID` is what the browser shows when it comes again."""
+        """Stream events, from `Last-Event-ID` on when the browser reconnects."""
         if self._broadcast.listeners >= MAX_OPEN_PAGES:
             raise web.HTTPServiceUnavailable(text="Too many pages are open.")
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
@@ -34,21 +34,21 @@ class EventStream:
             await response.prepare(request)
             try:
                 async with asyncio.timeout(MAX_STREAM_SECONDS):
-                    await self._pass_on(position, response)
+                    await self._send_events(position, response)
             except TimeoutError:
                 pass
             except ConnectionError:
                 if request.transport:
-                    request.transport.abort()  # what it has not read would be waited for
+                    request.transport.abort()  # closing would wait until the page has read everything
         return response
 
-    async def _pass_on(self, position: int, response: web.StreamResponse) -> None:
+    async def _send_events(self, position: int, response: web.StreamResponse) -> None:
         await response.write(b"retry: 2000\n\n")
-        while not self._broadcast.is_over:
+        while not self._broadcast.is_closed:
             events = b": still here\n\n"
             try:
                 async with asyncio.timeout(KEEP_ALIVE_SECONDS):
-                    await self._broadcast.wait_beyond(position)
+                    await self._broadcast.wait_after(position)
                 events, position = self._broadcast.events_after(position)
             except TimeoutError:
                 pass
@@ -57,7 +57,7 @@ class EventStream:
 
 
 async def _write(response: web.StreamResponse, events: bytes) -> None:
-    """ConnectionError when the page has gone, or does not read."""
+    """Write to the page. ConnectionError when it is closed or does not read."""
     try:
         async with asyncio.timeout(WRITE_TIMEOUT_SECONDS):
             await response.write(events)

@@ -1,8 +1,8 @@
-"""Keeps the directory at what the database says, and tells open pages what changed.
+"""Keeps the contact index equal to the database, and broadcasts changes to open pages.
 
-Versions come by `contact-updated`, from where it stood before the database was read: none is missed in between, and
-one that is told twice is no news. What the topic does not tell any more, for it was away, made anew or compacted, is
-found by a comparison with the database now and then.
+Versions arrive by `contact-updated`, read from the end of the topic as of before the database was read: none is missed
+in between, and one that arrives twice changes nothing. What the topic no longer delivers (it was compacted, recreated
+or cut off for too long) is found by a regular comparison with the database.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from shared.store.mongo import Database, Document, PyMongoError, server_time
 
 POLL_MS = 500
 MAX_POLLED_RECORDS = 100
-"""Records heard at a time, so that pages are served in between."""
+"""Records applied at a time, so that pages are served in between."""
 RUNS_SECONDS = 1.0
 COMPARE_SECONDS = 600.0
 RELOAD_BATCH_SIZE = 500
@@ -33,7 +33,7 @@ ROW_FIELDS = {
     "analysis.source": True, "analysis.summary": True, "lead_status": True, "stage": True, "emails": True,
     "phones": True, "tags": True, "last_inbound_at": True, "last_outbound_at": True,
 }  # fmt: skip
-"""The fields of a contact that a row is made of, and of one that was forgotten what is left."""
+"""The stored fields that a row is made from, and those that an erased contact keeps."""
 
 log = structlog.get_logger()
 
@@ -46,10 +46,12 @@ class IndexUpdater:
         self._runs: dict[str, object] = {}
 
     async def load(self) -> None:
-        """All there is. To be done before anything is served."""
+        """Read all contacts. Call it before pages are served."""
         async for stored in self._database.contacts.find({}, ROW_FIELDS):
             self._apply_stored(stored)
-        self._contact_index.ordered("score", descending=True)  # what is asked for first
+        self._contact_index.ordered(
+            "score", descending=True
+        )  # the default order, so that the first page does not wait for it
         self._contact_index.on_change = self._broadcast_change
         log.info("contacts_loaded", contacts=len(self._contact_index))
 
@@ -61,7 +63,7 @@ class IndexUpdater:
             await asyncio.sleep(0)
 
     def apply_record(self, record: Any) -> None:
-        """A version, or the tombstone of who was forgotten, whose version stands in its id."""
+        """Apply a version of a contact, or the tombstone of an erased one, whose version is in its id."""
         try:
             if record.value:
                 self._contact_index.put(row_of(load_contact_updated(record.value).contact))
@@ -79,7 +81,7 @@ class IndexUpdater:
                 log.warning("database_unreachable", error=type(error).__name__)
 
     async def compare(self) -> None:
-        """Looks into those whose version in the database is another than ours was before."""
+        """Reload the contacts whose version differs from the database's."""
         known = self._contact_index.versions()
         left, different = dict(known), list[str]()
         async for stored in self._database.contacts.find({}, {"version": True, "forgotten_at": True}, batch_size=1000):
@@ -90,7 +92,7 @@ class IndexUpdater:
             await self._reload(different[start : start + RELOAD_BATCH_SIZE], known)
 
     async def _reload(self, contact_ids: list[str], known: dict[str, int]) -> None:
-        """Who is not in the database at all is gone in the version that we knew; a later one is news."""
+        """Reload contacts. One that is not stored is removed as of its `known` version; a later one still counts."""
         missing = set(contact_ids)
         async for stored in self._database.contacts.find({"_id": {"$in": contact_ids}}, ROW_FIELDS):
             missing.remove(stored["_id"])
@@ -113,7 +115,7 @@ class IndexUpdater:
         self._broadcast.send("contact", told)
 
     async def follow_runs(self, stop: asyncio.Event) -> None:
-        """Only while somebody watches."""
+        """Broadcast changes of runs while pages are open."""
         while not await ends(stop, RUNS_SECONDS):
             if self._broadcast.listeners:
                 try:
@@ -122,7 +124,7 @@ class IndexUpdater:
                     log.warning("database_unreachable", error=type(error).__name__)
 
     async def broadcast_runs(self) -> None:
-        """Tells of those that are active, and once more of those that were so last time, where they look different."""
+        """Broadcast each active run whose shown state changed, and each run that has ended since the last call."""
         found = self._database.sync_runs.find({"$or": [{"active": True}, {"_id": {"$in": list(self._runs)}}]})
         runs = [Run.model_validate(stored) async for stored in found]
         if not runs:
@@ -136,14 +138,14 @@ class IndexUpdater:
 
 
 def _shown(run: Run, now: datetime) -> object:
-    """While a run must wait, the time that is left is news each second."""
+    """Return what a page shows of a run. While the run is throttled, the remaining time changes each second."""
     progress = progress_of(run, now)
     waits = (round(progress.throttled_seconds), progress.is_left, progress.is_unclaimed)
     return run.state, run.counters, run.cancel_asked, waits
 
 
 async def ends(stop: asyncio.Event, seconds: float) -> bool:
-    """Whether it is time to end, at the latest after so long."""
+    """Wait up to `seconds` and return whether `stop` is set."""
     try:
         async with asyncio.timeout(seconds):
             await stop.wait()

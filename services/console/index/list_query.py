@@ -1,4 +1,4 @@
-"""What a list of contacts is asked for, as it stands in the URL, and the page of it. Pure."""
+"""A query for a list of contacts, as it is in the URL, and the page of contacts it finds. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from shared.contract.ids import Platform
 PAGE_SIZE = 50
 DEFAULT_SORT = "-score"
 DESCENDING_FIRST = frozenset({"score", "inbound"})
-"""Columns of which the greatest is looked for first."""
+"""Columns that a first click sorts in descending order."""
 NO_STAGE = "none"
 MAX_TEXT = 200
 
@@ -26,7 +26,7 @@ RowFilter = Callable[[list[Row]], list[Row]]
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """Empty text leaves out no one. `sort` is a column, with `-` before it for descending."""
+    """Filters, order and page. An empty filter matches all. `sort` is a column, with `-` before it for descending."""
 
     q: str = ""
     account: str = ""
@@ -51,19 +51,19 @@ class ListQuery:
 
     @property
     def filters(self) -> dict[str, str]:
-        """Those that are set, by name; neither order nor page."""
+        """Return the filters that are set, by name."""
         return {name: value for name in _FILTERS if (value := getattr(self, name))}
 
     def url(self, path: str = "/contacts", **changes: object) -> str:
-        """With something else asked for; the page is the first again unless it is what changes (or nothing does)."""
+        """Return the URL of this query with `changes`, which go back to the first page unless they set one."""
         changed = {"page": 1, **changes} if changes else {}
         list_query = replace(self, **changed)  # type: ignore[arg-type]
-        told = {each.name: getattr(list_query, each.name) for each in fields(list_query)}
-        shown = {name: value for name, value in told.items() if value != _DEFAULTS[name]}
+        values = {each.name: getattr(list_query, each.name) for each in fields(list_query)}
+        shown = {name: value for name, value in values.items() if value != _DEFAULTS[name]}
         return f"{path}?{urlencode(shown)}" if shown else path
 
     def sorted_by(self, column: str) -> str:
-        """What a click on a column's head asks for: the other direction where it is sorted by it already."""
+        """Return the `sort` of a click on a column's head; a click on the sorted column reverses the order."""
         if self.column == column:
             return column if self.is_descending else f"-{column}"
         return f"-{column}" if column in DESCENDING_FIRST else column
@@ -71,7 +71,7 @@ class ListQuery:
 
 _DEFAULTS: Mapping[str, object] = {each.name: each.default for each in fields(ListQuery)}
 _FILTERS = tuple(name for name in _DEFAULTS if name not in {"sort", "page"})
-_CLOSED = {
+_ALLOWED_VALUES = {
     "platform": frozenset(Platform),
     "band": frozenset(Band),
     "status": frozenset(LeadStatus),
@@ -80,26 +80,26 @@ _CLOSED = {
 
 
 def parse_list_query(query: MultiMapping[str]) -> ListQuery:
-    """What makes no sense is as if it were not there: a URL is shared, cut and typed."""
-    told = {name: query.get(name, "").strip()[:MAX_TEXT] for name in _FILTERS}
-    for name, allowed in _CLOSED.items():
-        told[name] = told[name] if told[name] in allowed else ""
+    """Parse a URL's query. Values that are not valid are ignored, since URLs are shared, cut and typed."""
+    values = {name: query.get(name, "").strip()[:MAX_TEXT] for name in _FILTERS}
+    for name, allowed in _ALLOWED_VALUES.items():
+        values[name] = values[name] if values[name] in allowed else ""
     for name in ("since", "until"):
-        told[name] = told[name] if utc_day(told[name]) else ""
+        values[name] = values[name] if utc_day(values[name]) else ""
     sort = query.get("sort", DEFAULT_SORT)
     known_sort = sort if sort.removeprefix("-") in SORTS else DEFAULT_SORT
-    return ListQuery(**told, sort=known_sort, page=page_number(query))
+    return ListQuery(**values, sort=known_sort, page=page_number(query))
 
 
 def page_number(query: MultiMapping[str]) -> int:
-    """The first where none is meant that there can be."""
+    """Return the page number of a URL's query, 1 when it has none that is valid."""
     page = query.get("page", "1")
     return max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 8 else 1
 
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """`first` and `last` are places counted from 1; both 0 when there is none."""
+    """`first` and `last` are positions counted from 1, both 0 when nothing is found."""
 
     rows: list[Row]
     found: int
@@ -117,28 +117,28 @@ class ListPage:
 
 
 def find_rows(contact_index: ContactIndex, list_query: ListQuery) -> list[Row]:
-    """All that match, in the order that is asked for."""
+    """Return all rows that match, in the order of the query."""
     words, column, descending = plain(list_query.q).split(), list_query.column, list_query.is_descending
     rows = (
         contact_index.search(words, column, descending=descending)
         if words
         else contact_index.ordered(column, descending=descending)
     )
-    for narrowed in _conditions(list_query):
-        rows = narrowed(rows)
+    for row_filter in _row_filters(list_query):
+        rows = row_filter(rows)
     return rows
 
 
 def list_page(contact_index: ContactIndex, list_query: ListQuery) -> ListPage:
-    """A page beyond the last is the last."""
+    """Return a page of the rows that match; a page beyond the last is the last."""
     found = find_rows(contact_index, list_query)
     pages = max(-(-len(found) // PAGE_SIZE), 1)
     number = min(list_query.page, pages)
     return ListPage(found[(number - 1) * PAGE_SIZE : number * PAGE_SIZE], len(found), len(contact_index), number, pages)
 
 
-def _conditions(list_query: ListQuery) -> Iterator[RowFilter]:
-    """The cheap ones first. Each is a loop of its own: a call for each of very many rows costs more than the look."""
+def _row_filters(list_query: ListQuery) -> Iterator[RowFilter]:
+    """Yield a filter per condition, cheap ones first. Each is a loop: a call per row would cost more than the test."""
     if list_query.account:
         platform, _, account_id = list_query.account.rpartition(":")
         yield lambda rows: [row for row in rows if row.account_id == account_id and row.platform == platform]
@@ -156,11 +156,11 @@ def _conditions(list_query: ListQuery) -> Iterator[RowFilter]:
         yield lambda rows: [row for row in rows if row.source == list_query.source]
     if list_query.tag:
         yield lambda rows: [row for row in rows if list_query.tag in row.tags]
-    yield from _times(utc_day(list_query.since), utc_day(list_query.until))
+    yield from _time_filters(utc_day(list_query.since), utc_day(list_query.until))
 
 
-def _times(since: datetime | None, until: datetime | None) -> Iterator[RowFilter]:
-    """Both days included."""
+def _time_filters(since: datetime | None, until: datetime | None) -> Iterator[RowFilter]:
+    """Both days are included."""
     if since:
         yield lambda rows: [row for row in rows if row.last_message_at >= since]
     if until:

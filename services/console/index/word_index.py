@@ -1,7 +1,7 @@
-"""Who has a word in their text. Pure.
+"""The words of contacts' texts, to find contacts by a part of a word. Pure.
 
-What is asked for has no space in it, so it lies within one of the text's words. Texts have few different words: all of
-those are looked through, and each knows who has it.
+A search term has no spaces, so it lies within one word. All texts together have few different words: a search goes
+through those, and each knows the contacts whose text has it.
 """
 
 from __future__ import annotations
@@ -11,22 +11,24 @@ from collections.abc import Sized
 
 class WordIndex:
     def __init__(self, rows: Sized) -> None:
-        """`rows` says how many have a text."""
+        """`rows` are the indexed contacts; only their number is used."""
         self._rows = rows
-        self._who: dict[str, list[str]] = {}
+        self._ids: dict[str, list[str]] = {}
 
-    def changed(self, contact_id: str, before: str, after: str) -> None:
-        """From one text to another, either of which may be empty."""
+    def update(self, contact_id: str, before: str, after: str) -> None:
+        """Replace a contact's text; either may be empty."""
         old, new = set(before.split()), set(after.split())
         for word in new - old:
-            self._who.setdefault(word, []).append(contact_id)
+            self._ids.setdefault(word, []).append(contact_id)
         for word in old - new:
-            self._who[word].remove(contact_id)
-            if not self._who[word]:
-                del self._who[word]
+            self._ids[word].remove(contact_id)
+            if not self._ids[word]:
+                del self._ids[word]
 
-    def with_word(self, part: str) -> set[str] | None:
-        """The ids of those that have `part`, which has no space, anywhere in their text. None for a letter or two that
-        nearly all have: then it is quicker to look into each text."""
-        found = [who for word, who in self._who.items() if part in word]
+    def ids_containing(self, part: str) -> set[str] | None:
+        """Return the ids of the contacts whose text contains `part`.
+
+        None when nearly all do, as for a single letter: then searching each text is faster.
+        """
+        found = [ids for word, ids in self._ids.items() if part in word]
         return set().union(*found) if sum(map(len, found)) <= 5 * len(self._rows) else None

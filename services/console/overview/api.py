@@ -1,4 +1,4 @@
-"""`/api/overview` and `/api/board`: how the whole does, and where its contacts stand."""
+"""`/api/overview` and `/api/board`: the state of the system, and the contacts in each stage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first page: how the whole does."""
+"""The overview page: the state of the system."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from shared.store.accounts import AccountStore
 from shared.store.mongo import Database, server_time
 from shared.store.runs import RunStore
 
-RUNS, ENDED, ERRORS, NEWEST = 20, 4, 8, 9
-FAILURES = (RunState.FAILED, RunState.PARTIAL)
+MAX_RUNS_READ, MAX_ENDED_RUNS, MAX_ERRORS, MAX_NEWEST_CONTACTS = 20, 4, 8, 9
+FAILED_STATES = (RunState.FAILED, RunState.PARTIAL)
 
 
 class OverviewPages:
@@ -36,20 +36,20 @@ class OverviewPages:
 
     async def overview(self, request: web.Request) -> web.Response:
         now = await server_time(self._database)
-        runs = [progress_of(run, now) for run in await RunStore(self._database).newest(RUNS)]
+        runs = [progress_of(run, now) for run in await RunStore(self._database).newest(MAX_RUNS_READ)]
         accounts = await AccountStore(self._database).all()
         return self._renderer.page(
             request, "overview.html", request[ACCESS],
             names={account.key: account.name for account in accounts},
             has_accounts=bool(accounts),
             active=[each for each in runs if each.is_active],
-            ended=[each for each in runs if not each.is_active][:ENDED],
-            failed=[each for each in runs if each.run.state in FAILURES][:ERRORS],
+            ended=[each for each in runs if not each.is_active][:MAX_ENDED_RUNS],
+            failed=[each for each in runs if each.run.state in FAILED_STATES][:MAX_ERRORS],
             **self.facts(),
         )  # fmt: skip
 
     def facts(self) -> dict[str, Any]:
-        """What is known without asking anybody."""
+        """Return what is in memory: the system's status and figures of the contacts."""
         system_status, rates, sources = (
             self._system_status,
             self._system_status.rates(),
@@ -64,8 +64,8 @@ class OverviewPages:
             "bands": self._bands(),
             "sources": sources,
             "fallback_share": 100 * sources[AnalysisSource.FALLBACK] / sources.total() if sources else None,
-            "newest": self._contact_index.ordered("inbound", descending=True)[:NEWEST],
-            "dead_letters": dead_letters[:ERRORS],
+            "newest": self._contact_index.ordered("inbound", descending=True)[:MAX_NEWEST_CONTACTS],
+            "dead_letters": dead_letters[:MAX_ERRORS],
         }
 
     def _bands(self) -> dict[Band, int]:

@@ -1,4 +1,4 @@
-"""How the whole system does: read every few seconds, so that no page waits for it."""
+"""The state of the system, read every few seconds, so that no page waits for it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SAMPLE_SECONDS = 5.0
 READ_SECONDS = 10.0
 DEAD_LETTERS_SECONDS = 30.0
 DEAD_LETTERS_READ_SECONDS = 120.0
-"""The whole topic is read for it, where there is something new on it."""
+"""Reading dead letters reads the whole topic; it is done only when the topic has grown."""
 MAX_SAMPLES = 120
 _SPOOL = re.compile(rb"^leadstream_receiver_spool_depth(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
 _UNREADABLE = (TimeoutError, KafkaError, UnreachableError, PyMongoError, ClientError)
@@ -38,16 +38,16 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class ThroughputSample:
-    """`put` is how many records were ever put on `message-events`."""
+    """`produced` is the number of records ever written to `message-events`."""
 
     at: datetime
-    put: int
+    produced: int
     lag: int
 
 
 @dataclass(slots=True)
 class SystemStatus:
-    """None is what could not be read when it was last tried."""
+    """None means that the last attempt to read a value failed."""
 
     samples: deque[ThroughputSample] = field(default_factory=lambda: deque(maxlen=MAX_SAMPLES))
     dead_letters: tuple[DeadLetterSummary, ...] | None = None
@@ -61,13 +61,13 @@ class SystemStatus:
         return self.samples[-1].lag if self.samples and self.broker_answers else None
 
     def rates(self) -> list[float]:
-        """Events a second between the samples, oldest first; none while nobody knows how it is now."""
+        """Return the events per second between samples, oldest first; empty while the broker does not answer."""
         pairs = zip(self.samples, list(self.samples)[1:], strict=False) if self.broker_answers else ()
-        return [max(b.put - a.put, 0) / max((b.at - a.at).total_seconds(), 0.1) for a, b in pairs]
+        return [max(b.produced - a.produced, 0) / max((b.at - a.at).total_seconds(), 0.1) for a, b in pairs]
 
 
 class SystemStatusReader:
-    """One thing that cannot be read does not cost the others."""
+    """Keeps a `SystemStatus` up to date. A value that cannot be read does not stop the others."""
 
     def __init__(
         self,
@@ -107,12 +107,12 @@ class SystemStatusReader:
             system_status.samples.append(ThroughputSample(self._clock(), *read))
 
     async def read_dead_letters(self, gauge: LagReader) -> None:
-        end = await _read_or_none("letters", gauge.end_of(self._dead_letters.topic))
+        end = await _read_or_none("dead_letters", gauge.end_of(self._dead_letters.topic))
         if end is None or end != self._dead_letters_end or self._system_status.dead_letters is None:
             parked = (
                 None
                 if end is None
-                else await _read_or_none("letters", self._dead_letters.parked(), DEAD_LETTERS_READ_SECONDS)
+                else await _read_or_none("dead_letters", self._dead_letters.parked(), DEAD_LETTERS_READ_SECONDS)
             )
             self._system_status.dead_letters = None if parked is None else tuple(parked.values())
             self._dead_letters_end = end
@@ -137,12 +137,12 @@ async def _read_or_none(what: str, reading: Awaitable[Value], seconds: float = R
         async with asyncio.timeout(seconds):
             return await reading
     except _UNREADABLE as error:
-        log.warning("vital_not_read", what=what, error=type(error).__name__)
+        log.warning("status_not_read", what=what, error=type(error).__name__)
         return None
 
 
 def sparkline(values: list[float], width: int = 120, height: int = 28) -> str:
-    """Points of a polyline."""
+    """Return the points of an SVG polyline; empty for fewer than two values."""
     if len(values) < 2:
         return ""
     top = max(*values, 0.001)

@@ -1,4 +1,4 @@
-"""A form that was refused, to be shown again as it was typed. Pure."""
+"""A rejected form, shown again with what was typed. Pure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class FormError:
-    """What was typed, but never a token, and what is wrong `at` which field. `key` says of what the form was, None that
-    there was none."""
+    """What was typed, without tokens, and the error and its field `at`.
+
+    `key` names the object that the form edits; None means that no form was rejected.
+    """
 
     message: str = ""
     at: str = ""
@@ -19,7 +21,7 @@ class FormError:
 
     @classmethod
     def from_exception(cls, error: Exception, key: str, form: Mapping[str, str]) -> Self:
-        """An error may say at which field it is by its `at`."""
+        """An error names its field by an attribute `at`."""
         sent = {name: text for name, text in form.items() if name != "token"}
         return cls(str(error), getattr(error, "at", ""), key, sent)
 
@@ -27,5 +29,5 @@ class FormError:
         return self.key == key
 
     def typed(self, key: str, name: str, stored: str = "") -> str:
-        """What is to stand in a field of the form of `key`."""
+        """Return what the field `name` of the form of `key` shows."""
         return self.sent.get(name, stored) if self.is_of(key) else stored

@@ -1,4 +1,4 @@
-"""How values read on a page: times, numbers, names, words of our own. Pure."""
+"""Formats values for pages: times, numbers, names, and the words for statuses and reasons. Pure."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from shared.domain.pipelines import Mode
 STATUS_WORDS = {status: status.replace("_", " ").capitalize() for status in LeadStatus}
 BAND_WORDS = {Band.COLD: "Cold", Band.WARM: "Warm", Band.HOT: "Hot", Band.READY: "Ready"}
 MODE_WORDS = {
-    Mode.SKIP_EXISTING: "Leave a stage that is set",
-    Mode.UPDATE_EXISTING: "Move contacts on with each analysis",
+    Mode.SKIP_EXISTING: "Keep the stage once it is set",
+    Mode.UPDATE_EXISTING: "Update the stage after each analysis",
 }
 REASON_WORDS = {
-    Reason.NOT_JSON: "It cannot be read as JSON.",
-    Reason.TOO_DEEP: "Its JSON is nested too deeply to be read safely.",
-    Reason.UNKNOWN_OBJECT: "It is about another kind of object than a Page or an Instagram account.",
-    Reason.UNKNOWN_KIND: "It tells of something that this version does not know.",
-    Reason.MALFORMED: "It does not have the shape that its kind has.",
-    Reason.NO_ACCOUNT: "It does not say which account it is about.",
-    Reason.NO_CUSTOMER: "It does not say which customer it is about.",
+    Reason.NOT_JSON: "It is not valid JSON.",
+    Reason.TOO_DEEP: "Its JSON is nested too deeply.",
+    Reason.UNKNOWN_OBJECT: "It is not about a Page or an Instagram account.",
+    Reason.UNKNOWN_KIND: "Its type is unknown to this version.",
+    Reason.MALFORMED: "Its fields do not match its type.",
+    Reason.NO_ACCOUNT: "It does not name its account.",
+    Reason.NO_CUSTOMER: "It does not name its customer.",
     Reason.NO_MESSAGE_ID: "Its message has no id.",
-    Reason.BAD_ID: "One of its ids is none.",
-    Reason.BAD_TIME: "It does not say when it happened, or not as a time.",
-    Reason.NOT_AN_EVENT: "What lay on the topic is not an event.",
+    Reason.BAD_ID: "One of its ids is not valid.",
+    Reason.BAD_TIME: "Its time is missing or not valid.",
+    Reason.NOT_AN_EVENT: "The record on the topic is not an event.",
 }
 FAILURE_TITLES = {
     401: "Sign in first",
     403: "Not allowed",
-    404: "Not here",
-    500: "Something broke",
-    503: "No answer just now",
+    404: "Page not found",
+    500: "Something went wrong",
+    503: "Service unavailable",
 }
 HUES = 8
 
 
 def initials(name: str) -> str:
-    """Of the first and the last word; letters and digits only."""
+    """Return the initials of the first and the last word, letters and digits only; `?` when there are none."""
     words = [word for word in ("".join(c for c in part if c.isalnum()) for part in name.split()) if word]
     chosen = words[:1] + words[1:][-1:]
     return "".join(word[0] for word in chosen).upper() or "?"
 
 
 def hue(text: str) -> int:
-    """One of the avatar's colours, the same for the same text wherever it is asked."""
+    """Return the number of an avatar's colour. The same text has the same colour in every process."""
     return hashlib.sha256(text.encode(errors="replace")).digest()[0] % HUES
 
 
 def ago(at: datetime | None, now: datetime) -> str:
-    """`5 min ago`; a date when it is longer ago than a week."""
+    """Return `5 min ago`, or a date after eight days."""
     if at is None:
         return "never"
     past = now - at
@@ -72,7 +72,7 @@ def day(at: datetime) -> str:
 
 
 def moment(at: datetime | None) -> str:
-    """In full, UTC."""
+    """Return the date and time in UTC."""
     return f"{at.day} {at:%b %Y, %H:%M} UTC" if at else "–"
 
 
@@ -81,7 +81,7 @@ def iso(at: datetime) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`45 s`, `3 min 20 s`, `1 h 5 min`."""
+    """Return `45 s`, `3 min 20 s` or `1 h 5 min`."""
     whole = max(round(seconds), 0)
     if whole == 0:
         return "under 1 s"
@@ -93,7 +93,7 @@ def duration(seconds: float) -> str:
 
 
 def sentence(text: str) -> str:
-    """A reason, as a log has it, to stand alone."""
+    """Make a sentence of a reason: a capital letter first, a full stop at the end."""
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}" if text else ""
 
 
@@ -110,12 +110,12 @@ def score_word(score: int) -> str:
 
 
 def size(count: int) -> str:
-    """Of bytes."""
+    """Format a number of bytes."""
     return f"{count} B" if count < 1024 else f"{count / 1024:.0f} KB"
 
 
 def utc_day(text: str) -> datetime | None:
-    """Midnight UTC of `2026-11-24`; None for anything else."""
+    """Return midnight UTC of a day like `2026-11-24`; None for anything else."""
     try:
         return datetime.fromisoformat(f"{text}T00:00:00+00:00") if len(text) == 10 else None
     except ValueError:
@@ -123,10 +123,10 @@ def utc_day(text: str) -> datetime | None:
 
 
 def every(seconds: int | None) -> str:
-    """As `parse_every` reads it; empty for never."""
+    """Format an interval as `parse_every` reads it; empty for none."""
     return format_every(seconds) if seconds else ""
 
 
 def pair(text: str) -> tuple[str, str]:
-    """An option whose value is its word."""
+    """Return an option whose value is also its label."""
     return text, text

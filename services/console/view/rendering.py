@@ -1,4 +1,4 @@
-"""Pages out of templates. Everything that a template is given is escaped, unless it is a template's own."""
+"""Renders pages from templates. All values given to a template are escaped."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Renderer:
     def page(
         self, request: web.Request, template: str, access: Access | None, *, status: int = 200, **context: Any
     ) -> web.Response:
-        """A flash message is shown once: the cookie that carried it goes with the page that shows it."""
+        """Render a page. A flash message is shown once: this page deletes its cookie."""
         flash = self._flash(request)
         text = self.environment.get_template(template).render(
             access=access,
@@ -64,14 +64,14 @@ class Renderer:
         return response
 
     def failure(self, request: web.Request, status: int, message: str, access: Access | None) -> web.Response:
-        """An address that leads nowhere is all that nobody has words for yet."""
+        """Render an error page. An unknown address is the only error without a message of its own."""
         if message == "404: Not Found":
-            message = "Nothing is at this address. Perhaps the link is old, or a part of it is missing."
+            message = "There is no page at this address. The link may be old or incomplete."
         title = formats.FAILURE_TITLES.get(status, HTTPStatus(status).phrase)
         return self.page(request, "failure.html", access, status=status, title=title, code=status, message=message)
 
     def redirect(self, to: str, message: str = "", *, is_problem: bool = False) -> web.HTTPSeeOther:
-        """To be raised: after a change, so that reloading does not make it again."""
+        """Return a redirect to raise after a change, so that a reload does not repeat it."""
         answer = web.HTTPSeeOther(to)
         if message:
             value = self.signer.signed({"text": message, "problem": is_problem})

@@ -1,4 +1,4 @@
-"""A database that has what it is given, as far as the console's own reading asks for it."""
+"""An in-memory database with the few queries that the console's index and status make."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Found:
 
 
 class Collection:
-    """`meanwhile` happens while a cursor is read."""
+    """`meanwhile` is called after each document that a cursor yields."""
 
     def __init__(self, *documents: Document) -> None:
         self.documents = {document["_id"]: document for document in documents}
         self.is_away = False
-        self.asked = list[Document]()
+        self.queries = list[Document]()
         self.meanwhile: Callable[[], None] = lambda: None
 
     def check(self) -> None:
@@ -38,7 +38,7 @@ class Collection:
             raise AutoReconnect("the database is away")
 
     def find(self, query: Document, *_projection: object, **_options: object) -> Found:
-        self.asked.append(query)
+        self.queries.append(query)
         return Found(self, [each for each in self.documents.values() if _fits(query, each)])
 
     async def count_documents(self, _query: Document) -> int:
@@ -47,7 +47,7 @@ class Collection:
 
 
 def _fits(query: Document, document: Document) -> bool:
-    """Alternatives, lists of values, and values."""
+    """Supports `$or`, `$in` and plain values."""
     if "$or" in query:
         return any(_fits(each, document) for each in query["$or"])
     wanted = {name: value["$in"] if isinstance(value, dict) else [value] for name, value in query.items()}
@@ -76,5 +76,5 @@ def stored(contact: Any, **more: Any) -> Document:
 
 
 def erased(contact_id: str, version: int) -> Document:
-    """What is left of a contact."""
+    """What is stored of an erased contact."""
     return {"_id": contact_id, "version": version, "fence": 1, "forgotten_at": NOON, "outbox": []}

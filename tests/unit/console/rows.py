@@ -1,4 +1,4 @@
-"""Contacts as the tests of lists tell them."""
+"""Contacts and an index of them, for tests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 def contact(customer: str, name: str = "Maria Santos", score: int = 0, **more: Any) -> Contact:
-    """`score` 0 is not analysed; `days` ago they wrote last."""
+    """A contact who wrote `days` ago; `score` 0 is not analysed."""
     days, status = more.pop("days", 1), more.pop("by_machine", LeadStatus.NEW)
     source, summary = more.pop("source", AnalysisSource.AI), more.pop("summary", "Asks for a sofa.")
     stage = more.pop("stage", None)

@@ -1,4 +1,4 @@
-"""Changes to every open page."""
+"""Broadcast: changes for every open page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def last_id(events: bytes) -> str:
 
 
 def missed(broadcast: Broadcast, shown_id: str = "") -> list[str]:
-    """What a page hears at once when it comes with that id."""
+    """The kinds of events that a page receives at once when it reconnects with that id."""
     with broadcast.subscribe(shown_id) as position:
         return kinds(broadcast.events_after(position)[0])
 
@@ -29,7 +29,7 @@ class Clock:
         return self.now
 
 
-def test_every_open_page_hears_of_a_change_in_one_line() -> None:
+def test_every_open_page_receives_a_change_as_one_line_of_data() -> None:
     broadcast = Broadcast()
     with broadcast.subscribe() as one, broadcast.subscribe() as two:
         broadcast.send("contact", {"id": "a\nb"})
@@ -39,7 +39,7 @@ def test_every_open_page_hears_of_a_change_in_one_line() -> None:
         assert broadcast.events_after(after) == (b"", after)
 
 
-def test_a_page_that_was_away_hears_what_it_missed_and_nothing_twice() -> None:
+def test_a_page_that_reconnects_receives_each_missed_event_once() -> None:
     broadcast = Broadcast()
     broadcast.send("contact", {})
     shown = last_id(broadcast.events_after(0)[0])
@@ -48,7 +48,7 @@ def test_a_page_that_was_away_hears_what_it_missed_and_nothing_twice() -> None:
     assert missed(broadcast, shown) == ["run", "contact"]
 
 
-def test_a_page_that_missed_more_than_is_kept_is_told_to_read_anew_and_goes_on_from_there() -> None:
+def test_a_page_that_missed_more_than_is_kept_is_reset_and_continues() -> None:
     broadcast = Broadcast()
     broadcast.send("contact", {})
     shown = last_id(broadcast.events_after(0)[0])
@@ -62,7 +62,7 @@ def test_a_page_that_missed_more_than_is_kept_is_told_to_read_anew_and_goes_on_f
     assert missed(broadcast, last_id(events)) == ["run"]
 
 
-def test_an_id_of_before_a_restart_is_not_taken_for_ones_own() -> None:
+def test_an_id_of_another_process_resets_the_page() -> None:
     before, broadcast = Broadcast(), Broadcast()
     for each in (before, broadcast):
         each.send("contact", {})
@@ -80,7 +80,7 @@ def test_an_id_of_before_a_restart_is_not_taken_for_ones_own() -> None:
         assert missed(broadcast, strange) == ["reset"]
 
 
-def test_a_page_that_may_have_been_made_before_a_change_is_told_to_read_anew() -> None:
+def test_a_page_rendered_just_before_a_change_is_reset() -> None:
     clock = Clock()
     broadcast = Broadcast(clock)
     assert missed(broadcast) == []
@@ -91,21 +91,21 @@ def test_a_page_that_may_have_been_made_before_a_change_is_told_to_read_anew() -
     assert missed(broadcast) == []
 
 
-async def test_who_waits_is_woken_by_each_change_and_by_the_end() -> None:
+async def test_a_waiting_page_wakes_on_each_change_and_on_close() -> None:
     broadcast = Broadcast()
     with broadcast.subscribe() as position:
-        waiting = asyncio.create_task(broadcast.wait_beyond(position))
+        waiting = asyncio.create_task(broadcast.wait_after(position))
         await asyncio.sleep(0)
         assert not waiting.done()
         broadcast.send("contact", {})
         await waiting
-        waiting = asyncio.create_task(broadcast.wait_beyond(broadcast.events_after(position)[1]))
+        waiting = asyncio.create_task(broadcast.wait_after(broadcast.events_after(position)[1]))
         await asyncio.sleep(0)
         broadcast.close()
         await waiting
 
 
-def test_a_page_that_has_gone_is_counted_no_more() -> None:
+def test_a_closed_page_is_no_longer_counted() -> None:
     broadcast = Broadcast()
     with broadcast.subscribe(), broadcast.subscribe():
         assert broadcast.listeners == 2

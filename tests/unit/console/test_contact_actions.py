@@ -1,4 +1,4 @@
-"""Many contacts changed by one form."""
+"""Bulk actions: many contacts changed by one form."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ KNOWN = contact_index(contact("1", "María Santos", tags=("50% & more",)), conta
         (ListQuery(account="messenger:372"), []),
     ],
 )
-async def test_all_that_match_are_those_whom_the_list_showed(list_query: ListQuery, found: list[str]) -> None:
+async def test_a_bulk_action_on_all_matching_contacts_changes_those_of_the_list(
+    list_query: ListQuery, found: list[str]
+) -> None:
     changes, csrf = Changes(), ""
 
     def pages(renderer: Renderer) -> ContactActions:

@@ -28,7 +28,7 @@ SAID = tuple(DisplayedMessage(f"m{number}", NOON, True, f"said {number}.", (), (
         ("?page=x", 1, ["?page=2"]),
     ],
 )
-async def test_of_very_many_messages_a_page_is_shown_with_the_way_to_the_others(
+async def test_a_long_conversation_is_shown_by_pages_that_link_to_each_other(
     query: str, page: int, links: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []

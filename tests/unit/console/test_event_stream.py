@@ -1,4 +1,4 @@
-"""The stream of changes as a browser reads it."""
+"""The event stream as a browser reads it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 async def next_event(page: ClientResponse) -> dict[str, str]:
-    """Its fields; a comment is the field without a name."""
+    """The fields of the next event; a comment is a field without a name."""
     fields = dict[str, str]()
     while line := (await page.content.readline()).decode().rstrip("\n"):
         name, _, value = line.partition(": ")
@@ -41,28 +41,28 @@ async def next_event(page: ClientResponse) -> dict[str, str]:
     return fields
 
 
-async def test_a_page_hears_what_happens_and_what_happened_while_it_was_away() -> None:
+async def test_a_page_receives_events_and_after_a_reconnect_those_it_missed() -> None:
     broadcast = Broadcast()
     async with serving(broadcast) as site:
         async with site.get("/events") as page:
             assert await next_event(page) == {"retry": "2000"}
             broadcast.send("contact", {"id": 1})
-            told = await next_event(page)
-            assert (told["event"], told["data"]) == ("contact", '{"id":1}')
+            event = await next_event(page)
+            assert (event["event"], event["data"]) == ("contact", '{"id":1}')
         broadcast.send("run", {})
-        async with site.get("/events", headers={"Last-Event-ID": told["id"]}) as page:
+        async with site.get("/events", headers={"Last-Event-ID": event["id"]}) as page:
             await next_event(page)
             assert (await next_event(page))["event"] == "run"
 
 
-async def test_a_quiet_stream_says_that_it_is_still_there(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stream_without_events_sends_keep_alives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_stream, "KEEP_ALIVE_SECONDS", 0.01)
     async with serving(Broadcast()) as site, site.get("/events") as page:
         await next_event(page)
         assert await next_event(page) == {"": "still here"}
 
 
-async def test_the_end_closes_every_page() -> None:
+async def test_close_ends_every_stream() -> None:
     broadcast = Broadcast()
     async with serving(broadcast) as site, site.get("/events") as page:
         await next_event(page)
@@ -71,14 +71,14 @@ async def test_the_end_closes_every_page() -> None:
         await until(lambda: broadcast.listeners == 0)
 
 
-async def test_after_its_time_a_page_is_let_go_and_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stream_ends_after_its_lifetime(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_stream, "MAX_STREAM_SECONDS", 0.05)
     async with serving(Broadcast()) as site, site.get("/events") as page:
         await next_event(page)
         assert await page.content.read() == b""
 
 
-async def test_a_page_that_does_not_read_is_cut_off_and_the_others_hear_all(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_page_that_does_not_read_is_cut_off_and_others_receive_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_stream, "WRITE_TIMEOUT_SECONDS", 0.5)
     monkeypatch.setattr(event_stream, "COALESCE_SECONDS", 0)
     broadcast = Broadcast()
@@ -93,7 +93,7 @@ async def test_a_page_that_does_not_read_is_cut_off_and_the_others_hear_all(monk
         writer.close()
 
 
-async def test_of_very_many_pages_the_last_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stream_beyond_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_stream, "MAX_OPEN_PAGES", 1)
     async with serving(Broadcast()) as site, site.get("/events"), site.get("/events") as late:
         assert late.status == 503

@@ -1,4 +1,4 @@
-"""Lists: who is found, in which order, and what the URL says of it."""
+"""List queries: which contacts are found, in which order, and their URLs."""
 
 from __future__ import annotations
 
@@ -59,19 +59,19 @@ def test_a_search_finds_names_addresses_and_words_of_the_summary(q: str, found: 
         ("until", "2026-11-21", ["Mario Cruz", "José Peñaflor"]),
     ],
 )
-def test_each_filter_leaves_those_it_is_for(name: str, value: str, found: list[str]) -> None:
+def test_each_filter_finds_its_contacts(name: str, value: str, found: list[str]) -> None:
     assert names(**{name: value}) == found
 
 
-def test_the_last_day_that_there_is_leaves_out_nobody() -> None:
+def test_the_last_possible_day_finds_all() -> None:
     assert len(names(until="9999-12-31")) == len(ALL)
 
 
-def test_filters_hold_together() -> None:
+def test_all_filters_must_match() -> None:
     assert names(q="mar", band="ready") == ["Mario Cruz"]
 
 
-def test_a_persons_status_counts_before_the_machines() -> None:
+def test_a_persons_status_replaces_the_analysed_one() -> None:
     edited = contact("5", score=50, by_machine=LeadStatus.NEW, lead_status=LeadStatus.LOST)
     assert row_of(edited).status == LeadStatus.LOST
 
@@ -84,35 +84,35 @@ def test_a_persons_status_counts_before_the_machines() -> None:
         ("-source", "José Peñaflor"),
     ],
 )  # fmt: skip
-def test_every_column_orders_both_ways(sort: str, first: str) -> None:
+def test_every_column_sorts_both_ways(sort: str, first: str) -> None:
     assert names(sort=sort)[0] == first
 
 
-def test_those_that_are_equal_stand_with_the_newest_first() -> None:
+def test_equal_rows_are_sorted_newest_first() -> None:
     made = contact_index(*(contact(str(days), f"N{days}", 50, days=days) for days in (3, 1, 2)))
     assert [row.name for row in find_rows(made, ListQuery(sort="-score"))] == ["N1", "N2", "N3"]
     assert [row.name for row in find_rows(made, ListQuery(sort="score"))] == ["N1", "N2", "N3"]
 
 
-def test_a_page_has_fifty_and_beyond_the_last_is_the_last() -> None:
+def test_a_page_has_fifty_rows_and_a_page_beyond_the_last_is_the_last() -> None:
     made = contact_index(*(contact(str(number), score=50) for number in range(120)))
     assert [list_page(made, ListQuery(page=number)).last for number in (1, 2, 3, 9)] == [50, 100, 120, 120]
     assert list_page(made, ListQuery(page=9)).number == 3
     assert len(list_page(made, ListQuery()).rows) == PAGE_SIZE
 
 
-def test_none_found_is_a_page_of_none() -> None:
+def test_no_match_is_an_empty_page() -> None:
     page = list_page(ALL, ListQuery(q="nobody"))
     assert (page.rows, page.found, page.first, page.last, page.of, page.pages) == ([], 0, 0, 0, 4, 1)
 
 
-def test_what_a_filter_changes_begins_at_the_first_page() -> None:
+def test_a_changed_filter_goes_back_to_the_first_page() -> None:
     list_query = ListQuery(q="maria", page=3)
     assert list_query.url(status="WON") == "/contacts?q=maria&status=WON"
     assert list_query.url(page=4) == "/contacts?q=maria&page=4"
 
 
-def test_a_url_says_what_was_asked_for_and_is_read_again_as_such() -> None:
+def test_the_url_of_a_query_parses_to_the_same_query() -> None:
     list_query = ListQuery(q="a & b", account="messenger:371", band="hot", since="2026-01-01", sort="name", page=2)
     assert parse_list_query(MultiDict(parse_qsl(list_query.url(page=2).partition("?")[2]))) == list_query
     assert ListQuery().url() == "/contacts"
@@ -125,11 +125,11 @@ def test_a_url_says_what_was_asked_for_and_is_read_again_as_such() -> None:
         {"since": "yesterday"}, {"since": "2026-13-45"}, {"status": "<script>"}, {"nothing": "known"},
     ],
 )  # fmt: skip
-def test_what_makes_no_sense_in_a_url_is_as_if_it_were_not_there(query: dict[str, str]) -> None:
+def test_values_of_a_url_that_are_not_valid_are_ignored(query: dict[str, str]) -> None:
     assert parse_list_query(MultiDict(query)) == ListQuery()
 
 
-def test_a_second_click_on_a_column_turns_it_round() -> None:
+def test_a_second_click_on_a_column_reverses_the_order() -> None:
     assert ListQuery(sort="name").sorted_by("name") == "-name"
     assert ListQuery(sort="-name").sorted_by("name") == "name"
     assert ListQuery(sort="name").sorted_by("score") == "-score"
@@ -141,7 +141,7 @@ def test_an_older_version_changes_nothing() -> None:
     assert [row.name for row in made.rows()] == ["New"]
 
 
-def test_who_was_forgotten_comes_back_only_with_a_later_version() -> None:
+def test_an_erased_contact_returns_only_with_a_later_version() -> None:
     made = contact_index(contact("1", version=3))
     assert made.remove("messenger:371:1", 4)
     assert not made.put(row_of(contact("1", version=3)))
@@ -149,20 +149,20 @@ def test_who_was_forgotten_comes_back_only_with_a_later_version() -> None:
     assert made.put(row_of(contact("1", version=5)))
 
 
-def test_a_tombstone_that_is_late_erases_nobody() -> None:
+def test_a_late_tombstone_removes_nothing() -> None:
     made = contact_index(contact("1", version=5))
     assert not made.remove("messenger:371:1", 4)
     assert len(made) == 1
 
 
-def test_an_order_follows_what_changes() -> None:
+def test_an_order_follows_changes() -> None:
     made = contact_index(contact("1", "A", 10), contact("2", "B", 20))
     assert [row.name for row in find_rows(made, ListQuery())] == ["B", "A"]
     made.put(row_of(contact("1", "A", 30, version=2, updated_at=NOON)))
     assert [row.name for row in find_rows(made, ListQuery())] == ["A", "B"]
 
 
-def test_a_search_follows_what_changes() -> None:
+def test_a_search_follows_changes() -> None:
     made = contact_index(contact("1", "Ana Cruz", 10), contact("2", "Ana Lim", 20))
     assert [row.name for row in find_rows(made, ListQuery(q="ana"))] == ["Ana Lim", "Ana Cruz"]
     made.put(row_of(contact("1", "Ben Cruz", 10, version=2)))
@@ -172,7 +172,7 @@ def test_a_search_follows_what_changes() -> None:
     assert [row.name for row in find_rows(made, ListQuery(q="ben"))] == ["Ben Cruz"]
 
 
-def test_no_word_is_found_across_two_texts_and_none_outside_of_a_script() -> None:
+def test_a_search_works_in_any_script_and_not_across_two_texts() -> None:
     made = contact_index(contact("1", "Ana", summary=""), contact("2", "マリア 🎉", summary=""))
     assert find_rows(made, ListQuery(q="1\0マ")) == []
     assert [row.contact_id for row in find_rows(made, ListQuery(q="マリ"))] == ["messenger:371:2"]

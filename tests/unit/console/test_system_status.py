@@ -1,4 +1,4 @@
-"""How the whole system does: what is read is right, and what cannot be read is not known, never 0 or of yesterday."""
+"""The system's status: what cannot be read is unknown, never 0 or an old value."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ SPOOL = "# TYPE leadstream_receiver_spool_depth gauge\nleadstream_receiver_spool
 
 class FakeGauge:
     def __init__(self) -> None:
-        self.put, self.lag, self.parked_end = 0, 0, 0
+        self.produced, self.lag, self.parked_end = 0, 0, 0
         self.is_away = False
 
     async def read(self) -> tuple[int, int]:
         self._check()
-        return self.put, self.lag
+        return self.produced, self.lag
 
     async def end_of(self, _topic: str) -> int:
         self._check()
@@ -61,8 +61,8 @@ class FakeLetters:
         return {"a": "letter", "b": "letter"}
 
 
-class Ward:
-    """A reader over servers that the test has in its hands."""
+class Rig:
+    """A status reader over fake servers."""
 
     def __init__(self, receiver_url: str = "") -> None:
         self.now = NOON
@@ -78,7 +78,7 @@ class Ward:
     def _clock(self) -> datetime:
         return self.now
 
-    async def look(self, after: float = 5, **seen: int) -> SystemStatus:
+    async def read(self, after: float = 5, **seen: int) -> SystemStatus:
         for name, value in seen.items():
             setattr(self.gauge, name, value)
         self.now += timedelta(seconds=after)
@@ -88,30 +88,30 @@ class Ward:
         return self.system_status
 
 
-async def test_events_a_second_lag_and_what_is_due_are_what_was_read_last() -> None:
-    ward = Ward()
-    ward.database.conversations = Collection({"_id": "1"}, {"_id": "2"})
-    await ward.look(put=1000, lag=9)
-    assert ward.system_status.rates() == []
-    await ward.look(put=1050, lag=3)
-    await ward.look(put=1050, lag=0)
-    assert (ward.system_status.rates(), ward.system_status.lag, ward.system_status.due) == ([10, 0], 0, 2)
+async def test_rates_lag_and_due_conversations_are_those_of_the_last_read() -> None:
+    rig = Rig()
+    rig.database.conversations = Collection({"_id": "1"}, {"_id": "2"})
+    await rig.read(produced=1000, lag=9)
+    assert rig.system_status.rates() == []
+    await rig.read(produced=1050, lag=3)
+    await rig.read(produced=1050, lag=0)
+    assert (rig.system_status.rates(), rig.system_status.lag, rig.system_status.due) == ([10, 0], 0, 2)
 
 
-async def test_a_topic_that_was_made_anew_has_no_rate_below_nothing() -> None:
-    ward = Ward()
-    await ward.look(put=1000)
-    await ward.look(put=10)
-    assert ward.system_status.rates() == [0]
+async def test_a_recreated_topic_has_no_negative_rate() -> None:
+    rig = Rig()
+    await rig.read(produced=1000)
+    await rig.read(produced=10)
+    assert rig.system_status.rates() == [0]
 
 
-async def test_while_the_broker_is_away_nobody_knows_what_it_has_and_the_database_is_still_asked() -> None:
-    ward = Ward()
-    await ward.look(put=10, lag=5)
-    await ward.look(put=20, lag=5)
-    ward.gauge.is_away = True
-    ward.database.conversations = Collection({"_id": "1"})
-    system_status = await ward.look()
+async def test_an_unreachable_broker_leaves_its_values_unknown_and_the_database_read() -> None:
+    rig = Rig()
+    await rig.read(produced=10, lag=5)
+    await rig.read(produced=20, lag=5)
+    rig.gauge.is_away = True
+    rig.database.conversations = Collection({"_id": "1"})
+    system_status = await rig.read()
     assert (
         system_status.broker_answers,
         system_status.lag,
@@ -119,34 +119,34 @@ async def test_while_the_broker_is_away_nobody_knows_what_it_has_and_the_databas
         system_status.dead_letters,
         system_status.due,
     ) == (False, None, [], None, 1)
-    ward.gauge.is_away = False
-    system_status = await ward.look(put=60, lag=2)
+    rig.gauge.is_away = False
+    system_status = await rig.read(produced=60, lag=2)
     assert (system_status.broker_answers, system_status.lag, system_status.rates()) == (True, 2, [2, 4])
     assert len(system_status.dead_letters or ()) == 2
 
 
-async def test_while_the_database_is_away_nobody_knows_what_is_due_and_the_broker_is_still_asked() -> None:
-    ward = Ward()
-    await ward.look()
-    ward.database.conversations.is_away = True
-    system_status = await ward.look(lag=7)
+async def test_an_unreachable_database_leaves_its_values_unknown_and_the_broker_read() -> None:
+    rig = Rig()
+    await rig.read()
+    rig.database.conversations.is_away = True
+    system_status = await rig.read(lag=7)
     assert (system_status.due, system_status.lag, system_status.broker_answers) == (None, 7, True)
 
 
-async def test_dead_letters_are_read_only_when_something_was_put_there() -> None:
-    ward = Ward()
+async def test_dead_letters_are_read_only_when_their_topic_grew() -> None:
+    rig = Rig()
     for end in (2, 2, 2, 3, 3):
-        assert len((await ward.look(parked_end=end)).dead_letters or ()) == 2
-    assert ward.dead_letters.times_read == 2
+        assert len((await rig.read(parked_end=end)).dead_letters or ()) == 2
+    assert rig.dead_letters.times_read == 2
 
 
-async def test_dead_letters_that_cannot_be_read_are_not_known_and_are_tried_again() -> None:
-    ward = Ward()
-    await ward.look(parked_end=2)
-    ward.dead_letters.is_away = True
-    assert (await ward.look(parked_end=3)).dead_letters is None
-    ward.dead_letters.is_away = False
-    assert (await ward.look(parked_end=3)).dead_letters is not None
+async def test_dead_letters_that_cannot_be_read_are_unknown_and_tried_again() -> None:
+    rig = Rig()
+    await rig.read(parked_end=2)
+    rig.dead_letters.is_away = True
+    assert (await rig.read(parked_end=3)).dead_letters is None
+    rig.dead_letters.is_away = False
+    assert (await rig.read(parked_end=3)).dead_letters is not None
 
 
 @asynccontextmanager
@@ -169,44 +169,44 @@ async def receiver(answer: Callable[[], web.Response]) -> AsyncIterator[str]:
         (lambda: web.Response(text=SPOOL % "4.0", status=500), None),
     ],
 )
-async def test_the_spool_is_what_the_receiver_says_of_it(answer: Callable[[], web.Response], spool: int | None) -> None:
+async def test_the_spool_is_what_the_receiver_reports(answer: Callable[[], web.Response], spool: int | None) -> None:
     async with receiver(answer) as url:
-        system_status = await Ward(url).look()
+        system_status = await Rig(url).read()
     assert (system_status.spool, system_status.asks_receiver) == (spool, True)
 
 
-async def test_the_spool_of_a_receiver_that_is_away_is_not_known_any_more() -> None:
+async def test_the_spool_of_an_unreachable_receiver_is_unknown() -> None:
     async with receiver(lambda: web.Response(text=SPOOL % "4.0")) as url:
-        ward = Ward(url)
-        assert (await ward.look()).spool == 4
-    system_status = await ward.look()
+        rig = Rig(url)
+        assert (await rig.read()).spool == 4
+    system_status = await rig.read()
     assert (system_status.spool, system_status.lag) == (None, 0)
 
 
-async def test_nobody_is_asked_for_a_spool_where_no_receiver_is_named() -> None:
-    system_status = await Ward().look()
+async def test_without_a_receiver_address_the_spool_is_unknown() -> None:
+    system_status = await Rig().read()
     assert (system_status.spool, system_status.asks_receiver) == (None, False)
 
 
-async def test_what_is_read_is_read_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    ward, stop = Ward(), asyncio.Event()
+async def test_the_status_is_read_until_the_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig, stop = Rig(), asyncio.Event()
     monkeypatch.setattr("services.console.overview.system_status.SAMPLE_SECONDS", 0)
     monkeypatch.setattr("services.console.overview.system_status.DEAD_LETTERS_SECONDS", 0)
 
     @asynccontextmanager
     async def gauge() -> AsyncIterator[Any]:
-        yield ward.gauge
+        yield rig.gauge
 
-    running = asyncio.create_task(ward.status_reader.run(gauge(), stop))
+    running = asyncio.create_task(rig.status_reader.run(gauge(), stop))
     async with asyncio.timeout(10):
-        while len(ward.system_status.samples) < 3 or ward.system_status.dead_letters is None:
+        while len(rig.system_status.samples) < 3 or rig.system_status.dead_letters is None:
             await asyncio.sleep(0)
     stop.set()
     await running
 
 
 def overview(system_status: SystemStatus, **more: Any) -> str:
-    """The page, without its tags."""
+    """The text of the overview page, without its tags."""
     auth = authentication_of(ConsoleSettings())
     renderer = Renderer(auth.signer, lambda: NOON, environment(lambda: NOON))
     pages = OverviewPages(ContactIndex(), FakeDatabase().as_database(), renderer, system_status)
@@ -215,17 +215,17 @@ def overview(system_status: SystemStatus, **more: Any) -> str:
     return re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", page.text or ""))
 
 
-def test_an_overview_shows_what_is_not_known_as_such_and_never_as_nothing() -> None:
+def test_an_overview_shows_unknown_values_as_unknown() -> None:
     page = overview(SystemStatus(broker_answers=False, asks_receiver=True))
     for words in (
         "Events per second – the broker does not answer", "Events waiting – the broker does not answer",
-        "Waiting for analysis –", "Fallback share –", "Dead letters –", "In the spool – the receiver does not report it",
-        "Dead letters could not be read",
+        "Waiting for analysis –", "Fallback share –", "Dead letters –",
+        "In the spool – the receiver does not report it", "Dead letters could not be read",
     ):  # fmt: skip
         assert words in page
 
 
-def test_an_overview_shows_nothing_as_nothing() -> None:
+def test_an_overview_shows_zeros() -> None:
     page = overview(
         SystemStatus(samples=deque([ThroughputSample(NOON, 5, 0)]), dead_letters=(), due=0, spool=0, asks_receiver=True)
     )
@@ -234,7 +234,7 @@ def test_an_overview_shows_nothing_as_nothing() -> None:
 
 
 class FakeConsumer:
-    """Of one topic with two partitions; `committed` by partition. As the real one it knows no topic by itself."""
+    """One topic with two partitions; `committed` by partition. Like the real one, it must refresh first."""
 
     def __init__(self, committed: dict[int, int | None]) -> None:
         self._committed = committed
@@ -262,12 +262,12 @@ class FakeConsumer:
     ("committed", "lag"),
     [({0: 100, 1: 90}, 10), ({0: None, 1: 100}, 80), ({0: 5, 1: 100}, 80), ({0: 100, 1: 300}, 0)],
 )
-async def test_lag_is_what_is_there_and_not_committed(committed: dict[int, int | None], lag: int) -> None:
+async def test_lag_counts_records_that_are_not_committed(committed: dict[int, int | None], lag: int) -> None:
     gauge = LagReader(cast(Any, FakeConsumer(committed)), "events")
     assert await gauge.read() == (200, lag)
 
 
-async def test_a_topic_that_is_not_there_is_not_one_without_records() -> None:
+async def test_a_missing_topic_is_an_error() -> None:
     gauge = LagReader(cast(Any, FakeConsumer({})), "events")
     with pytest.raises(Exception, match="other"):
         await gauge.end_of("other")

@@ -1,4 +1,4 @@
-"""What pages are made from: transcript, plot, progress, board, times."""
+"""What pages show: messages, the score plot, runs, the board, times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from services.console.accounts.pages import AccountView, by_platform
 from services.console.accounts.run_progress import combine, next_in_seconds, progress_of
 from services.console.board.columns import MAX_CARDS, columns_of
-from services.console.contacts.message_list import transcript
+from services.console.contacts.message_list import displayed_messages
 from services.console.contacts.score_plot import HEIGHT, score_plot
 from services.console.overview.system_status import sparkline
 from services.console.view.formats import ago, duration, initials
@@ -27,26 +27,26 @@ from tests.unit.console.rows import NOON, contact, contact_index
 SALES = template("Sales")
 
 
-def test_a_transcript_has_both_sides_in_the_order_of_time() -> None:
-    found = transcript(fold_all([answered("Yes", 2, mid="m_b"), said("Is it there?", 1, mid="m_a")]).values())
+def test_a_conversation_shows_both_sides_in_order_of_time() -> None:
+    found = displayed_messages(fold_all([answered("Yes", 2, mid="m_b"), said("Is it there?", 1, mid="m_a")]).values())
     assert [(each.text, each.is_customer) for each in found] == [("Is it there?", True), ("Yes", False)]
     assert [each.is_first_of_day for each in found] == [True, False]
 
 
-def test_what_was_unsent_is_marked_and_says_nothing() -> None:
-    (only,) = transcript(fold_all([said("my secret", 1, mid="m_a"), unsent("m_a", 2)]).values())
+def test_an_unsent_message_is_marked_and_shows_no_content() -> None:
+    (only,) = displayed_messages(fold_all([said("my secret", 1, mid="m_a"), unsent("m_a", 2)]).values())
     assert only.is_unsent
     assert (only.text, only.marks) == ("", ())
 
 
 def test_attachments_and_reactions_are_shown() -> None:
     picture = said(None, 1, mid="m_a", attachments=(Attachment(type="image"),))
-    (only,) = transcript(fold_all([picture, reacted("m_a", 2)]).values())
+    (only,) = displayed_messages(fold_all([picture, reacted("m_a", 2)]).values())
     assert (only.marks, only.reactions) == (("image",), ("❤",))
 
 
-def test_a_message_that_is_only_reacted_to_has_no_place() -> None:
-    assert transcript(fold_all([reacted("m_a", 2)]).values()) == []
+def test_a_message_known_only_by_a_reaction_is_not_shown() -> None:
+    assert displayed_messages(fold_all([reacted("m_a", 2)]).values()) == []
 
 
 def scores(*values: int) -> list[Score]:
@@ -59,11 +59,11 @@ def test_a_plot_rises_with_the_score_and_stays_within_its_frame() -> None:
     heights = [point.y for point in made.points]
     assert heights == sorted(heights, reverse=True)
     assert all(0 <= height <= HEIGHT for height in heights)
-    assert made.words == "Score over 3 analyses, from 1 to 100"
+    assert made.description == "Score over 3 analyses, from 1 to 100"
 
 
 @pytest.mark.parametrize("values", [(), (50,)])
-def test_one_score_is_no_plot(values: tuple[int, ...]) -> None:
+def test_fewer_than_two_scores_make_no_plot(values: tuple[int, ...]) -> None:
     assert score_plot(scores(*values)) is None
 
 
@@ -74,12 +74,12 @@ def run(state: RunState, listed: int, read: int, **more: object) -> Run:
     return Run.model_validate({**fields, "state": state, "counters": counters})
 
 
-def test_a_run_under_way_tells_its_share_rate_and_time_left() -> None:
+def test_a_running_run_shows_its_share_rate_and_time_left() -> None:
     progress = progress_of(run(RunState.RUNNING, 100, 25, started_at=NOON), NOON + timedelta(seconds=30))
     assert (progress.share, progress.per_minute, progress.left_seconds) == (25, 50, 90)
 
 
-def test_a_throttle_is_waited_for_in_the_time_left() -> None:
+def test_the_time_left_includes_a_throttle() -> None:
     until = NOON + timedelta(seconds=50)
     progress = progress_of(
         run(RunState.RUNNING, 100, 25, started_at=NOON, throttled_until=until), NOON + timedelta(seconds=30)
@@ -87,33 +87,32 @@ def test_a_throttle_is_waited_for_in_the_time_left() -> None:
     assert (progress.throttled_seconds, progress.left_seconds) == (20, 110)
 
 
-def test_a_run_is_full_only_when_it_is_completed() -> None:
+def test_only_a_completed_run_shows_a_full_bar() -> None:
     assert progress_of(run(RunState.RUNNING, 10, 10, started_at=NOON), NOON).share == 99
     assert progress_of(run(RunState.COMPLETED, 0, 0, started_at=NOON, finished_at=NOON), NOON).share == 100
     assert progress_of(run(RunState.CANCELLED, 10, 5, started_at=NOON, finished_at=NOON), NOON).share == 50
 
 
-def test_a_run_that_nobody_takes_says_so() -> None:
+def test_a_run_that_no_worker_claims_says_so() -> None:
     assert progress_of(run(RunState.QUEUED, 0, 0), NOON + timedelta(seconds=11)).is_unclaimed
     assert not progress_of(run(RunState.QUEUED, 0, 0), NOON + timedelta(seconds=1)).is_unclaimed
 
 
-def test_a_run_that_was_only_now_given_back_or_resumed_is_not_one_that_nobody_takes() -> None:
+def test_a_run_that_was_just_given_back_is_not_yet_unclaimed() -> None:
     later = NOON + timedelta(hours=1)
     given_back = run(RunState.QUEUED, 0, 0, started_at=NOON, since=later)
     assert not progress_of(given_back, later + timedelta(seconds=5)).is_unclaimed
     assert progress_of(given_back, later + timedelta(seconds=15)).is_unclaimed
 
 
-def test_a_run_that_was_taken_over_is_as_quick_as_it_was_since_then() -> None:
-    """Its conversations are counted anew from there."""
+def test_the_rate_of_a_run_that_was_taken_over_counts_from_then() -> None:
     later = NOON + timedelta(hours=1)
     taken = run(RunState.RUNNING, 100, 25, started_at=NOON, since=later, heartbeat_at=later)
     progress = progress_of(taken, later + timedelta(seconds=5))
     assert (progress.per_minute, progress.left_seconds) == (300, 15)
 
 
-def test_a_run_whose_process_died_does_not_move() -> None:
+def test_a_run_whose_process_died_is_stalled() -> None:
     now = NOON + timedelta(seconds=29) + RUN_LEASE + timedelta(seconds=1)
     progress = progress_of(run(RunState.RUNNING, 100, 25, started_at=NOON), now)
     assert (progress.is_left, progress.is_moving, progress.per_minute, progress.left_seconds) == (True, False, 0, None)
@@ -132,7 +131,7 @@ def test_a_run_whose_process_died_does_not_move() -> None:
         (RunState.COMPLETED, {"started_at": NOON, "finished_at": NOON + timedelta(seconds=42)}, 900, "in 42 s"),
     ],
 )
-def test_a_run_says_what_it_waits_for(state: RunState, more: dict[str, object], after: int, words: str) -> None:
+def test_a_run_shows_what_it_waits_for(state: RunState, more: dict[str, object], after: int, words: str) -> None:
     progress = progress_of(run(state, 100, 25, **more), NOON + timedelta(seconds=after))
     page = environment(lambda: NOON).from_string(
         """{% from "progress.html" import bar, run_state %}{{ run_state(progress) }}{{ bar(progress) }}"""
@@ -146,7 +145,7 @@ ACCOUNT = Account(platform=Platform.MESSENGER, account_id="371", page_id="371", 
 HOURLY = ACCOUNT.model_copy(update={"every_seconds": 3600})
 
 
-def test_an_account_is_read_by_itself_when_its_last_run_began_long_enough_ago() -> None:
+def test_an_account_syncs_automatically_an_interval_after_its_last_run() -> None:
     ended, now = run(RunState.COMPLETED, 1, 1, finished_at=NOON), NOON + timedelta(minutes=20)
     assert next_in_seconds(HOURLY, ended, now) == 2400
     assert next_in_seconds(HOURLY, ended, now + timedelta(days=1)) == 0
@@ -172,7 +171,7 @@ def test_a_platform_is_the_sum_of_its_accounts() -> None:
     assert (instagram.accounts, instagram.active, instagram.last.counters) == (1, 0, RunCounters())
 
 
-def test_runs_together_are_their_sums_and_end_with_the_last() -> None:
+def test_summed_runs_add_up_and_end_with_the_last() -> None:
     at = NOON + timedelta(seconds=30)
     one, other, ended = (
         progress_of(each, at)
@@ -203,7 +202,7 @@ def test_a_column_shows_its_best_and_counts_all() -> None:
     assert (len(column.rows), column.count) == (MAX_CARDS, MAX_CARDS + 5)
 
 
-def test_who_is_in_a_stage_that_is_no_more_is_still_on_the_board() -> None:
+def test_a_removed_stage_with_contacts_stays_on_the_board() -> None:
     assert SALES is not None
     columns = columns_of(contact_index(contact("1", score=50, stage="Old")), SALES)
     assert (columns[-1].name, columns[-1].count) == ("Old", 1)
