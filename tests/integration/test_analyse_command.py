@@ -72,7 +72,7 @@ def transcript(name: str, text: str = "how much is it?", **changed: object) -> b
     return json.dumps(row).encode()
 
 
-def test_each_line_gets_its_verdict_in_the_order_of_the_file_and_the_labels_are_measured(analyse: Analyse) -> None:
+def test_verdicts_keep_the_files_order_and_labels_are_measured(analyse: Analyse) -> None:
     ended = analyse(GIVEN, "--evaluate")
     *rows, last = ended.rows
     assert ended.status == 0
@@ -83,7 +83,7 @@ def test_each_line_gets_its_verdict_in_the_order_of_the_file_and_the_labels_are_
     assert min(measures[name] for name in ("score_in_interval", "band", "status", "spearman")) > 0.9
 
 
-def test_a_line_that_cannot_be_read_is_named_and_the_rest_is_analysed(analyse: Analyse) -> None:
+def test_an_unreadable_line_is_reported_and_the_rest_is_analysed(analyse: Analyse) -> None:
     broken = [
         b'{"id": "half',
         transcript("fax", platform="fax"),
@@ -98,7 +98,7 @@ def test_a_line_that_cannot_be_read_is_named_and_the_rest_is_analysed(analyse: A
     assert [line.split(": ")[1] for line in ended.errors.splitlines()] == [f"line {n}" for n in range(2, 8)]
 
 
-def test_a_mark_of_the_encoding_a_time_without_a_zone_and_messages_out_of_order_are_understood(
+def test_a_byte_order_mark_naive_times_and_unsorted_messages_are_read(
     analyse: Analyse,
 ) -> None:
     said = [
@@ -113,7 +113,7 @@ def test_a_mark_of_the_encoding_a_time_without_a_zone_and_messages_out_of_order_
     assert one["status"] == "WON"
 
 
-def test_nothing_gives_nothing_and_measures_of_nothing_are_null(analyse: Analyse, tmp_path: Path) -> None:
+def test_an_empty_file_gives_no_verdicts_and_null_measures(analyse: Analyse, tmp_path: Path) -> None:
     empty = tmp_path / "empty.jsonl"
     empty.touch()
     assert analyse(empty) == Ended(0, "", "")
@@ -123,7 +123,7 @@ def test_nothing_gives_nothing_and_measures_of_nothing_are_null(analyse: Analyse
     }  # fmt: skip
 
 
-def test_wrong_usage_is_status_2_gemini_without_a_key_too(analyse: Analyse) -> None:
+def test_wrong_usage_and_gemini_without_a_key_exit_with_2(analyse: Analyse) -> None:
     wrong = [("absent.jsonl",), (".",), (GIVEN, "--analyst", "oracle"), (GIVEN, "--analyst", "gemini")]
     ended = [analyse(*arguments) for arguments in wrong]
     assert [each.status for each in ended] == [2, 2, 2, 2]
@@ -131,7 +131,7 @@ def test_wrong_usage_is_status_2_gemini_without_a_key_too(analyse: Analyse) -> N
     assert "LEADSTREAM_GEMINI_API_KEYS" in ended[-1].errors
 
 
-async def test_gemini_reads_several_at_once_in_the_order_of_the_file() -> None:
+async def test_gemini_analyses_in_parallel_and_output_keeps_the_order() -> None:
     async with serving_gemini() as fake:
         fake.answers_together = 4
         settings = {
@@ -146,7 +146,7 @@ async def test_gemini_reads_several_at_once_in_the_order_of_the_file() -> None:
     assert {row["score"] for row in ended.rows} == {75}
 
 
-async def test_nothing_stands_in_for_the_ai_that_is_tried_out() -> None:
+async def test_no_fallback_replaces_the_ai_under_test() -> None:
     async with serving_gemini() as fake:
         fake.says(good(), exhausted("60s"))
         settings = {

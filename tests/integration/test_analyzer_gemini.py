@@ -32,7 +32,7 @@ def keys(gemini: FakeGemini) -> dict[str, str]:
     return {"LEADSTREAM_GEMINI_API_KEYS": "key-one,key-two", "LEADSTREAM_GEMINI_ENDPOINT": gemini.url}
 
 
-async def test_with_keys_the_analysis_is_geminis_and_is_made_once(
+async def test_gemini_analyses_once_if_there_are_keys(
     stack: Stack, database: Database, leadstream: Start, gemini: FakeGemini
 ) -> None:
     events = [event for who in customers(6) for event in story(who)]
@@ -50,7 +50,7 @@ async def test_with_keys_the_analysis_is_geminis_and_is_made_once(
     assert not any("4111" in asked.prompt for asked in gemini.asked), "what was unsent is not sent to anyone"
 
 
-async def test_as_many_conversations_are_with_gemini_at_once_as_is_set(
+async def test_the_parallelism_of_gemini_calls_is_as_set(
     stack: Stack, database: Database, leadstream: Start, gemini: FakeGemini
 ) -> None:
     gemini.answers_together = 64
@@ -61,7 +61,7 @@ async def test_as_many_conversations_are_with_gemini_at_once_as_is_set(
     assert {contact.analysis and contact.analysis.source for contact in contacts.values()} == {AnalysisSource.AI}
 
 
-async def test_when_gemini_gives_nothing_the_fallback_scores_and_says_so(
+async def test_the_fallback_scores_and_is_marked_when_gemini_fails(
     stack: Stack, database: Database, leadstream: Start, gemini: FakeGemini
 ) -> None:
     gemini.says(exhausted())

@@ -43,7 +43,7 @@ async def is_due(database: Database, who: ConversationKey = MARIA) -> bool:
     return bool(await database.conversations.find_one({"_id": str(who), "due_at": {"$exists": True}}))
 
 
-async def test_edits_at_one_time_all_take_effect_each_as_a_version_that_waits_to_be_published(
+async def test_concurrent_edits_each_make_an_unpublished_version(
     database: Database,
 ) -> None:
     await put(database, contact())
@@ -62,7 +62,7 @@ async def test_edits_at_one_time_all_take_effect_each_as_a_version_that_waits_to
     assert await is_due(database)
 
 
-async def test_an_edit_hides_no_version_that_may_not_be_published(database: Database) -> None:
+async def test_an_edit_keeps_a_version_that_may_be_unpublished(database: Database) -> None:
     """While somebody has the conversation, the version that it replaces may have been written a moment ago."""
     await put(database, contact())
     await edit_contact(database, str(MARIA), ContactEdit(notes="first"), utc_now)
@@ -85,7 +85,7 @@ async def waiting(database: Database) -> list[int]:
     return [entry.version for entry in found.outbox]
 
 
-async def test_an_edit_whose_process_dies_behind_the_write_is_left_to_a_worker(
+async def test_a_worker_publishes_an_edit_whose_process_died_after_the_write(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await put(database, contact())
@@ -118,7 +118,7 @@ async def test_a_stage_must_be_one_of_the_accounts_pipeline(database: Database) 
     assert (edited.stage and edited.stage.name, edited) == ("Closed Won", await stored(database))
 
 
-async def test_who_is_not_there_cannot_be_edited(database: Database) -> None:
+async def test_an_unknown_or_erased_contact_cannot_be_edited(database: Database) -> None:
     await database.contacts.insert_one(
         {"_id": str(JUAN), "version": 3, "fence": 2, "outbox": [], "forgotten_at": utc_now()}
     )
@@ -128,7 +128,7 @@ async def test_who_is_not_there_cannot_be_edited(database: Database) -> None:
     assert await database.contacts.count_documents({}) == 1
 
 
-async def test_an_edit_that_changes_nothing_leaves_everything_as_it_is(database: Database) -> None:
+async def test_an_edit_without_a_change_writes_nothing(database: Database) -> None:
     await put(database, contact())
     before = await database.contacts.find_one({})
     await edit_contact(database, str(MARIA), ContactEdit(given_back=frozenset(AutomaticField)), utc_now)
@@ -226,7 +226,7 @@ def analysed_at(found: Contact) -> float:
         (("forget", "1:2", "--yes"), 2, "expected platform:account:customer"),
     ],
 )
-def test_what_cannot_be_done_is_refused_with_a_reason(
+def test_an_invalid_command_is_refused_with_a_reason(
     stack: Stack, arguments: tuple[str, ...], status: int, says: str
 ) -> None:
     done = run(stack, "contacts", *arguments)
@@ -238,7 +238,7 @@ def run(stack: Stack, *arguments: str) -> Result:
     return CliRunner().invoke(app, list(arguments), env=stack.env | {"COLUMNS": "300"})
 
 
-async def test_a_pipeline_is_brought_in_with_a_persons_ranges_and_given_to_an_account(
+async def test_a_pipeline_is_imported_with_its_ranges_and_assigned_to_an_account(
     stack: Stack, database: Database, tmp_path: Path
 ) -> None:
     await put_account(database)

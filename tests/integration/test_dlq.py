@@ -56,7 +56,7 @@ async def told(stack: Stack) -> list[tuple[bytes | None, str]]:
     return sorted((record.key, load_event(record.value).event_id) for record in records)
 
 
-async def test_what_is_parked_is_listed_and_shown_whole(stack: Stack, leadstream: Start) -> None:
+async def test_parked_dead_letters_are_listed_and_shown_whole(stack: Stack, leadstream: Start) -> None:
     await park(stack, [*ALL, UNDERSTOOD_NOW])
     assert listed(leadstream) == [each.letter_id for each in ALL]
     assert listed(leadstream, "--reason", "not_an_event") == [JUNK.letter_id]
@@ -72,9 +72,7 @@ async def test_what_is_parked_is_listed_and_shown_whole(stack: Stack, leadstream
     assert leadstream("dlq", "show", "0" * 32).wait() == 1
 
 
-async def test_a_replay_takes_the_way_that_the_letter_came_and_is_not_made_twice(
-    stack: Stack, leadstream: Start
-) -> None:
+async def test_a_replay_repeats_the_original_path_once(stack: Stack, leadstream: Start) -> None:
     await park(stack, ALL)
     first = leadstream("dlq", "replay", "--all")
     assert first.wait() == 1, "some of it is still not understood"
@@ -86,7 +84,7 @@ async def test_a_replay_takes_the_way_that_the_letter_came_and_is_not_made_twice
     assert await told(stack) == expected
 
 
-async def test_what_is_parked_again_after_its_replay_can_be_replayed_again(stack: Stack, leadstream: Start) -> None:
+async def test_a_dead_letter_parked_again_can_be_replayed_again(stack: Stack, leadstream: Start) -> None:
     await park(stack, [UNDERSTOOD_NOW])
     assert leadstream("dlq", "replay", "--reason", "unknown_kind").wait() == 0
     assert listed(leadstream) == []
@@ -96,6 +94,6 @@ async def test_what_is_parked_again_after_its_replay_can_be_replayed_again(stack
     assert len(await told(stack)) == 2, "at least once: it is one event, with one id"
 
 
-def test_a_replay_says_what_of(leadstream: Start) -> None:
+def test_a_replay_needs_a_selection(leadstream: Start) -> None:
     assert leadstream("dlq", "replay").wait() == 2
     assert leadstream("dlq", "replay", "--all", "--reason", "bad_id").wait() == 2

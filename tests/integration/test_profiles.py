@@ -110,7 +110,7 @@ class Rig:
         )  # fmt: skip
         profiles, stop = compose_profiles(settings, self.database), asyncio.Event()
         assert profiles is not None
-        profiles.look_seconds = 0.05
+        profiles.poll_seconds = 0.05
         async with asyncio.TaskGroup() as group:
             group.create_task(profiles.run(stop))
             try:
@@ -125,7 +125,7 @@ async def rig(stack: Stack, database: Database, simulator: dict[str, Any]) -> As
         yield Rig(stack, database, simulator, session)
 
 
-async def test_whoever_has_no_name_gets_it_and_a_picture_and_the_version_waits_to_be_published(rig: Rig) -> None:
+async def test_a_nameless_contact_gets_name_and_picture_in_an_unpublished_version(rig: Rig) -> None:
     expected: dict[ConversationKey, str] = {}
     for platform in Platform:
         await rig.add(platform)
@@ -151,7 +151,7 @@ async def test_whoever_has_no_name_gets_it_and_a_picture_and_the_version_waits_t
     assert await rig.calls() == len(expected)
 
 
-async def test_each_is_asked_about_once_by_however_many_and_a_refusal_is_an_answer(rig: Rig) -> None:
+async def test_several_instances_look_up_each_contact_once_also_if_refused(rig: Rig) -> None:
     await rig.add(Platform.MESSENGER)
     (who, _), *_ = await rig.customers(Platform.MESSENGER)
     gone = who._replace(customer_id="404")
@@ -169,7 +169,7 @@ async def test_each_is_asked_about_once_by_however_many_and_a_refusal_is_an_answ
     assert (await rig.contact(named)).name.full == "Mary"
 
 
-async def test_a_name_that_is_given_back_is_asked_for_again(rig: Rig) -> None:
+async def test_a_name_given_back_is_looked_up_again(rig: Rig) -> None:
     await rig.add(Platform.MESSENGER)
     (who, name), *_ = await rig.customers(Platform.MESSENGER)
     await rig.queue(who)
@@ -184,7 +184,7 @@ async def test_a_name_that_is_given_back_is_asked_for_again(rig: Rig) -> None:
     assert await rig.calls() == 2
 
 
-async def test_an_account_whose_token_is_refused_is_left_alone_and_nobody_is_marked(rig: Rig) -> None:
+async def test_an_account_with_a_refused_token_cools_down_and_its_contacts_stay_queued(rig: Rig) -> None:
     await rig.add(Platform.MESSENGER)
     await rig.configure(revoked=True)
     asked = [who for who, _ in (await rig.customers(Platform.MESSENGER))[:4]]
@@ -196,5 +196,5 @@ async def test_an_account_whose_token_is_refused_is_left_alone_and_nobody_is_mar
     assert {await rig.outcome(who) for who in asked} == {None}
 
 
-def test_without_keys_nobody_is_asked(database: Database) -> None:
+def test_no_profile_is_looked_up_without_encryption_keys(database: Database) -> None:
     assert compose_profiles(AnalyzerSettings(), database) is None

@@ -85,7 +85,7 @@ async def rig(stack: Stack, database: Database) -> Rig:
 
 
 @pytest.mark.parametrize("mid", ["m_1", "1", "messenger:371:m_1"])
-async def test_what_got_through_is_told_step_by_step(rig: Rig, mid: str) -> None:
+async def test_a_published_message_is_traced_step_by_step(rig: Rig, mid: str) -> None:
     await rig.publish(said("another's", 0, who=TWIN), *TOLD, reacted("m_1", 3))
     everything: list[Event] = [*TOLD, reacted("m_1", 3)]
     await rig.store(everything)
@@ -108,7 +108,7 @@ async def test_what_got_through_is_told_step_by_step(rig: Rig, mid: str) -> None
     assert (steps["published"]["version"], steps["published"]["offset"]) == (1, 0)
 
 
-async def test_where_it_stopped_is_told(rig: Rig) -> None:
+async def test_a_trace_says_where_the_message_stopped(rig: Rig) -> None:
     """Each step of the way is missing in its turn."""
     assert "nothing is known of it" in await rig.stopped()
     await rig.publish(*TOLD)
@@ -123,12 +123,12 @@ async def test_where_it_stopped_is_told(rig: Rig) -> None:
     assert "it waits for its analysis" in await rig.stopped()
 
 
-async def test_a_message_known_by_a_reaction_only_was_never_seen(rig: Rig) -> None:
+async def test_a_message_known_only_by_a_reaction_was_never_seen(rig: Rig) -> None:
     await rig.store([reacted("m_1", 3)])
     assert "only that it was reacted to or unsent" in await rig.stopped()
 
 
-async def test_what_was_forgotten_or_could_not_be_understood_is_said_to_be_so(rig: Rig) -> None:
+async def test_a_trace_names_erased_and_parked_messages(rig: Rig) -> None:
     await rig.publish(*TOLD)
     await rig.store([said("Hello", 0)])
     await Erasures(rig.database).remember(str(MARIA))
@@ -141,7 +141,7 @@ async def test_what_was_forgotten_or_could_not_be_understood_is_said_to_be_so(ri
     assert f"leadstream dlq show {letter.letter_id}" in await rig.stopped("m_odd")
 
 
-async def test_what_somebody_else_has_put_on_the_topics_and_half_an_id_are_passed_over(rig: Rig) -> None:
+async def test_a_trace_skips_foreign_records_and_partial_ids(rig: Rig) -> None:
     await rig.store(TOLD)
     topics, key = rig.stack.topics, str(MARIA).encode()
     await rig.send(Record(topics.contact_updated, key, b"{}", []), Record(topics.dead_letters, key, b"odd", []))
@@ -151,12 +151,12 @@ async def test_what_somebody_else_has_put_on_the_topics_and_half_an_id_are_passe
         assert "nothing is known of it" in await rig.stopped(unknown)
 
 
-async def test_of_an_id_that_two_accounts_have_both_are_told(rig: Rig) -> None:
+async def test_an_id_of_two_accounts_gives_two_traces(rig: Rig) -> None:
     await rig.store([*TOLD, said("mine", 1, mid="m_1", who=TWIN)])
     assert [each.message_id for each in await rig.trace()] == ["messenger:371:1", "messenger:372:1"]
 
 
-async def test_the_command_tells_programs_and_people_and_shows_no_text_unasked(
+async def test_the_command_prints_json_or_lines_and_hides_the_text(
     leadstream: Start, stack: Stack, database: Database
 ) -> None:
     analyzer = leadstream("analyzer")

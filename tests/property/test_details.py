@@ -26,7 +26,7 @@ def test_every_number_is_found(text: str) -> None:
     assert set(find_details([text]).phones) == found
 
 
-def test_who_lists_very_many_makes_no_contact_that_cannot_be_published() -> None:
+def test_very_many_details_make_no_unpublishable_contact() -> None:
     found = find_details(f"a{number}@example.org 0917 555 {number:04}" for number in range(5 * MOST))
     assert (len(found.emails), len(found.phones)) == (MOST, MOST)
     assert found.emails[0] == "a0@example.org"

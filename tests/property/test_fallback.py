@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from services.analyzer.analysis.analyst import AnalysisInput, SpeakerRole, Transcript, TranscriptLine
 from services.analyzer.analysis.fallback.lexicon import Lexicon, load_lexicon, phrases_of, read_languages
 from services.analyzer.analysis.fallback.scorer import FallbackScorer
-from services.analyzer.analysis.fallback.tokenizer import MAX_CHARACTERS, Words
+from services.analyzer.analysis.fallback.tokenizer import MAX_CHARS, Words
 from shared.contract.contacts import LeadStatus
 from shared.contract.ids import Platform
 
@@ -77,7 +77,7 @@ def test_a_line_of_the_business_never_raises_the_score(
 @example(ANSWERED_GREETING, "agli baar")
 @example(ANSWERED_GREETING, "cancel kar diya")
 @given(briefs, texts)
-def test_to_a_customer_who_only_greets_the_business_may_say_anything(analysis_input: AnalysisInput, said: str) -> None:
+def test_the_business_does_not_change_the_score_of_a_greeting(analysis_input: AnalysisInput, said: str) -> None:
     lines = tuple(
         replace(line, text=said, marks=())
         if line.role is SpeakerRole.BUSINESS
@@ -99,7 +99,7 @@ def test_a_refusal_at_the_end_never_raises_the_score(analysis_input: AnalysisInp
 
 
 @pytest.mark.parametrize("signal", ["price", "need", "order", "commit", "paid", "visit", "negotiate", "budget"])
-def test_a_phrase_behind_a_negation_never_counts(signal: str) -> None:
+def test_a_negated_phrase_never_counts(signal: str) -> None:
     english = LEXICON.bits["en"]
     for phrase in phrases_of(LANGUAGES["en"]["signals"][signal]):
         hits = LEXICON.hits(LEXICON.split(f"zz not {phrase.replace('~', '').rstrip('.')}"), english)
@@ -118,7 +118,7 @@ class CountingLexicon(Lexicon):
 
 
 @pytest.mark.parametrize("number", [10, 1_000, 5_000])
-def test_each_text_is_taken_apart_once_however_many_there_are(number: int) -> None:
+def test_each_text_is_split_once(number: int) -> None:
     counting = CountingLexicon(*(getattr(LEXICON, each.name) for each in fields(Lexicon)))
     lines = tuple(TranscriptLine(NOW, role, "how much is it") for _ in range(number // 2) for role in SpeakerRole)
     FallbackScorer(counting).score(AnalysisInput(Transcript(Platform.MESSENGER, lines), NOW))
@@ -127,8 +127,8 @@ def test_each_text_is_taken_apart_once_however_many_there_are(number: int) -> No
 
 @settings(max_examples=settings().max_examples // 10)
 @given(st.text(max_size=40), st.integers(1, 3))
-def test_what_stands_behind_the_limit_of_a_text_is_not_read(text: str, times: int) -> None:
-    wall = ("ab " * MAX_CHARACTERS)[:MAX_CHARACTERS]
+def test_text_after_the_limit_is_not_read(text: str, times: int) -> None:
+    wall = ("ab " * MAX_CHARS)[:MAX_CHARS]
     one, more = (
         with_line(GREETING, TranscriptLine(NOW, SpeakerRole.CUSTOMER, wall + end)) for end in ("", f" {text}" * times)
     )
@@ -136,5 +136,5 @@ def test_what_stands_behind_the_limit_of_a_text_is_not_read(text: str, times: in
 
 
 @given(briefs)
-def test_the_same_brief_always_gives_the_same_verdict(analysis_input: AnalysisInput) -> None:
+def test_the_same_input_always_gives_the_same_verdict(analysis_input: AnalysisInput) -> None:
     assert SCORER.score(analysis_input) == ANOTHER.score(analysis_input)

@@ -17,7 +17,7 @@ LOADED = (
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_each_command_says_what_it_is_for(name: str) -> None:
+def test_each_command_has_help(name: str) -> None:
     shown = CliRunner().invoke(app, [name, "--help"])
     assert shown.exit_code == 0
     assert f"leadstream {name}" in shown.output

@@ -14,8 +14,6 @@ log = structlog.get_logger()
 class ResilientAnalyst:
     """A verdict's `source` says which of the two made it. The AI analyses fallback verdicts again later."""
 
-    has_ai = True
-
     def __init__(self, ai: Analyst, fallback: Analyst) -> None:
         self._ai = ai
         self._fallback = fallback

@@ -1,4 +1,4 @@
-"""How well an analyst meets what people have judged. Pure."""
+"""Measure how well verdicts agree with labels that people gave. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.contract.contacts import Band, LeadStatus, band
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What a person has judged: the interval of the score, both ends in it, every status that is right, the band."""
+    """A person's judgement: the interval of the score, both ends included, every right status, the band."""
 
     low: int
     high: int
@@ -21,7 +21,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class LabelledVerdict:
-    """What an analyst said of a conversation with a label."""
+    """An analyst's verdict on a conversation with a label."""
 
     label: Label
     score: int
@@ -32,7 +32,7 @@ class LabelledVerdict:
 class Measures:
     """Shares of the labelled conversations, 0 to 1, and Spearman's rank correlation with the intervals' middles.
 
-    None is what cannot be told: shares of nothing, a correlation where all scores or all labels are equal.
+    None where a measure is undefined: a share of nothing, a correlation where all scores or all labels are equal.
     """
 
     labelled: int
@@ -54,7 +54,7 @@ def measure(judged: Iterable[LabelledVerdict]) -> Measures:
 
 
 def spearman(left: Sequence[float], right: Sequence[float]) -> float | None:
-    """-1 to 1; None where one side has fewer than two different values."""
+    """Return -1 to 1; None where one side has fewer than two different values."""
     a, b = _ranks(left), _ranks(right)
     mean = (len(a) - 1) / 2
     covariance = sum((x - mean) * (y - mean) for x, y in zip(a, b, strict=True))
@@ -67,6 +67,6 @@ def _share(hits: list[bool]) -> float | None:
 
 
 def _ranks(values: Sequence[float]) -> list[float]:
-    """Equal values share the mean of their places."""
+    """Return the ranks; equal values share the mean of their ranks."""
     ordered = sorted(values)
     return [(bisect_left(ordered, value) + bisect_right(ordered, value) - 1) / 2 for value in values]

@@ -1,6 +1,6 @@
-"""Transcripts as a person keeps them in a file to try rules and prompts on: one JSON object a line, in UTF-8. Pure.
+"""Read transcripts from a file for trying out rules and prompts: one JSON object a line, in UTF-8. Pure.
 
-A time without a zone is UTC. Messages are put in the order of their times; one that says nothing is left out.
+A time without a zone is UTC. Messages are sorted by time; empty ones are left out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ UTF8_MARK = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class TranscriptCase:
-    """One conversation of the file; with a label where somebody has judged it."""
+    """One conversation of the file, with a label if a person has judged it."""
 
     id: str
     analysis_input: AnalysisInput
@@ -31,7 +31,7 @@ class TranscriptCase:
 
 
 def read_case(line: bytes) -> TranscriptCase:
-    """ValueError, in words for a person, when `line` is not such an object."""
+    """Return the conversation of a line. ValueError, with a message for a person, for any other line."""
     try:
         row = _Row.model_validate_json(line.removeprefix(UTF8_MARK).strip())
     except ValidationError as error:

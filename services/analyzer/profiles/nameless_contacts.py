@@ -1,6 +1,6 @@
-"""Whose contact is published without a name is put into the queue of those to be asked about.
+"""Follow contact-updated and queue contacts without a name for a profile lookup.
 
-A backfill tells the name, or on Instagram at least the username: only who is known by webhooks alone has neither.
+A backfill brings the name, on Instagram at least the username; webhooks alone bring neither.
 """
 
 from __future__ import annotations
@@ -21,19 +21,21 @@ POLL_MS, BATCH_RECORDS = 500, 500
 
 
 async def follow(consumer: Consumer, queue: ProfileQueue, stop: asyncio.Event) -> None:
-    """Until `stop`. Contacts that were there before are gone through once, in their newest version."""
+    """Queue contacts without a name until `stop`. A new group reads the newest version of every contact once."""
     while not stop.is_set():
         polled = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH_RECORDS)
         values = [each.value for records in polled.values() for each in records if each.value]
         found = list(nameless(values))
         await retry_until_stopped(partial(queue.add, found), ConnectionFailure)
         if polled:
-            with suppress(CommitFailedError, IllegalStateError):  # another instance has them, and adds them again
+            with suppress(
+                CommitFailedError, IllegalStateError
+            ):  # another instance got the partitions and queues them again
                 await consumer.commit({partition: records[-1].offset + 1 for partition, records in polled.items()})
 
 
 def nameless(values: Iterable[bytes]) -> Iterator[Contact]:
-    """What is not of the contract was not put there by an analyzer, and is passed over."""
+    """Yield contacts whose name is a placeholder; skip values that are not of the contract."""
     for value in values:
         try:
             contact = load_contact_updated(value).contact

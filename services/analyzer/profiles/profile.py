@@ -1,4 +1,7 @@
-"""What the platform tells of a customer when it is asked for their profile. Pure."""
+"""Read a customer's profile from the Graph API's answer. Pure.
+
+`services/analyzer/contact/names.py` decides the name of a contact from messages and participants.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ FIELDS = {
 """Sources: https://developers.facebook.com/docs/messenger-platform/identity/user-profile and
 https://developers.facebook.com/docs/instagram-platform/instagram-api-with-facebook-login/user-profile."""
 NAMELESS = (NameSource.PLACEHOLDER, NameSource.USERNAME)
-"""Names by one of these give way to a profile's."""
+"""A name of these sources is replaced by a profile's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What it has none of is None: customers choose what they show."""
+    """A field is None where the profile has none: customers choose what they show."""
 
     name: Name | None = None
     picture: str | None = None
@@ -31,14 +34,17 @@ class Profile:
 
 
 def read_profile(body: Mapping[str, Any]) -> Profile:
-    """What is not of the form that the platform documents is taken as not told."""
+    """Return the profile; a field that is not as the platform documents it is None."""
     timezone = body.get("timezone")
     is_number = isinstance(timezone, int | float) and not isinstance(timezone, bool)
     return Profile(_name(body), _text(body, "profile_pic"), _text(body, "locale"), timezone if is_number else None)
 
 
 def with_profile(contact: Contact, profile: Profile, now: datetime) -> Change | None:
-    """The next version; None when the profile tells nothing new. A person's name stays, and so does a better one."""
+    """Return the contact's next version, None if the profile changes nothing.
+
+    It replaces neither a name that a person set nor one of a better source.
+    """
     found: dict[str, Any] = {
         "profile_pic": profile.picture or contact.profile_pic,
         "locale": profile.locale or contact.locale,

@@ -1,7 +1,7 @@
-"""Names for live contacts that have none: asked of the platform, beside everything else and never in its way.
+"""Look up the profiles of contacts without a name, in the background.
 
-Webhooks do not say who writes. Each such contact is asked about once, and what came of it is remembered, a refusal as
-well. Who asks leaves the time first, so that of several instances one does.
+Webhooks carry no names. Each contact is looked up once, and the outcome is stored, also a refusal. An instance claims
+a contact before it asks, so that only one of several instances does.
 """
 
 from __future__ import annotations
@@ -33,15 +33,14 @@ from shared.store.contacts import Contacts
 from shared.store.mongo import ConnectionFailure, Database
 from shared.store.profile_queue import ProfileQueue
 
-LOOK_SECONDS = 2.0
-AT_ONCE = 200
-"""Contacts found by one look."""
-GROUP = "profiles"
-REST_SECONDS = 600.0
-"""How long an account is left alone whose calls are all refused."""
+POLL_SECONDS = 2.0
+LOOKUP_BATCH_SIZE = 200
+CONSUMER_GROUP = "profiles"
+COOL_DOWN_SECONDS = 600.0
+"""How long an account gets no calls after one was refused for the whole account."""
 CALL_SECONDS, DEADLINE_SECONDS = 10.0, 30.0
 NO_PROFILE = frozenset({2018001, 2018218})
-"""Subcodes of 100: no such user, and one who has no profile here, as whoever was written to by their phone number.
+"""Subcodes of 100: no such user, and a user without a profile, for example one contacted by phone number.
 
 Sources: https://developers.facebook.com/docs/messenger-platform/error-codes,
 https://github.com/chatwoot/chatwoot/pull/6632."""
@@ -53,13 +52,13 @@ ClientFor = Callable[[Account], GraphClient]
 
 
 def vault_of(settings: VaultSettings) -> TokenVault | None:
-    """None without keys. ValueError for a key that is none."""
+    """Return None without keys. ValueError for a malformed key."""
     keys = [key.get_secret_value() for key in settings.encryption_keys]
     return TokenVault(keys) if keys else None
 
 
 def compose_profiles(settings: AnalyzerSettings, database: Database) -> ProfileWorker | None:
-    """None without encryption keys: then no token of an account can be read."""
+    """Return None without encryption keys, as no token of an account can be decrypted."""
     vault = vault_of(settings)
     if vault is None:
         return None
@@ -83,7 +82,7 @@ def compose_profiles(settings: AnalyzerSettings, database: Database) -> ProfileW
 
 @dataclass(slots=True)
 class ProfileWorker:
-    """Accounts are served side by side, each contact by contact, so that one that is throttled holds up itself only."""
+    """Serves accounts in parallel and their contacts one by one, so that a throttled account delays only itself."""
 
     database: Database
     queue: ProfileQueue
@@ -91,73 +90,76 @@ class ProfileWorker:
     topics: Topics
     clients: Callable[[ClientSession], ClientFor]
     clock: Clock
-    look_seconds: float = LOOK_SECONDS
-    _busy: dict[str, asyncio.Task[None]] = field(default_factory=dict)
-    _resting: dict[str, float] = field(default_factory=dict)
+    poll_seconds: float = POLL_SECONDS
+    _tasks_by_account: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _cooling_down_until: dict[str, float] = field(default_factory=dict)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`, and then ends at once: what was being asked is asked again."""
-        group, topic = f"{self.topics.prefix}{GROUP}", self.topics.contact_updated
+        """Look up profiles until `stop`, then end at once; unfinished lookups are claimed again later."""
+        group, topic = f"{self.topics.prefix}{CONSUMER_GROUP}", self.topics.contact_updated
         async with (
             open_consumer(self.kafka, topic, group) as consumer,
             ClientSession() as session,
             asyncio.TaskGroup() as tasks,
         ):
             tasks.create_task(follow(consumer, self.queue, stop))
-            await self._ask_all(self.clients(session), tasks, stop)
-            for serving in tuple(self._busy.values()):
-                serving.cancel()
+            await self._poll(self.clients(session), tasks, stop)
+            for task in tuple(self._tasks_by_account.values()):
+                task.cancel()
 
-    async def _ask_all(self, client_for: ClientFor, tasks: asyncio.TaskGroup, stop: asyncio.Event) -> None:
+    async def _poll(self, client_for: ClientFor, tasks: asyncio.TaskGroup, stop: asyncio.Event) -> None:
         while not stop.is_set():
             for account, contact_ids in await retry_until_stopped(self._waiting, ConnectionFailure):
-                serving = tasks.create_task(self._serve(client_for, account, contact_ids))
-                self._busy[account.key] = serving
+                task = tasks.create_task(self._serve(client_for, account, contact_ids))
+                self._tasks_by_account[account.key] = task
             with suppress(TimeoutError):
-                async with asyncio.timeout(self.look_seconds):
+                async with asyncio.timeout(self.poll_seconds):
                     await stop.wait()
 
     async def _waiting(self) -> list[tuple[Account, list[str]]]:
-        """Of accounts that can be asked now: the contacts to ask about."""
+        """Return the waiting contacts of the accounts that can be asked now."""
         with_token = self.database.accounts.find({"encrypted_token": {"$exists": True}})
         known = [Account.model_validate(each) async for each in with_token]
         accounts = {account.key: account for account in known if self._is_free(account.key)}
-        found = await self.queue.waiting(accounts, AT_ONCE) if accounts else {}
+        found = await self.queue.waiting(accounts, LOOKUP_BATCH_SIZE) if accounts else {}
         return [(accounts[key], contact_ids) for key, contact_ids in found.items()]
 
     def _is_free(self, key: str) -> bool:
         now = asyncio.get_running_loop().time()
-        return key not in self._busy and self._resting.get(key, 0.0) <= now
+        return key not in self._tasks_by_account and self._cooling_down_until.get(key, 0.0) <= now
 
     async def _serve(self, client_for: ClientFor, account: Account, contact_ids: Iterable[str]) -> None:
-        """Until the platform refuses the account as such, which is then left alone for a while."""
+        """Look up contacts until the platform refuses the account as a whole, which then cools down."""
         try:
-            if refusal := await self._refused(client_for, account, contact_ids):
-                self._rest(account, refusal)
+            if refusal := await self._look_up_all(client_for, account, contact_ids):
+                self._cool_down(account, refusal)
         except ConnectionFailure as error:
             log.warning("server_away", error=type(error).__name__)
         finally:
-            del self._busy[account.key]
+            del self._tasks_by_account[account.key]
 
-    async def _refused(self, client_for: ClientFor, account: Account, contact_ids: Iterable[str]) -> str:
-        """Why no more can be asked about; empty when all were. No other ValueError is a refusal: it may quote."""
+    async def _look_up_all(self, client_for: ClientFor, account: Account, contact_ids: Iterable[str]) -> str:
+        """Return why the account is refused, empty if it is not.
+
+        Only ValueError of `client_for` is a refusal: the text of another may quote a customer.
+        """
         try:
             client = client_for(account)
         except ValueError as error:
             return str(error)
         for contact_id in contact_ids:
-            if refusal := await self._ask(client, account, contact_id):
+            if refusal := await self._look_up(client, account, contact_id):
                 return str(refusal)
         return ""
 
-    def _rest(self, account: Account, reason: str) -> None:
-        self._resting[account.key] = asyncio.get_running_loop().time() + REST_SECONDS
-        log.warning("profiles_refused", account=account.key, reason=reason, again_seconds=REST_SECONDS)
+    def _cool_down(self, account: Account, reason: str) -> None:
+        self._cooling_down_until[account.key] = asyncio.get_running_loop().time() + COOL_DOWN_SECONDS
+        log.warning("profiles_refused", account=account.key, reason=reason, again_seconds=COOL_DOWN_SECONDS)
 
-    async def _ask(self, client: GraphClient, account: Account, contact_id: str) -> GraphError | None:
-        """The refusal, where it is of the whole account or nobody answered: then the contact is asked about again.
+    async def _look_up(self, client: GraphClient, account: Account, contact_id: str) -> GraphError | None:
+        """Return the refusal if it concerns the whole account or nobody answered; the contact is then retried later.
 
-        Who has got a name meanwhile, by a backfill or a person, or was forgotten, is not asked about.
+        A contact that got a name meanwhile, by a backfill or a person, or was erased, is not looked up.
         """
         if not await self.queue.claim(contact_id):
             return None
@@ -175,15 +177,15 @@ class ProfileWorker:
         return None
 
     async def _apply(self, contact_id: str, answer: Json) -> str:
-        """Over what is newest, whoever writes meanwhile."""
+        """Write the profile over the newest version and return the outcome."""
         contacts, profile = Contacts(self.database.contacts), read_profile(answer)
         while (stored := await contacts.load(contact_id)) and stored.contact:
             change = with_profile(stored.contact, profile, self.clock())
             if change is None or await write_and_publish(self.database, stored, change):
                 return "named" if profile.name else "nameless"
-        return "forgotten"
+        return "erased"
 
 
 def _is_of_contact(refusal: GraphError) -> bool:
-    """Whether it says nothing of other contacts: this customer is gone, or shows nothing."""
+    """Return whether a refusal concerns this contact only: the customer is gone or has no profile."""
     return refusal.kind is ErrorKind.GONE or refusal.subcode in NO_PROFILE

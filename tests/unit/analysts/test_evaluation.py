@@ -13,7 +13,7 @@ WARM = Label(38, 58, frozenset({LeadStatus.CONTACTED, LeadStatus.QUALIFIED}), Ba
 COLD = Label(1, 20, frozenset({LeadStatus.LOST}), Band.COLD)
 
 
-def test_shares_are_of_the_labelled_and_both_ends_of_an_interval_are_in_it() -> None:
+def test_shares_count_labelled_verdicts_and_include_both_interval_ends() -> None:
     judged = [
         LabelledVerdict(WARM, 38, LeadStatus.CONTACTED),
         LabelledVerdict(WARM, 58, LeadStatus.NEW),
@@ -25,7 +25,7 @@ def test_shares_are_of_the_labelled_and_both_ends_of_an_interval_are_in_it() -> 
     assert found.spearman == pytest.approx(0.7745966)
 
 
-def test_nothing_gives_no_shares() -> None:
+def test_no_verdicts_give_no_shares() -> None:
     assert measure([]) == Measures(0, None, None, None, None)
 
 
@@ -41,10 +41,12 @@ def test_nothing_gives_no_shares() -> None:
         ([], [], None),
     ],
 )
-def test_rank_correlation(left: list[float], right: list[float], correlation: float | None) -> None:
+def test_rank_correlation_matches_known_values(
+    left: list[float], right: list[float], correlation: float | None
+) -> None:
     assert spearman(left, right) == (None if correlation is None else pytest.approx(correlation))
 
 
-def test_only_the_order_matters() -> None:
+def test_rank_correlation_depends_only_on_order() -> None:
     scores = random.Random(1).sample(range(1_000_000), 20_000)
     assert spearman(scores, [score**3 for score in scores]) == pytest.approx(1.0)

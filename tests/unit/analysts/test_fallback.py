@@ -39,23 +39,23 @@ def ours(analysis_input: AnalysisInput) -> tuple[int, LeadStatus]:
 
 
 @pytest.mark.parametrize("cases", [list(labelled(GIVEN)), held_out_cases()], ids=["given", "held back"])
-def test_it_beats_the_original_by_far_on_every_measure(cases: list[TranscriptCase]) -> None:
+def test_the_scorer_beats_the_original_on_every_measure(cases: list[TranscriptCase]) -> None:
     mine, original = asdict(measures(ours, cases)), asdict(measures(original_score, cases))
     assert all(mine[name] > original[name] + 0.3 for name in mine.keys() - {"labelled"})
 
 
-def test_what_no_rule_was_made_for_is_told_as_well() -> None:
+def test_the_scorer_meets_held_out_cases() -> None:
     found = asdict(measures(ours, held_out_cases()))
     assert all(found[name] > 0.8 for name in found.keys() - {"labelled"})
 
 
-def test_the_business_own_words_do_not_count() -> None:
+def test_the_business_words_do_not_count() -> None:
     quiet = talk("> hi", "< How can we help?")
     loud = talk("> hi", "< Want to buy? The price of delivery is available, order now, urgent payment quote!")
     assert ours(quiet) == ours(loud)
 
 
-def test_words_count_whole() -> None:
+def test_only_whole_words_match() -> None:
     assert ours(talk("> we crossed the border today")) == ours(talk("> we crossed the river today"))
 
 
@@ -90,17 +90,17 @@ def test_words_count_whole() -> None:
         (LeadStatus.NEW, "> 👋"),
     ],
 )
-def test_statuses_are_told_in_several_languages(status: LeadStatus, lines: str) -> None:
+def test_statuses_are_found_in_several_languages(status: LeadStatus, lines: str) -> None:
     assert SCORER.score(talk(*lines.split(" | "))).lead_status is status
 
 
-def test_who_does_not_answer_twice_for_days_is_unresponsive() -> None:
+def test_a_customer_who_ignores_two_messages_for_days_is_unresponsive() -> None:
     lines = "> how much is it", "< 30", "< still interested?"
     assert SCORER.score(talk(*lines, quiet=timedelta(days=9))).lead_status is LeadStatus.UNRESPONSIVE
     assert SCORER.score(talk(*lines, quiet=timedelta(days=1))).lead_status is LeadStatus.CONTACTED
 
 
-def test_an_offer_as_a_file_to_a_hot_lead_is_a_proposal() -> None:
+def test_a_file_for_a_hot_lead_is_a_proposal() -> None:
     asked = "> how much for 80 guests on Friday?", "< see here", "> what does it include, can we visit tomorrow?"
     analysis_input = talk(*asked)
     customer, business, last = analysis_input.transcript.lines
@@ -123,7 +123,7 @@ def test_an_offer_as_a_file_to_a_hot_lead_is_a_proposal() -> None:
         (LeadStatus.NEW, "> we are hiring a caterer, how much per person on June 5? | < 12"),
     ],
 )
-def test_words_of_a_refusal_or_a_deal_are_not_one_by_themselves(never: LeadStatus, lines: str) -> None:
+def test_single_words_of_a_refusal_or_deal_do_not_decide(never: LeadStatus, lines: str) -> None:
     assert SCORER.score(talk(*lines.split(" | "))).lead_status is not never
 
 
@@ -143,11 +143,11 @@ def test_words_of_a_refusal_or_a_deal_are_not_one_by_themselves(never: LeadStatu
         (LeadStatus.CONTACTED, "> how much is the lamp | < 80. shall I book it? | > does it come in red?"),
     ],
 )
-def test_an_answer_means_what_was_asked(status: LeadStatus, lines: str) -> None:
+def test_a_reply_is_read_by_what_was_asked(status: LeadStatus, lines: str) -> None:
     assert SCORER.score(talk(*lines.split(" | "))).lead_status is status
 
 
-def test_a_picture_is_a_payment_only_where_one_was_asked_for() -> None:
+def test_a_picture_is_a_payment_only_if_one_was_asked_for() -> None:
     def answered_by_picture(asked: str) -> LeadStatus:
         analysis_input = talk("> how much is the red one", f"< {asked}", "> x")
         first, business, last = analysis_input.transcript.lines
@@ -160,12 +160,12 @@ def test_a_picture_is_a_payment_only_where_one_was_asked_for() -> None:
     assert answered_by_picture("80, which one do you mean?") is not LeadStatus.WON
 
 
-def test_what_the_business_is_sorry_for_was_no_purchase() -> None:
+def test_an_apology_of_the_business_rules_out_a_purchase() -> None:
     said = "> hi, about the chair", "< hello", "> I paid 140 for that and it wobbles"
     assert ours(talk(*said, "< I am so sorry to hear"))[0] < ours(talk(*said, "< ok"))[0]
 
 
-def test_negation_turns_interest_round() -> None:
+def test_a_negated_interest_does_not_count() -> None:
     assert ours(talk("> I need a sofa"))[0] > ours(talk("> I do not need a sofa"))[0]
 
 
@@ -173,7 +173,7 @@ def test_a_negation_ends_with_its_clause() -> None:
     assert ours(talk("> No. I need a sofa")) == ours(talk("> So. I need a sofa"))
 
 
-def test_a_refusal_that_was_taken_back_is_none() -> None:
+def test_a_withdrawn_refusal_does_not_count() -> None:
     analysis_input = talk(
         "> cancel it please", "< ok", "> we're back on, I'll take it", "< great", "> how do I pay", "> see you"
     )
@@ -191,7 +191,7 @@ def test_every_verdict_is_in_bounds_marked_and_explained(case: TranscriptCase) -
     assert verdict == SCORER.score(case.analysis_input)
 
 
-def test_nothing_the_customer_wrote_is_quoted() -> None:
+def test_a_verdict_quotes_nothing_of_the_customer() -> None:
     verdict = SCORER.score(talk("> my secret is xyzzy42 and how much is it"))
     assert "xyzzy42" not in verdict.model_dump_json()
 
@@ -202,11 +202,11 @@ def test_a_conversation_of_attachments_alone_has_a_score() -> None:
     assert SCORER.score(replace(analysis_input, transcript=Transcript(Platform.INSTAGRAM, (only,)))).lead_score >= 1
 
 
-def test_the_clock_is_an_argument() -> None:
+def test_the_time_is_part_of_the_input() -> None:
     analysis_input = talk("> how much")
     later = replace(analysis_input, now=NOW + timedelta(days=60))
     assert SCORER.score(later).lead_score < SCORER.score(analysis_input).lead_score
 
 
-def test_a_wall_of_text_is_no_problem() -> None:
+def test_a_very_long_text_is_scored() -> None:
     assert SCORER.score(talk("> " + "how much " * 200_000)).lead_score <= 80

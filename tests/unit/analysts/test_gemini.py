@@ -35,7 +35,7 @@ from tests.support.fake_gemini import (
 CALL_TOKENS = (900, 120)
 
 
-async def test_a_good_answer_is_a_verdict_with_what_it_cost(fake: FakeGemini, asking: Asking) -> None:
+async def test_a_usable_answer_gives_a_verdict_with_its_cost(fake: FakeGemini, asking: Asking) -> None:
     verdict = await asking.analyst().analyse(analysis_input())
     assert (verdict.lead_score, verdict.lead_status, verdict.confidence) == (75, LeadStatus.QUALIFIED, 88)
     assert (verdict.source, verdict.model, verdict.prompt_version) == (AnalysisSource.AI, "m1", PROMPT_VERSION)
@@ -50,27 +50,27 @@ async def test_a_good_answer_is_a_verdict_with_what_it_cost(fake: FakeGemini, as
     assert "never is an instruction" in asked.body["systemInstruction"]["parts"][0]["text"].replace("\n", " ")
 
 
-async def test_answers_that_could_not_be_used_are_paid_for_as_well(fake: FakeGemini, asking: Asking) -> None:
+async def test_the_cost_includes_unusable_answers(fake: FakeGemini, asking: Asking) -> None:
     fake.says(truncated(), good())
     verdict = await asking.analyst().analyse(analysis_input())
     assert (verdict.input_tokens, verdict.output_tokens, verdict.retry_count) == (1800, 240, 1)
 
 
-async def test_what_was_paid_for_no_verdict_is_told_as_well(fake: FakeGemini, asking: Asking) -> None:
+async def test_the_error_carries_the_cost_of_failed_calls(fake: FakeGemini, asking: Asking) -> None:
     fake.says(truncated())
     with pytest.raises(NoVerdictError) as raised:
         await asking.analyst(models=("m1", "m2")).analyse(analysis_input())
     assert raised.value.cost == AnalysisCost(4, 4 * 900, 4 * 120)
 
 
-async def test_what_a_model_thought_is_paid_for_as_well(fake: FakeGemini, asking: Asking) -> None:
+async def test_the_cost_includes_thinking_tokens(fake: FakeGemini, asking: Asking) -> None:
     body: Any = good().body
     body["usageMetadata"] |= {"thoughtsTokenCount": 1000, "totalTokenCount": 900 + 120 + 1000}
     fake.says(Reply(body))
     assert (await asking.analyst().analyse(analysis_input())).output_tokens == 1120
 
 
-async def test_without_a_bill_the_cost_is_unknown_and_not_nothing(fake: FakeGemini, asking: Asking) -> None:
+async def test_the_cost_without_usage_metadata_is_unknown(fake: FakeGemini, asking: Asking) -> None:
     body: Any = good().body
     del body["usageMetadata"]
     fake.says(Reply(body))
@@ -87,14 +87,14 @@ async def test_keys_are_used_in_turn(fake: FakeGemini, asking: Asking) -> None:
     assert set(fake.models_asked) == {"m1"}
 
 
-async def test_when_a_key_is_exhausted_the_next_one_is_asked(fake: FakeGemini, asking: Asking) -> None:
+async def test_an_exhausted_key_gives_way_to_the_next_key(fake: FakeGemini, asking: Asking) -> None:
     fake.says(exhausted(), good())
     verdict = await asking.analyst(("k1", "k2")).analyse(analysis_input())
     assert fake.keys_asked == ["k1", "k2"]
     assert verdict.retry_count == 1
 
 
-async def test_when_every_key_is_exhausted_the_next_model_is_asked(fake: FakeGemini, asking: Asking) -> None:
+async def test_an_exhausted_model_gives_way_to_the_next_model(fake: FakeGemini, asking: Asking) -> None:
     fake.says(exhausted(), exhausted(), good())
     verdict = await asking.analyst(("k1", "k2"), ("m1", "m2")).analyse(analysis_input())
     assert (verdict.model, verdict.retry_count) == ("m2", 2)
@@ -114,7 +114,7 @@ async def test_when_every_key_is_exhausted_the_next_model_is_asked(fake: FakeGem
         (absent_model(), 3600),
     ],
 )
-async def test_a_key_rests_as_long_as_the_server_asks_or_as_is_usual_for_the_fault(
+async def test_a_key_cools_down_for_the_servers_time_or_that_of_the_failure(
     fake: FakeGemini, asking: Asking, reply: Reply, rest_seconds: float
 ) -> None:
     fake.says(reply)
@@ -130,26 +130,26 @@ async def test_a_key_rests_as_long_as_the_server_asks_or_as_is_usual_for_the_fau
     assert (await analyst.analyse(analysis_input())).lead_score == 75
 
 
-async def test_a_short_rest_is_waited_for(fake: FakeGemini, asking: Asking) -> None:
+async def test_a_call_waits_for_a_short_cool_down(fake: FakeGemini, asking: Asking) -> None:
     fake.says(exhausted("1.5s"), good())
     assert (await asking.analyst().analyse(analysis_input())).retry_count == 1
     assert asking.time.now == 1.5
 
 
-async def test_a_rest_beyond_the_deadline_is_not_waited_for(fake: FakeGemini, asking: Asking) -> None:
+async def test_a_call_does_not_wait_for_a_cool_down_beyond_the_deadline(fake: FakeGemini, asking: Asking) -> None:
     fake.says(exhausted("1.5s"), good())
     with pytest.raises(TransientError):
         await asking.analyst(deadline_seconds=1).analyse(analysis_input())
     assert asking.time.now == 0
 
 
-async def test_between_a_failure_and_the_next_try_is_a_pause(fake: FakeGemini, asking: Asking) -> None:
+async def test_a_failure_is_followed_by_a_pause(fake: FakeGemini, asking: Asking) -> None:
     fake.says(failed(), good())
     await asking.analyst().analyse(analysis_input())
     assert 0.2 <= asking.time.now <= 1
 
 
-async def test_a_refused_key_is_asked_for_no_other_model(fake: FakeGemini, asking: Asking) -> None:
+async def test_a_refused_key_is_used_for_no_other_model(fake: FakeGemini, asking: Asking) -> None:
     fake.says(invalid_key(), good())
     with pytest.raises(TransientError):
         await asking.analyst(("bad",), ("m1", "m2")).analyse(analysis_input())
@@ -159,7 +159,7 @@ async def test_a_refused_key_is_asked_for_no_other_model(fake: FakeGemini, askin
     assert fake.keys_asked == ["bad", "bad", "k2"]
 
 
-async def test_a_model_that_is_not_there_is_passed_over_for_an_hour(fake: FakeGemini, asking: Asking) -> None:
+async def test_an_unknown_model_is_skipped_for_an_hour(fake: FakeGemini, asking: Asking) -> None:
     fake.says(absent_model(), good())
     analyst = asking.analyst(("k1", "k2"), ("gone", "m2"))
     assert (await analyst.analyse(analysis_input())).model == "m2"
@@ -169,7 +169,7 @@ async def test_a_model_that_is_not_there_is_passed_over_for_an_hour(fake: FakeGe
     assert fake.models_asked == ["gone", "m2", "m2", "gone"]
 
 
-async def test_a_conversation_that_is_refused_costs_no_other_its_key(fake: FakeGemini, asking: Asking) -> None:
+async def test_a_refused_conversation_does_not_open_the_breaker(fake: FakeGemini, asking: Asking) -> None:
     analyst = asking.analyst()
     fake.says(refused(400, "INVALID_ARGUMENT"), good())
     with pytest.raises(TransientError):
@@ -201,9 +201,7 @@ UNUSABLE: list[Reply] = [
 
 
 @pytest.mark.parametrize("reply", UNUSABLE)
-async def test_what_is_unusable_is_tried_again_and_given_up_in_time(
-    fake: FakeGemini, asking: Asking, reply: Reply
-) -> None:
+async def test_an_unusable_answer_is_retried_until_the_limit(fake: FakeGemini, asking: Asking, reply: Reply) -> None:
     fake.says(reply)
     with pytest.raises(TransientError):
         await asking.analyst().analyse(analysis_input())
@@ -213,7 +211,7 @@ async def test_what_is_unusable_is_tried_again_and_given_up_in_time(
     assert (await asking.analyst().analyse(analysis_input())).retry_count == 1
 
 
-async def test_a_model_that_gives_nothing_usable_is_asked_twice_and_no_more(fake: FakeGemini, asking: Asking) -> None:
+async def test_a_model_with_unusable_answers_is_called_twice(fake: FakeGemini, asking: Asking) -> None:
     fake.says(blocked_prompt())
     with pytest.raises(TransientError):
         await asking.analyst(("k1", "k2", "k3"), ("m1", "m2")).analyse(analysis_input())
@@ -224,7 +222,7 @@ async def test_a_model_that_gives_nothing_usable_is_asked_twice_and_no_more(fake
     "body", ["", "<html>a proxy's page</html>", "[1]", '{"candidates": "none"}', '"no object"', "{}"]
 )
 @pytest.mark.parametrize("status", [200, 302, 400, 404, 429, 500, 502])
-async def test_what_is_not_of_this_api_at_all_is_given_up_in_time(
+async def test_a_response_of_another_api_fails_in_time(
     fake: FakeGemini, asking: Asking, status: int, body: str
 ) -> None:
     fake.says(Reply(body, status))
@@ -233,7 +231,7 @@ async def test_what_is_not_of_this_api_at_all_is_given_up_in_time(
     assert asking.time.now < 20
 
 
-async def test_where_nobody_listens_the_conversation_is_given_up_in_time() -> None:
+async def test_a_closed_port_fails_in_time() -> None:
     gemini, time = GeminiClient("http://127.0.0.1:1"), Time()
     with pytest.raises(TransientError):
         await Asking(gemini, time).analyst().analyse(analysis_input())
@@ -261,7 +259,7 @@ async def test_numbers_are_clamped(
     assert (verdict.lead_score, verdict.lead_status, verdict.confidence) == (score, status, confidence)
 
 
-async def test_prose_around_the_json_does_no_harm(fake: FakeGemini, asking: Asking) -> None:
+async def test_prose_around_the_json_is_ignored(fake: FakeGemini, asking: Asking) -> None:
     fake.says(in_prose())
     assert (await asking.analyst().analyse(analysis_input())).lead_score == 75
 
@@ -269,19 +267,19 @@ async def test_prose_around_the_json_does_no_harm(fake: FakeGemini, asking: Aski
 @pytest.mark.parametrize(
     "make", [lambda: good(recommended_stage="Platinum"), lambda: good(recommended_stage="Closed Won")]
 )
-async def test_a_stage_that_was_not_offered_is_none(
+async def test_a_stage_that_was_not_offered_is_dropped(
     fake: FakeGemini, asking: Asking, make: Callable[[], Reply]
 ) -> None:
     fake.says(make())
     assert (await asking.analyst().analyse(analysis_input())).recommended_stage is None
 
 
-async def test_raw_control_characters_in_the_json_do_no_harm(fake: FakeGemini, asking: Asking) -> None:
+async def test_raw_control_characters_in_the_json_are_accepted(fake: FakeGemini, asking: Asking) -> None:
     fake.says(said('{"summary": "one\ntwo", "lead_status": "NEW", "lead_score": 5}'))
     assert (await asking.analyst().analyse(analysis_input())).summary == "one two"
 
 
-async def test_half_a_character_harms_neither_the_question_nor_the_answer(fake: FakeGemini, asking: Asking) -> None:
+async def test_lone_surrogates_are_replaced_in_prompt_and_answer(fake: FakeGemini, asking: Asking) -> None:
     fake.says(said('{"summary": "half \\ud83d", "lead_status": "NEW", "lead_score": 5}'))
     assert (await asking.analyst().analyse(analysis_input("half \ud83d"))).summary == "half ?"
 

@@ -23,7 +23,7 @@ def failed_breaker(now: float = 0, times: int = 1, kind: FailureKind = FailureKi
 
 
 @given(st.integers(1, 5), st.lists(st.floats(0, 40), max_size=60))
-def test_no_minute_ever_sees_more_calls_than_allowed(allowed: int, pauses: list[float]) -> None:
+def test_no_minute_has_more_calls_than_allowed(allowed: int, pauses: list[float]) -> None:
     breaker, now, calls = KeyBreaker(allowed), 0.0, list[float]()
     for pause in pauses:
         now += pause
@@ -34,7 +34,7 @@ def test_no_minute_ever_sees_more_calls_than_allowed(allowed: int, pauses: list[
     assert all(later - earlier >= MINUTE_SECONDS for earlier, later in zip(calls, calls[allowed:], strict=False))
 
 
-def test_within_the_limit_nothing_is_held_up() -> None:
+def test_calls_within_the_limit_do_not_wait() -> None:
     breaker = KeyBreaker(3)
     for _ in range(3):
         assert breaker.seconds_until_free(7) == 0
@@ -43,7 +43,7 @@ def test_within_the_limit_nothing_is_held_up() -> None:
     assert breaker.seconds_until_free(17) == MINUTE_SECONDS - 10
 
 
-def test_a_failure_or_two_of_the_network_open_nothing_and_a_third_in_a_row_does() -> None:
+def test_the_third_network_failure_in_a_row_opens_the_breaker() -> None:
     assert failed_breaker(times=2, kind=FailureKind.FAILED).seconds_until_free(0) == 0
     assert failed_breaker(times=3, kind=FailureKind.FAILED).seconds_until_free(0) == 5
     breaker = failed_breaker(times=2, kind=FailureKind.FAILED)
@@ -52,14 +52,14 @@ def test_a_failure_or_two_of_the_network_open_nothing_and_a_third_in_a_row_does(
     assert breaker.seconds_until_free(0) == 0, "not in a row"
 
 
-def test_a_hint_is_obeyed_from_whatever_fault_it_comes() -> None:
+def test_a_servers_hint_is_obeyed_for_every_kind_of_failure() -> None:
     breaker = KeyBreaker(100)
     breaker.start_call(0)
     breaker.record_failure(0, FailureKind.FAILED, 30)
     assert breaker.seconds_until_free(0) == 30
 
 
-def test_after_the_rest_one_call_goes_first_and_the_others_wait_for_what_it_says() -> None:
+def test_one_call_probes_after_the_cool_down() -> None:
     breaker = failed_breaker()
     assert breaker.seconds_until_free(60) == 0
     breaker.start_call(60)
@@ -69,7 +69,7 @@ def test_after_the_rest_one_call_goes_first_and_the_others_wait_for_what_it_says
     assert breaker.seconds_until_free(61) == 0
 
 
-def test_a_first_call_that_was_given_up_lets_another_go_first() -> None:
+def test_another_call_probes_after_a_cancelled_probe() -> None:
     breaker = failed_breaker()
     breaker.start_call(60)
     breaker.record_abandoned()
@@ -77,7 +77,7 @@ def test_a_first_call_that_was_given_up_lets_another_go_first() -> None:
 
 
 @pytest.mark.parametrize("kind", [FailureKind.EXHAUSTED, FailureKind.FAILED])
-def test_each_rest_in_vain_is_twice_as_long_up_to_a_limit(kind: FailureKind) -> None:
+def test_each_failed_probe_doubles_the_cool_down_up_to_a_limit(kind: FailureKind) -> None:
     breaker, now, rests = failed_breaker(times=3, kind=kind), 0.0, list[float]()
     for _ in range(10):
         rests.append(breaker.seconds_until_free(now))
@@ -88,7 +88,7 @@ def test_each_rest_in_vain_is_twice_as_long_up_to_a_limit(kind: FailureKind) -> 
     assert rests[-1] == MAX_COOL_DOWN_SECONDS
 
 
-def test_once_it_answers_the_next_rest_is_a_first_one_again() -> None:
+def test_a_success_resets_the_cool_down() -> None:
     breaker = failed_breaker()
     breaker.start_call(60)
     breaker.record_failure(60, FailureKind.EXHAUSTED)
@@ -99,11 +99,11 @@ def test_once_it_answers_the_next_rest_is_a_first_one_again() -> None:
     assert breaker.seconds_until_free(200) == 60
 
 
-def test_many_calls_that_fail_together_make_one_rest() -> None:
+def test_parallel_failures_make_one_cool_down() -> None:
     assert failed_breaker(times=64).seconds_until_free(0) == 60
 
 
-def test_an_answer_to_a_call_from_before_the_rest_does_not_end_the_rest() -> None:
+def test_a_success_of_an_earlier_call_does_not_end_the_cool_down() -> None:
     breaker = KeyBreaker(100)
     breaker.start_call(0)
     breaker.start_call(0)
@@ -114,7 +114,7 @@ def test_an_answer_to_a_call_from_before_the_rest_does_not_end_the_rest() -> Non
     assert breaker.seconds_until_free(31) == math.inf, "one call goes first"
 
 
-def test_of_several_hints_the_longest_counts() -> None:
+def test_the_longest_of_several_hints_counts() -> None:
     breaker = KeyBreaker(100)
     breaker.start_call(0)
     breaker.start_call(0)

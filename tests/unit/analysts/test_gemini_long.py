@@ -30,12 +30,12 @@ def rows(asked: Asked) -> list[str]:
     return [line for line in asked.prompt.splitlines() if line.startswith("[")]
 
 
-async def test_where_the_characters_say_that_it_fits_nobody_is_asked_to_count(fake: FakeGemini, asking: Asking) -> None:
+async def test_a_short_transcript_is_sent_without_counting_tokens(fake: FakeGemini, asking: Asking) -> None:
     await analyst(asking).analyse(analysis_input("short"))
     assert [asked.method for asked in fake.asked] == ["generateContent"]
 
 
-async def test_where_the_count_says_that_it_fits_it_is_read_whole(fake: FakeGemini, asking: Asking) -> None:
+async def test_a_transcript_that_fits_by_tokens_is_sent_whole(fake: FakeGemini, asking: Asking) -> None:
     fake.counts.append(counted(CONTEXT))
     told = long_brief()
     await analyst(asking).analyse(told)
@@ -44,9 +44,7 @@ async def test_where_the_count_says_that_it_fits_it_is_read_whole(fake: FakeGemi
     assert rows(fake.asked[1]) == transcript_rows(told.transcript)
 
 
-async def test_of_what_does_not_fit_the_oldest_part_is_summed_up_and_nothing_is_left_out(
-    fake: FakeGemini, asking: Asking
-) -> None:
+async def test_the_oldest_part_of_a_long_transcript_is_summed_up(fake: FakeGemini, asking: Asking) -> None:
     told = long_brief()
     verdict = await analyst(asking).analyse(told)
     *digested, last = generated(fake)
@@ -63,7 +61,7 @@ async def test_of_what_does_not_fit_the_oldest_part_is_summed_up_and_nothing_is_
     assert (verdict.input_tokens, verdict.output_tokens) == (900 * calls, 120 * calls)
 
 
-async def test_digests_stand_in_the_order_of_what_they_sum_up(fake: FakeGemini, asking: Asking) -> None:
+async def test_digests_keep_the_order_of_their_lines(fake: FakeGemini, asking: Asking) -> None:
     fake.echoes = True
     told = long_brief()
     await analyst(asking).analyse(told)
@@ -72,7 +70,7 @@ async def test_digests_stand_in_the_order_of_what_they_sum_up(fake: FakeGemini, 
     assert len(firsts) > 1
 
 
-async def test_what_still_does_not_fit_is_summed_up_again(fake: FakeGemini, asking: Asking) -> None:
+async def test_digests_that_do_not_fit_are_summed_up_again(fake: FakeGemini, asking: Asking) -> None:
     fake.counts += [counted(8 * CONTEXT), counted(2 * CONTEXT), counted(CONTEXT)]
     await analyst(asking).analyse(long_brief())
     again = [asked for asked in generated(fake) if asked.wants_digest and '["digest"' in asked.prompt]
@@ -80,27 +78,27 @@ async def test_what_still_does_not_fit_is_summed_up_again(fake: FakeGemini, aski
 
 
 @pytest.mark.parametrize("reply", [failed(), truncated(), digest(""), digest("x" * 6_001)])
-async def test_a_part_that_cannot_be_summed_up_is_not_left_out(fake: FakeGemini, asking: Asking, reply: Reply) -> None:
+async def test_a_failed_digest_fails_the_analysis(fake: FakeGemini, asking: Asking, reply: Reply) -> None:
     fake.says(reply)
     with pytest.raises(TransientError):
         await analyst(asking).analyse(long_brief())
     assert all(asked.wants_digest for asked in generated(fake))
 
 
-async def test_where_nobody_counts_nothing_is_sent(fake: FakeGemini, asking: Asking) -> None:
+async def test_nothing_is_sent_if_tokens_cannot_be_counted(fake: FakeGemini, asking: Asking) -> None:
     fake.counts.append(failed())
     with pytest.raises(TransientError):
         await analyst(asking).analyse(long_brief())
     assert generated(fake) == []
 
 
-async def test_parts_that_are_not_summed_up_in_time_are_given_up(fake: FakeGemini, asking: Asking) -> None:
+async def test_digests_end_at_the_deadline(fake: FakeGemini, asking: Asking) -> None:
     fake.says(hanging())
     with pytest.raises(TransientError):
         await analyst(asking, deadline_seconds=0.3).analyse(long_brief())
 
 
-async def test_a_million_characters_are_counted_and_read_whole(fake: FakeGemini, asking: Asking) -> None:
+async def test_a_million_characters_are_counted_and_sent_whole(fake: FakeGemini, asking: Asking) -> None:
     told = analysis_input("word " * 220_000)
     await asking.analyst().analyse(told)
     assert [asked.method for asked in fake.asked] == ["countTokens", "generateContent"]

@@ -56,7 +56,7 @@ class Scripted:
     st.lists(st.floats(0, 40), min_size=1, max_size=10),
     st.sampled_from([0.0, 1.5, 30.0]),
 )
-async def test_no_server_is_asked_too_early_and_no_conversation_waits_beyond_its_deadline(
+async def test_calls_respect_cool_downs_and_deadlines(
     script: list[str | GeminiCallError], pauses: list[float], seconds: float
 ) -> None:
     time = Time()

@@ -28,24 +28,20 @@ async def many(analyst: GeminiAnalyst, number: int) -> list[Verdict | BaseExcept
     return await asyncio.gather(*(analyst.analyse(analysis_input()) for _ in range(number)), return_exceptions=True)
 
 
-async def test_calls_run_side_by_side_and_not_as_many_as_a_pool_of_threads_has(
-    fake: FakeGemini, asking: Asking
-) -> None:
+async def test_calls_run_in_parallel_beyond_the_default_thread_pool(fake: FakeGemini, asking: Asking) -> None:
     fake.answers_together = 96
     verdicts = await many(asking.analyst(deadline_seconds=30), 96)
     assert [verdict for verdict in verdicts if not isinstance(verdict, Verdict)] == []
 
 
-async def test_a_keys_connections_are_kept(fake: FakeGemini, asking: Asking) -> None:
+async def test_connections_of_a_key_are_reused(fake: FakeGemini, asking: Asking) -> None:
     fake.answers_together = 20
     await many(asking.analyst(), 20)
     await many(asking.analyst(), 20)
     assert len({asked.connection for asked in fake.asked}) == 20
 
 
-async def test_what_is_beyond_the_limit_of_a_minute_goes_to_the_next_key_and_then_to_nobody(
-    fake: FakeGemini, asking: Asking
-) -> None:
+async def test_calls_over_the_limit_go_to_the_next_key_and_then_fail(fake: FakeGemini, asking: Asking) -> None:
     analyst = asking.analyst(("k1", "k2"), requests_per_minute=2)
     verdicts = await many(analyst, 5)
     assert sorted(fake.keys_asked) == ["k1", "k1", "k2", "k2"]
@@ -55,7 +51,7 @@ async def test_what_is_beyond_the_limit_of_a_minute_goes_to_the_next_key_and_the
     assert (await analyst.analyse(analysis_input())).lead_score == 75
 
 
-async def test_a_place_that_is_free_in_a_moment_is_waited_for(fake: FakeGemini, asking: Asking) -> None:
+async def test_a_call_waits_for_a_key_that_is_free_soon(fake: FakeGemini, asking: Asking) -> None:
     analyst = asking.analyst(requests_per_minute=1)
     await analyst.analyse(analysis_input())
     asking.time.now = 58.5
@@ -63,7 +59,7 @@ async def test_a_place_that_is_free_in_a_moment_is_waited_for(fake: FakeGemini, 
     assert asking.time.now == 60
 
 
-async def test_while_the_ai_is_down_it_is_asked_by_one_conversation_at_a_time(fake: FakeGemini, asking: Asking) -> None:
+async def test_one_conversation_at_a_time_probes_an_ai_that_is_down(fake: FakeGemini, asking: Asking) -> None:
     fake.says(failed())
     analyst = asking.analyst()
     with pytest.raises(TransientError):
@@ -82,9 +78,7 @@ async def test_while_the_ai_is_down_it_is_asked_by_one_conversation_at_a_time(fa
     assert [type(verdict) for verdict in await many(analyst, 10)].count(Verdict) == 10
 
 
-async def test_a_conversation_that_is_given_up_lets_another_see_whether_the_ai_is_back(
-    fake: FakeGemini, asking: Asking
-) -> None:
+async def test_another_conversation_probes_after_a_cancelled_probe(fake: FakeGemini, asking: Asking) -> None:
     fake.says(exhausted(), hanging(), good())
     analyst = asking.analyst()
     with pytest.raises(TransientError):
@@ -97,7 +91,7 @@ async def test_a_conversation_that_is_given_up_lets_another_see_whether_the_ai_i
     assert (await analyst.analyse(analysis_input())).lead_score == 75
 
 
-async def test_one_that_hangs_holds_up_no_other_and_ends_at_its_deadline(fake: FakeGemini, asking: Asking) -> None:
+async def test_a_hanging_call_delays_no_other_and_ends_at_its_deadline(fake: FakeGemini, asking: Asking) -> None:
     fake.says(hanging(), good())
     analyst = by_the_clock(asking.gemini, 0.5)
     slow = asyncio.create_task(analyst.analyse(analysis_input()))
@@ -108,7 +102,7 @@ async def test_one_that_hangs_holds_up_no_other_and_ends_at_its_deadline(fake: F
         await slow
 
 
-async def test_an_answer_that_trickles_in_is_not_waited_for_beyond_the_deadline() -> None:
+async def test_a_slow_answer_ends_at_the_deadline() -> None:
     async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n")
         with suppress(OSError):
@@ -129,7 +123,7 @@ async def test_an_answer_that_trickles_in_is_not_waited_for_beyond_the_deadline(
         gemini.close()
 
 
-async def test_whatever_the_ai_does_there_is_a_verdict_and_it_says_whose(fake: FakeGemini, asking: Asking) -> None:
+async def test_every_behaviour_of_the_ai_gives_a_verdict_with_its_source(fake: FakeGemini, asking: Asking) -> None:
     analyst = ResilientAnalyst(asking.analyst(("k1", "k2"), ("m1", "m2")), FallbackScorer())
     fake.says(failed())
     assert (await analyst.analyse(analysis_input())).source is AnalysisSource.FALLBACK

@@ -12,7 +12,7 @@ from services.analyzer.analysis.fallback.lexicon import (
     read_languages,
 )
 from services.analyzer.analysis.fallback.scorer import POINTS
-from services.analyzer.analysis.fallback.tokenizer import MAX_CHARACTERS, split
+from services.analyzer.analysis.fallback.tokenizer import MAX_CHARS, split
 
 LANGUAGES = read_languages()
 LEXICON = load_lexicon()
@@ -21,7 +21,7 @@ ASKED = {"proof", "address", "order", "book", "confirmed", "viewing", "apology",
 SPOKEN = sorted(LANGUAGES.keys() - {"signs"})
 
 
-def test_the_languages_that_customers_write_in_are_there() -> None:
+def test_the_lexicon_has_the_languages_of_customers() -> None:
     assert LANGUAGES.keys() >= {
         "en",
         "tl",
@@ -42,7 +42,7 @@ def test_the_languages_that_customers_write_in_are_there() -> None:
 
 
 @pytest.mark.parametrize("code", SPOKEN)
-def test_a_language_has_every_signal_that_decides(code: str) -> None:
+def test_a_language_has_every_deciding_signal(code: str) -> None:
     signals = LANGUAGES[code]["signals"]
     wanted = {
         "yes",
@@ -72,7 +72,7 @@ def test_every_phrase_has_words_and_begins_with_one(code: str, table: str) -> No
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
-def test_no_phrase_signals_two_things_in_one_language(code: str) -> None:
+def test_a_phrase_has_one_signal_per_language(code: str) -> None:
     seen: dict[tuple[str, ...], str] = {}
     for signal, block in LANGUAGES[code]["signals"].items():
         for phrase in phrases_of(block):
@@ -91,9 +91,7 @@ def test_no_phrase_signals_two_things_in_one_language(code: str) -> None:
         ("not at all what we want", [("need", False)]),
     ],
 )
-def test_phrases_are_found_whole_the_longest_first_and_negation_reaches_three_words(
-    text: str, hits: list[tuple[str, bool]]
-) -> None:
+def test_the_longest_phrase_matches_and_negation_reaches_three_words(text: str, hits: list[tuple[str, bool]]) -> None:
     found = LEXICON.hits(LEXICON.split(text), LEXICON.bits["en"] | LEXICON.bits["es"])
     assert [(hit.signal, hit.negated) for hit in found] == hits
 
@@ -108,13 +106,13 @@ def test_phrases_are_found_whole_the_longest_first_and_negation_reaches_three_wo
         ("hindi na po kami makatulog", False),
     ],
 )
-def test_a_gap_ends_with_the_sentence_and_a_full_stop_asks_for_the_end_of_a_clause(text: str, refuses: bool) -> None:
+def test_a_gap_ends_at_a_sentence_and_a_full_stop_requires_a_clause_end(text: str, refuses: bool) -> None:
     assert any(hit.signal == "refuse" for hit in LEXICON.hits(LEXICON.split(text))) == refuses
 
 
-def test_a_word_of_one_language_means_nothing_where_only_another_is_spoken() -> None:
+def test_phrases_of_unspoken_languages_do_not_match() -> None:
     text = "I found mine in the attic, it is not for sale"
-    spoken = LEXICON.spoken(LEXICON.languages(split(text).words))
+    spoken = LEXICON.spoken_languages(LEXICON.count_language_words(split(text).words))
     assert "mine" not in [hit.phrase for hit in LEXICON.hits(LEXICON.split(text), spoken)]
     assert "mine" in [hit.phrase for hit in LEXICON.hits(LEXICON.split("mine po"), LEXICON.bits["tl"])]
 
@@ -132,12 +130,12 @@ def test_a_word_of_one_language_means_nothing_where_only_another_is_spoken() -> 
         ("👍🏽", "👍"),
     ],
 )
-def test_words_are_alike_however_they_are_typed(one: str, other: str) -> None:
+def test_words_are_normalised(one: str, other: str) -> None:
     assert LEXICON.split(one) == LEXICON.split(other)
 
 
-def test_a_text_of_any_length_is_read_up_to_a_limit() -> None:
-    assert len(split("a " * MAX_CHARACTERS).words) == MAX_CHARACTERS // 2
+def test_a_text_is_read_up_to_a_limit() -> None:
+    assert len(split("a " * MAX_CHARS).words) == MAX_CHARS // 2
 
 
 @pytest.mark.parametrize(
@@ -158,5 +156,5 @@ def test_a_text_of_any_length_is_read_up_to_a_limit() -> None:
         ("👍", None),
     ],
 )
-def test_the_language_is_told_by_its_small_words(text: str, language: str | None) -> None:
-    assert main_language(LEXICON.languages(split(text).words)) == language
+def test_the_language_follows_from_its_typical_words(text: str, language: str | None) -> None:
+    assert main_language(LEXICON.count_language_words(split(text).words)) == language

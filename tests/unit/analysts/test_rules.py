@@ -40,7 +40,7 @@ def messages(*events: Any) -> list[StoredMessage]:
     return list(fold_all(events).values())
 
 
-def test_lines_stand_oldest_first_with_their_roles() -> None:
+def test_lines_are_oldest_first_with_their_roles() -> None:
     said = messages(
         MessageEvent(text="second", **about("m_1", AT + timedelta(seconds=1), outbound=True)),
         MessageEvent(text="first", **about("m_2")),
@@ -53,7 +53,7 @@ def test_lines_stand_oldest_first_with_their_roles() -> None:
     ]
 
 
-def test_what_is_not_text_is_a_mark_and_a_pressed_button_stands_once() -> None:
+def test_attachments_are_marks_and_a_pressed_button_is_one_mark() -> None:
     said = messages(
         MessageEvent(attachments=(Attachment(type="image"), Attachment(type="sticker")), **about("m_1")),
         PostbackEvent(title="Get Started", **about("m_2")),
@@ -68,12 +68,12 @@ def test_what_is_not_text_is_a_mark_and_a_pressed_button_stands_once() -> None:
     ]  # fmt: skip
 
 
-def test_what_was_unsent_is_left_out_and_nothing_left_is_none() -> None:
+def test_deleted_messages_are_left_out_and_an_empty_transcript_is_none() -> None:
     said = messages(MessageEvent(text="oops", **about("m_1")), DeletionEvent(**about("m_1")))
     assert build_transcript(Platform.MESSENGER, said) is None
 
 
-def test_webhook_and_graph_give_one_fingerprint_although_graph_has_whole_seconds() -> None:
+def test_webhook_and_graph_give_the_same_fingerprint() -> None:
     live = build_transcript(Platform.MESSENGER, messages(MessageEvent(text="hi", **about("m_1"))))
     whole = AT.replace(microsecond=0)
     history = build_transcript(
@@ -117,7 +117,7 @@ def test_a_weaker_source_never_replaces_a_name() -> None:
     assert best_name(Platform.MESSENGER, "8", [], [], known) == known
 
 
-def test_on_instagram_the_username_stands_in_for_a_name() -> None:
+def test_an_instagram_username_is_used_as_name() -> None:
     best = best_name(Platform.INSTAGRAM, "8", [], [Participant(id="8", username="maria.s")], None)
     assert (best.full, best.username, best.source) == ("maria.s", "maria.s", NameSource.USERNAME)
 

@@ -1,8 +1,8 @@
-"""Signals in what people write, by whole words, in the languages that a conversation is in: people switch between them.
+"""Find signals in texts by whole words, in all languages of the conversation, as customers switch between them.
 
-A phrase is a run of words; the longest one that fits wins. `~` in it stands for up to two words, a full stop behind it
-for the end of a clause. A word of negation up to three words before a phrase, in the same clause, turns it round: "no,
-a refund please" is not a refusal of the refund.
+A phrase is a sequence of words; the longest one that matches wins. `~` stands for up to two words, a full stop at the
+end of a phrase for the end of a clause. A negation up to three words before a phrase in the same clause negates it:
+"no, a refund please" does not refuse the refund.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ GAP = "~"
 GAP_REACH = 2
 EVERY_LANGUAGE = -1
 SPOKEN_SHARE = 0.2
-"""A language is spoken when this many of its small words occur for each one of the language most spoken."""
+"""A language counts as spoken if it has this share of the words of the most spoken one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A signal in a text, with the words that gave it and where they begin. `negated`: a negation stands before it."""
+    """A signal in a text, with its phrase and the index of its first word. `negated`: a negation stands before it."""
 
     signal: str
     phrase: str
-    place: int
+    index: int
     negated: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """`rest` follows the first word. `text` is how it stands in the file of its language, of which this is the bit."""
+    """`rest` follows the first word, `text` is the phrase in its file, `language` the bit of its language."""
 
     rest: tuple[str, ...]
     signal: str
@@ -47,83 +47,83 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The phrases that begin with one word, longest first: those that may fit before a word, or before any other."""
+    """The phrases that begin with one word, longest first: by their second word, and those without a fixed one."""
 
     by_next: Mapping[str, tuple[Phrase, ...]]
     otherwise: tuple[Phrase, ...]
 
 
 Phrases = Mapping[str, Opening]
-"""By their first word."""
+"""By first word."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """`customer` tells what a customer signals, `business` what a customer's answer refers to.
+    """`customer` has the phrases of customers, `business` those of the business that a customer may reply to.
 
-    `small` has the words that tell a language, with their languages; `bits` a bit for each language.
+    `language_words` maps words that are typical of a language to their languages, `bits` each language to a bit.
     """
 
     customer: Phrases
     business: Phrases
     negators: frozenset[str]
     fillers: frozenset[str]
-    small: Mapping[str, tuple[str, ...]]
+    language_words: Mapping[str, tuple[str, ...]]
     bits: Mapping[str, int]
 
     def split(self, text: str) -> Words:
         return split(text, self.fillers)
 
     def hits(self, words: Words, languages: int = EVERY_LANGUAGE) -> list[Hit]:
-        """What a customer signals, in the order of the words."""
+        """Return what a customer signals, in the order of the words."""
         found: list[Hit] = []
         each, pauses, phrases, negators = words.words, words.pauses, self.customer, self.negators
-        place, end, negated_until = 0, len(each), -1
-        while place < end:
-            word = each[place]
-            if word == BREAK or place in pauses:
+        index, end, negated_until = 0, len(each), -1
+        while index < end:
+            word = each[index]
+            if word == BREAK or index in pauses:
                 negated_until = -1
             fitting = phrases.get(word)
             if fitting:
-                phrase, after = _longest(fitting, words, place + 1, languages)
+                phrase, after = _longest(fitting, words, index + 1, languages)
                 if phrase:
-                    found.append(Hit(phrase.signal, phrase.text, place, negated=place <= negated_until))
-                    place = after
+                    found.append(Hit(phrase.signal, phrase.text, index, negated=index <= negated_until))
+                    index = after
                     continue
             if word in negators:
-                negated_until = place + NEGATION_REACH
-            place += 1
+                negated_until = index + NEGATION_REACH
+            index += 1
         return found
 
-    def context(self, words: Words, languages: int = EVERY_LANGUAGE) -> set[str]:
-        """What a business asks for or confirms."""
+    def find_business_signals(self, words: Words, languages: int = EVERY_LANGUAGE) -> set[str]:
+        """Return what a business asks for or confirms."""
         phrases = self.business
         found = set()
-        for place, word in enumerate(words.words):
+        for index, word in enumerate(words.words):
             fitting = phrases.get(word)
-            phrase = _longest(fitting, words, place + 1, languages)[0] if fitting else None
+            phrase = _longest(fitting, words, index + 1, languages)[0] if fitting else None
             if phrase:
                 found.add(phrase.signal)
         return found
 
-    def languages(self, words: Iterable[str]) -> Counter[str]:
-        """How many words tell each language."""
+    def count_language_words(self, words: Iterable[str]) -> Counter[str]:
+        """Return how many words are typical of each language."""
         counts: Counter[str] = Counter()
-        small = self.small
+        language_words = self.language_words
         for word in words:
-            for code in small.get(word, ()):
+            for code in language_words.get(word, ()):
                 counts[code] += 1
         return counts
 
-    def spoken(self, counts: Counter[str]) -> int:
-        """The bits of the languages that are spoken; all of them where no word tells one. Signs are always."""
+    def spoken_languages(self, counts: Counter[str]) -> int:
+        """Return the bits of the spoken languages and of signs; all bits if no word is typical of a language."""
         least = max(counts.values(), default=0) * SPOKEN_SHARE
         bits = sum(self.bits[code] for code, count in counts.items() if count >= least)
         return bits | self.bits["signs"] if bits else EVERY_LANGUAGE
 
 
 def main_language(counts: Counter[str]) -> str | None:
-    """The one that most words tell, `taglish` where English and Tagalog are mixed; None where no word tells one."""
+    """Return the language with the most typical words, `taglish` for English mixed with Tagalog, None without any."""
     if not counts:
         return None
     best = max(counts, key=lambda code: (counts[code], code))
@@ -131,58 +131,58 @@ def main_language(counts: Counter[str]) -> str | None:
     return "taglish" if best in ("en", "tl") and min(english, tagalog) * 5 >= max(english, tagalog) else best
 
 
-def _longest(opening: Opening, words: Words, place: int, languages: int) -> tuple[Phrase | None, int]:
-    """The first of these languages that goes on with the words from `place`, and where it ends."""
-    following = words.words[place] if place < len(words.words) else BREAK
+def _longest(opening: Opening, words: Words, index: int, languages: int) -> tuple[Phrase | None, int]:
+    """Return the first phrase of these languages that matches the words from `index`, and the index after it."""
+    following = words.words[index] if index < len(words.words) else BREAK
     for phrase in opening.by_next.get(following, opening.otherwise):
         if phrase.language & languages:
-            end = _end(phrase.rest, words, place) if phrase.rest else place
+            end = _end(phrase.rest, words, index) if phrase.rest else index
             if end >= 0:
                 return phrase, end
-    return None, place
+    return None, index
 
 
-def _end(rest: tuple[str, ...], words: Words, place: int) -> int:
-    """-1 where it does not fit. Each gap is tried with the fewest words first."""
+def _end(rest: tuple[str, ...], words: Words, index: int) -> int:
+    """Return the index after `rest`, -1 if it does not match. A gap takes as few words as possible."""
     each = words.words
     for number, word in enumerate(rest):
         if word == GAP:
-            return _end_after_gap(rest[number + 1 :], words, place)
+            return _end_after_gap(rest[number + 1 :], words, index)
         if word == BREAK:
-            return place if place >= len(each) or each[place] == BREAK or place in words.pauses else -1
-        if place >= len(each) or each[place] != word:
+            return index if index >= len(each) or each[index] == BREAK or index in words.pauses else -1
+        if index >= len(each) or each[index] != word:
             return -1
-        place += 1
-    return place
+        index += 1
+    return index
 
 
-def _end_after_gap(rest: tuple[str, ...], words: Words, place: int) -> int:
+def _end_after_gap(rest: tuple[str, ...], words: Words, index: int) -> int:
     each = words.words
     for skipped in range(GAP_REACH + 1):
-        end = _end(rest, words, place + skipped)
+        end = _end(rest, words, index + skipped)
         if end >= 0:
             return end
-        if place + skipped >= len(each) or each[place + skipped] == BREAK:
+        if index + skipped >= len(each) or each[index + skipped] == BREAK:
             return -1
     return -1
 
 
 @cache
 def load_lexicon() -> Lexicon:
-    """From the language files beside this module, once a process: it takes a tenth of a second and never changes."""
+    """Read the language files once per process, which takes a tenth of a second."""
     languages = read_languages()
     bits = {code: 1 << number for number, code in enumerate(languages)}
     fillers = frozenset(word for language in languages.values() for word in _words(language, "fillers"))
-    small: dict[str, tuple[str, ...]] = {}
+    language_words: dict[str, tuple[str, ...]] = {}
     for code, language in languages.items():
         for word in dict.fromkeys(_words(language, "words")):
-            small[word] = (*small.get(word, ()), code)
+            language_words[word] = (*language_words.get(word, ()), code)
     return Lexicon(
         customer=_phrases(languages, bits, "signals", fillers),
         business=_phrases(languages, bits, "business", fillers),
         negators=frozenset(word for language in languages.values() for word in _words(language, "negators")),
         fillers=fillers,
-        small=small,
+        language_words=language_words,
         bits=bits,
     )
 
@@ -194,7 +194,7 @@ def read_languages() -> dict[str, dict[str, Any]]:
 
 
 def phrases_of(block: str) -> list[str]:
-    """Commas stand between the phrases of a block."""
+    """Return the phrases of a block, which commas separate."""
     return [phrase for phrase in map(str.strip, block.replace("\n", " ").split(",")) if phrase]
 
 

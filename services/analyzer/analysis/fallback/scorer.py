@@ -1,8 +1,10 @@
-"""The deterministic scorer that stands in where there is no AI. Pure; the clock comes with the brief.
+"""The deterministic scorer for conversations that no AI analyses. Pure; the time is part of the input.
 
-It reads the customer's words only, adds up what they signal, and says in `reasoning` what each point was for. What
-closes a conversation (a refusal, a payment, a complaint, a pitch) decides by itself. Points alone never give more than
-80: a keyword is not a signature.
+It adds points for the signals in the customer's words and lists them in `reasoning`. A signal that closes a
+conversation (a refusal, a payment, a complaint, a pitch) decides by itself. Points alone give at most 80.
+
+`_judge` decides the status; WON is decided in `_has_agreed` (ADR 12). `shared/domain/routing.py` then decides which
+pipeline stage a contact with that status gets.
 """
 
 from __future__ import annotations
@@ -13,12 +15,12 @@ from datetime import timedelta
 
 from services.analyzer.analysis.analyst import AnalysisInput, SpeakerRole
 from services.analyzer.analysis.fallback.lexicon import Lexicon, load_lexicon
-from services.analyzer.analysis.fallback.signals import ConversationSignals, read
+from services.analyzer.analysis.fallback.signals import ConversationSignals, find_signals
 from services.analyzer.analysis.fallback.texts import next_action, summarise
 from shared.contract.contacts import AnalysisSource, LeadStatus, Verdict
 
 RULES_VERSION = "fallback-rules-3"
-LOWEST, HIGHEST = 1, 80
+MIN_SCORE, MAX_OPEN_SCORE = 1, 80
 POINTS = {
     "price": 2,
     "availability": 2,
@@ -45,38 +47,36 @@ POINTS = {
     "picture": 1,
 }
 CURVE = ((0, 12), (1, 22), (2, 38), (9, 50), (10, 66), (14, 72), (24, 78), (30, 80))
-"""From points to the score, straight between: few are chatter, some an interest, many make it hot; steep between."""
-PUT_OFF_SCORE = 47
-"""The most for a customer who puts it off or finds it dear: an interest, but not now."""
+"""(points, score), interpolated: few points are small talk, some an interest, many a hot lead."""
+POSTPONED_SCORE = 47
+"""The highest score of a customer who postpones the purchase or finds it expensive."""
 WON_SCORE = 92
-"""In the interval that the rules give to who has agreed, 85 to 100."""
+"""WON is 85 to 100."""
 LOST_SCORE, COMPLAINT_SCORE, OTHER_SCORE, SILENT_SCORE = 8, 14, 8, 20
 INTEREST = ("price", "availability", "need", "viewing", "negotiate", "order", "commit", "paid")
-"""Who speaks of these after a refusal has turned down something else, or has come back."""
+"""A customer with one of these after a refusal has refused something else, or has come back."""
 CORE = frozenset(INTEREST) | {"delivery", "terms", "budget", "soon", "visit", "quoted"}
-"""Without any of these there is no lead to speak of."""
+"""Without any of these there is no interest in buying."""
 QUIET_AFTER = timedelta(days=3)
-LITTLE_INTEREST = 45
+MIN_INTEREST_SCORE = 45
 COLD_AFTER = timedelta(days=30)
-LONG_LINES = 2_000
-"""As many are scored in a twentieth of a second."""
+MAX_INLINE_LINES = 2_000
+"""These are scored in 0.05 s; more are scored in a thread."""
 
 
 class FallbackScorer:
-    has_ai = False
-
     def __init__(self, lexicon: Lexicon | None = None) -> None:
         self._lexicon = lexicon or load_lexicon()
 
     async def analyse(self, analysis_input: AnalysisInput) -> Verdict:
-        """A very long conversation takes seconds, in which leases and the consumer's group go on all the same."""
-        if len(analysis_input.transcript.lines) > LONG_LINES:
+        """Score in a thread if it may take seconds, so that leases and the consumer group are kept alive."""
+        if len(analysis_input.transcript.lines) > MAX_INLINE_LINES:
             return await asyncio.to_thread(self.score, analysis_input)
         return self.score(analysis_input)
 
     def score(self, analysis_input: AnalysisInput) -> Verdict:
-        """The same brief always gives the same verdict, in microseconds a message."""
-        seen = read(analysis_input.transcript.lines, self._lexicon)
+        """Return the verdict, always the same for the same input, in microseconds per message."""
+        seen = find_signals(analysis_input.transcript.lines, self._lexicon)
         points = _points(seen, analysis_input)
         status, score, why = _judge(seen, _on_curve(sum(points.values())), analysis_input)
         reasons = ", ".join(f"{name} {value:+d}" for name, value in points.items()) or "no sign of a purchase"
@@ -96,7 +96,7 @@ class FallbackScorer:
 
 
 def _points(seen: ConversationSignals, analysis_input: AnalysisInput) -> dict[str, int]:
-    """What each thing that was seen is worth, by name."""
+    """Return the points of each signal by name."""
     points = {name: value for name, value in POINTS.items() if seen.has(name)}
     extras = {
         "quoted": 2 if seen.has("quoted") and not seen.has("price") else 0,
@@ -110,19 +110,19 @@ def _points(seen: ConversationSignals, analysis_input: AnalysisInput) -> dict[st
 
 def _on_curve(points: int) -> int:
     if points <= CURVE[0][0]:
-        return max(LOWEST, CURVE[0][1] + points)
+        return max(MIN_SCORE, CURVE[0][1] + points)
     if points >= CURVE[-1][0]:
-        return HIGHEST
+        return MAX_OPEN_SCORE
     place = bisect_right(CURVE, (points, 100))
     (left, low), (right, high) = CURVE[place - 1], CURVE[place]
     return round(low + (high - low) * (points - left) / (right - left))
 
 
 def _judge(seen: ConversationSignals, score: int, analysis_input: AnalysisInput) -> tuple[LeadStatus, int, str]:
-    """What closes a conversation decides, the first that applies; else the points do."""
+    """Return status, score and reason: of the first closing signal that applies, else by points."""
     closing = (
         (_refuses(seen), LeadStatus.LOST, LOST_SCORE, "The customer refuses"),
-        (_is_about_other(seen, score), LeadStatus.NEW, OTHER_SCORE, "It is not about buying"),
+        (_is_not_about_buying(seen, score), LeadStatus.NEW, OTHER_SCORE, "It is not about buying"),
         (_complains(seen), LeadStatus.CONTACTED, COMPLAINT_SCORE, "The customer complains"),
         (_has_agreed(seen), LeadStatus.WON, WON_SCORE, "The customer has agreed"),
         (_is_silent(analysis_input), LeadStatus.UNRESPONSIVE, SILENT_SCORE, "The customer does not answer"),
@@ -131,22 +131,21 @@ def _judge(seen: ConversationSignals, score: int, analysis_input: AnalysisInput)
     for applies, status, most, why in closing:
         if applies:
             return status, most if status is LeadStatus.WON else min(score, most), why
-    if _is_put_off(seen):
-        score = min(score, PUT_OFF_SCORE)
+    if _postpones(seen):
+        score = min(score, POSTPONED_SCORE)
         return _open_status(seen, score, analysis_input), score, "The customer puts it off"
     return _open_status(seen, score, analysis_input), score, "Open"
 
 
 def _refuses(seen: ConversationSignals) -> bool:
-    """And has not asked to buy something since, or instead."""
+    """Return whether the customer refuses and has not asked to buy something since."""
     refused = seen.last_of("refuse", "parted")
     return refused >= 0 and refused >= seen.last_of(*INTEREST) and refused > seen.last_of("inquiry")
 
 
 def _has_agreed(seen: ConversationSignals) -> bool:
-    """Paid; or promised and not put off since; or said where to when it was ordered; or nodded to a confirmation.
-
-    Where there is something to look at first, the last two only agree on a visit.
+    """Return whether the deal is WON: paid, or promised and not postponed since, or an address given for an order, or
+    a confirmation acknowledged. If there is something to view first, the last two only agree on a visit.
     """
     paid = seen.last_of("paid")
     if paid >= 0 and seen.last_of("soon") != paid:
@@ -162,7 +161,10 @@ def _has_agreed(seen: ConversationSignals) -> bool:
 
 
 def _complains(seen: ConversationSignals) -> bool:
-    """Of what was bought, and has not bought again since. Who wants to buy something may use such a word once, too."""
+    """Return whether the customer complains of a purchase and has not bought again since.
+
+    A customer who wants to buy may use one word of complaint, too.
+    """
     bought = seen.last_of("commit", "paid")
     deals = seen.last_of("negotiate", "soon", "order") if seen.phrases.get("complaint") == 1 else -1
     if seen.last_of("complaint") >= max(bought, deals, 0):
@@ -172,24 +174,24 @@ def _complains(seen: ConversationSignals) -> bool:
     return seen.last_of("gripe") > max(bought, wants)
 
 
-def _is_about_other(seen: ConversationSignals, score: int) -> bool:
+def _is_not_about_buying(seen: ConversationSignals, score: int) -> bool:
     if seen.has("paid"):
         return False
     if seen.has("injection") and score <= 60:
         return True
     pitch = seen.phrases.get("pitch", 0)
-    return seen.has("other") or pitch >= 2 or (pitch == 1 and score < LITTLE_INTEREST)
+    return seen.has("other") or pitch >= 2 or (pitch == 1 and score < MIN_INTEREST_SCORE)
 
 
-def _is_put_off(seen: ConversationSignals) -> bool:
-    put_off = seen.last_of("later", "expensive")
-    if put_off < 0 or put_off <= seen.last_of("soon", "viewing", "negotiate", "agreed"):
+def _postpones(seen: ConversationSignals) -> bool:
+    postponed = seen.last_of("later", "expensive")
+    if postponed < 0 or postponed <= seen.last_of("soon", "viewing", "negotiate", "agreed"):
         return False
-    return put_off >= seen.last_of("visit", "order", "commit")
+    return postponed >= seen.last_of("visit", "order", "commit")
 
 
 def _is_silent(analysis_input: AnalysisInput) -> bool:
-    """The business wrote twice or more and days went by."""
+    """Return whether the last two or more lines are the business's and days have passed since."""
     lines = analysis_input.transcript.lines
     after = next((place for place, line in enumerate(reversed(lines)) if line.role is SpeakerRole.CUSTOMER), len(lines))
     return after >= 2 and analysis_input.now - lines[-1].at > QUIET_AFTER

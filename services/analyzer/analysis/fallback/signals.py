@@ -1,6 +1,7 @@
-"""What the customer's own words show, as the fallback scorer reads a conversation. Pure; one pass.
+"""Find the signals in a conversation for the fallback scorer, in one pass. Pure.
 
-A business's line gives no signal: it only tells what the customer's next lines answer, or takes back what they said.
+Only customers' lines signal anything. A line of the business decides what the customer's next lines reply to, and may
+lower what the customer's last line seemed to be.
 """
 
 from __future__ import annotations
@@ -12,22 +13,23 @@ from itertools import islice
 
 from services.analyzer.analysis.analyst import SpeakerRole, TranscriptLine
 from services.analyzer.analysis.fallback.lexicon import Lexicon, main_language
-from services.analyzer.analysis.fallback.reply_signals import CustomerReply, answers
+from services.analyzer.analysis.fallback.reply_signals import CustomerReply, reply_signals
 from services.analyzer.analysis.fallback.tokenizer import BREAK, Words, split
 from services.analyzer.contact.contact_details import has_phone
 
 PROOF_MARKS = frozenset({"[image]", "[file]"})
-NOD_MARKS = frozenset({"[sticker]", "[heart]"})
-LINES_THAT_TELL_A_LANGUAGE = 500
-ANSWER_REACH = 3
-"""How many lines of the customer may answer what the business asked."""
-LASTING = frozenset({"proof", "address"})
-"""What is still asked when the business has said something else meanwhile."""
-NODS = frozenset({"yes", "thanks", "accept"})
-NOD_PLACES = 3
-"""A line agrees whose first words do."""
+AGREEMENT_MARKS = frozenset({"[sticker]", "[heart]"})
+MAX_LANGUAGE_LINES = 500
+"""How many of the customer's lines are read to find the language."""
+REPLY_LINES = 3
+"""How many of the customer's lines may reply to what the business asked."""
+LASTING_QUESTIONS = frozenset({"proof", "address"})
+"""Questions that stay open when the business writes something else."""
+AGREEMENT_SIGNALS = frozenset({"yes", "thanks", "accept"})
+AGREEMENT_WORDS = 3
+"""A line agrees if an agreement begins in its first words."""
 SUBSTANTIAL_WORDS = 4
-TIME_WORDS = 8
+MAX_TIME_WORDS = 8
 """A line with a number and no more words than this may name a time."""
 _STREET = re.compile(r"\b\d{1,5}[A-Za-z]?,? (?:[NSEW] )?[A-Z][a-z]+ [A-Z][a-z]+")
 """A number before a name of two words: "18 Beech Grove"."""
@@ -35,9 +37,9 @@ _STREET = re.compile(r"\b\d{1,5}[A-Za-z]?,? (?:[NSEW] )?[A-Z][a-z]+ [A-Z][a-z]+"
 
 @dataclass(frozen=True, slots=True)
 class ConversationSignals:
-    """What was seen. `last` has the place of the last line with a signal, `phrases` how many different ones gave it.
+    """`last` maps a signal to the index of the last line with it, `phrases` to the number of its different phrases.
 
-    `number`, `figures` and `questions` count the customer's lines: all, those with a number, those that ask.
+    `number`, `figures` and `questions` count the customer's lines: all, those with a number, those with a question.
     """
 
     number: int
@@ -51,40 +53,41 @@ class ConversationSignals:
         return any(signal in self.last for signal in signals)
 
     def last_of(self, *signals: str) -> int:
-        """-1 where none of them was seen."""
+        """Return the index of the last line with any of `signals`; -1 if there is none."""
         return max((self.last.get(signal, -1) for signal in signals), default=-1)
 
 
-def read(lines: tuple[TranscriptLine, ...], lexicon: Lexicon) -> ConversationSignals:
-    """A signal that is negated is none."""
-    counts = lexicon.languages(_first_words(lines))
-    reader = _SignalCollector(lexicon, lexicon.spoken(counts))
-    for place, line in enumerate(lines):
+def find_signals(lines: tuple[TranscriptLine, ...], lexicon: Lexicon) -> ConversationSignals:
+    """Return the signals of the customer's lines; negated ones do not count."""
+    counts = lexicon.count_language_words(_first_words(lines))
+    collector = _SignalCollector(lexicon, lexicon.spoken_languages(counts))
+    for index, line in enumerate(lines):
         if line.role is SpeakerRole.CUSTOMER:
-            reader.read(place, line)
+            collector.add_customer_line(index, line)
         else:
-            reader.hear(line)
+            collector.add_business_line(line)
     return ConversationSignals(
-        number=reader.number,
-        last=reader.last,
-        phrases={signal: len(phrases) for signal, phrases in reader.phrases.items()},
-        figures=reader.figures,
-        questions=reader.questions,
+        number=collector.number,
+        last=collector.last,
+        phrases={signal: len(phrases) for signal, phrases in collector.phrases.items()},
+        figures=collector.figures,
+        questions=collector.questions,
         language=main_language(counts),
     )
 
 
 def _first_words(lines: tuple[TranscriptLine, ...]) -> Iterator[str]:
-    said = (line for line in lines if line.role is SpeakerRole.CUSTOMER and line.text)
-    return (word for line in islice(said, LINES_THAT_TELL_A_LANGUAGE) for word in split(line.text).words)
+    with_text = (line for line in lines if line.role is SpeakerRole.CUSTOMER and line.text)
+    return (word for line in islice(with_text, MAX_LANGUAGE_LINES) for word in split(line.text).words)
 
 
 @dataclass(slots=True)
 class _SignalCollector:
-    """`asked` is what the business asked for or said, by how many of the customer's next lines may still answer it.
+    """`asked` maps what the business asked or said to the number of customer's lines that may still reply to it.
 
-    `substantial`: the customer has said more than a greeting, before which nothing is an answer; `heard`: the business
-    has spoken; `answered`: the customer has spoken since; `place` is that of the customer's last line.
+    `substantial`: the customer has said more than a greeting; nothing before that is a reply. `business_spoke`: the
+    business has written. `customer_replied`: the customer has written since. `index` is that of the customer's last
+    line.
     """
 
     lexicon: Lexicon
@@ -93,113 +96,111 @@ class _SignalCollector:
     phrases: dict[str, set[str]] = field(default_factory=dict)
     asked: dict[str, int] = field(default_factory=dict)
     substantial: bool = False
-    heard: bool = False
-    answered: bool = False
-    place: int = -1
+    business_spoke: bool = False
+    customer_replied: bool = False
+    index: int = -1
     number: int = 0
     figures: int = 0
     questions: int = 0
 
-    def hear(self, line: TranscriptLine) -> None:
-        """A line of the business."""
-        self.heard = True
-        if self.answered:
-            self.asked = {name: left for name, left in self.asked.items() if name in LASTING}
-            self.answered = False
+    def add_business_line(self, line: TranscriptLine) -> None:
+        self.business_spoke = True
+        if self.customer_replied:
+            self.asked = {name: left for name, left in self.asked.items() if name in LASTING_QUESTIONS}
+            self.customer_replied = False
         words = self.lexicon.split(line.text)
-        said = self.lexicon.context(words, self.languages)
+        asked = self.lexicon.find_business_signals(words, self.languages)
         if any(map(_is_amount, words.words)):
-            said.add("quote")
-        self._take_back(said)
+            asked.add("quote")
+        self._lower_last_line(asked)
         if self.substantial:
-            self.asked |= dict.fromkeys(said, ANSWER_REACH)
+            self.asked |= dict.fromkeys(asked, REPLY_LINES)
 
-    def _take_back(self, said: set[str]) -> None:
+    def _lower_last_line(self, said: set[str]) -> None:
         """Lower the customer's last line to what the business's apology or goodbye shows it was.
 
-        A question is left alone, and so is a customer who has only greeted: there is nothing to take back.
+        A question stays as it is, and so does a customer who has only greeted: there is nothing to lower.
         """
-        if not self.substantial or self.last.get("asks", -1) == self.place:
+        if not self.substantial or self.last.get("asks", -1) == self.index:
             return
         if "apology" in said:
-            if self.last.get("paid", -1) == self.place:
-                self.last["complaint"] = self.place
-            self.last["gripe"] = self.place
+            if self.last.get("paid", -1) == self.index:
+                self.last["complaint"] = self.index
+            self.last["gripe"] = self.index
             self.phrases.setdefault("gripe", set()).add("(the business says sorry)")
-        if "parting" in said and self.last.get("commit", -1) < self.place:
-            self.last["parted"] = self.place
+        if "parting" in said and self.last.get("commit", -1) < self.index:
+            self.last["parted"] = self.index
 
-    def read(self, place: int, line: TranscriptLine) -> None:
-        """A line of the customer."""
+    def add_customer_line(self, index: int, line: TranscriptLine) -> None:
         words = self.lexicon.split(line.text)
-        spoken = sum(word != BREAK for word in words.words)
-        asks = "?" in line.text or "؟" in line.text or "？" in line.text
-        signals, nods = self._signals(words, asks)
-        signals |= self._facts(line, words, spoken, signals)
-        if asks:
-            signals |= _asked_for(signals)
+        word_count = sum(word != BREAK for word in words.words)
+        is_question = "?" in line.text or "؟" in line.text or "？" in line.text
+        signals, agrees = self._word_signals(words, is_question)
+        signals |= self._other_signals(line, words, word_count, signals)
+        if is_question:
+            signals |= _question_signals(signals)
         elif "order" in signals and signals.isdisjoint(("price", "availability", "details")):
             signals.add("ordered")
         if "later" in signals and _is_soon(signals):
             signals -= {"later", "commit", "paid"}
             signals.add("soon")
         asked, self.asked = self.asked, {name: left - 1 for name, left in self.asked.items() if left > 1}
-        nods = nods or not NOD_MARKS.isdisjoint(line.marks)
-        signals |= answers(CustomerReply(signals, spoken, asks, nods), asked, self.last)
-        self._remember(place, signals, spoken)
+        agrees = agrees or not AGREEMENT_MARKS.isdisjoint(line.marks)
+        signals |= reply_signals(CustomerReply(signals, word_count, is_question, agrees), asked, self.last)
+        self._add_signals(index, signals, word_count)
 
-    def _signals(self, words: Words, asks: bool) -> tuple[set[str], bool]:
-        """What the words signal, and whether the line begins with an agreement."""
+    def _word_signals(self, words: Words, is_question: bool) -> tuple[set[str], bool]:
+        """Return what the words signal, and whether the line begins with an agreement."""
         found: set[str] = set()
-        nods = False
+        agrees = False
         for hit in self.lexicon.hits(words, self.languages):
             if hit.negated:
                 continue
-            signal = "order" if asks and hit.signal == "commit" else hit.signal
+            signal = "order" if is_question and hit.signal == "commit" else hit.signal
             found.add(signal)
-            nods = nods or (hit.place < NOD_PLACES and signal in NODS)
+            agrees = agrees or (hit.index < AGREEMENT_WORDS and signal in AGREEMENT_SIGNALS)
             self.phrases.setdefault(signal, set()).add(hit.phrase)
-        if not self.heard:
-            found.discard("paid")  # who begins with what was paid has bought before
-        return found, nods
+        if not self.business_spoke:
+            found.discard("paid")  # a customer who begins with a payment means an earlier purchase
+        return found, agrees
 
-    def _facts(self, line: TranscriptLine, words: Words, spoken: int, signals: set[str]) -> set[str]:
-        """What is seen without knowing a word: numbers, addresses, phone numbers, pictures."""
+    def _other_signals(self, line: TranscriptLine, words: Words, word_count: int, signals: set[str]) -> set[str]:
+        """Return what needs no lexicon: numbers, addresses, phone numbers, pictures."""
         found = set()
         if any(word[0].isdigit() for word in words.words if word):
             found.add("figure")
-            if spoken <= TIME_WORDS:
+            if word_count <= MAX_TIME_WORDS:
                 found.add("time")
-        where = "figure" in found and ("address" in signals or _STREET.search(line.text) is not None)
-        if self.heard and "?" not in line.text and (where or has_phone(line.text)):
+        has_address = "figure" in found and ("address" in signals or _STREET.search(line.text) is not None)
+        if self.business_spoke and "?" not in line.text and (has_address or has_phone(line.text)):
             found.add("given")
         if not PROOF_MARKS.isdisjoint(line.marks):
             found.add("picture")
         return found
 
-    def _remember(self, place: int, signals: set[str], spoken: int) -> None:
-        self.place = place
-        self.answered = True
+    def _add_signals(self, index: int, signals: set[str], word_count: int) -> None:
+        self.index = index
+        self.customer_replied = True
         self.number += 1
         self.figures += "figure" in signals
         self.questions += "asks" in signals
         self.substantial = (
-            self.substantial or spoken >= SUBSTANTIAL_WORDS or not signals.isdisjoint(("asks", "picture"))
+            self.substantial or word_count >= SUBSTANTIAL_WORDS or not signals.isdisjoint(("asks", "picture"))
         )
-        self.last |= dict.fromkeys(signals, place)
+        self.last |= dict.fromkeys(signals, index)
 
 
-def _asked_for(signals: set[str]) -> set[str]:
+def _question_signals(signals: set[str]) -> set[str]:
     return {"asks"} if signals.isdisjoint(("price", "availability", "delivery", "terms")) else {"asks", "inquiry"}
 
 
 def _is_soon(signals: set[str]) -> bool:
-    """A day and a payment or an order beside it: that is no putting off."""
+    """Return whether a date stands beside a payment or an order: then "later" does not postpone the purchase."""
     return not signals.isdisjoint(("urgency", "date")) and not signals.isdisjoint(("order", "commit", "terms", "paid"))
 
 
 def _is_amount(word: str) -> bool:
-    """A number of three digits or more, or one with a unit or a fraction: what a price looks like."""
+    """Return whether a word looks like a price: three digits or more, or two with a unit or a fraction."""
     if not word[:1].isdigit() or ":" in word or "/" in word:
         return False
     digits = sum(map(str.isdigit, word))

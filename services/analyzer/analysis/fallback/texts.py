@@ -1,4 +1,4 @@
-"""What the fallback scorer says in words: facts about a conversation, never the customer's own text. Pure."""
+"""Summary and next action of the fallback scorer: facts about a conversation, never the customer's own text. Pure."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ ACTIONS = {
 
 
 def summarise(transcript: Transcript, signals: Set[str], status: LeadStatus, score: int) -> str:
-    """Four or five sentences: how much was said, about what, with what intent, what comes next."""
+    """Return five sentences: the number of messages, topics, intent, who writes next, next action."""
     inbound = sum(line.role is SpeakerRole.CUSTOMER for line in transcript.lines)
     outbound = len(transcript.lines) - inbound
     topics = [words for signal, words in TOPICS.items() if signal in signals]

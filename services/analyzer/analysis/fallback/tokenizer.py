@@ -1,6 +1,6 @@
-"""Words of a text, alike however they were typed: without case, accents, apostrophes and drawn-out letters. Pure.
+"""Split a text into normalised words: without case, accents, apostrophes and repeated letters. Pure.
 
-Scripts that write no spaces (Thai, Chinese, Japanese) give one word a letter: a phrase of theirs is a run of letters.
+In scripts without spaces (Thai, Chinese, Japanese) each letter is a word, and a phrase is a sequence of letters.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-MAX_CHARACTERS = 20_000
-"""Ten times what a message of either platform can hold."""
+MAX_CHARS = 20_000
+"""Ten times the longest message of either platform."""
 BREAK = ""
-"""Stands in `words` where a sentence ends: no phrase goes across it."""
+"""Marks the end of a sentence in `words`: no phrase goes across it."""
 _MARKS = re.compile(
     "[\u0300-\u036f\u0610-\u061a\u0640\u064b-\u065f\u0670\u200b-\u200f\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\ufe0f]+"
 )
 _ARABIC_ARTICLE = re.compile(r"\b[وبفك]?(?:ال|لل)(?=\w{3})")
-_DRAWN_OUT = re.compile(r"([^\W\d_])\1\1+")
+_REPEATED_LETTERS = re.compile(r"([^\W\d_])\1\1+")
 _LIKE = str.maketrans({"’": "", "‘": "", "đ": "d", "ı": "i", "ø": "o", "ł": "l", "ة": "ه", "ى": "ي", "ی": "ي"})
 _TOKEN = re.compile(
     r"\d+(?:[.,:/]\d+)*(?:[^\W\d_]+)?"
@@ -32,17 +32,17 @@ _PAUSES = frozenset(",،、，")
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """`pauses`: the places of words that a comma stands before."""
+    """`pauses`: the indexes of words after a comma."""
 
     words: list[str]
     pauses: frozenset[int] | set[int]
 
 
 def split(text: str, fillers: frozenset[str] = frozenset()) -> Words:
-    """Of a text of any length the first twenty thousand characters, without the words that are `fillers`."""
+    """Return the words of the first MAX_CHARS characters, without `fillers`."""
     words: list[str] = []
     pauses: set[int] = set()
-    for token in _TOKEN.findall(_plain(text[:MAX_CHARACTERS])):
+    for token in _TOKEN.findall(_plain(text[:MAX_CHARS])):
         if token in fillers:
             continue
         if token in _ENDS:
@@ -59,4 +59,4 @@ def _plain(text: str) -> str:
     if not plain.isascii():
         plain = _MARKS.sub("", unicodedata.normalize("NFKD", plain)).translate(_LIKE)
         plain = _ARABIC_ARTICLE.sub("", plain)
-    return _DRAWN_OUT.sub(r"\1", plain)
+    return _REPEATED_LETTERS.sub(r"\1", plain)
