@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from services.backfill.crawl.read_ranges import NewestSecond
-from services.backfill.crawl.write_coalescer import Together
+from services.backfill.crawl.write_coalescer import WriteCoalescer
 from shared.contract.ids import ConversationKey
 from shared.domain.accounts import Account
 from shared.store.mongo import Database, UpdateOne
@@ -70,7 +70,7 @@ class HistoryStore:
     def __init__(self, database: Database, require_open: Callable[[], None] = lambda: None) -> None:
         self._require_open = require_open
         self._conversations = database.conversations
-        self._together = Together(database.conversations)
+        self._writes = WriteCoalescer(database.conversations)
         self._crawls = database.crawls
 
     async def known(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, Known]:
@@ -122,7 +122,7 @@ class HistoryStore:
         self._require_open()
         identity = {"platform": key.platform, "account_id": key.account_id, "customer_id": key.customer_id}
         update = {**update, "$setOnInsert": identity}
-        await self._together.write(UpdateOne({"_id": str(key)}, update, upsert=True))
+        await self._writes.write(UpdateOne({"_id": str(key)}, update, upsert=True))
 
 
 def _stored(second: NewestSecond | None) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
-"""Writes of many tasks by few commands: what comes while one is under way goes by the next, all at once.
+"""Writes of many tasks in few commands: updates that arrive while a command is in flight share the next one.
 
-A command costs far more than one more update in it, in this process as well: a thread sends it and reads its answer.
+A command costs far more than one more update in it, in this process too: a thread sends it and reads the response.
 """
 
 from __future__ import annotations
@@ -8,53 +8,41 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
+from shared.runtime.group_queue import GroupQueue, finish
 from shared.store.mongo import Collection, UpdateOne, write_all
 
 
-class _Waiting(NamedTuple):
+class PendingWrite(NamedTuple):
     update: UpdateOne
-    written: asyncio.Future[None]
+    done: asyncio.Future[None]
 
 
-class Together:
-    """For upserts that may be done twice. Of two that wait for one document either may be written last."""
+class WriteCoalescer:
+    """For idempotent upserts. Of two updates that wait for one document, either may be written last."""
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
-        self._waiting: list[_Waiting] = []
-        self._working: asyncio.Task[None] | None = None
+        self._queue = GroupQueue[PendingWrite](self._write_all)
 
     async def write(self, update: UpdateOne) -> None:
-        """Returns when it is written. UnstorableError, WriteFailedError or ConnectionFailure when it may not be.
+        """Return when `update` is written. UnstorableError, WriteFailedError or ConnectionFailure when it may not be.
 
-        Whoever is cancelled before its command has begun wants it no more: it has lost its run, say.
+        An update whose caller is cancelled before its command starts is not written: the caller has lost its run, say.
         """
-        waiting = _Waiting(update, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
-        if self._working is None:
-            self._working = asyncio.create_task(self._work())
-        await waiting.written
+        await self._queue.submit(PendingWrite(update, asyncio.get_running_loop().create_future()))
 
-    async def _work(self) -> None:
-        try:
-            while self._waiting:
-                group, self._waiting = self._waiting, []
-                await self._write(group)
-        finally:
-            self._working = None
+    async def _write_all(self) -> None:
+        while self._queue.items:
+            group = list(self._queue.items)
+            self._queue.items.clear()
+            await self._write(group)
 
-    async def _write(self, group: list[_Waiting]) -> None:
-        error: Exception | None = None
+    async def _write(self, group: list[PendingWrite]) -> None:
         try:
-            while group := [each for each in group if not each.written.done()]:
+            while group := [each for each in group if not each.done.done()]:
                 if await write_all(self._collection, [each.update for each in group]):
-                    break  # else another writer has inserted one of them meanwhile: now it is there
-        except Exception as raised:  # noqa: BLE001 - each of those who wait is told, and raises it
-            error = raised
-        for each in group:
-            if each.written.done():  # nobody waits any more
-                continue
-            if error is None:
-                each.written.set_result(None)
-            else:
-                each.written.set_exception(error)
+                    break  # else another writer has just inserted one of the documents: now it exists
+        except Exception as error:  # noqa: BLE001 - each caller of `write` raises it
+            finish(group, error)
+        else:
+            finish(group)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +13,7 @@ from services.receiver.parse.normalise_webhook import NormalisedWebhook, normali
 from services.receiver.publish.records import request_id, to_records
 from shared.bus.producer import Record, Topics
 from shared.runtime.clock import Clock
+from shared.runtime.group_queue import GroupQueue, finish
 from shared.runtime.metrics import ReceiverMetrics
 
 MAX_GROUP_BYTES = 1024 * 1024
@@ -26,11 +27,11 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class PendingWebhook:
-    """A webhook whose response waits for `safe`."""
+    """A webhook whose response waits for `done`: its events are safe then."""
 
     body: bytes
     trace: str
-    safe: asyncio.Future[None]
+    done: asyncio.Future[None]
     normalised: NormalisedWebhook | None = None
 
 
@@ -55,27 +56,19 @@ class GroupPublisher:
         self._topics = topics
         self._metrics = metrics
         self._clock = clock
-        self._waiting: deque[PendingWebhook] = deque()
-        self._working: asyncio.Task[None] | None = None
+        self._queue = GroupQueue[PendingWebhook](self._publish_all)
 
     async def publish(self, body: bytes, trace: str) -> None:
         """Return when every event in `body` is safe. SpoolError when one may not be. Records carry `trace`."""
-        webhook = PendingWebhook(body, trace, asyncio.get_running_loop().create_future())
-        self._waiting.append(webhook)
-        if self._working is None:
-            self._working = asyncio.create_task(self._work())
-        await webhook.safe
+        await self._queue.submit(PendingWebhook(body, trace, asyncio.get_running_loop().create_future()))
 
-    async def _work(self) -> None:
-        try:
-            group = await self._parse_into(WebhookGroup())
-            while group.webhooks:
-                publishing = asyncio.create_task(self._publish(group))
-                following = await self._parse_into(WebhookGroup())
-                await publishing
-                group = await self._parse_into(following)
-        finally:
-            self._working = None
+    async def _publish_all(self) -> None:
+        group = await self._parse_into(WebhookGroup())
+        while group.webhooks:
+            publishing = asyncio.create_task(self._publish(group))
+            following = await self._parse_into(WebhookGroup())
+            await publishing
+            group = await self._parse_into(following)
 
     async def _publish(self, group: WebhookGroup) -> None:
         try:
@@ -83,21 +76,21 @@ class GroupPublisher:
                 await self._store(group.records)
             self._count(group.webhooks)
         except Exception as error:  # noqa: BLE001 - every caller of `publish` raises it
-            _finish(group.webhooks, error)
+            finish(group.webhooks, error)
         else:
-            _finish(group.webhooks, None)
+            finish(group.webhooks)
 
     async def _parse_into(self, group: WebhookGroup) -> WebhookGroup:
         """Parse the oldest waiting webhooks into `group`: as many as can be published in time, but at least one."""
         await _let_arrived_requests_in()
-        now = self._clock()
-        while self._waiting and group.body_bytes < MAX_GROUP_BYTES:
-            webhook = self._waiting.popleft()
+        now, waiting = self._clock(), self._queue.items
+        while waiting and group.body_bytes < MAX_GROUP_BYTES:
+            webhook = waiting.popleft()
             try:
                 webhook.normalised = normalise(webhook.body, now)
                 group.records += to_records(webhook.normalised, self._topics, webhook.trace)
             except Exception as error:  # noqa: BLE001 - it must not fail the others
-                _finish([webhook], error)
+                finish([webhook], error)
                 continue
             group.webhooks.append(webhook)
             group.body_bytes += len(webhook.body)
@@ -128,14 +121,3 @@ async def _let_arrived_requests_in() -> None:
     """
     for _ in range(4):
         await asyncio.sleep(0)
-
-
-def _finish(group: Sequence[PendingWebhook], error: Exception | None) -> None:
-    """Let each `publish` of the group return, or raise `error`. Cancelled ones are skipped."""
-    for webhook in group:
-        if webhook.safe.done():
-            continue
-        if error is None:
-            webhook.safe.set_result(None)
-        else:
-            webhook.safe.set_exception(error)

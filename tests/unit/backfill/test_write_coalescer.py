@@ -1,4 +1,4 @@
-"""What waits is written by one command, and each who waits hears how it went."""
+"""Updates that wait are written by one command, and each caller learns how it went."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, cast
 import pytest
 from pymongo.errors import AutoReconnect, BulkWriteError
 
-from services.backfill.crawl.write_coalescer import Together
+from services.backfill.crawl.write_coalescer import WriteCoalescer
 from shared.store.mongo import DUPLICATE_KEY, Collection, ConnectionFailure, UpdateOne
 
 
 @dataclass
 class FakeCollection:
-    """Each command waits for `go`, and fails with the next of `errors`, where there is one."""
+    """Each command waits for `go`, then fails with the next of `errors`, if any."""
 
     name: str = "conversations"
     go: asyncio.Event = field(default_factory=asyncio.Event)
@@ -39,52 +39,52 @@ def update(key: str) -> UpdateOne:
 A, B, C, D = map(update, "abcd")
 
 
-async def begun(collection: FakeCollection, *updates: UpdateOne) -> tuple[Together, list[asyncio.Task[None]]]:
-    """The first alone under way, the others waiting."""
-    together = Together(cast("Collection", collection))
-    tasks = [asyncio.create_task(together.write(each)) for each in updates[:1]]
+async def started(collection: FakeCollection, *updates: UpdateOne) -> tuple[WriteCoalescer, list[asyncio.Task[None]]]:
+    """The first update is in flight by itself, the others wait."""
+    coalescer = WriteCoalescer(cast("Collection", collection))
+    tasks = [asyncio.create_task(coalescer.write(each)) for each in updates[:1]]
     while not collection.commands:
         await asyncio.sleep(0)
-    tasks += [asyncio.create_task(together.write(each)) for each in updates[1:]]
+    tasks += [asyncio.create_task(coalescer.write(each)) for each in updates[1:]]
     await asyncio.sleep(0)
-    return together, tasks
+    return coalescer, tasks
 
 
-async def test_what_comes_while_one_is_under_way_goes_by_the_next_all_at_once() -> None:
+async def test_updates_that_arrive_during_a_command_share_the_next_one() -> None:
     collection = FakeCollection()
-    together, tasks = await begun(collection, A, B, C)
+    coalescer, tasks = await started(collection, A, B, C)
     assert not any(task.done() for task in tasks)
     collection.go.set()
     await asyncio.gather(*tasks)
-    await together.write(D)
+    await coalescer.write(D)
     assert collection.commands == [[A], [B, C], [D]]
 
 
-async def test_a_failure_is_told_to_those_it_concerns_and_to_no_other() -> None:
+async def test_a_failure_reaches_the_callers_of_its_command_only() -> None:
     collection = FakeCollection(errors=[AutoReconnect("away")])
-    _, tasks = await begun(collection, A, B, C)
+    _, tasks = await started(collection, A, B, C)
     collection.go.set()
     await asyncio.wait(tasks)
     assert isinstance(tasks[0].exception(), ConnectionFailure)
     assert [task.exception() for task in tasks[1:]] == [None, None]
 
 
-async def test_what_another_writer_has_inserted_meanwhile_is_updated() -> None:
+async def test_a_document_that_another_writer_just_inserted_is_updated() -> None:
     taken = BulkWriteError({"writeErrors": [{"index": 0, "code": DUPLICATE_KEY}]})
     collection = FakeCollection(errors=[taken])
     collection.go.set()
-    await Together(cast("Collection", collection)).write(A)
+    await WriteCoalescer(cast("Collection", collection)).write(A)
     assert collection.commands == [[A], [A]]
 
 
-async def test_what_is_given_up_before_its_turn_is_not_written_and_costs_the_others_nothing() -> None:
+async def test_a_cancelled_update_is_not_written_and_the_others_are() -> None:
     collection = FakeCollection()
-    together, tasks = await begun(collection, A, B, C)
+    coalescer, tasks = await started(collection, A, B, C)
     for task in tasks[:2]:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
     collection.go.set()
     await tasks[2]
-    await together.write(D)
-    assert collection.commands == [[A], [C], [D]], "what had not begun nobody wants any more"
+    await coalescer.write(D)
+    assert collection.commands == [[A], [C], [D]], "B was cancelled before its command started"
