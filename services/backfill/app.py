@@ -12,7 +12,7 @@ from datetime import timedelta
 import structlog
 from aiohttp import ClientSession, TCPConnector
 
-from services.backfill.clients import graph_client, open_vault, token_of
+from services.backfill.clients import backfill_client, token_of
 from services.backfill.crawl.checkpoints import HistoryStore
 from services.backfill.crawl.crawl import Crawl, PublishDrafts
 from services.backfill.runs.lease_guard import Fence
@@ -27,7 +27,7 @@ from shared.domain.accounts import Account
 from shared.domain.runs import Run
 from shared.graph_api.shared_governor import governor_for
 from shared.runtime.clock import utc_now
-from shared.runtime.crypto import TokenVault
+from shared.runtime.crypto import TokenVault, vault_from
 from shared.runtime.health import health_app, serve_health
 from shared.runtime.metrics import BackfillMetrics
 from shared.runtime.service import reduce_garbage_collection
@@ -63,7 +63,7 @@ class Tools:
 async def open_tools(settings: BackfillSettings) -> AsyncIterator[Tools]:
     """UnreachableError when a server or the topic is not there, WrongKeysError when there are none for the tokens."""
     reduce_garbage_collection()
-    vault, metrics = open_vault(settings), BackfillMetrics()
+    vault, metrics = vault_from(settings), BackfillMetrics()
     topic = Topics(settings.topic_prefix).message_events
     async with (
         open_database(settings.mongo_url.get_secret_value()) as database,
@@ -159,7 +159,7 @@ def compose(tools: Tools, account: Account, *, gives_back: bool = False) -> Runn
         tally.throttled_until = utc_now() + timedelta(seconds=seconds)
 
     governor = governor_for(tools.database, account, throttled)
-    client = graph_client(settings, tools.session, governor, token_of(tools.vault, account))
+    client = backfill_client(settings, tools.session, governor, token_of(tools.vault, account))
     crawl = Crawl(
         account=account,
         client=client,

@@ -1,4 +1,4 @@
-"""The token vault and Graph API clients, made from settings and an account's token."""
+"""Graph API clients, made from settings and an account's token."""
 
 from __future__ import annotations
 
@@ -6,21 +6,11 @@ from aiohttp import ClientSession
 
 from shared.contract.failures import UnreachableError, WrongKeysError
 from shared.domain.accounts import Account
-from shared.graph_api.client import GraphClient
+from shared.graph_api.client import GraphClient, graph_client
 from shared.graph_api.errors import ErrorKind, GraphError
 from shared.graph_api.rate_governor import Governor
 from shared.runtime.crypto import TokenVault
-from shared.runtime.settings import BackfillSettings, VaultSettings
-
-
-def open_vault(settings: VaultSettings) -> TokenVault:
-    """Return the vault of the settings' keys. WrongKeysError when there is none or one is malformed."""
-    keys = [key.get_secret_value() for key in settings.encryption_keys]
-    try:
-        return TokenVault(keys)
-    except ValueError as error:
-        malformed = "LEADSTREAM_ENCRYPTION_KEYS has a malformed key; `leadstream config --new-key` prints a new one"
-        raise WrongKeysError(malformed if keys else str(error)) from None
+from shared.runtime.settings import BackfillSettings
 
 
 def token_of(vault: TokenVault, account: Account) -> str:
@@ -31,17 +21,9 @@ def token_of(vault: TokenVault, account: Account) -> str:
         raise WrongKeysError(f"{account.key}: {error}") from None
 
 
-def graph_client(settings: BackfillSettings, session: ClientSession, governor: Governor, token: str) -> GraphClient:
-    return GraphClient(
-        session=session,
-        base_url=settings.graph_url,
-        version=settings.graph_version,
-        token=token,
-        governor=governor,
-        app_secret=next((secret.get_secret_value() for secret in settings.app_secrets), None),
-        timeout_seconds=settings.graph_timeout_seconds,
-        deadline_seconds=settings.graph_deadline_seconds,
-    )
+def backfill_client(settings: BackfillSettings, session: ClientSession, governor: Governor, token: str) -> GraphClient:
+    timeout, deadline = settings.graph_timeout_seconds, settings.graph_deadline_seconds
+    return graph_client(settings, session, governor, token, timeout_seconds=timeout, deadline_seconds=deadline)
 
 
 def require_answer(error: GraphError) -> GraphError:

@@ -15,13 +15,14 @@ from rich.console import Console
 from services.backfill.accounts.account_jobs import check_all, find_all
 from services.backfill.accounts.health import AccountHealth, health_json
 from services.backfill.accounts.import_accounts import merged
-from services.backfill.clients import open_vault, require_answer
+from services.backfill.clients import require_answer
 from services.cli import account_views as views
 from services.cli.common import fail, with_database
 from shared.contract.ids import Platform, is_usable_id
 from shared.domain.accounts import Account, parse_every
 from shared.domain.pipelines import Mode
 from shared.graph_api.errors import GraphError
+from shared.runtime.crypto import vault_from
 from shared.runtime.settings import BackfillSettings
 from shared.store.accounts import AccountInUseError, AccountStore
 from shared.store.mongo import Database
@@ -62,7 +63,7 @@ def add(
         if not is_usable_id(each):
             raise typer.BadParameter(f"{each!r} is not an id")
     settings = BackfillSettings()
-    encrypted = open_vault(settings).encrypt(_read_token(token_file))
+    encrypted = vault_from(settings).encrypt(_read_token(token_file))
     account = Account(
         platform=platform, account_id=account_id, page_id=page or account_id, name=name, encrypted_token=encrypted,
         pipeline=pipeline, mode=mode, every_seconds=every,
@@ -84,7 +85,7 @@ def import_accounts(token_file: TokenFile = None, yes: Yes = False) -> None:
     For accounts that are there, the token is renewed, and nothing else is changed.
     """
     settings, console = BackfillSettings(), Console(highlight=False)
-    vault, token = open_vault(settings), _read_token(token_file)
+    vault, token = vault_from(settings), _read_token(token_file)
 
     async def look(database: Database) -> list[Account]:
         return await AccountStore(database).all()
@@ -166,7 +167,7 @@ def remove(platform: Platform, account_id: Id, yes: Yes = False) -> None:
 def rotate() -> None:
     """Encrypt all tokens with the first of LEADSTREAM_ENCRYPTION_KEYS, so that the others can be dropped."""
     settings = BackfillSettings()
-    vault = open_vault(settings)
+    vault = vault_from(settings)
 
     async def go(database: Database) -> list[str]:
         store, lost = AccountStore(database), []

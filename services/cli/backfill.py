@@ -15,13 +15,14 @@ import uvloop
 from rich.console import Console
 
 from services.backfill.app import open_tools, run_accounts, run_worker
-from services.backfill.clients import open_vault, token_of
+from services.backfill.clients import token_of
 from services.cli.backfill_display import runs_table, showing, summary
 from services.cli.common import fail, with_database
 from shared.contract.failures import UnreachableError
 from shared.contract.ids import Platform
 from shared.domain.accounts import Account
 from shared.domain.runs import ACTIVE_STATES, Run, RunState, is_abandoned
+from shared.runtime.crypto import vault_from
 from shared.runtime.logging import configure_logging
 from shared.runtime.service import run_service
 from shared.runtime.settings import BackfillSettings
@@ -71,7 +72,7 @@ def run(
 def worker() -> None:
     """Do the runs that are queued, scheduled or left by a process that died. Any number of workers may run."""
     settings = BackfillSettings()
-    open_vault(settings)
+    vault_from(settings)
     raise typer.Exit(run_service(settings, lambda stop: run_worker(settings, stop)))
 
 
@@ -123,7 +124,7 @@ def resume(run_id: RunId, as_json: AsJson = False, queue: ForWorkers = False) ->
 
     async def its_own(database: Database) -> list[Account]:
         run, account = await _resumable(database, run_id)
-        token_of(open_vault(settings), account)  # else it would be left to workers that nobody may have started
+        token_of(vault_from(settings), account)  # else it would be left to workers that nobody may have started
         await _resume(database, run)
         return [account]
 

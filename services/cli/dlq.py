@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from dataclasses import asdict
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import orjson
 import typer
 
 from services.cli.common import fail
 from services.cli.contact_views import printable
-from shared.bus.dead_letter_queue import DeadLetterQueue, DeadLetterSummary, ReadWebhook, Replay
+from shared.bus.dead_letter_queue import DeadLetterQueue, DeadLetterSummary
+from shared.bus.dead_letter_replay import ReadWebhook, Replay
 from shared.bus.producer import Topics, open_producer
 from shared.contract.dead_letters import DeadLetter, dump_dead_letter
 from shared.contract.events import format_instant
-from shared.contract.failures import Reason, UnreachableError
+from shared.contract.failures import Reason
 from shared.runtime.settings import KafkaSettings
-
-PUBLISH_SECONDS = 60.0
-"""What replaying may wait for the broker, altogether and beside a second for each hundred letters."""
-
-Result = TypeVar("Result")
+from shared.store.mongo import is_storable
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 OfReason = Annotated[Reason | None, typer.Option("--reason", help="Only what was parked for this.")]
@@ -57,7 +53,7 @@ def list_letters(reason: OfReason = None, as_json: AsJson = False) -> None:
 
 def show_letter(letter_id: Annotated[str, typer.Argument(metavar="LETTER_ID")], as_json: AsJson = False) -> None:
     """One letter with all that it holds, which may be what a customer wrote. Status 1 where there is none."""
-    letter = asyncio.run(_find(letter_id))
+    letter = asyncio.run(_letters().find(letter_id))
     if letter is None:
         fail(f"no letter {letter_id} is parked")
     if as_json:
@@ -71,8 +67,7 @@ def show_letter(letter_id: Annotated[str, typer.Argument(metavar="LETTER_ID")], 
 
 
 def _replay(read_webhook: ReadWebhook, letter_ids: list[str] | None, reason: Reason | None) -> None:
-    settings = KafkaSettings()
-    refused: list[str] = []
+    settings, refused = KafkaSettings(), list[str]()
 
     def tell(letter: DeadLetter, is_replayed: bool) -> None:
         if not is_replayed:
@@ -80,12 +75,10 @@ def _replay(read_webhook: ReadWebhook, letter_ids: list[str] | None, reason: Rea
         typer.echo(f"{letter.letter_id}  {'replayed' if is_replayed else f'still not understood: {letter.reason}'}")
 
     async def go() -> set[str]:
-        letters, topics = _letters(), Topics(settings.topic_prefix)
-        parked = await letters.parked(reason)
-        wanted = parked.keys() & set(letter_ids) if letter_ids else set(parked)
+        topics = Topics(settings.topic_prefix)
         async with open_producer(settings.kafka_bootstrap_servers) as producer:
-            await _in_time(Replay(producer, topics, read_webhook).run(parked, letters.read(wanted), tell), len(wanted))
-        return set(letter_ids or ()) - parked.keys()
+            replay = Replay(_letters(), producer, topics, read_webhook, is_storable)
+            return await replay.run(letter_ids or None, reason, tell)
 
     missing = asyncio.run(go())
     for letter_id in sorted(missing):
@@ -94,24 +87,9 @@ def _replay(read_webhook: ReadWebhook, letter_ids: list[str] | None, reason: Rea
         raise typer.Exit(1)
 
 
-async def _in_time(work: Coroutine[Any, Any, Result], letters: int) -> Result:
-    try:
-        async with asyncio.timeout(PUBLISH_SECONDS + letters / 100):
-            return await work
-    except TimeoutError:
-        raise UnreachableError("the broker does not take what is replayed; what was told is done") from None
-
-
 def _letters() -> DeadLetterQueue:
     settings = KafkaSettings()
     return DeadLetterQueue(settings.kafka_bootstrap_servers, Topics(settings.topic_prefix))
-
-
-async def _find(letter_id: str) -> DeadLetter | None:
-    letters = _letters()
-    wanted = {letter_id} & (await letters.parked()).keys()
-    found = [letter async for letter in letters.read(wanted)]
-    return found[0] if found else None
 
 
 def _line(summary: DeadLetterSummary) -> str:

@@ -16,14 +16,14 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from services.backfill.clients import graph_client, open_vault, token_of
+from services.backfill.clients import backfill_client, token_of
 from services.backfill.reconcile import Compared, Reconciler, Uncompared
 from services.backfill.runs.eta import duration
 from services.cli.account_views import show
 from shared.contract.ids import Platform
 from shared.domain.accounts import Account
 from shared.graph_api.shared_governor import governor_for
-from shared.runtime.crypto import TokenVault
+from shared.runtime.crypto import TokenVault, vault_from
 from shared.runtime.settings import BackfillSettings
 from shared.store.accounts import AccountStore
 from shared.store.mongo import Database, open_database
@@ -86,7 +86,7 @@ def reconcile(
 async def _reconcile(
     settings: BackfillSettings, platform: Platform | None, account_id: str | None, by_ids: bool, status: Status
 ) -> list[Report]:
-    vault = open_vault(settings)
+    vault = vault_from(settings)
     async with open_database(settings.mongo_url.get_secret_value()) as database, ClientSession() as session:
         every = await AccountStore(database).all()
         named = [
@@ -105,7 +105,7 @@ async def _compare(
         status.update(Text.assemble(name, f": throttled, next call in {duration(seconds)}"))
 
     governor = governor_for(database, account, throttled)
-    client = graph_client(settings, session, governor, token_of(vault, account))
+    client = backfill_client(settings, session, governor, token_of(vault, account))
     async for found in Reconciler(account, client, database, settings.backfill_page_size, by_ids).compare():
         report.add(found)
         status.update(Text.assemble(name, f": {report.conversations:,} conversations compared"))

@@ -38,16 +38,17 @@ from services.console.ports import Ports
 from services.console.view.rendering import Renderer, environment
 from services.console.web import create_app
 from shared.bus.consumer import open_consumer
-from shared.bus.dead_letter_queue import DeadLetterQueue, Replay
+from shared.bus.dead_letter_queue import DeadLetterQueue
+from shared.bus.dead_letter_replay import Replay
 from shared.bus.lag import open_lag_reader
 from shared.bus.producer import AIOKafkaProducer, Topics, open_producer
 from shared.contract.failures import UnreachableError
 from shared.runtime.clock import utc_now
-from shared.runtime.crypto import TokenVault
+from shared.runtime.crypto import vault_from
 from shared.runtime.service import reduce_garbage_collection, run_until
 from shared.runtime.settings import ConsoleSettings
 from shared.store.accounts import AccountStore
-from shared.store.mongo import Database, answers, open_database
+from shared.store.mongo import Database, answers, is_storable, open_database
 from shared.store.pipelines import PipelineStore
 from shared.store.runs import RunStore
 
@@ -103,8 +104,10 @@ def _routes(
     renderer = _renderer(auth)
     changes = ContactChanges(contact_index, database, producer, utc_now, ports.erase)
     accounts, pipelines, runs = AccountStore(database), PipelineStore(database), RunStore(database)
-    account_changes = AccountChanges(accounts, pipelines, checks, _vault(settings))
-    box = DeadLetterService(letters, Replay(producer, Topics(settings.topic_prefix), ports.read_webhook), system_status)
+    vault = vault_from(settings) if settings.encryption_keys else None
+    account_changes = AccountChanges(accounts, pipelines, checks, vault)
+    replay = Replay(letters, producer, Topics(settings.topic_prefix), ports.read_webhook, is_storable)
+    box = DeadLetterService(letters, replay, system_status)
     pages = (
         Login(auth, renderer),
         OverviewPages(contact_index, database, renderer, system_status),
@@ -125,11 +128,6 @@ def _routes(
         DeadLetterApi(box),
     )
     return [*(route for page in pages for route in page.routes()), *api_routes(parts)]
-
-
-def _vault(settings: ConsoleSettings) -> TokenVault | None:
-    keys = [key.get_secret_value() for key in settings.encryption_keys]
-    return TokenVault(keys) if keys else None
 
 
 async def _serve(

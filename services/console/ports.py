@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from shared.bus.dead_letter_queue import ReadWebhook
+from shared.bus.dead_letter_replay import ReadWebhook
 from shared.bus.producer import AIOKafkaProducer
 from shared.contract.ids import ConversationKey
 from shared.domain.accounts import Account

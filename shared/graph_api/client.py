@@ -26,6 +26,7 @@ from shared.graph_api.errors import ErrorKind, GraphError, classify, error_of_st
 from shared.graph_api.rate_governor import Governor, Sleep
 from shared.graph_api.usage import Usage, read_usage, retry_after_seconds
 from shared.runtime.crypto import appsecret_proof
+from shared.runtime.settings import GraphSettings
 
 Json = dict[str, Any]
 SECRET_PARAMETERS = frozenset({"access_token", "appsecret_proof"})
@@ -160,6 +161,28 @@ class GraphClient:
         refusal = state.outcome.result() if state.outcome else None
         asked = refusal.retry_after_seconds if isinstance(refusal, GraphError) else None
         return min((asked or 0.0) + float(BACK_OFF(state)), self.deadline_seconds)
+
+
+def graph_client(
+    settings: GraphSettings,
+    session: ClientSession,
+    governor: Governor,
+    token: str,
+    *,
+    timeout_seconds: float,
+    deadline_seconds: float,
+) -> GraphClient:
+    """Return a client of the settings' address and version, which proves its calls with the first app secret."""
+    return GraphClient(
+        session=session,
+        base_url=settings.graph_url,
+        version=settings.graph_version,
+        token=token,
+        governor=governor,
+        app_secret=next((secret.get_secret_value() for secret in settings.app_secrets), None),
+        timeout_seconds=timeout_seconds,
+        deadline_seconds=deadline_seconds,
+    )
 
 
 async def _sent_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:

@@ -21,13 +21,13 @@ from shared.bus.consumer import open_consumer
 from shared.bus.producer import Topics
 from shared.contract.contacts import NameSource
 from shared.domain.accounts import Account
-from shared.graph_api.client import GraphClient, Json
+from shared.graph_api.client import GraphClient, Json, graph_client
 from shared.graph_api.errors import ErrorKind, GraphError
 from shared.graph_api.shared_governor import governor_for
 from shared.runtime.clock import Clock, utc_now
-from shared.runtime.crypto import TokenVault
+from shared.runtime.crypto import vault_from
 from shared.runtime.retry import retry_until_stopped
-from shared.runtime.settings import AnalyzerSettings, VaultSettings
+from shared.runtime.settings import AnalyzerSettings
 from shared.store.contact_editing import write_and_publish
 from shared.store.contacts import Contacts
 from shared.store.mongo import ConnectionFailure, Database
@@ -51,27 +51,18 @@ ClientFor = Callable[[Account], GraphClient]
 """ValueError when the account's token cannot be decrypted."""
 
 
-def vault_of(settings: VaultSettings) -> TokenVault | None:
-    """Return None without keys. ValueError for a malformed key."""
-    keys = [key.get_secret_value() for key in settings.encryption_keys]
-    return TokenVault(keys) if keys else None
-
-
 def compose_profiles(settings: AnalyzerSettings, database: Database) -> ProfileWorker | None:
     """Return None without encryption keys, as no token of an account can be decrypted."""
-    vault = vault_of(settings)
-    if vault is None:
+    if not settings.encryption_keys:
         return None
-    secret = next((secret.get_secret_value() for secret in settings.app_secrets), None)
+    vault = vault_from(settings)
 
     def clients(session: ClientSession) -> ClientFor:
-        return lambda account: GraphClient(
-            session=session,
-            base_url=settings.graph_url,
-            version=settings.graph_version,
-            token=vault.decrypt(account.encrypted_token),
-            governor=governor_for(database, account, lambda _seconds: None),
-            app_secret=secret,
+        return lambda account: graph_client(
+            settings,
+            session,
+            governor_for(database, account, lambda _seconds: None),
+            vault.decrypt(account.encrypted_token),
             timeout_seconds=CALL_SECONDS,
             deadline_seconds=DEADLINE_SECONDS,
         )

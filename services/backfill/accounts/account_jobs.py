@@ -10,14 +10,14 @@ from aiohttp import ClientSession
 from services.backfill.accounts.check import Checker, ThrottledError, refusing
 from services.backfill.accounts.health import AccountHealth
 from services.backfill.accounts.import_accounts import Found, find_accounts, withheld_permissions
-from services.backfill.clients import graph_client, open_vault, token_of
+from services.backfill.clients import backfill_client, token_of
 from shared.contract.failures import WrongKeysError
 from shared.contract.ids import Platform
 from shared.domain.accounts import Account
 from shared.graph_api.errors import ErrorKind, GraphError
 from shared.graph_api.shared_governor import governor_for
 from shared.runtime.clock import utc_now
-from shared.runtime.crypto import TokenVault
+from shared.runtime.crypto import TokenVault, vault_from
 from shared.runtime.settings import BackfillSettings
 from shared.store.mongo import Database
 
@@ -34,7 +34,7 @@ async def find_all(
     """What the token gives access to, and the permissions that it lacks for it."""
     async with ClientSession() as session:
         governor = governor_for(database, USER, refusing)
-        client = graph_client(_hasty(settings), session, governor, token)
+        client = backfill_client(_hasty(settings), session, governor, token)
         try:
             found = await find_accounts(client)
             if isinstance(found, GraphError):
@@ -48,7 +48,7 @@ async def check_all(
     settings: BackfillSettings, database: Database, accounts: Sequence[Account], *, subscribe: bool
 ) -> list[AccountHealth]:
     """Of each account, in their order. WrongKeysError when there is no key at all."""
-    vault, gate = open_vault(settings), asyncio.Semaphore(AT_ONCE)
+    vault, gate = vault_from(settings), asyncio.Semaphore(AT_ONCE)
 
     async def check(account: Account, session: ClientSession) -> AccountHealth:
         async with gate:
@@ -66,7 +66,7 @@ async def _check(
         token = token_of(vault, account)
     except WrongKeysError as error:
         return AccountHealth(account, (str(error),))
-    client = graph_client(_hasty(settings), session, governor_for(database, account, refusing), token)
+    client = backfill_client(_hasty(settings), session, governor_for(database, account, refusing), token)
     return await Checker(account, client, utc_now).check(subscribe=subscribe)
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from services.console.overview.system_status import SystemStatus
-from shared.bus.dead_letter_queue import DeadLetterQueue, DeadLetterSummary, Replay
+from shared.bus.dead_letter_queue import DeadLetterQueue, DeadLetterSummary
+from shared.bus.dead_letter_replay import Replay
 from shared.bus.producer import KafkaError
 from shared.contract.dead_letters import DeadLetter
 from shared.contract.failures import Reason, UnreachableError
@@ -42,8 +43,7 @@ class DeadLetterService:
 
     async def one(self, letter_id: str) -> DeadLetter | None:
         async with _in_time():
-            wanted = {letter_id} & (await self._letters.parked()).keys()
-            return next(iter([letter async for letter in self._letters.read(wanted)]), None)
+            return await self._letters.find(letter_id)
 
     async def replay(self, letter_ids: Collection[str] | None, reason: Reason | None) -> ReplayResult:
         """Those of these ids, and of this reason; None leaves out none."""
@@ -53,9 +53,7 @@ class DeadLetterService:
             told[letter.letter_id] = is_replayed
 
         async with _in_time(told):
-            parked = await self._letters.parked(reason)
-            wanted = set(parked) if letter_ids is None else parked.keys() & set(letter_ids)
-            await self._replay.run(parked, self._letters.read(wanted), tell)
+            await self._replay.run(letter_ids, reason, tell)
         stay = tuple(each for each, is_replayed in told.items() if not is_replayed)
         return ReplayResult(tuple(each for each in told if told[each]), stay)
 
