@@ -1,4 +1,4 @@
-"""Asks the platform now and then how each account is, so that a page knows it before somebody asks."""
+"""Checks all accounts with the platform periodically, so that the pages can show how each of them is."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ from shared.store.mongo import Database, PyMongoError
 from shared.store.runs import RunStore
 
 CHECK_INTERVAL_SECONDS = 5.0
-"""An account that was added, or whose token was renewed, is asked about so soon."""
+"""The longest that a new account or a new token waits for its check."""
 OK_VALID_FOR, PROBLEM_VALID_FOR = timedelta(hours=6), timedelta(minutes=10)
-"""How long an answer holds."""
 UNKNOWN_HEALTH: dict[str, Any] = {
     "is_well": False, "problems": [], "token": None, "permissions_granted": None, "permissions_missing": [],
     "webhooks_subscribed": None, "webhooks_missing": [],
@@ -41,13 +40,16 @@ class AccountChecks:
     async def run(self, stop: asyncio.Event) -> None:
         while not await ends(stop, CHECK_INTERVAL_SECONDS):
             try:
-                await self.look(stop)
+                await self.check_due(stop)
             except PyMongoError as error:
                 log.warning("database_unreachable", error=type(error).__name__)
 
-    async def look(self, stop: asyncio.Event) -> None:
-        """Asks about each that was never asked about, or not for too long. Where the platform has refused or warned,
-        a person has to look into it first: it goes farther with who goes on."""
+    async def check_due(self, stop: asyncio.Event) -> None:
+        """Check each account that was never checked or whose result has expired.
+
+        An account that the platform refused, or whose last run it warned of, is left to a person: repeating the calls
+        makes the platform's measures worse.
+        """
         healths = await self._accounts.healths()
         for account in await self._accounts.all():
             is_due = not stop.is_set() and _is_due(healths.get(account.key), self._clock())
@@ -59,13 +61,13 @@ class AccountChecks:
         return last is not None and last.is_warned
 
     async def check(self, account: Account) -> dict[str, Any]:
-        """How it is, remembered."""
+        """Return the account's health and store it."""
         health = await self.ask(account)
         await self._accounts.save_health(account, health)
         return health
 
     async def ask(self, account: Account) -> dict[str, Any]:
-        """How it is. Where nobody answers, that is its problem, and what was known stays."""
+        """Return the account's health. If the check fails, that is its problem, and the rest stays as last known."""
         try:
             health = await self._check(self._database, account)
         except (UnreachableError, ValueError) as error:
@@ -77,6 +79,5 @@ class AccountChecks:
 def _is_due(health: dict[str, Any] | None, now: datetime) -> bool:
     if health is None or health.get("is_refused"):
         return health is None
-    return now - datetime.fromisoformat(health["checked_at"]) > (
-        PROBLEM_VALID_FOR if health["problems"] else OK_VALID_FOR
-    )
+    valid_for = PROBLEM_VALID_FOR if health["problems"] else OK_VALID_FOR
+    return now - datetime.fromisoformat(health["checked_at"]) > valid_for

@@ -1,90 +1,70 @@
-"""What a person types of an account. Pure."""
+"""The forms of an account: they are validated by the API's request models. Pure."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping
+from typing import TypeVar
 
+from pydantic import BaseModel, ValidationError
+
+from services.console.api.requests import AccountRequest, AccountSettings
 from shared.contract.ids import Platform
 from shared.domain.accounts import Account, parse_every
-from shared.domain.pipelines import Mode
 
-MAX_NAME_CHARS = 200
-_ID = re.compile(r"[0-9A-Za-z_.-]{1,64}")
-_TOKEN = re.compile(r"[!-~]{1,4096}")
+Request = TypeVar("Request", bound=BaseModel)
+
+FIELD_ERRORS = {
+    "platform": "choose Messenger or Instagram",
+    "account_id": "an id has up to 64 letters and digits",
+    "page_id": "an id has up to 64 letters and digits",
+    "name": "a name of at most 200 characters is required",
+    "token": "the access token is missing or malformed",
+    "pipeline": "there is no such pipeline",
+    "mode": "choose what an analysis may do to a stage",
+    "every": "give minutes, hours or days as in 30m, 6h or 1d",
+}
+"""Never the value: it may be the token, pasted into another field."""
 
 
-class WrongAccountError(ValueError):
-    """Says what is wrong of which field, and never the token."""
+class InvalidAccountError(ValueError):
+    """`at` is the name of the invalid field."""
 
-    def __init__(self, message: str, at: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, at: str, message: str = "") -> None:
+        super().__init__(message or FIELD_ERRORS[at])
         self.at = at
 
 
-def new_account(form: Mapping[str, str], encrypt: Callable[[str], str]) -> Account:
-    platform, account_id = _platform(form.get("platform", "")), form.get("account_id", "").strip()
-    page_id = form.get("page_id", "").strip() or account_id
-    if platform is Platform.INSTAGRAM and page_id == account_id:
-        raise WrongAccountError("an Instagram account is read through its Page: give the Page's id", "page_id")
-    for name, each in (("account_id", account_id), ("page_id", page_id)):
-        if not _ID.fullmatch(each):
-            raise WrongAccountError("an id has up to 64 letters and digits", name)  # perhaps it is the token: not told
+def request_from_form(model: type[Request], form: Mapping[str, str]) -> Request:
+    """Validate a form. An empty field is null. Raise InvalidAccountError."""
+    given = {name: form[name].strip() or None for name in model.model_fields if name in form}
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise InvalidAccountError(str(error.errors()[0]["loc"][0])) from None
+
+
+def new_account(request: AccountRequest, encrypt: Callable[[str], str]) -> Account:
+    page_id = request.page_id or request.account_id
+    if request.platform is Platform.INSTAGRAM and page_id == request.account_id:
+        raise InvalidAccountError("page_id", "an Instagram account is read through its Page: give the Page's id")
     return Account(
-        platform=platform,
-        account_id=account_id,
+        platform=request.platform,
+        account_id=request.account_id,
         page_id=page_id,
-        name=_name(form),
-        encrypted_token=token_of(form, encrypt),
+        name=request.name,
+        encrypted_token=encrypt(request.token.get_secret_value()),
     )
 
 
-def token_of(form: Mapping[str, str], encrypt: Callable[[str], str]) -> str:
-    """Encrypted."""
-    text = form.get("token", "").strip()
-    if not _TOKEN.fullmatch(text):
-        raise WrongAccountError("the access token is missing, or is none", "token")
-    return encrypt(text)
-
-
-def chosen(account: Account, form: Mapping[str, str], pipelines: Collection[str]) -> Account:
-    """`account` with what is chosen for it; its token stays."""
-    pipeline, every = form.get("pipeline", ""), form.get("every", "").strip()
-    if pipeline and pipeline not in pipelines:
-        raise WrongAccountError(f"there is no pipeline {pipeline!r}", "pipeline")
-    return account.model_copy(
-        update={
-            "name": _name(form),
-            "pipeline": pipeline or None,
-            "mode": _mode(form.get("mode", "")),
-            "every_seconds": _every(every),
-        }
-    )
-
-
-def _name(form: Mapping[str, str]) -> str:
-    name = " ".join(form.get("name", "").split())
-    if not name or len(name) > MAX_NAME_CHARS:
-        raise WrongAccountError("it needs a name", "name")
-    return name
-
-
-def _platform(text: str) -> Platform:
-    try:
-        return Platform(text)
-    except ValueError:
-        raise WrongAccountError("say whether it is Messenger or Instagram", "platform") from None
-
-
-def _mode(text: str) -> Mode:
-    try:
-        return Mode(text)
-    except ValueError:
-        raise WrongAccountError("say what an analysis may do to a stage", "mode") from None
-
-
-def _every(text: str) -> int | None:
-    try:
-        return parse_every(text) if text else None
-    except ValueError as error:
-        raise WrongAccountError(str(error), "every") from None
+def with_settings(account: Account, settings: AccountSettings, pipelines: Collection[str]) -> Account:
+    """Return `account` with the settings that are given; its token stays. Raise InvalidAccountError."""
+    update = settings.model_dump(include={"name", "pipeline", "mode"}, exclude_unset=True)
+    if "name" in update and update["name"] is None:
+        raise InvalidAccountError("name")
+    if update.get("pipeline") and update["pipeline"] not in pipelines:
+        raise InvalidAccountError("pipeline")
+    if "pipeline" in update:
+        update["pipeline"] = update["pipeline"] or None
+    if "every" in settings.model_fields_set:
+        update["every_seconds"] = parse_every(settings.every) if settings.every else None
+    return account.model_copy(update=update)

@@ -1,4 +1,4 @@
-"""Accounts: how they are, what is chosen for them, and their runs."""
+"""The pages of accounts and their runs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 from aiohttp import web
 
 from services.console.accounts.account_checks import AccountChecks
-from services.console.accounts.form import WrongAccountError
+from services.console.accounts.form import InvalidAccountError, request_from_form
 from services.console.accounts.run_progress import CombinedProgress, RunProgress, combine, next_in_seconds, progress_of
 from services.console.accounts.service import AccountChanges, NoKeysError
+from services.console.api.requests import AccountRequest, AccountSettings
 from services.console.auth.auth_middleware import ACCESS
 from services.console.contacts.actions import form_of
 from services.console.index.contact_index import ContactIndex
@@ -32,7 +33,7 @@ PATH = "/integrations"
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """`next_seconds` is when it is read by itself; None for never, or not as things are."""
+    """`next_seconds` is the time until its next automatic run; None if none is planned."""
 
     account: Account
     contacts: int
@@ -43,7 +44,7 @@ class AccountView:
 
 @dataclass(frozen=True, slots=True)
 class PlatformView:
-    """All accounts of a platform; `last` is what their last runs come to together."""
+    """All accounts of a platform; `last` sums up their last runs."""
 
     platform: Platform
     accounts: int
@@ -71,12 +72,12 @@ class IntegrationPages:
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            web.get(PATH, self.listed),
+            web.get(PATH, self.show_all),
             web.post(PATH, self.add),
             web.post("/integrations/run-all", self.run_all),
             web.post("/integrations/{key}/run", self.run),
             web.post("/integrations/{key}/check", self.check),
-            web.get("/integrations/{key}/settings", self.listed),
+            web.get("/integrations/{key}/settings", self.show_all),
             web.post("/integrations/{key}/settings", self.settings),
             web.post("/integrations/{key}/remove", self.remove),
             web.get("/runs/{run_id}", self.one_run),
@@ -84,7 +85,7 @@ class IntegrationPages:
             web.post("/runs/{run_id}/resume", self.resume),
         ]
 
-    async def listed(self, request: web.Request) -> web.Response:
+    async def show_all(self, request: web.Request) -> web.Response:
         return await self._page(request)
 
     async def _page(self, request: web.Request, form_error: FormError | None = None) -> web.Response:
@@ -110,10 +111,10 @@ class IntegrationPages:
     async def add(self, request: web.Request) -> web.Response:
         form = await form_of(request)
         try:
-            account, problems = await self._changes.add(form)
-        except (NoKeysError, WrongAccountError) as error:
+            account, problems = await self._changes.add(request_from_form(AccountRequest, form))
+        except (NoKeysError, InvalidAccountError) as error:
             return await self._page(request, FormError.from_exception(error, "", form))
-        message = f"{account.name} is added." + (f" But {'; '.join(problems)}." if problems else "")
+        message = f"{account.name} was added." + (f" But {'; '.join(problems)}." if problems else "")
         raise self._back(message, is_problem=bool(problems))
 
     async def run(self, request: web.Request) -> web.Response:
@@ -121,41 +122,43 @@ class IntegrationPages:
         try:
             await self._runs.enqueue(account)
         except ActiveRunError:
-            raise self._back(f"A run of {account.name} is under way already.", is_problem=True) from None
+            raise self._back(f"A run of {account.name} is already active.", is_problem=True) from None
         raise self._back(f"A run of {account.name} is queued.")
 
     async def run_all(self, _request: web.Request) -> web.Response:
-        begun = 0
+        queued = 0
         for account in await self._accounts.all():
             try:
                 await self._runs.enqueue(account)
-                begun += 1
+                queued += 1
             except ActiveRunError:
                 continue
-        raise self._back(f"{begun} {'run is' if begun == 1 else 'runs are'} queued.")
+        raise self._back(f"{queued} {'run is' if queued == 1 else 'runs are'} queued.")
 
     async def check(self, request: web.Request) -> web.Response:
         account = await self._account(request)
         problems = (await self._checks.check(account))["problems"]
-        raise self._back(f"{account.name} is {'not ' if problems else ''}well.", is_problem=bool(problems))
+        raise self._back(
+            f"{account.name} {'needs attention' if problems else 'is connected'}.", is_problem=bool(problems)
+        )
 
     async def settings(self, request: web.Request) -> web.Response:
         account, form = await self._account(request), await form_of(request)
         try:
-            await self._changes.choose(account, form)
-        except (NoKeysError, WrongAccountError) as error:
+            await self._changes.update(account, request_from_form(AccountSettings, form))
+        except (NoKeysError, InvalidAccountError) as error:
             return await self._page(request, FormError.from_exception(error, account.key, form))
         raise self._back("Saved.")
 
     async def remove(self, request: web.Request) -> web.Response:
         account, form = await self._account(request), await form_of(request)
         if form.get("sure") != "yes":
-            raise self._back("Nothing was removed: tick that you are sure.", is_problem=True)
+            raise self._back("Nothing was removed: confirm that you are sure.", is_problem=True)
         try:
             await self._accounts.remove(account)
         except AccountInUseError:
-            raise self._back("A run of it is under way: cancel that first.", is_problem=True) from None
-        raise self._back(f"{account.name} is removed with its token. Its contacts stay.")
+            raise self._back("A run of this account is active: cancel it first.", is_problem=True) from None
+        raise self._back(f"{account.name} and its token were removed. Its contacts stay.")
 
     async def one_run(self, request: web.Request) -> web.Response:
         try:
@@ -177,7 +180,7 @@ class IntegrationPages:
             run = await self._runs.cancel(run_id)
         except KeyError:
             raise web.HTTPNotFound(text="There is no such run.") from None
-        message = "Cancelling: it ends when its process hears of it." if run.state in ACTIVE_STATES else "It has ended."
+        message = "Cancelling: the worker stops in a moment." if run.state in ACTIVE_STATES else "The run has ended."
         raise self._renderer.redirect(f"/runs/{run_id}", message)
 
     async def resume(self, request: web.Request) -> web.Response:
@@ -188,12 +191,12 @@ class IntegrationPages:
             raise web.HTTPNotFound(text="There is no such run.") from None
         except (ActiveRunError, NotResumableError) as error:
             raise self._renderer.redirect(f"/runs/{run_id}", f"Not resumed: {error}.", is_problem=True) from None
-        raise self._renderer.redirect(f"/runs/{run_id}", "It goes on from where it was.")
+        raise self._renderer.redirect(f"/runs/{run_id}", "The run resumes where it stopped.")
 
     async def _account(self, request: web.Request) -> Account:
         account = await self._accounts.by_key(request.match_info["key"])
         if account is None:
-            raise web.HTTPNotFound(text="There is no such account any more.")
+            raise web.HTTPNotFound(text="This account no longer exists.")
         return account
 
     def _back(self, message: str, *, is_problem: bool = False) -> web.HTTPSeeOther:

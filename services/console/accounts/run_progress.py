@@ -1,4 +1,4 @@
-"""How far runs have come, as a person wants to know it. Pure."""
+"""The progress of runs: share, speed and time left. Pure."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ from shared.domain.accounts import Account
 from shared.domain.runs import ACTIVE_STATES, Run, RunCounters, RunState, is_abandoned
 
 MIN_RATE_SECONDS = 3.0
-"""Before that a rate says nothing."""
+"""A rate over less time is not meaningful."""
 MAX_QUEUED_SECONDS = 10.0
-"""Workers look for a run every second."""
+"""Workers look for a run every second: one that is queued for longer has no worker."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunProgress:
-    """`seconds` are from its beginning, `since_seconds` from when it was last queued or claimed: what is counted of
-    conversations is from then. `is_left` says that its process was not heard of for too long.
-    """
+    """`seconds` is the time since the start of the run, `since_seconds` the time since it was last queued or claimed,
+    when its counters of conversations began. `is_abandoned` says that its worker has stopped sending heartbeats."""
 
     run: Run
     seconds: float
     since_seconds: float
     throttled_seconds: float
-    is_left: bool
+    is_abandoned: bool
 
     @property
     def listed(self) -> int:
@@ -41,35 +40,35 @@ class RunProgress:
 
     @property
     def is_moving(self) -> bool:
-        return self.run.state is RunState.RUNNING and not self.is_left
+        return self.run.state is RunState.RUNNING and not self.is_abandoned
 
     @property
     def share(self) -> int:
-        """In percent."""
+        """Return the share that is done, in percent."""
         if self.run.state is RunState.COMPLETED:
             return 100
         return min(100 * self.done // self.listed, 99 if self.is_active else 100) if self.listed else 0
 
     @property
     def per_minute(self) -> float:
-        """Conversations, while it moves."""
+        """Return conversations a minute; 0 while the run does not move."""
         return 60 * self.done / self.since_seconds if self.is_moving and self.since_seconds >= MIN_RATE_SECONDS else 0.0
 
     @property
     def left_seconds(self) -> float | None:
-        """None while nobody knows."""
+        """Return the estimated time left; None while it is not known."""
         if not self.per_minute:
             return None
         return 60 * (self.listed - self.done) / self.per_minute + self.throttled_seconds
 
     @property
     def is_unclaimed(self) -> bool:
-        """Queued for so long that perhaps no worker is there."""
+        """Whether it is queued for so long that no worker seems to be running."""
         return self.run.state is RunState.QUEUED and self.since_seconds > MAX_QUEUED_SECONDS
 
 
 def progress_of(run: Run, now: datetime) -> RunProgress:
-    """`now` is the database's."""
+    """`now` is the database server's time."""
     until = run.finished_at or now
     began = run.started_at or run.created_at
     throttled = (run.throttled_until - now).total_seconds() if run.throttled_until and not run.finished_at else 0.0
@@ -78,14 +77,13 @@ def progress_of(run: Run, now: datetime) -> RunProgress:
         seconds=max((until - began).total_seconds(), 0.0),
         since_seconds=max((until - (run.since or began)).total_seconds(), 0.0),
         throttled_seconds=max(throttled, 0.0),
-        is_left=is_abandoned(run, now),
+        is_abandoned=is_abandoned(run, now),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class CombinedProgress:
-    """Several runs, as of all accounts of a platform. `left_seconds` is that of the longest, None if of one nobody
-    knows."""
+    """The sum of several runs. `left_seconds` is that of the longest; None if it is not known of one of them."""
 
     done: int
     counters: RunCounters
@@ -94,20 +92,23 @@ class CombinedProgress:
 
 
 def combine(runs: Iterable[RunProgress]) -> CombinedProgress:
-    every = list(runs)
-    counted = [progress.run.counters for progress in every]
+    each_run = list(runs)
+    counted = [progress.run.counters for progress in each_run]
     sums = {name: sum(getattr(each, name) for each in counted) for name in RunCounters.model_fields}
-    left = [progress.left_seconds for progress in every if progress.is_active]
+    left = [progress.left_seconds for progress in each_run if progress.is_active]
     return CombinedProgress(
-        done=sum(progress.done for progress in every),
+        done=sum(progress.done for progress in each_run),
         counters=RunCounters(**sums),
-        per_minute=sum(progress.per_minute for progress in every),
+        per_minute=sum(progress.per_minute for progress in each_run),
         left_seconds=None if None in left else max(filter(None, left), default=None),
     )
 
 
 def next_in_seconds(account: Account, last: Run | None, now: datetime) -> float | None:
-    """When the account is read by itself. None for never, and while a run is active or a person has to begin one."""
+    """Return the time until the next automatic run.
+
+    None for an account without a schedule, while a run is active, and when only a person may start the next.
+    """
     if not account.every_seconds or (last and (last.is_warned or last.state in ACTIVE_STATES)):
         return None
     return max(account.every_seconds - (now - last.created_at).total_seconds(), 0.0) if last else 0.0

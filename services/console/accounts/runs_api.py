@@ -1,4 +1,4 @@
-"""`/api/runs…`: backfills, as programs start and follow them."""
+"""`/api/runs…`: runs of the backfill."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class RunApi:
 
     def handlers(self) -> dict[str, Handler]:
         return {
-            "list_runs": self.listed,
+            "list_runs": self.show_all,
             "start_run": self.start,
-            "show_run": self.one,
+            "show_run": self.show,
             "cancel_run": self.cancel,
             "resume_run": self.resume,
         }
 
-    async def listed(self, _request: web.Request) -> web.Response:
+    async def show_all(self, _request: web.Request) -> web.Response:
         return json_of(models.RunList(runs=await self._runs.newest(MAX_RUNS)))
 
-    async def one(self, request: web.Request) -> web.Response:
+    async def show(self, request: web.Request) -> web.Response:
         return json_of(await self._run(request))
 
     async def start(self, request: web.Request) -> web.Response:
@@ -44,7 +44,7 @@ class RunApi:
             raise web.HTTPConflict(text="a run of this account is active") from None
 
     async def cancel(self, request: web.Request) -> web.Response:
-        """One that has ended stays as it is."""
+        """A run that has ended stays as it is."""
         return json_of(await self._runs.cancel((await self._run(request)).run_id))
 
     async def resume(self, request: web.Request) -> web.Response:

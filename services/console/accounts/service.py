@@ -1,29 +1,27 @@
-"""What an editor does to accounts, whether a page or a program asks for it. A token comes in and never goes out."""
+"""Changes that an editor makes to accounts, through a page or the API. A token is accepted and never returned."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from services.console.accounts.account_checks import AccountChecks
-from services.console.accounts.form import WrongAccountError, chosen, new_account, token_of
+from services.console.accounts.form import InvalidAccountError, new_account, with_settings
+from services.console.api.requests import AccountRequest, AccountSettings
 from shared.domain.accounts import Account
 from shared.runtime.crypto import TokenVault
 from shared.store.accounts import AccountStore, DuplicateAccountError
 from shared.store.pipelines import PipelineStore
 
-Fields = Mapping[str, str]
-
 
 class NoKeysError(Exception):
-    """There is no key to encrypt a token with."""
+    """No key is configured to encrypt a token with."""
 
     def __init__(self) -> None:
         super().__init__("set LEADSTREAM_ENCRYPTION_KEYS first: tokens are stored encrypted")
 
 
 class AccountChanges:
-    """WrongAccountError where a field is not right, or the platform refuses the token."""
+    """Raises InvalidAccountError for an invalid field and for a token that the platform refuses."""
 
     def __init__(
         self, accounts: AccountStore, pipelines: PipelineStore, checks: AccountChecks, vault: TokenVault | None
@@ -37,36 +35,40 @@ class AccountChanges:
     def can_add(self) -> bool:
         return self._vault is not None
 
-    async def add(self, fields: Fields) -> tuple[Account, list[str]]:
-        """And what the platform finds wrong of it, as far as it can be read all the same. NoKeysError."""
-        account = new_account(fields, self._encrypt)
-        known = WrongAccountError("this account was added before; its settings take a new token", "account_id")
+    async def add(self, request: AccountRequest) -> tuple[Account, list[str]]:
+        """Return the new account and the problems that the platform reports but that do not prevent reading it.
+
+        Raise NoKeysError.
+        """
+        account = new_account(request, self._encrypt)
+        duplicate = InvalidAccountError(
+            "account_id", "this account was added before; enter a new token in its settings"
+        )
         if await self._accounts.by_key(account.key):
-            raise known
-        health = await self._asked(account)
+            raise duplicate
+        health = await self._checked(account)
         try:
             await self._accounts.add(account)
         except DuplicateAccountError:
-            raise known from None
+            raise duplicate from None
         await self._accounts.save_health(account, health)
         return account, health["problems"]
 
-    async def choose(self, account: Account, fields: Fields) -> Account:
-        """With a token where one is given. NoKeysError."""
-        names = [each.name for each in await self._pipelines.all()]
-        after = chosen(account, fields, names)
-        if fields.get("token", "").strip():
-            after = after.model_copy(update={"encrypted_token": token_of(fields, self._encrypt)})
-            health = await self._asked(after)
+    async def update(self, account: Account, settings: AccountSettings) -> Account:
+        """Save the settings that are given, and the token if there is one. Raise NoKeysError."""
+        after = with_settings(account, settings, [each.name for each in await self._pipelines.all()])
+        if settings.token:
+            after = after.model_copy(update={"encrypted_token": self._encrypt(settings.token.get_secret_value())})
+            health = await self._checked(after)
             await self._accounts.save_token(after)
             await self._accounts.save_health(after, health)
         await self._accounts.save_choices(after)
         return after
 
-    async def _asked(self, account: Account) -> dict[str, Any]:
+    async def _checked(self, account: Account) -> dict[str, Any]:
         health = await self._checks.ask(account)
         if health["is_refused"]:
-            raise WrongAccountError(f"the platform refuses it: {health['problems'][0]}", "token")
+            raise InvalidAccountError("token", f"the platform refuses it: {health['problems'][0]}")
         return health
 
     def _encrypt(self, token: str) -> str:

@@ -1,4 +1,4 @@
-"""What comes into the API and goes out of it. What is asked for wrongly is told as 400, with what is wrong."""
+"""Reads and writes the bodies of the API. An invalid request is answered 400 with the reason."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ def json_of(value: BaseModel, status: int = 200) -> web.Response:
 
 
 def from_query(model: type[Value], request: web.Request) -> Value:
-    told = {name: request.query.getall(name) for name in request.query}
-    if repeated := [name for name, values in told.items() if len(values) > 1]:
-        raise web.HTTPBadRequest(text=f"given more than once: {', '.join(repeated)}")
-    return _checked(lambda: model.model_validate({name: values[0] for name, values in told.items()}))
+    if repeated := [name for name in request.query if len(request.query.getall(name)) > 1]:
+        raise web.HTTPBadRequest(text=f"given more than once: {', '.join(dict.fromkeys(repeated))}")
+    return _validated(lambda: model.model_validate(dict(request.query)))
 
 
 async def from_body(model: type[Value], request: web.Request) -> Value:
@@ -29,16 +28,17 @@ async def from_body(model: type[Value], request: web.Request) -> Value:
         orjson.loads(body)
     except ValueError:
         raise web.HTTPBadRequest(text="the body is not JSON") from None
-    return _checked(lambda: model.model_validate_json(body))
+    return _validated(lambda: model.model_validate_json(body))
 
 
-def faults(error: ValidationError) -> str:
-    """What a model does not take, without what it was."""
-    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}".removeprefix(": ") for each in error.errors())
+def error_text(error: ValidationError) -> str:
+    """Return what is invalid, without the invalid value."""
+    faults = ((".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in error.errors())
+    return "; ".join(f"{place}: {message}" if place else message for place, message in faults)
 
 
-def _checked(read: Callable[[], Value]) -> Value:
+def _validated(read: Callable[[], Value]) -> Value:
     try:
         return read()
     except ValidationError as error:
-        raise web.HTTPBadRequest(text=faults(error)) from None
+        raise web.HTTPBadRequest(text=error_text(error)) from None

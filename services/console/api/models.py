@@ -1,4 +1,4 @@
-"""What the API answers, as its OpenAPI document describes it. Pure."""
+"""The response bodies of the API, from which its OpenAPI document is made. Pure."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class ApiModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class PlatformReportModel(BaseModel):
-    """By another service, which may tell more."""
+class ReportModel(BaseModel):
+    """Comes from another service, which may add fields."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -49,8 +49,8 @@ class ContactRow(ApiModel):
 
 class ContactPage(ApiModel):
     contacts: list[ContactRow]
-    found: int = Field(description="how many match")
-    of: int = Field(description="how many there are")
+    found: int = Field(description="number of contacts that match")
+    of: int = Field(description="number of all contacts")
     page: int
     pages: int
 
@@ -60,7 +60,7 @@ class MessageInfo(ApiModel, title="Message"):
     at: Instant
     role: Literal["customer", "business"]
     text: str
-    marks: tuple[str, ...] = Field(description="what is not text")
+    marks: tuple[str, ...] = Field(description="labels for content that is not text")
     reactions: tuple[str, ...]
     is_unsent: bool
     is_edited: bool
@@ -70,15 +70,15 @@ class ContactWhole(ApiModel):
     contact: Contact
     scores: tuple[Score, ...]
     activities: tuple[Activity, ...]
-    messages: tuple[MessageInfo, ...] = Field(description="a page of them, oldest first; the first page has the newest")
-    found: int = Field(description="messages on all pages")
+    messages: tuple[MessageInfo, ...] = Field(description="one page, oldest first; the first page has the newest")
+    found: int = Field(description="number of messages on all pages")
     page: int
     pages: int
 
 
 class ContactOutcome(ApiModel, title="Outcome"):
     contact_id: str
-    error: str | None = Field(description="why it was not done; null when it was")
+    error: str | None = Field(description="why the contact was not changed; null on success")
 
 
 class BulkOutcome(ApiModel):
@@ -90,7 +90,7 @@ class BoardColumn(ApiModel):
     stage: str
     count: int
     points: int = Field(description="the sum of the scores")
-    contacts: list[ContactRow] = Field(description="the best fifty")
+    contacts: list[ContactRow] = Field(description="the fifty with the highest scores")
 
 
 class Board(ApiModel):
@@ -98,8 +98,8 @@ class Board(ApiModel):
     columns: list[BoardColumn]
 
 
-class TokenInfo(PlatformReportModel):
-    """What the platform tells of a token."""
+class TokenInfo(ReportModel):
+    """What the platform reports about a token."""
 
     is_valid: bool
     is_of_page: bool
@@ -107,8 +107,8 @@ class TokenInfo(PlatformReportModel):
     data_access_expires_at: str | None
 
 
-class AccountHealth(PlatformReportModel):
-    """What the platform was last heard to say; null is what it did not tell."""
+class AccountHealth(ReportModel):
+    """The platform's latest report; null is what it left out."""
 
     is_well: bool
     problems: tuple[str, ...]
@@ -121,7 +121,7 @@ class AccountHealth(PlatformReportModel):
 
 
 class AccountInfo(ApiModel):
-    """Without its token."""
+    """An account without its token."""
 
     platform: Platform
     account_id: str
@@ -131,7 +131,7 @@ class AccountInfo(ApiModel):
     mode: Mode
     every_seconds: int | None
     contacts: int
-    health: AccountHealth | None = Field(description="null before it was asked for")
+    health: AccountHealth | None = Field(description="null before the first check")
 
 
 class AccountList(ApiModel):
@@ -145,7 +145,7 @@ class RunList(ApiModel):
 class PipelineInfo(ApiModel):
     name: str
     stages: tuple[Stage, ...]
-    edition: str = Field(description="of what it holds: to be said when it is replaced")
+    edition: str = Field(description="identifies this content; send it when you replace the pipeline")
 
 
 class PipelineList(ApiModel):
@@ -153,7 +153,7 @@ class PipelineList(ApiModel):
 
 
 class OverviewInfo(ApiModel):
-    """Null is what could not be read."""
+    """A value that could not be read is null."""
 
     contacts: int
     events_a_second: float | None
@@ -165,7 +165,7 @@ class OverviewInfo(ApiModel):
 
 
 class LetterInfo(ApiModel):
-    """Without what was parked."""
+    """A dead letter without its payload."""
 
     letter_id: str
     reason: Reason
@@ -181,10 +181,10 @@ class LetterList(ApiModel):
 
 
 class ReplayOutcome(ApiModel):
-    """Ids of letters."""
+    """Ids of dead letters."""
 
     done: tuple[str, ...]
-    stay: tuple[str, ...] = Field(description="still not understood")
+    stay: tuple[str, ...] = Field(description="still not understood; these stay parked")
 
 
 class Problem(ApiModel):

@@ -1,4 +1,4 @@
-"""The API's OpenAPI 3.1 document, out of its operations and the models of their bodies. Pure."""
+"""The API's OpenAPI 3.1 document, made from its operations and the models of their bodies. Pure."""
 
 from __future__ import annotations
 
@@ -16,27 +16,26 @@ from services.console.auth.auth_middleware import CSRF_HEADER, SESSION_COOKIE
 
 Json = dict[str, Any]
 REF = "#/components/schemas/{model}"
-DESCRIPTION = """The data of the console's pages, and what can be done to it there.
+DESCRIPTION = """The data of the console's pages and the changes that they offer.
 
-A program shows one of the tokens of `LEADSTREAM_CONSOLE_API_TOKENS` (an editor's) or of
-`LEADSTREAM_CONSOLE_VIEWER_API_TOKENS`. A page of the console's own comes with its session's cookie, and with a change
-shows its CSRF token as well. A console without a password, and one behind a proxy that says who somebody is, want the
-CSRF token alone."""
+A program sends one of the tokens of `LEADSTREAM_CONSOLE_API_TOKENS` (editors) or of
+`LEADSTREAM_CONSOLE_VIEWER_API_TOKENS` (viewers). The console's own pages send the session cookie and, with a change,
+the CSRF token. A console without a password, and one behind a proxy that signs users in, needs only the CSRF token."""
 SECURITY_SCHEMES: Json = {
-    "token": {"type": "http", "scheme": "bearer", "description": "Of a program"},
-    "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE, "description": "Of who has signed in"},
-    "csrf": {"type": "apiKey", "in": "header", "name": CSRF_HEADER, "description": "A page's `<meta name=csrf>`"},
+    "token": {"type": "http", "scheme": "bearer", "description": "An API token"},
+    "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE, "description": "A signed-in user"},
+    "csrf": {"type": "apiKey", "in": "header", "name": CSRF_HEADER, "description": "The `<meta name=csrf>` of a page"},
 }
 READ_SECURITY: list[Json] = [{"token": []}, {"session": []}]
 CHANGE_SECURITY: list[Json] = [{"token": []}, {"session": [], "csrf": []}]
 PROBLEMS = {
-    400: "What was sent is not what is described here",
-    401: "Nobody is signed in, or the token is not known",
-    403: "It is for editors, or did not come from where it may",
-    404: "There is none of this name",
-    409: "It is well formed, but cannot be done to what is there",
-    413: "More than a request may have",
-    503: "A server that is needed does not answer",
+    400: "The request does not match this document",
+    401: "Nobody is signed in, or the token is unknown",
+    403: "Editors only, or the request came from a foreign origin",
+    404: "Not found",
+    409: "The request is valid, but conflicts with the stored data",
+    413: "The body is too large",
+    503: "The database or the broker does not answer",
 }
 
 COMPONENT_NAMES = {
@@ -70,10 +69,10 @@ def _operation(of: Operation) -> Json:
         "operationId": of.name,
         "summary": of.summary,
         "security": CHANGE_SECURITY if of.is_change else READ_SECURITY,
-        "responses": {str(of.status): _content(of.answer, "What was asked for"), **problems},
+        "responses": {str(of.status): _content(of.response, "Success"), **problems},
     }
     if of.is_for_editors:
-        described["description"] = "For editors."
+        described["description"] = "Editors only."
     if parameters:
         described["parameters"] = parameters
     if of.body:
@@ -82,7 +81,7 @@ def _operation(of: Operation) -> Json:
 
 
 def _problems(of: Operation) -> set[int]:
-    """Those of its own, and those that come with what it is."""
+    """Return its own error statuses and those that follow from its parameters and body."""
     wrong = {400} if of.body or of.query or of.path_names else set()
     return {401, 403, 503, *of.problems, *wrong, *({413} if of.body else ())}
 
@@ -110,13 +109,13 @@ def _query(model: type[BaseModel]) -> list[Json]:
 
 
 def _plain(schema: Json) -> Json:
-    """A query has no null: what may be left out is just left out."""
+    """Drop null and default: a query parameter that is optional is left out."""
     options = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
     return options[0] if options else {name: value for name, value in schema.items() if name != "default"}
 
 
 def _schemas() -> Json:
-    """Of all bodies, and of what queries are made of; a query itself is none."""
+    """Return the schemas of all bodies and of the types that queries use, but not of the queries themselves."""
     _, schemas = models_json_schema(list(dict.fromkeys(_bodies())), ref_template=REF, schema_generator=ComponentNames)
     queries = {each.query.__name__ for each in OPERATIONS if each.query}
     return {name: schema for name, schema in schemas["$defs"].items() if name not in queries}
@@ -125,8 +124,8 @@ def _schemas() -> Json:
 def _bodies() -> Iterator[tuple[type[BaseModel], JsonSchemaMode]]:
     yield Problem, "serialization"
     for each in OPERATIONS:
-        if each.answer and not isinstance(each.answer, str):
-            yield each.answer, "serialization"
+        if each.response and not isinstance(each.response, str):
+            yield each.response, "serialization"
         if each.body:
             yield each.body, "validation"
         if each.query:

@@ -1,7 +1,8 @@
-"""What the API is asked: queries and bodies, as its OpenAPI document describes them. Pure."""
+"""The queries and request bodies of the API, from which its OpenAPI document is made. Pure."""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -21,37 +22,48 @@ Sort = Literal[
 ]  # fmt: skip
 
 
-def _real_day(text: str) -> str:
-    """A filter that is not understood must not find everybody: perhaps to be forgotten."""
+def _existing_day(text: str) -> str:
+    """Refuse 2026-02-30: a filter that is not understood must not match everybody, perhaps to erase them."""
     if utc_day(text) is None:
         raise ValueError("there is no such day")
     return text
 
 
-def _as_typed(text: str) -> str:
-    """As a form would have it: else whoever saves its form again gives it another name."""
+def _collapse_spaces(text: str) -> str:
     if not (name := " ".join(text.split())):
-        raise ValueError("a name needs a letter")
+        raise ValueError("a name is required")
     return name
 
 
+def _printable_token(token: SecretStr) -> SecretStr:
+    if not re.fullmatch(PRINTABLE_ASCII, token.get_secret_value()):
+        raise ValueError("a token has no spaces and only ASCII characters")
+    return token
+
+
 DAY = Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", json_schema_extra={"format": "date"})
-Day = Annotated[str, DAY, AfterValidator(_real_day)]
-GivenName = Annotated[str, Field(min_length=1, max_length=80, pattern=r"\S"), AfterValidator(_as_typed)]
+Day = Annotated[str, DAY, AfterValidator(_existing_day)]
+AccountName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S"), AfterValidator(_collapse_spaces)]
+PipelineName = Annotated[str, Field(min_length=1, max_length=80, pattern=r"\S"), AfterValidator(_collapse_spaces)]
 Id = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,64}$")]
-Every = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}[mhd]$", examples=["30m", "6h", "1d"])]
-Token = Annotated[SecretStr, Field(min_length=1, max_length=4096, json_schema_extra={"pattern": "^[!-~]+$"})]
+Interval = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}[mhd]$", examples=["30m", "6h", "1d"])]
+PRINTABLE_ASCII = "^[!-~]+$"
+Token = Annotated[
+    SecretStr,
+    Field(min_length=1, max_length=4096, json_schema_extra={"pattern": PRINTABLE_ASCII}),
+    AfterValidator(_printable_token),
+]
 
 
 class Filters(ApiModel):
-    """All are optional; those that are given must all hold."""
+    """All filters are optional; a contact must match all that are given."""
 
-    q: str = Field(default="", max_length=200, description="words, all of which must be found")
+    q: str = Field(default="", max_length=200, description="words, all of which must match")
     account: str = Field(default="", max_length=200, description="`platform:account_id`")
     platform: Platform | None = None
     band: Band | None = None
     status: LeadStatus | None = None
-    stage: str = Field(default="", max_length=200, description="`none` finds who has none")
+    stage: str = Field(default="", max_length=200, description="`none` finds contacts without a stage")
     tag: str = Field(default="", max_length=200)
     source: AnalysisSource | None = None
     since: Day | None = Field(default=None, description="day of the last message, UTC, included")
@@ -59,11 +71,11 @@ class Filters(ApiModel):
 
 
 class ExportQuery(Filters):
-    sort: Sort = Field(default="-score", description="`-` before a column is descending")
+    sort: Sort = Field(default="-score", description="a leading `-` sorts in descending order")
 
 
 class Paged(ApiModel):
-    page: int = Field(default=1, ge=1, le=1_000_000, description="one beyond the last is the last")
+    page: int = Field(default=1, ge=1, le=1_000_000, description="a number beyond the last page returns the last")
 
 
 class ContactQuery(ExportQuery, Paged):
@@ -71,11 +83,11 @@ class ContactQuery(ExportQuery, Paged):
 
 
 class MessagesQuery(Paged):
-    """A thousand on each page."""
+    """A page has a thousand messages."""
 
 
 class SeenFields(ApiModel, title="Seen"):
-    """Empty for none."""
+    """The values that the editor saw; an empty text means none."""
 
     name: str | None = None
     stage: str | None = None
@@ -84,7 +96,7 @@ class SeenFields(ApiModel, title="Seen"):
 
 
 class EditRequest(ApiModel):
-    """What is left out, or null, stays."""
+    """A field that is left out or null stays as it is."""
 
     name: str | None = Field(default=None, max_length=MAX_NAME_CHARS)
     stage: str | None = Field(default=None, max_length=200)
@@ -92,9 +104,9 @@ class EditRequest(ApiModel):
     notes: str | None = Field(default=None, max_length=MAX_NOTES_CHARS)
     tags_added: tuple[str, ...] = ()
     tags_removed: tuple[str, ...] = ()
-    given_back: tuple[AutomaticField, ...] = Field(default=(), description="fields that a machine may set again")
+    given_back: tuple[AutomaticField, ...] = Field(default=(), description="fields that the analysis may set again")
     was: SeenFields = Field(
-        default=SeenFields(), description="what was seen of what is changed: refused when it is no longer so"
+        default=SeenFields(), description="the edit is refused if a field no longer has the value that was seen"
     )
 
     def edit(self) -> ContactEdit:
@@ -112,12 +124,12 @@ class BulkEdit(ApiModel):
 
 
 class BulkRequest(ApiModel):
-    """For the contacts that are named and for all that `matching` finds, a thousand at most. What cannot be done for
-    one is done for the others."""
+    """Applies to the contacts in `contact_ids` and to all that match `matching`, a thousand at most. A refusal for one
+    does not stop the others."""
 
     action: Literal["edit", "analyse", "forget"]
     contact_ids: tuple[str, ...] = Field(default=(), max_length=MAX_BULK_CONTACTS)
-    matching: Filters | None = Field(default=None, description="`{}` finds all; left out, none are looked for")
+    matching: Filters | None = Field(default=None, description="`{}` matches all contacts; left out, it matches none")
     edit: BulkEdit = BulkEdit()
 
 
@@ -125,30 +137,21 @@ class BoardQuery(ApiModel):
     pipeline: str = Field(max_length=200)
 
 
-class AsForm(ApiModel):
-    def fields(self) -> dict[str, str]:
-        """What is given, as a form has it."""
-        given = {name: getattr(self, name) for name in self.model_fields_set}
-        return {
-            name: each.get_secret_value() if isinstance(each, SecretStr) else each or "" for name, each in given.items()
-        }
+class AccountSettings(ApiModel):
+    """A field that is left out stays as it is."""
 
-
-class AccountSettings(AsForm):
-    """What is left out stays."""
-
-    name: str | None = Field(default=None, min_length=1, max_length=200)
+    name: AccountName | None = None
     pipeline: str | None = Field(default=None, max_length=200, description="null: its contacts get no stage")
     mode: Mode = Mode.SKIP_EXISTING
-    every: Every | None = Field(default=None, description="how often it is read by itself; null: when asked")
+    every: Interval | None = Field(default=None, description="interval of automatic syncs; null: only on request")
     token: Token | None = None
 
 
-class AccountRequest(AsForm):
+class AccountRequest(ApiModel):
     platform: Platform
     account_id: Id
-    page_id: Id | None = Field(default=None, description="of the Page that serves it; needed for Instagram")
-    name: str = Field(min_length=1, max_length=200)
+    page_id: Id | None = Field(default=None, description="the Page that serves the account; required for Instagram")
+    name: AccountName
     token: Token
 
 
@@ -162,16 +165,16 @@ class RangeRequest(ApiModel):
 
 
 class StageRequest(ApiModel):
-    """Without a range it gets one, by its type. A range that is given is a person's, unless `range_edited` is false:
-    then it is made anew."""
+    """A stage without a range gets an automatic one for its type. A range counts as set by a person, unless
+    `range_edited` is false: then it is computed again."""
 
-    name: GivenName
+    name: PipelineName
     type: StageType
     range: RangeRequest | None = None
     range_edited: bool = True
 
     def stage(self) -> Stage:
-        """Of LOST and ARCHIVED ones no range is kept. ValueError where it does not go up."""
+        """Drop the range of a LOST or ARCHIVED stage. Raise ValueError for a range whose `low` is above its `high`."""
         given = None if self.type in {StageType.LOST, StageType.ARCHIVED} else self.range
         scores = ScoreRange(low=given.low, high=given.high) if given else None
         return Stage(name=self.name, type=self.type, range=scores, range_edited=bool(scores and self.range_edited))
@@ -179,11 +182,11 @@ class StageRequest(ApiModel):
 
 class StagesRequest(ApiModel):
     stages: tuple[StageRequest, ...] = Field(min_length=1, max_length=30)
-    edition: str | None = Field(default=None, description="refused when it is not this any more; null for any")
+    edition: str | None = Field(default=None, description="refused if the pipeline has another edition; null: any")
 
 
 class PipelineRequest(ApiModel):
-    name: GivenName
+    name: PipelineName
     stages: tuple[StageRequest, ...] = Field(min_length=1, max_length=30)
 
 
@@ -192,7 +195,7 @@ class LetterQuery(ApiModel):
 
 
 class ReplayRequest(ApiModel):
-    """Of what is parked, letters of these ids and of this reason; null leaves out none."""
+    """Selects parked dead letters by id and by reason; null means no filter."""
 
     letter_ids: tuple[str, ...] | None = None
     reason: Reason | None = None

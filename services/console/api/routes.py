@@ -1,4 +1,4 @@
-"""`/api/…`: what the pages show and do, for programs, put together of its parts."""
+"""The routes of `/api/…`: one for each operation."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from services.console.api.operations import OPERATIONS
 
 class ApiPart(Protocol):
     def handlers(self) -> dict[str, Handler]:
-        """By the names of the operations that it does."""
+        """Return the handlers of its operations by their names."""
 
 
 def api_routes(parts: Iterable[ApiPart]) -> list[web.RouteDef]:
-    """One for each operation, and one for the document that describes them. KeyError for one that no part does."""
+    """Return a route for each operation and one for the OpenAPI document. KeyError for an operation without handler."""
     handlers = {name: handler for part in parts for name, handler in part.handlers().items()}
-    described = orjson.dumps(document())
+    body = orjson.dumps(document())
 
     async def describe(_request: web.Request) -> web.Response:
-        return web.Response(body=described, content_type="application/json")
+        return web.Response(body=body, content_type="application/json")
 
     routes = [web.route(each.method, each.path, handlers[each.name]) for each in OPERATIONS]
     return [web.get("/api/openapi.json", describe), *routes]

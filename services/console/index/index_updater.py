@@ -140,7 +140,7 @@ class IndexUpdater:
 def _shown(run: Run, now: datetime) -> object:
     """Return what a page shows of a run. While the run is throttled, the remaining time changes each second."""
     progress = progress_of(run, now)
-    waits = (round(progress.throttled_seconds), progress.is_left, progress.is_unclaimed)
+    waits = (round(progress.throttled_seconds), progress.is_abandoned, progress.is_unclaimed)
     return run.state, run.counters, run.cancel_asked, waits
 
 

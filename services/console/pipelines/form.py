@@ -1,33 +1,38 @@
-"""A pipeline as a person types it: one line of fields for each stage. Pure."""
+"""The form of a pipeline: one row of fields for each stage, validated by the API's request models. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from multidict import MultiMapping
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from services.console.api.requests import PipelineName, StageRequest
 from shared.contract.contacts import StageType
-from shared.domain.pipelines import Pipeline, ScoreRange, Stage
+from shared.domain.pipelines import Pipeline, Stage
 
-MAX_NAME_CHARS, MAX_STAGES = 80, 30
+MAX_STAGES = 30
 EMPTY_ROWS = 7
-"""Of a new pipeline; one that is edited has one more than it has stages."""
+"""Of a new pipeline; the form of an existing one has one more row than it has stages."""
 COLUMNS = ("place", "name", "type", "low", "high", "made")
+NAME_ERROR = "a name has 1 to 80 characters"
+ROW_ERRORS = {"name": NAME_ERROR, "type": "choose a type", "range": "its scores must go up, within 1 to 100"}
+
+_NAME: TypeAdapter[str] = TypeAdapter(PipelineName)
 
 
-class WrongPipelineError(ValueError):
-    """Says what is wrong, and in which line where it is in one."""
+class InvalidPipelineError(ValueError):
+    """`row` is the invalid row; None for an error of the whole pipeline."""
 
-    def __init__(self, message: str, line: StageFields | None = None) -> None:
+    def __init__(self, message: str, row: StageRow | None = None) -> None:
         super().__init__(message)
-        self.line = line
+        self.row = row
 
 
 @dataclass(frozen=True, slots=True)
-class StageFields:
-    """`made` is the range that the page had shown as one that was made, as `low-high`."""
+class StageRow:
+    """`made` is the automatic range that the page had shown, as `low-high`; empty if a person had set the range."""
 
     place: str
     name: str = ""
@@ -47,81 +52,68 @@ class StageFields:
 
 @dataclass(frozen=True, slots=True)
 class PipelineForm:
-    """`edition` is that of the pipeline that is edited, empty for a new one."""
+    """`edition` is the one of the pipeline that is edited; empty for a new pipeline."""
 
     name: str = ""
     edition: str = ""
-    lines: tuple[StageFields, ...] = tuple(StageFields(str(place)) for place in range(1, EMPTY_ROWS + 1))
+    rows: tuple[StageRow, ...] = tuple(StageRow(str(place)) for place in range(1, EMPTY_ROWS + 1))
 
 
 def form_of(pipeline: Pipeline) -> PipelineForm:
-    """As it is first shown."""
-    lines = [_line(str(place), stage) for place, stage in enumerate(pipeline.stages, 1)]
-    return PipelineForm(pipeline.name, pipeline.edition, (*lines, StageFields(str(len(lines) + 1))))
+    """Return the form as it is first shown."""
+    rows = [_row(str(place), stage) for place, stage in enumerate(pipeline.stages, 1)]
+    return PipelineForm(pipeline.name, pipeline.edition, (*rows, StageRow(str(len(rows) + 1))))
 
 
-def typed(fields: MultiMapping[object]) -> PipelineForm:
-    """As it was sent. WrongPipelineError where that is not whole."""
+def submitted(fields: MultiMapping[object]) -> PipelineForm:
+    """Return the form as it was submitted. Raise InvalidPipelineError for columns of different lengths."""
     columns = [[str(each).strip() for each in fields.getall(f"stage_{name}", [])] for name in COLUMNS]
     if len({len(column) for column in columns}) != 1 or len(columns[0]) > MAX_STAGES + EMPTY_ROWS:
-        raise WrongPipelineError("the form is not whole")
-    lines = tuple(StageFields(*cells) for cells in zip(*columns, strict=True))
-    return PipelineForm(str(fields.get("name", "")), str(fields.get("edition", "")), lines)
+        raise InvalidPipelineError("the form is incomplete")
+    rows = tuple(StageRow(*cells) for cells in zip(*columns, strict=True))
+    return PipelineForm(str(fields.get("name", "")), str(fields.get("edition", "")), rows)
 
 
 def pipeline_of(form: PipelineForm) -> Pipeline:
-    """A line without a name is no stage. Order is the number that stands before the name.
+    """Return the pipeline. Rows without a name are left out; the others are ordered by place.
 
-    Ranges are made anew where they are empty, and where all of a type are as they were made; where a person has set
-    one, the others of its type stay as they stand.
+    A range is automatic where it is empty, and where all of its type are as they were made. Once a person has set one
+    range, the other ranges of its type stay as they are. Raise InvalidPipelineError.
     """
-    lines = sorted((line for line in form.lines if line.name), key=_place)
-    set_kinds = {line.kind for line in lines if line.has_scores and not line.is_as_made}
-    stages = tuple(_stage(line, set_kinds) for line in lines)
+    rows = sorted((row for row in form.rows if row.name), key=_place)
+    edited_kinds = {row.kind for row in rows if row.has_scores and not row.is_as_made}
+    stages = tuple(_stage(row, edited_kinds) for row in rows)
+    if not stages:
+        raise InvalidPipelineError("it needs a stage")
     try:
-        return Pipeline(name=_name(form.name), stages=stages)
+        name = _NAME.validate_python(form.name)
+    except ValidationError:
+        raise InvalidPipelineError(NAME_ERROR) from None
+    try:
+        return Pipeline(name=name, stages=stages)
     except ValidationError as error:
-        raise WrongPipelineError("; ".join(_wrongs(error))) from None
+        raise InvalidPipelineError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
 
 
-def _line(place: str, stage: Stage) -> StageFields:
+def _row(place: str, stage: Stage) -> StageRow:
     low, high = (str(stage.range.low), str(stage.range.high)) if stage.range else ("", "")
     made = f"{low}-{high}" if stage.range and not stage.range_edited else ""
-    return StageFields(place, stage.name, stage.type, low, high, made)
+    return StageRow(place, stage.name, stage.type, low, high, made)
 
 
-def _stage(line: StageFields, set_kinds: Collection[str]) -> Stage:
-    if line.kind not in set(StageType):
-        raise WrongPipelineError(f"there is no type {line.kind!r}", line)
-    name, kind = _name(line.name, line), StageType(line.kind)
-    if not line.has_scores or (line.is_as_made and kind not in set_kinds):
-        return Stage(name=name, type=kind)
+def _stage(row: StageRow, edited_kinds: Collection[str]) -> Stage:
+    is_automatic = not row.has_scores or (row.is_as_made and row.kind not in edited_kinds)
+    scores = None if is_automatic else {"low": row.low, "high": row.high}
     try:
-        scores = ScoreRange(low=_number(line.low, line), high=_number(line.high, line))
-    except ValidationError:
-        raise WrongPipelineError("its scores must go up, within 1 to 100", line) from None
-    return Stage(name=name, type=kind, range=scores, range_edited=True)
+        return StageRequest.model_validate({"name": row.name, "type": row.kind, "range": scores}).stage()
+    except ValidationError as error:
+        at = error.errors()[0]["loc"]
+        raise InvalidPipelineError(ROW_ERRORS[str(at[0])] if at else ROW_ERRORS["range"], row) from None
 
 
-def _wrongs(error: ValidationError) -> Iterator[str]:
-    for each in error.errors():
-        yield "it needs a stage" if each["type"] == "too_short" else each["msg"].removeprefix("Value error, ")
-
-
-def _name(text: str, line: StageFields | None = None) -> str:
-    name = " ".join(text.split())
-    if not name or len(name) > MAX_NAME_CHARS:
-        raise WrongPipelineError(f"a name has 1 to {MAX_NAME_CHARS} characters", line)
-    return name
-
-
-def _place(line: StageFields) -> int:
-    return _number(line.place, line) if line.place else 0
-
-
-def _number(text: str, line: StageFields) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 4):
-        raise WrongPipelineError(
-            f"{text!r} is not a number that can stand here" if text else "a score is missing", line
-        )
-    return int(text)
+def _place(row: StageRow) -> int:
+    if not row.place:
+        return 0
+    if not (row.place.isascii() and row.place.isdigit() and len(row.place) < 4):
+        raise InvalidPipelineError(f"{row.place!r} is not a position: give a whole number", row)
+    return int(row.place)

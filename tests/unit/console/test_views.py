@@ -115,9 +115,14 @@ def test_the_rate_of_a_run_that_was_taken_over_counts_from_then() -> None:
 def test_a_run_whose_process_died_is_stalled() -> None:
     now = NOON + timedelta(seconds=29) + RUN_LEASE + timedelta(seconds=1)
     progress = progress_of(run(RunState.RUNNING, 100, 25, started_at=NOON), now)
-    assert (progress.is_left, progress.is_moving, progress.per_minute, progress.left_seconds) == (True, False, 0, None)
+    assert (progress.is_abandoned, progress.is_moving, progress.per_minute, progress.left_seconds) == (
+        True,
+        False,
+        0,
+        None,
+    )
     ended = run(RunState.FAILED, 100, 25, started_at=NOON, finished_at=NOON + timedelta(seconds=30))
-    assert not progress_of(ended, now).is_left
+    assert not progress_of(ended, now).is_abandoned
 
 
 @pytest.mark.parametrize(
@@ -138,7 +143,7 @@ def test_a_run_shows_what_it_waits_for(state: RunState, more: dict[str, object],
     )
     shown = page.render(progress=progress)
     assert words in shown
-    assert ("Stalled" in shown) is progress.is_left
+    assert ("Stalled" in shown) is progress.is_abandoned
 
 
 ACCOUNT = Account(platform=Platform.MESSENGER, account_id="371", page_id="371", name="Shop", encrypted_token="x")

@@ -7,8 +7,9 @@ from typing import Any, cast
 import pytest
 
 from services.console.accounts.account_checks import AccountChecks
-from services.console.accounts.form import WrongAccountError
+from services.console.accounts.form import InvalidAccountError, request_from_form
 from services.console.accounts.service import AccountChanges, NoKeysError
+from services.console.api.requests import AccountRequest, AccountSettings
 from services.console.view.form_error import FormError
 from shared.domain.accounts import Account
 from shared.runtime.crypto import TokenVault
@@ -20,6 +21,14 @@ FIELDS = {"platform": "messenger", "account_id": "371", "name": "Shop", "token":
 SETTINGS = {"name": "Shop", "pipeline": "", "mode": "SKIP_EXISTING", "every": ""}
 REFUSED = {"is_refused": True, "problems": ["its conversations cannot be listed: token 190"]}
 WANTING = {"is_refused": False, "problems": ["permissions are missing: pages_messaging"]}
+
+
+def request(form: dict[str, str]) -> AccountRequest:
+    return request_from_form(AccountRequest, form)
+
+
+def settings(**changes: str) -> AccountSettings:
+    return request_from_form(AccountSettings, SETTINGS | changes)
 
 
 class FakeAccounts:
@@ -68,61 +77,59 @@ class Pipelines:
 
 async def test_an_account_is_added_when_the_platform_accepts_its_token() -> None:
     fake = FakeAccounts(GOOD)
-    account, problems = await fake.changes().add(FIELDS)
+    account, problems = await fake.changes().add(request(FIELDS))
     assert (fake.stored, problems) == ({"messenger:371": account}, [])
 
 
 async def test_an_account_with_other_problems_is_added_and_they_are_returned() -> None:
     fake = FakeAccounts(WANTING)
-    assert (await fake.changes().add(FIELDS))[1] == WANTING["problems"]
+    assert (await fake.changes().add(request(FIELDS)))[1] == WANTING["problems"]
     assert fake.stored
 
 
 async def test_an_account_whose_token_is_refused_is_not_added_and_the_token_not_shown() -> None:
     fake = FakeAccounts(REFUSED)
-    with pytest.raises(WrongAccountError, match="token 190") as refused:
-        await fake.changes().add(FIELDS)
+    with pytest.raises(InvalidAccountError, match="token 190") as refused:
+        await fake.changes().add(request(FIELDS))
     assert (fake.stored, refused.value.at) == ({}, "token")
     assert "EAAB" not in str(FormError.from_exception(refused.value, "", FIELDS))
 
 
 async def test_an_existing_account_is_neither_replaced_nor_checked() -> None:
     fake = FakeAccounts(GOOD)
-    before, _ = await fake.changes().add(FIELDS)
-    with pytest.raises(WrongAccountError, match="added before"):
-        await fake.changes().add({**FIELDS, "name": "Other"})
+    before, _ = await fake.changes().add(request(FIELDS))
+    with pytest.raises(InvalidAccountError, match="added before"):
+        await fake.changes().add(request({**FIELDS, "name": "Other"}))
     assert (fake.stored["messenger:371"], len(fake.checked)) == (before, 1)
 
 
 async def test_new_settings_keep_the_token_unless_one_is_given() -> None:
     fake = FakeAccounts(GOOD)
-    account, _ = await fake.changes().add(FIELDS)
-    await fake.changes().choose(account, {**SETTINGS, "name": "Store"})
+    account, _ = await fake.changes().add(request(FIELDS))
+    await fake.changes().update(account, settings(name="Store"))
     assert (fake.stored["messenger:371"].name, fake.stored["messenger:371"].encrypted_token) == (
         "Store",
         "sealed 11",
     )
-    await fake.changes().choose(account, {**SETTINGS, "token": "EAAB-another"})
+    await fake.changes().update(account, settings(token="EAAB-another"))
     assert fake.stored["messenger:371"].encrypted_token == "sealed 12"
 
 
 async def test_a_new_token_that_is_refused_changes_nothing() -> None:
     fake = FakeAccounts(GOOD)
-    account, _ = await fake.changes().add(FIELDS)
+    account, _ = await fake.changes().add(request(FIELDS))
     fake.health = REFUSED
-    with pytest.raises(WrongAccountError):
-        await fake.changes().choose(account, {**SETTINGS, "name": "Store", "token": "EAAB-another"})
+    with pytest.raises(InvalidAccountError):
+        await fake.changes().update(account, settings(name="Store", token="EAAB-another"))
     assert fake.stored["messenger:371"] == account
 
 
 async def test_without_an_encryption_key_no_token_is_accepted() -> None:
     with pytest.raises(NoKeysError):
-        await FakeAccounts(GOOD).changes(vault=False).add(FIELDS)
+        await FakeAccounts(GOOD).changes(vault=False).add(request(FIELDS))
 
 
 def test_a_refused_form_shows_what_was_typed_in_that_form_only() -> None:
-    refused = FormError.from_exception(
-        WrongAccountError("it needs a name", "name"), "messenger:371", {"name": " ", "every": "9h"}
-    )
+    refused = FormError.from_exception(InvalidAccountError("name"), "messenger:371", {"name": " ", "every": "9h"})
     assert refused.typed("messenger:371", "every", "1d") == "9h"
     assert refused.typed("messenger:372", "every", "1d") == "1d"

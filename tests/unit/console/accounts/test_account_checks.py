@@ -59,7 +59,7 @@ class FakeAccounts:
 
     async def look(self, after: timedelta = timedelta(0)) -> dict[str, Any]:
         self.now += after
-        await self.checks.look(asyncio.Event())
+        await self.checks.check_due(asyncio.Event())
         return self.known[SHOP.key]
 
 
@@ -127,5 +127,5 @@ async def test_an_account_is_not_checked_after_a_run_that_the_platform_warned_of
 async def test_no_account_is_checked_after_the_stop() -> None:
     fake, stop = FakeAccounts(SHOP), asyncio.Event()
     stop.set()
-    await fake.checks.look(stop)
+    await fake.checks.check_due(stop)
     assert fake.checked == 0

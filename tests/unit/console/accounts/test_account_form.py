@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from services.console.accounts.form import WrongAccountError, chosen, new_account
+from services.console.accounts.form import InvalidAccountError, new_account, request_from_form, with_settings
+from services.console.api.requests import AccountRequest, AccountSettings
+from shared.domain.accounts import Account
 from shared.domain.pipelines import Mode
 
 ACCOUNT = {"platform": "messenger", "account_id": "371", "name": "The Page", "token": "EAAB-secret"}
 
 
+def account_from(form: dict[str, str], encrypt: Callable[[str], str]) -> Account:
+    return new_account(request_from_form(AccountRequest, form), encrypt)
+
+
 def test_the_token_of_a_new_account_is_encrypted() -> None:
-    account = new_account(ACCOUNT, lambda token: f"<{len(token)}>")
+    account = account_from(ACCOUNT, lambda token: f"<{len(token)}>")
     assert (account.key, account.page_id, account.encrypted_token) == ("messenger:371", "371", "<11>")
 
 
@@ -23,15 +31,15 @@ def test_the_token_of_a_new_account_is_encrypted() -> None:
     ],
 )  # fmt: skip
 def test_an_invalid_account_is_refused_without_showing_its_token(wrong: dict[str, str]) -> None:
-    with pytest.raises(WrongAccountError) as refused:
-        new_account({**ACCOUNT, **wrong}, str)
+    with pytest.raises(InvalidAccountError) as refused:
+        account_from({**ACCOUNT, **wrong}, str)
     assert "EAAB" not in str(refused.value)
 
 
 def test_new_settings_keep_the_token() -> None:
-    account = new_account(ACCOUNT, lambda _token: "sealed")
+    account = account_from(ACCOUNT, lambda _token: "sealed")
     form = {"name": "New", "pipeline": "Sales", "mode": "UPDATE_EXISTING", "every": "6h"}
-    after = chosen(account, form, ["Sales"])
+    after = with_settings(account, request_from_form(AccountSettings, form), ["Sales"])
     assert (after.pipeline, after.mode, after.every_seconds) == ("Sales", Mode.UPDATE_EXISTING, 21_600)
     assert after.encrypted_token == "sealed"
 
@@ -39,5 +47,5 @@ def test_new_settings_keep_the_token() -> None:
 @pytest.mark.parametrize("wrong", [{"pipeline": "None such"}, {"mode": "?"}, {"every": "often"}, {"name": ""}])
 def test_invalid_settings_are_refused(wrong: dict[str, str]) -> None:
     form = {"name": "New", "pipeline": "", "mode": "SKIP_EXISTING", "every": "", **wrong}
-    with pytest.raises(WrongAccountError):
-        chosen(new_account(ACCOUNT, str), form, ["Sales"])
+    with pytest.raises(InvalidAccountError):
+        with_settings(account_from(ACCOUNT, str), request_from_form(AccountSettings, form), ["Sales"])

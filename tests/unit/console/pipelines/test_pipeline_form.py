@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from multidict import MultiDict
 
-from services.console.pipelines.form import PipelineForm, WrongPipelineError, form_of, pipeline_of, typed
+from services.console.pipelines.form import InvalidPipelineError, PipelineForm, form_of, pipeline_of, submitted
 from shared.contract.contacts import StageType
 from shared.domain.pipelines import TEMPLATES, Pipeline, fill_ranges
 
@@ -20,7 +20,7 @@ def fields(*stages: tuple[str, ...], name: str = "Sales") -> MultiDict[object]:
 
 
 def sent(*stages: tuple[str, ...], name: str = "Sales") -> PipelineForm:
-    return typed(fields(*stages, name=name))
+    return submitted(fields(*stages, name=name))
 
 
 def test_a_row_without_a_name_is_no_stage() -> None:
@@ -48,7 +48,7 @@ def test_places_order_the_stages() -> None:
     form.popall("stage_place")
     for place in ("2", "1"):
         form.add("stage_place", place)
-    assert [stage.type for stage in pipeline_of(typed(form)).stages] == [StageType.WON, StageType.LEAD]
+    assert [stage.type for stage in pipeline_of(submitted(form)).stages] == [StageType.WON, StageType.LEAD]
 
 
 def test_an_unchanged_form_changes_nothing() -> None:
@@ -70,17 +70,17 @@ def test_an_unchanged_form_changes_nothing() -> None:
     ],
 )
 def test_an_invalid_pipeline_is_refused(form: PipelineForm) -> None:
-    with pytest.raises(WrongPipelineError):
+    with pytest.raises(InvalidPipelineError):
         pipeline_of(form)
 
 
 def test_an_error_names_its_row() -> None:
     form = sent(("New", "LEAD"), ("Won", "WON", "90", "80"))
-    with pytest.raises(WrongPipelineError) as refused:
+    with pytest.raises(InvalidPipelineError) as refused:
         pipeline_of(form)
-    assert refused.value.line is form.lines[1]
+    assert refused.value.row is form.rows[1]
 
 
 def test_an_incomplete_form_is_refused() -> None:
-    with pytest.raises(WrongPipelineError):
-        typed(MultiDict(name="Sales", stage_name="New"))
+    with pytest.raises(InvalidPipelineError):
+        submitted(MultiDict(name="Sales", stage_name="New"))

@@ -65,9 +65,9 @@ def fields(pipeline: Pipeline, **changes: str) -> list[tuple[str, str]]:
     """Return the fields of the form as it is shown, with the first stage changed."""
     form = form_of(pipeline)
     cells_sent = [("name", pipeline.name), ("edition", form.edition)]
-    for number, line in enumerate(form.lines):
-        cells = {"place": line.place, "name": line.name, "type": line.kind, "low": line.low, "high": line.high}
-        cells |= {"made": line.made} | (changes if number == 0 else {})
+    for number, row in enumerate(form.rows):
+        cells = {"place": row.place, "name": row.name, "type": row.kind, "low": row.low, "high": row.high}
+        cells |= {"made": row.made} | (changes if number == 0 else {})
         cells_sent += [(f"stage_{name}", value) for name, value in cells.items()]
     return cells_sent
 
