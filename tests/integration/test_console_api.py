@@ -77,7 +77,7 @@ async def test_many_contacts_are_changed_and_the_result_of_each_is_returned(
     _, changed = await call(program, "POST", "/api/contacts", **named)
     errors = {each["contact_id"]: each["error"] for each in changed["outcomes"]}
     assert (changed["done"], errors[MARIA.contact_id]) == (1, None)
-    assert "no such contact" in errors["messenger:371:none"]
+    assert "no longer exists" in errors["messenger:371:none"]
     _, exported = await call(program, "GET", "/api/contacts.jsonl?tag=vip")
     assert [json.loads(line)["contact_id"] for line in exported.splitlines()] == [MARIA.contact_id]
     _, changed = await call(program, "POST", "/api/contacts", matching={"tag": "vip"}, action="analyse")
