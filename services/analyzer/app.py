@@ -29,6 +29,7 @@ from shared.runtime.health import health_app, serve_health
 from shared.runtime.metrics import AnalyzerMetrics
 from shared.runtime.service import reduce_garbage_collection, return_large_buffers, run_until
 from shared.runtime.settings import AnalyzerSettings
+from shared.store.activities import ActivityStore
 from shared.store.ai_retry_queue import AIRetryQueue
 from shared.store.contacts import Contacts
 from shared.store.conversation_updates import Timing
@@ -80,11 +81,18 @@ def timing_of(settings: AnalyzerSettings) -> Timing:
 def compose_worker(
     settings: AnalyzerSettings, database: Database, producer: AIOKafkaProducer, metrics: AnalyzerMetrics
 ) -> AnalysisWorker:
-    contacts = Contacts(database.contacts)
-    outbox = Outbox(producer, Topics(settings.topic_prefix), contacts, database.activities, metrics)
+    contacts, activities = Contacts(database), ActivityStore(database)
+    outbox = Outbox(producer, Topics(settings.topic_prefix), contacts, activities, metrics)
     analyst = compose_analyst(settings)
     return AnalysisWorker(
-        ConversationLoader(database), contacts, outbox, PipelineAssignments(database), analyst, utc_now, metrics
+        ConversationLoader(database),
+        contacts,
+        activities,
+        outbox,
+        PipelineAssignments(database),
+        analyst,
+        utc_now,
+        metrics,
     )
 
 

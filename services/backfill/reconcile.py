@@ -23,7 +23,7 @@ from shared.graph_api.errors import FATAL, ErrorKind, GraphError
 from shared.graph_api.rate_governor import Sleep
 from shared.runtime.clock import Clock, utc_now
 from shared.store.erasures import Erasures
-from shared.store.messages import count_messages, stored_ids
+from shared.store.messages import MessageStore
 from shared.store.mongo import Database
 
 COUNTED_FIELDS = "id,created_time,from"
@@ -92,7 +92,7 @@ class Reconciler:
     async def _compare_page(self, items: Sequence[Json]) -> AsyncIterator[Compared | Uncompared]:
         read = [(item, read_listed(item, self.account)) for item in items]
         listed = [each for _, each in read if isinstance(each, Listed)]
-        stored = await count_messages(self.database, [str(self._key(each)) for each in listed])
+        stored = await MessageStore(self.database).count_standing([str(self._key(each)) for each in listed])
         known = await HistoryStore(self.database).known([self._key(each) for each in listed])
         forgotten = await Erasures(self.database).of(str(self._key(each)) for each in listed)
         for item, each in read:
@@ -134,7 +134,7 @@ class Reconciler:
                 if isinstance(page, GraphError):
                     return _uncompared(listed, page)
                 items = [item for item in page.items if not _is_said_until(forgotten_at, item)]
-                there = await stored_ids(self.database, [self._id(item) for item in items])
+                there = await MessageStore(self.database).sent_ids([self._id(item) for item in items])
                 absent = [item for item in items if self._id(item) not in there]
                 shown = sum(map(_is_shown, absent))
                 count, stored = count + len(items), stored + len(items) - len(absent)

@@ -16,8 +16,8 @@ from shared.domain.contact_edits import AutomaticField, ContactEdit, InvalidEdit
 from shared.runtime.clock import utc_now
 from shared.runtime.settings import MongoSettings
 from shared.store.contact_editing import NoContactError, edit_contact
+from shared.store.conversations import Conversations
 from shared.store.mongo import Database
-from shared.store.requeue import requeue
 
 AT_ONCE = 1000
 """Conversations made due by one update."""
@@ -78,4 +78,4 @@ async def _make_due(database: Database, contact_ids: list[str] | None, wanted: W
     ids = contact_ids or [contact.contact_id async for contact in find_contacts(database, wanted)]
     each = list(dict.fromkeys(ids))
     batches = [each[start : start + AT_ONCE] for start in range(0, len(each), AT_ONCE)]
-    return len(each), sum([await requeue(database, batch, reanalyse=True) for batch in batches])
+    return len(each), sum([await Conversations(database).requeue(batch, reanalyse=True) for batch in batches])

@@ -9,19 +9,14 @@ from typing import Annotated
 import typer
 
 from services.analyzer.app import timing_of
-from services.analyzer.contact.outbox import Outbox
-from services.analyzer.erasure.erasure import Erased, Erasure, NothingKnownError
-from services.analyzer.queue.claim_queue import ClaimQueue, LeaseLostError
+from services.analyzer.erasure.erasure import Erased, NothingKnownError, compose_erasure
+from services.analyzer.queue.claim_queue import LeaseLostError
 from services.cli.common import fail
 from services.cli.options import ContactId
-from shared.bus.producer import Topics, open_producer, require_topics
+from shared.bus.producer import Topics, open_producer
 from shared.contract.ids import ConversationKey
-from shared.runtime.metrics import AnalyzerMetrics
 from shared.runtime.settings import AnalyzerSettings
-from shared.store.contacts import Contacts
 from shared.store.mongo import open_database
-
-OWNER = "forgetting"
 
 
 def forget(
@@ -41,7 +36,7 @@ def forget(
         fail("nothing was erased; `--yes` erases it")
     settings = AnalyzerSettings()
     try:
-        erased = asyncio.run(_forget(settings, key))
+        erased = asyncio.run(_erase(settings, key))
     except NothingKnownError:
         fail(f"nothing is known of {key}")
     except ExceptionGroup as errors:
@@ -52,14 +47,14 @@ def forget(
         typer.echo(line)
 
 
-async def _forget(settings: AnalyzerSettings, key: ConversationKey) -> Erased:
+async def _erase(settings: AnalyzerSettings, key: ConversationKey) -> Erased:
     topics, kafka = Topics(settings.topic_prefix), settings.kafka_bootstrap_servers
     async with open_database(settings.mongo_url.get_secret_value()) as database, open_producer(kafka) as producer:
-        await require_topics(producer, topics.contact_updated)
-        queue = ClaimQueue(database, OWNER, settings.lease_seconds, timing_of(settings))
-        outbox = Outbox(producer, topics, Contacts(database.contacts), database.activities, AnalyzerMetrics())
         waiting = lambda: typer.echo("a worker has the conversation: waiting for it", err=True)  # noqa: E731
-        return await Erasure(database, queue, outbox, waiting).forget(key)
+        erasure = await compose_erasure(
+            database, producer, topics, settings.lease_seconds, timing_of(settings), waiting
+        )
+        return await erasure.erase(key)
 
 
 def report(erased: Erased, topics: Topics) -> list[str]:

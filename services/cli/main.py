@@ -26,14 +26,16 @@ def _dlq() -> typer.Typer:
 
 
 def _console() -> Callable[..., None]:
-    from services.analyzer.erasure.port import forget_customer  # noqa: PLC0415
+    from services.analyzer.erasure.port import customer_eraser  # noqa: PLC0415
     from services.backfill.accounts.check_port import account_check  # noqa: PLC0415
     from services.cli.console import console_command  # noqa: PLC0415
     from services.console.ports import Ports  # noqa: PLC0415
     from services.receiver.reparse import reparse  # noqa: PLC0415
-    from shared.runtime.settings import BackfillSettings  # noqa: PLC0415
+    from shared.runtime.settings import AnalyzerSettings, BackfillSettings  # noqa: PLC0415
 
-    return console_command(lambda: Ports(forget_customer, account_check(BackfillSettings()), reparse))
+    return console_command(
+        lambda: Ports(customer_eraser(AnalyzerSettings()), account_check(BackfillSettings()), reparse)
+    )
 
 
 COMMANDS: dict[str, str | Callable[[], Any]] = {

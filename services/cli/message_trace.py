@@ -17,7 +17,8 @@ from shared.contract.events import load_event
 from shared.contract.ids import Platform, content_hash, message_id
 from shared.domain.messages import StoredMessage, from_document, message_of
 from shared.runtime.clock import Clock
-from shared.store.contacts import Contacts, Stored
+from shared.store.contact_versions import StoredContact
+from shared.store.contacts import Contacts
 from shared.store.erasures import Erasures
 from shared.store.mongo import Database
 
@@ -71,7 +72,7 @@ class Tracer:
         steps = [*events, ("stored", stored_facts(message))]
         if message.sent_at is None:
             return Trace(message.message_id, tuple(steps), "it was never seen: only that it was reacted to or unsent")
-        contact = await Contacts(self.database.contacts).load(message.conversation)
+        contact = await Contacts(self.database).load(message.conversation)
         why = await self._not_analysed(message, contact)
         if why or contact is None:
             return Trace(message.message_id, tuple(steps), why)
@@ -95,7 +96,7 @@ class Tracer:
             if facts := event_facts(topic, placed, {message.message_id}):
                 yield facts
 
-    async def _not_analysed(self, message: StoredMessage, contact: Stored | None) -> str:
+    async def _not_analysed(self, message: StoredMessage, contact: StoredContact | None) -> str:
         """Why the contact does not say it yet; empty when its analysis is of what is stored now."""
         found = self.database.messages.find({"conversation": message.conversation})
         transcript = build_transcript(message.platform, [from_document(each) async for each in found])
@@ -116,7 +117,7 @@ class Tracer:
         due_at = conversation.get("due_at")
         return f"it waits for its analysis, due at {due_at:%Y-%m-%dT%H:%M:%SZ}" if due_at else "it is not queued"
 
-    async def _published(self, key: str, contact: Stored) -> PlacedRecord | None:
+    async def _published(self, key: str, contact: StoredContact) -> PlacedRecord | None:
         since = contact.contact.updated_at - MARGIN if contact.contact else self.clock()
         async with aclosing(stream_since(self.kafka, self.topics.contact_updated, since, key.encode())) as updates:
             async for placed in updates:
@@ -196,7 +197,7 @@ def stored_facts(message: StoredMessage) -> Facts:
     }
 
 
-def contact_facts(stored: Stored) -> Facts:
+def contact_facts(stored: StoredContact) -> Facts:
     contact = stored.contact
     analysis = contact.analysis if contact else None
     if contact is None or analysis is None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from shared.contract.ids import Platform
 from shared.domain.accounts import Account, account_key
+from shared.domain.pipelines import Mode
 from shared.runtime.crypto import TokenVault
 from shared.store.mongo import Database, DuplicateKeyError
 
@@ -16,6 +18,13 @@ class AccountInUseError(Exception):
 
 class DuplicateAccountError(Exception):
     """An account of that id is there."""
+
+
+class PipelineChoice(NamedTuple):
+    """The name of an account's pipeline, and what it does with contacts that have a stage."""
+
+    pipeline: str | None
+    mode: Mode
 
 
 class AccountStore:
@@ -49,6 +58,14 @@ class AccountStore:
 
     async def all(self) -> list[Account]:
         return [Account.model_validate(stored) for stored in await self._accounts.find({}).sort("_id", 1).to_list(None)]
+
+    async def pipeline_choices(self, keys: Iterable[str]) -> dict[str, PipelineChoice]:
+        """Return the choice of each account that exists. Its token is not read."""
+        found = self._accounts.find({"_id": {"$in": list(keys)}}, {"pipeline": True, "mode": True})
+        return {
+            each["_id"]: PipelineChoice(each.get("pipeline"), Mode(each.get("mode", Mode.SKIP_EXISTING)))
+            async for each in found
+        }
 
     async def save_choices(self, account: Account) -> None:
         """Writes what a person chooses of it, and leaves its token to whoever renews that meanwhile."""

@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from shared.domain.budgets import UNKNOWN_BUDGET, Budget
-from shared.store.mongo import Collection, Database, Document, DuplicateKeyError, server_time
-
-SYNCHRONISED_SECONDS = 30.0
-"""How long a process's own clock may be trusted to run as the server's does."""
-
-
-@dataclass(slots=True)
-class ServerClock:
-    """The server's time without asking for it each time. Never ahead of it: what the server said was so by then."""
-
-    database: Database
-    monotonic: Callable[[], float] = time.monotonic
-    _ahead_seconds: float = 0.0
-    _asked_at: float | None = None
-
-    def now(self) -> float:
-        return self.monotonic() + self._ahead_seconds
-
-    async def synchronise(self) -> None:
-        if self._asked_at is None or self.monotonic() - self._asked_at >= SYNCHRONISED_SECONDS:
-            at = (await server_time(self.database)).timestamp()
-            self._asked_at = self.monotonic()
-            self._ahead_seconds = at - self._asked_at
+from shared.store.mongo import Collection, Document, DuplicateKeyError
+from shared.store.server_clock import ServerClock
 
 
 @dataclass(slots=True)

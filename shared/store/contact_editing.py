@@ -1,59 +1,50 @@
-"""A person's edit into the store: over what is newest, whoever writes meanwhile, and on its way to be published."""
+"""Writes a person's edit of a contact, over the newest version, and has it published."""
 
 from __future__ import annotations
 
 from shared.contract.contacts import Change, Contact
 from shared.domain.accounts import account_key
 from shared.domain.contact_edits import AutomaticField, ContactEdit, edited
-from shared.domain.pipelines import Pipeline
 from shared.runtime.clock import Clock
-from shared.store.contacts import Contacts, Stored
+from shared.store.contact_versions import StoredContact
+from shared.store.contacts import Contacts
+from shared.store.conversations import Conversations
 from shared.store.mongo import Database
-from shared.store.requeue import requeue
+from shared.store.pipelines import PipelineStore
+from shared.store.profile_queue import ProfileQueue
 
 
 class NoContactError(LookupError):
-    """There is none of this id, or it was forgotten."""
+    """No contact has this id, or its customer is erased."""
 
 
 async def edit_contact(database: Database, contact_id: str, edit: ContactEdit, clock: Clock) -> Contact:
-    """The contact as it is then. NoContactError; InvalidEditError when it cannot be made.
-
-    A worker publishes the version: at once, or when one runs again.
-    """
+    """Apply `edit` and return the contact as it is then; an analyzer publishes it. NoContactError; InvalidEditError."""
     while True:
-        stored = await Contacts(database.contacts).load(contact_id)
+        stored = await Contacts(database).load(contact_id)
         if stored is None or stored.contact is None:
             raise NoContactError(contact_id)
-        change = edited(stored.contact, edit, await _pipeline_of(database, stored.contact), clock())
+        account = account_key(stored.contact.platform, stored.contact.account_id)
+        change = edited(stored.contact, edit, await PipelineStore(database).of_account(account), clock())
         if change is None:
             return stored.contact
         if await write_and_publish(database, stored, change):
             if AutomaticField.NAME in edit.given_back:
-                await database.profiles.delete_one({"_id": contact_id})  # so that the platform is asked again
+                await ProfileQueue(database).remove(contact_id)  # so that the platform is asked again
             return change.contact
 
 
-async def write_and_publish(database: Database, before: Stored, change: Change) -> bool:
-    """Whether it was written, over the version that it was made from.
+async def write_and_publish(database: Database, before: StoredContact, change: Change) -> bool:
+    """Write a version that no worker made, and return False when another version than `before` is there by now.
 
-    Only who has the conversation publishes, so it is made due: behind the write, and before it as well, for a crash in
-    between leaves the version to a look that is still to come. `before` was read before this looks for a lease: where
-    there is none, it is published.
+    Only the holder of a lease publishes, so the conversation is requeued: after the write, and before it as well,
+    because a crash in between leaves the version to an analysis that is still to come. `before` must be read before
+    this looks for a lease (`contact_versions`).
     """
-    contact_id = change.contact.contact_id
-    await requeue(database, [contact_id])
-    leased = await database.conversations.find_one({"_id": contact_id, "lease": {"$exists": True}}, {"_id": True})
-    if not await Contacts(database.contacts).write_edit(change, before.own if leased else None):
+    contact_id, conversations = change.contact.contact_id, Conversations(database)
+    await conversations.requeue([contact_id])
+    superseded = before.superseded(may_be_unpublished=await conversations.is_leased(contact_id))
+    if not await Contacts(database).write_edit(change, superseded):
         return False
-    await requeue(database, [contact_id])
+    await conversations.requeue([contact_id])
     return True
-
-
-async def _pipeline_of(database: Database, contact: Contact) -> Pipeline | None:
-    account = await database.accounts.find_one(
-        {"_id": account_key(contact.platform, contact.account_id)}, {"pipeline": True}
-    )
-    name = account.get("pipeline") if account else None
-    stored = await database.pipelines.find_one({"_id": name}) if name else None
-    return Pipeline.model_validate(stored) if stored else None

@@ -1,8 +1,8 @@
-"""What a batch leaves on a conversation's document: when it is due, and what was told of it as a whole. Pure.
+"""The updates of a conversation's document, as expressions for MongoDB. Pure.
 
-A mark is an aggregation pipeline, so that one update does it. It is made after the batch's messages are written and
-always, even if nothing changed: a crash between the two costs one needless look at the conversation, never a lost due
-time. `now` is the server's time, read before and not `$$NOW`, which SecantusDB takes to be equal to every stored time.
+`mark_pending` is an aggregation pipeline, so one update does it. It runs after the batch's messages are written, and
+always, even when nothing changed: a crash between the two costs one needless analysis, never a lost due time. `now` is
+the server's time, read before, and not `$$NOW`: SecantusDB takes `$$NOW` to be equal to every stored time.
 """
 
 from __future__ import annotations
@@ -20,33 +20,41 @@ from shared.contract.events import (
     ReferralEvent,
     compact,
 )
+from shared.contract.ids import ConversationKey
 from shared.store.expressions import later
+from shared.store.mongo import Document, UpdateOne
 
-Document: TypeAlias = dict[str, Any]
 Stages: TypeAlias = list[Document]
+
+DESCRIBED = {
+    "listed_at": ("listed_at", "thread_id", "updated_time", "message_count", "participants"),
+    "referred_at": ("referred_at", "referral"),
+}
+"""What a conversation's document says of the customer, by the field that holds when it was said. The backfill's fields
+(`history`, `reading`) hold only ids and times, and stay: without them all history would be published again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """When a conversation is due: `quiet_ms` after its last event, at the latest `max_wait_ms` after the first
-    pending one, and not for `hold_ms` after a backfill began to read it, unless that has completed."""
+    """A conversation is due `quiet_ms` after its last event, at the latest `max_wait_ms` after its first pending event,
+    and not before `hold_ms` after a backfill began to read it, unless the backfill has completed it."""
 
     quiet_ms: int
     max_wait_ms: int
     hold_ms: int
 
-    def due(self) -> dict[str, Any]:
-        """The stage that works out `due_at` from the fields that the stages before it have set."""
+    def due_stage(self) -> Document:
+        """Return the stage that computes `due_at` from the fields that the stages before it have set."""
         quiet = later("$last_event_at", self.quiet_ms)
         latest = later("$first_pending_at", self.max_wait_ms)
         return {"$set": {"due_at": {"$max": [{"$min": [quiet, latest]}, "$held_until"]}}}
 
 
-def mark(events: Sequence[Event], timing: Timing, now: datetime) -> Stages:
-    """For the upsert of one conversation; `events` are those of the batch about it, in their order."""
+def mark_pending(events: Sequence[Event], timing: Timing, now: datetime) -> Stages:
+    """Return the upsert of one conversation; `events` are the batch's events about it, in their order."""
     first = events[0]
     return [
-        *(_newest(told_at, told) for told_at, told in map(_told, events) if told),
+        *(_keep_newest(at, fields) for at, fields in map(_description, events) if fields),
         {
             "$set": {
                 "platform": {"$literal": first.platform.value},
@@ -55,35 +63,38 @@ def mark(events: Sequence[Event], timing: Timing, now: datetime) -> Stages:
             }
         },
         *_hold(events, timing, now),
-        *due_anew(timing, now),
+        *mark_pending_again(timing, now),
     ]
 
 
-def due_anew(timing: Timing, now: datetime) -> Stages:
-    """The mark of a conversation that is there, by events none of which tell of it as a whole: the same for all."""
+def mark_pending_again(timing: Timing, now: datetime) -> Stages:
+    """Return the update of a conversation that exists, for events that do not describe it: the same for all."""
     pending = {
         "revision": {"$add": [{"$ifNull": ["$revision", 0]}, 1]},
         "first_pending_at": {"$ifNull": ["$first_pending_at", now]},
         "last_event_at": now,
     }
-    return [{"$set": pending}, timing.due()]
+    return [{"$set": pending}, timing.due_stage()]
 
 
-def tells_of_whole(event: Event) -> bool:
-    """Whether it says more of its conversation than that something is new there."""
+def describes_conversation(event: Event) -> bool:
+    """Return whether the event says more of its conversation than that something happened in it."""
     return isinstance(event, ConversationListedEvent | ConversationCompletedEvent | ReferralEvent) or (
         isinstance(event, PostbackEvent) and event.referral is not None
     )
 
 
-def first_mark(events: Sequence[Event], timing: Timing, now: datetime) -> Document:
-    """What `mark` makes of a conversation that is not there yet (but `_id`): an insert costs a fifth of an upsert."""
+def new_pending(events: Sequence[Event], timing: Timing, now: datetime) -> Document:
+    """Return what `mark_pending` makes of a conversation that does not exist, without `_id`.
+
+    An insert costs a fifth of an upsert.
+    """
     fields: Document = {}
     for event in events:
-        told_at, told = _told(event)
-        is_newer = told_at not in fields or (told and told[told_at] >= fields[told_at])
-        fields = {**fields, **told} if is_newer else {**told, **fields}
-    if _lists(events) and ("completed_at" not in fields or fields["listed_at"] > fields["completed_at"]):
+        at, described = _description(event)
+        is_newer = at not in fields or (described and described[at] >= fields[at])
+        fields = {**fields, **described} if is_newer else {**described, **fields}
+    if _has_listing(events) and ("completed_at" not in fields or fields["listed_at"] > fields["completed_at"]):
         fields["held_until"] = now + timedelta(milliseconds=timing.hold_ms)
     return fields | {
         "platform": events[0].platform.value,
@@ -98,8 +109,56 @@ def first_mark(events: Sequence[Event], timing: Timing, now: datetime) -> Docume
     }
 
 
-def _told(event: Event) -> tuple[str, dict[str, Any]]:
-    """What `event` says of the conversation as a whole, without what it leaves out, and the name of its time."""
+def requeue_now(*, reanalyse: bool) -> Stages:
+    """Return the update that makes a conversation due now."""
+    fields: Document = {
+        "revision": {"$add": [{"$ifNull": ["$revision", 0]}, 1]},
+        "first_pending_at": {"$ifNull": ["$first_pending_at", "$$NOW"]},
+        "due_at": "$$NOW",
+    }
+    return [{"$set": fields | ({"reanalyse_at": "$$NOW"} if reanalyse else {})}]
+
+
+def finish_unchanged(*, is_answered: bool) -> Document:
+    """Return the update that takes a conversation off the queue. A request to reanalyse stays unless `is_answered`."""
+    removed = ("due_at", "first_pending_at", "lease", *(("reanalyse_at",) if is_answered else ()))
+    return {"$unset": dict.fromkeys(removed, "")}
+
+
+def finish_pending(timing: Timing, *, is_answered: bool) -> Stages:
+    """Return the update that ends a lease and leaves the conversation pending, for what came since the claim.
+
+    A request to reanalyse stays when it came since the claim, or unless `is_answered`.
+    """
+    is_over = {"$lte": ["$reanalyse_at", "$lease.since"]}
+    asked = {"$set": {"reanalyse_at": {"$cond": [is_over, "$$REMOVE", "$reanalyse_at"]}}}
+    return [
+        {"$set": {"first_pending_at": "$lease.since"}},
+        timing.due_stage(),
+        *([asked] if is_answered else []),
+        {"$unset": ["lease"]},
+    ]
+
+
+def checkpoint_reading(key: ConversationKey, reading: Document) -> UpdateOne:
+    """Return the upsert of how far a backfill has read a conversation."""
+    return _backfilled(key, {"$set": {"reading": reading}})
+
+
+def complete_reading(key: ConversationKey, history: Document) -> UpdateOne:
+    """Return the upsert of what a backfill has read in full; `reading` ends."""
+    fields = {f"history.{name}": value for name, value in history.items()}
+    stamp = {"$currentDate": {"history.completed_at": True}}
+    return _backfilled(key, {"$set": fields, "$unset": {"reading": ""}, **stamp})
+
+
+def _backfilled(key: ConversationKey, update: Document) -> UpdateOne:
+    identity = {"platform": key.platform, "account_id": key.account_id, "customer_id": key.customer_id}
+    return UpdateOne({"_id": str(key)}, {**update, "$setOnInsert": identity}, upsert=True)
+
+
+def _description(event: Event) -> tuple[str, Document]:
+    """Return what `event` says of the conversation, without what it leaves out, and the name of its time field."""
     if isinstance(event, ConversationListedEvent):
         names_customer = any(p.id == event.customer_id and (p.name or p.username) for p in event.participants)
         participants = [person.model_dump(exclude_none=True) for person in event.participants]
@@ -120,23 +179,25 @@ def _told(event: Event) -> tuple[str, dict[str, Any]]:
     return "", {}
 
 
-def _newest(told_at: str, told: dict[str, Any]) -> dict[str, Any]:
-    """Sets what was told, where it is not older than what is known; else only what is missing (promises 3 and 4)."""
-    new = {"$literal": told}
-    is_newer = {"$gte": [told[told_at], f"${told_at}"]}  # a time is greater than a field that is missing
+def _keep_newest(at: str, described: Document) -> dict[str, Any]:
+    """Set what was described unless it is older than what is stored; then set only what is missing (promises 3, 4)."""
+    new = {"$literal": described}
+    is_newer = {"$gte": [described[at], f"${at}"]}  # a time is greater than a missing field
     newer, older = {"$mergeObjects": ["$$ROOT", new]}, {"$mergeObjects": [new, "$$ROOT"]}
     return {"$replaceWith": {"$cond": [is_newer, newer, older]}}
 
 
 def _hold(events: Sequence[Event], timing: Timing, now: datetime) -> Stages:
-    """A history that has begun to be read holds the analysis up until it is completed. The two may be told in any order
-    and repeated by any replay, so it is their own times that say which came last."""
+    """Hold the analysis while a backfill reads the history.
+
+    The start and the end may come in any order and be replayed, so their own times decide which came last.
+    """
     if not any(isinstance(event, ConversationListedEvent | ConversationCompletedEvent) for event in events):
         return []
-    is_open = {"$gt": ["$listed_at", "$completed_at"]}  # a time is greater than a field that is missing
-    until = now + timedelta(milliseconds=timing.hold_ms) if _lists(events) else "$held_until"
+    is_open = {"$gt": ["$listed_at", "$completed_at"]}  # a time is greater than a missing field
+    until = now + timedelta(milliseconds=timing.hold_ms) if _has_listing(events) else "$held_until"
     return [{"$set": {"held_until": {"$cond": [is_open, until, "$$REMOVE"]}}}]
 
 
-def _lists(events: Sequence[Event]) -> bool:
+def _has_listing(events: Sequence[Event]) -> bool:
     return any(isinstance(event, ConversationListedEvent) for event in events)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from shared.domain.pipelines import Pipeline, check_no_overlap, fill_ranges, keep_edited_ranges
 from shared.store.mongo import Database, Document, DuplicateKeyError
 
@@ -11,6 +13,7 @@ class PipelineStore:
 
     def __init__(self, database: Database) -> None:
         self._pipelines = database.pipelines
+        self._accounts = database.accounts
 
     async def all(self) -> list[Pipeline]:
         """In the order of their names."""
@@ -19,6 +22,16 @@ class PipelineStore:
     async def get(self, name: str | None) -> Pipeline | None:
         stored = await self._pipelines.find_one({"_id": name}) if name else None
         return Pipeline.model_validate(stored) if stored else None
+
+    async def by_names(self, names: Iterable[str]) -> dict[str, Pipeline]:
+        """Return those of `names` that exist."""
+        found = self._pipelines.find({"_id": {"$in": list(names)}})
+        return {stored["_id"]: Pipeline.model_validate(stored) async for stored in found}
+
+    async def of_account(self, account: str) -> Pipeline | None:
+        """Return the pipeline of the account with that key; None when it has none or was never added."""
+        stored = await self._accounts.find_one({"_id": account}, {"pipeline": True})
+        return await self.get(stored.get("pipeline") if stored else None)
 
     async def put(self, pipeline: Pipeline) -> Pipeline:
         """As it is stored, whatever was there of its name; but ranges that a person had set stay."""

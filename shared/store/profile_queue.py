@@ -53,5 +53,9 @@ class ProfileQueue:
         """Of who was forgotten meanwhile, nothing is left to be done."""
         await self._profiles.update_one({"_id": contact_id}, {"$set": {"outcome": outcome}, "$unset": {"asked_at": ""}})
 
+    async def remove(self, contact_id: str) -> None:
+        """Remove what is known of asking about this contact."""
+        await self._profiles.delete_one({"_id": contact_id})
+
     async def _long_ago(self) -> datetime:
         return await server_time(self._database) - timedelta(seconds=CLAIM_SECONDS)

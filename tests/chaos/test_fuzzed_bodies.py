@@ -59,7 +59,7 @@ class Sent:
     events: set[str] = field(default_factory=set)
     dead_letters: set[str] = field(default_factory=set)
 
-    def expect(self, body: bytes) -> None:
+    def notify_written(self, body: bytes) -> None:
         batch = normalise(body, utc_now())
         self.events.update(draft.event_id for draft in batch.events)
         self.dead_letters.update(dead_letter.letter_id for dead_letter in batch.dead_letters)
@@ -144,7 +144,7 @@ def fuzzed(sent: Sent, random: Random) -> Iterator[tuple[bool, bytes]]:
         if random.random() < STRANGERS:
             yield False, forged(body, random)
         else:
-            sent.expect(body)
+            sent.notify_written(body)
             yield True, signed(body)
 
 
@@ -261,7 +261,7 @@ async def test_fuzzed_bodies_are_all_answered_and_nothing_grows_or_is_lost(stack
     assert await ask_once(port, signed(b"[" * (MAX_BODY_BYTES + 1))) == 413
     item = {"sender": {"id": "8"}, "recipient": {"id": "1"}, "message": {"mid": "m_ordinary", "text": "hi"}}
     ordinary = json.dumps({"object": "page", "entry": [{"id": "1", "messaging": [item]}]}).encode()
-    sent.expect(ordinary)
+    sent.notify_written(ordinary)
     assert await ask_once(port, signed(ordinary)) == 200
     assert "message:messenger:1:ordinary" in sent.events
     told_of = (len(sent.events), len(sent.dead_letters))

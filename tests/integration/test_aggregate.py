@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from services.analyzer.intake.aggregate import Aggregate
 from shared.contract.events import Attachment, Event
 from shared.domain.messages import fold_all
-from shared.store.conversation_updates import Timing, first_mark, mark
+from shared.store.conversation_updates import Timing, mark_pending, new_pending
 from shared.store.erasures import Erasures
 from shared.store.mongo import Database, UnstorableError, UpdateOne, write_all
 from tests.support.facts import events
@@ -62,8 +62,8 @@ async def test_a_first_mark_is_what_the_database_makes_of_a_mark_where_nothing_i
     database: Database, told: list[Event]
 ) -> None:
     await database.conversations.delete_many({})
-    await write_all(database.conversations, [UpdateOne({"_id": "any"}, mark(told, TIMING, NOW), upsert=True)])
-    assert await database.conversations.find_one({}) == {"_id": "any", **first_mark(told, TIMING, NOW)}
+    await write_all(database.conversations, [UpdateOne({"_id": "any"}, mark_pending(told, TIMING, NOW), upsert=True)])
+    assert await database.conversations.find_one({}) == {"_id": "any", **new_pending(told, TIMING, NOW)}
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from shared.runtime.clock import utc_now
 from shared.runtime.metrics import AnalyzerMetrics
 from shared.store.ai_retry_queue import AIRetryQueue
 from shared.store.contact_editing import edit_contact
+from shared.store.conversations import Conversations
 from shared.store.indexes import EPOCH
 from shared.store.mongo import Database
-from shared.store.requeue import requeue
 from tests.integration.test_analyzer_worker import FakeAnalyst, NoAi, Rig
 from tests.support.making import MARIA, completed, listed, said
 from tests.support.waiting import eventually
@@ -66,7 +66,7 @@ class Analyzer:
         await self.rig.tell(said("How much?", 1))
         await self.run(self.is_left_to_nobody)
         self.ai.is_back = False
-        await requeue(self.rig.database, [KEY], reanalyse=True)
+        await Conversations(self.rig.database).requeue([KEY], reanalyse=True)
         await self.run(self.is_left_to_the_ai)
         return await self.analysis()
 
@@ -113,7 +113,7 @@ async def a_process_that_ends_before_it_publishes(analyzer: Analyzer) -> None:
     await analyzer.end_the_wait()
     dying, worker = analyzer.rig.queue(), analyzer.rig.worker(analyzer.analyst)
     (held,) = await dying.claim_these(await analyzer.again.due(1))
-    held.is_again = True
+    held.is_ai_retry = True
     await worker.record(await worker.read([held]) or [])
     await dying.release_all()
 
@@ -138,7 +138,7 @@ async def test_what_comes_between_does_not_make_it_forgotten(
     assert after.analysed_at > before.analysed_at
     assert after.source is AnalysisSource.AI
     asked = analyzer.ai.asked
-    await requeue(analyzer.rig.database, [KEY])
+    await Conversations(analyzer.rig.database).requeue([KEY])
     await analyzer.run(analyzer.is_left_to_nobody)
     assert analyzer.ai.asked == asked, "it is answered"
 

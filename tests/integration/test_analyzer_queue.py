@@ -16,8 +16,8 @@ from shared.contract.ids import ConversationKey, Platform
 from shared.domain.messages import document, fold_all, from_document
 from shared.store.ai_retry_queue import AIRetryQueue
 from shared.store.conversation_updates import Timing
+from shared.store.conversations import Conversations
 from shared.store.mongo import Database, Document, server_time
-from shared.store.requeue import requeue
 from tests.support.making import EPOCH, MARIA, answered, at, completed, listed, reacted, said, unsent
 from tests.support.waiting import eventually
 
@@ -167,8 +167,8 @@ async def test_a_lease_that_runs_out_goes_to_another_and_the_first_can_do_nothin
     with pytest.raises(LeaseLostError):
         stale.require_held()
     with pytest.raises(LeaseLostError):
-        await first.keep(stale)
-    await first.finish(stale)
+        await first.renew_until_cancelled(stale)
+    await first.finish_all([stale])
     await first.release_all()
     assert not await queue(database, "third").claim(5)
 
@@ -178,7 +178,7 @@ async def test_a_lease_is_renewed_while_its_worker_lives(database: Database) -> 
     first = queue(database, "first", lease_seconds=3)  # a busy machine may stall this process for a second
     held = await claim(first)
     before = held.held_until
-    keeping = asyncio.create_task(first.keep(held))
+    keeping = asyncio.create_task(first.renew_until_cancelled(held))
     try:
         until = before + 0.1
 
@@ -194,7 +194,7 @@ async def test_a_lease_is_renewed_while_its_worker_lives(database: Database) -> 
 async def test_finished_is_off_the_queue(database: Database) -> None:
     await apply(database, [said("Hi", 0)])
     held = await claim(queue(database))
-    await queue(database).finish(held)
+    await queue(database).finish_all([held])
     found = await database.conversations.find_one({})
     assert found is not None
     assert found.keys().isdisjoint({"due_at", "first_pending_at", "lease"})
@@ -207,7 +207,7 @@ async def test_what_came_during_the_work_is_due_again_and_its_wait_starts_anew(d
     first = await apply(database, [said("Hi", 0)])
     held = await claim(queue(database))
     await apply(database, [said("More", 1)], timing)
-    await ClaimQueue(database, "one", 60, timing).finish(held)
+    await ClaimQueue(database, "one", 60, timing).finish_all([held])
     found = await database.conversations.find_one({})
     assert found is not None
     assert "lease" not in found
@@ -230,9 +230,9 @@ async def test_a_claim_knows_whether_the_one_before_it_came_to_an_end(database: 
     await first.release_all()
     left = await claim(second)
     await apply(database, [said("More", 1)])
-    await second.finish(left)
+    await second.finish_all([left])
     anew = await claim(queue(database, "third"))
-    assert [each.is_unsure for each in (begun, left, anew)] == [False, True, False]
+    assert [each.may_be_unpublished for each in (begun, left, anew)] == [False, True, False]
 
 
 async def test_a_group_marks_only_the_claims_whose_previous_lease_expired(database: Database) -> None:
@@ -242,7 +242,7 @@ async def test_a_group_marks_only_the_claims_whose_previous_lease_expired(databa
     await first.release_all()
     await apply(database, [said("Hi", 0, who=JUAN)])
     claims = await queue(database, "second").claim_these([str(MARIA), str(JUAN)])
-    assert {each.contact_id: each.is_unsure for each in claims} == {str(MARIA): True, str(JUAN): False}
+    assert {each.contact_id: each.may_be_unpublished for each in claims} == {str(MARIA): True, str(JUAN): False}
     assert len({each.group for each in claims}) == 1
 
 
@@ -266,7 +266,7 @@ async def test_an_account_with_very_many_does_not_keep_another_waiting(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not even when more of it is due than is remembered, and all of it for longer."""
-    monkeypatch.setattr(backlog, "OF_AN_ACCOUNT", 20)
+    monkeypatch.setattr(backlog, "MAX_KEYS_PER_ACCOUNT", 20)
     many = [f"messenger:1:{number}" for number in range(60)]
     await mark_due(database, many)
     await asyncio.sleep(0.005)
@@ -275,7 +275,7 @@ async def test_an_account_with_very_many_does_not_keep_another_waiting(
     first = {held.contact_id for held in await worker.claim(4)}
     assert first == {"messenger:1:0", "messenger:1:1", "messenger:2:a", "messenger:2:b"}
     await mark_due(database, ["messenger:3:late"])
-    await asyncio.sleep(backlog.FRESH_SECONDS)
+    await asyncio.sleep(backlog.MIN_READ_SECONDS)
     second = {held.contact_id for held in await worker.claim(4)}
     assert "messenger:3:late" in second
     rest = set(many) - first - second
@@ -315,24 +315,24 @@ async def test_of_a_group_that_is_finished_only_what_has_changed_is_due_again(da
     claims = await worker.claim(5)
     await database.conversations.update_one({"_id": "messenger:1:a"}, {"$inc": {"revision": 1}})
     await worker.finish_all(claims)
-    worker.let_go(claims)
+    worker.forget_claims(claims)
     assert [held.contact_id for held in await queue(database, "second").claim(5)] == ["messenger:1:a"]
 
 
 async def test_what_is_asked_for_is_due_at_once_and_stays_so_if_somebody_is_at_it(database: Database) -> None:
     await apply(database, [said("Hi", 0)], Timing(600_000, 600_000, 0))
-    assert await requeue(database, [str(MARIA), str(JUAN)]) == 1
+    assert await Conversations(database).requeue([str(MARIA), str(JUAN)]) == 1
     worker = queue(database)
     held = await claim(worker)
     assert not held.reanalyse
-    await requeue(database, [str(MARIA)], reanalyse=True)
+    await Conversations(database).requeue([str(MARIA)], reanalyse=True)
     await worker.finish_all([held])
-    worker.let_go([held])
+    worker.forget_claims([held])
     held = await claim(worker)
     assert held.reanalyse
     await worker.finish_all([held])
-    worker.let_go([held])
-    await requeue(database, [str(MARIA)])
+    worker.forget_claims([held])
+    await Conversations(database).requeue([str(MARIA)])
     assert not (await claim(worker)).reanalyse
 
 
@@ -367,7 +367,7 @@ async def test_what_waits_for_the_ai_is_claimed_though_it_is_not_due_and_a_crash
     worker = queue(database)
     held = await claim(worker)
     await worker.finish_all([held])
-    worker.let_go([held])
+    worker.forget_claims([held])
     (again,) = await queue(database, lease_seconds=0.05).claim_these([str(MARIA)])
     assert again.fence == held.fence + 1
     assert await eventually(lambda: worker.claim(5), bool)
@@ -377,7 +377,7 @@ async def test_each_account_has_its_turn_however_few_are_claimed_between_two_loo
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when the AI is slow: all that is due is looked for anew before the next claim."""
-    for name in ("WHOLE_SECONDS", "WHOLE_SHARE", "FRESH_SECONDS"):
+    for name in ("MIN_FULL_READ_SECONDS", "FULL_READ_INTERVALS", "MIN_READ_SECONDS"):
         monkeypatch.setattr(backlog, name, 0)
     for account in "abc":
         await mark_due(database, [f"messenger:{account}:{number}" for number in range(3)])
@@ -389,7 +389,7 @@ async def test_each_account_has_its_turn_however_few_are_claimed_between_two_loo
 
 async def test_what_only_a_backfill_has_heard_of_can_be_asked_for(database: Database) -> None:
     await database.conversations.insert_one({"_id": str(MARIA), "history": {"read_at": EPOCH}})
-    await requeue(database, [str(MARIA)], reanalyse=True)
+    await Conversations(database).requeue([str(MARIA)], reanalyse=True)
     worker = queue(database)
     held = await claim(worker)
     conversation = held.conversation

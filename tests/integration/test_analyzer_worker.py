@@ -42,12 +42,13 @@ from shared.domain.pipelines import template
 from shared.runtime.clock import utc_now
 from shared.runtime.metrics import AnalyzerMetrics
 from shared.store import contacts as contact_store
+from shared.store.activities import ActivityStore
 from shared.store.contact_editing import edit_contact
 from shared.store.contacts import Contacts
 from shared.store.conversation_updates import Timing
+from shared.store.conversations import Conversations
 from shared.store.erasures import Erasures
 from shared.store.mongo import Collection, Database, Document, insert_all
-from shared.store.requeue import requeue
 from tests.support.making import EPOCH, MARIA, answered, listed, reacted, said, unsent
 from tests.support.waiting import eventually
 
@@ -126,11 +127,13 @@ class Rig:
         return ClaimQueue(self.database, "owner", 60, AT_ONCE)
 
     def worker(self, analyst: FakeAnalyst | None = None) -> AnalysisWorker:
-        contacts, metrics = Contacts(self.database.contacts), AnalyzerMetrics()
+        contacts, activities, metrics = Contacts(self.database), ActivityStore(self.database), AnalyzerMetrics()
         producer = cast("AIOKafkaProducer", self.producer)
-        outbox = Outbox(producer, Topics(), contacts, self.database.activities, metrics)
+        outbox = Outbox(producer, Topics(), contacts, activities, metrics)
         histories, placements = ConversationLoader(self.database), PipelineAssignments(self.database)
-        return AnalysisWorker(histories, contacts, outbox, placements, analyst or self.analyst, utc_now, metrics)
+        return AnalysisWorker(
+            histories, contacts, activities, outbox, placements, analyst or self.analyst, utc_now, metrics
+        )
 
     async def work(self, *held: Claim, analyst: FakeAnalyst | None = None) -> list[AnalysisOutcome]:
         """Those that are read, written and published."""
@@ -163,16 +166,16 @@ class Rig:
         await self.tell(*events)
         held = await self.claim()
         await self.work(held)
-        await self.queue().finish(held)
+        await self.queue().finish_all([held])
         return await self.contact()
 
     async def contact(self) -> Contact | None:
-        stored = await Contacts(self.database.contacts).load(str(MARIA))
+        stored = await Contacts(self.database).load(str(MARIA))
         return stored.contact if stored else None
 
     async def outbox(self) -> list[int]:
         """The versions in it."""
-        stored = await Contacts(self.database.contacts).load(str(MARIA))
+        stored = await Contacts(self.database).load(str(MARIA))
         return [entry.version for entry in stored.outbox] if stored else []
 
     async def use_sales(self) -> None:
@@ -398,7 +401,7 @@ async def test_a_group_is_read_written_and_published_together(rig: Rig) -> None:
     await rig.tell(*(asked(who) for who in others(5)))
     told = await rig.work(*await claimed(rig, 5))
     assert {each.outcome for each in told} == {"created"}
-    stored = await Contacts(rig.database.contacts).load_all(str(who) for who in others(5))
+    stored = await Contacts(rig.database).load_all(str(who) for who in others(5))
     assert {update.contact_id: update.contact for update in rig.producer.updates} == {
         key: each.contact for key, each in stored.items()
     }
@@ -427,9 +430,9 @@ async def test_what_the_broker_can_never_take_holds_up_only_its_own(rig: Rig) ->
     told = await rig.work(*claims)
     assert len(told) == len(rig.producer.updates) == 2
     (left,) = {held.contact_id for held in claims} - {each.claim.contact_id for each in told}
-    stored = await Contacts(rig.database.contacts).load(left)
+    stored = await Contacts(rig.database).load(left)
     assert stored is not None
-    assert [entry.version for entry in stored.unpublished(is_unsure=True)] == [1]
+    assert [entry.version for entry in stored.unpublished(may_be_unpublished=True)] == [1]
 
 
 async def test_nothing_is_sent_of_a_claim_that_is_not_held_any_more(rig: Rig) -> None:
@@ -442,19 +445,19 @@ async def test_nothing_is_sent_of_a_claim_that_is_not_held_any_more(rig: Rig) ->
     told = await rig.work(*claims, analyst=FakeAnalyst(before=stall))
     assert [each.claim.contact_id for each in told] == [claims[1].contact_id]
     assert [update.contact_id for update in rig.producer.updates] == [claims[1].contact_id]
-    assert await Contacts(rig.database.contacts).load(claims[0].contact_id) is None
+    assert await Contacts(rig.database).load(claims[0].contact_id) is None
 
 
 async def test_what_was_asked_to_be_analysed_anew_is_though_nothing_has_changed(rig: Rig) -> None:
     first = await rig.look(said("How much?", 1))
     rig.analyst.status = LeadStatus.NEGOTIATING
-    await requeue(rig.database, [str(MARIA)], reanalyse=True)
+    await Conversations(rig.database).requeue([str(MARIA)], reanalyse=True)
     again = await rig.look()
     assert first is not None
     assert again is not None
     assert again.analysis is not None
     assert (again.version, again.analysis.lead_status) == (2, LeadStatus.NEGOTIATING)
-    await requeue(rig.database, [str(MARIA)])
+    await Conversations(rig.database).requeue([str(MARIA)])
     assert await rig.look() == again
     assert len(rig.analyst.briefs) == 2
 
@@ -467,17 +470,17 @@ async def test_the_fallback_takes_no_verdict_of_the_ai_away_when_that_is_to_be_a
     async def look() -> AnalysisOutcome:
         held = await rig.claim()
         (told,) = await rig.work(held, analyst=analyst)
-        await rig.queue().finish(held)
+        await rig.queue().finish_all([held])
         return told
 
     first = await look()
     ai.is_back = False
-    await requeue(rig.database, [str(MARIA)], reanalyse=True)
+    await Conversations(rig.database).requeue([str(MARIA)], reanalyse=True)
     in_vain = await look()
     assert (in_vain.outcome, in_vain.is_unanswered, ai.asked) == ("unchanged", True, 2)
     assert in_vain.contact == first.contact
     ai.is_back = True
-    await requeue(rig.database, [str(MARIA)], reanalyse=True)
+    await Conversations(rig.database).requeue([str(MARIA)], reanalyse=True)
     done = await look()
     assert (done.outcome, done.is_unanswered, ai.asked) == ("updated", False, 3)
 
@@ -488,8 +491,8 @@ async def test_the_fallbacks_own_verdict_is_made_anew_though_the_ai_is_away(rig:
     await rig.tell(said("How much?", 1))
     first = await rig.claim()
     await rig.work(first, analyst=analyst)
-    await rig.queue().finish(first)
-    await requeue(rig.database, [str(MARIA)], reanalyse=True)
+    await rig.queue().finish_all([first])
+    await Conversations(rig.database).requeue([str(MARIA)], reanalyse=True)
     (told,) = await rig.work(await rig.claim(), analyst=analyst)
     assert (told.outcome, told.is_fallback, told.is_unanswered) == ("updated", True, False)
 
@@ -514,13 +517,13 @@ async def test_what_the_fallback_scored_the_ai_scores_when_it_is_asked_again(rig
     await rig.tell(said("How much?", 1))
     (told,) = await rig.work(await rig.claim(), analyst=analyst)
     assert (told.outcome, told.is_fallback) == ("created", True)
-    await rig.queue().finish(told.claim)
+    await rig.queue().finish_all([told.claim])
 
     async def again() -> AnalysisOutcome:
         (held,) = await rig.queue().claim_these([str(MARIA)])
-        held.is_again = True
+        held.is_ai_retry = True
         (told,) = await rig.work(held, analyst=analyst)
-        await rig.queue().finish(held)
+        await rig.queue().finish_all([held])
         return told
 
     in_vain = await again()
@@ -538,7 +541,7 @@ async def test_who_was_forgotten_begins_anew_with_the_version_after(rig: Rig) ->
     at = await Erasures(rig.database).remember(str(MARIA))
     stub = {"version": 2, "fence": 1, "forgotten_at": at, "outbox": [{"version": 2, "value": b"", "activity": None}]}
     await rig.database.contacts.replace_one({"_id": str(MARIA)}, stub)
-    await requeue(rig.database, [str(MARIA)])
+    await Conversations(rig.database).requeue([str(MARIA)])
     assert await rig.look() is None
     assert await rig.database.messages.count_documents({}) == 0
     assert rig.producer.sent[-1][1] is None
@@ -554,9 +557,9 @@ async def test_a_persons_edit_is_published_though_nothing_was_said(rig: Rig) -> 
     contact = await rig.look(said("How much?", 1))
     assert contact is not None
     edited = contact.model_copy(update={"notes": "call after five", "version": 2})
-    assert await Contacts(rig.database.contacts).write_edit(Change(edited, ("notes",), None))
-    assert not await Contacts(rig.database.contacts).write_edit(Change(edited, ("notes",), None))
-    await requeue(rig.database, [str(MARIA)])
+    assert await Contacts(rig.database).write_edit(Change(edited, ("notes",), None))
+    assert not await Contacts(rig.database).write_edit(Change(edited, ("notes",), None))
+    await Conversations(rig.database).requeue([str(MARIA)])
     assert await rig.look() == edited
     assert [update.version for update in rig.producer.updates] == [1, 2]
     assert await rig.outbox() == []
@@ -594,7 +597,7 @@ async def test_who_lost_the_lease_while_the_broker_answered_leaves_all_to_the_ne
 async def test_a_very_long_conversation_is_gone_through_beside_everything_else(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history, "AT_ONCE", 1)
+    monkeypatch.setattr(history, "MAX_GROUP_MESSAGES", 1)
     threads: list[threading.Thread] = []
 
     def noted(*told: Any) -> Change | None:

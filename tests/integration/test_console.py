@@ -26,7 +26,8 @@ from shared.domain.contact_edits import ContactEdit
 from shared.domain.messages import document, fold_all
 from shared.runtime.clock import utc_now
 from shared.store.contact_editing import edit_contact
-from shared.store.contacts import Contacts, Write, entry_of
+from shared.store.contact_versions import VersionWrite, entry_of
+from shared.store.contacts import Contacts
 from shared.store.mongo import Database
 from tests.conftest import Stack, Start
 from tests.support.making import answered, said, unsent
@@ -76,8 +77,8 @@ async def browsing(start: Start, **settings: str) -> AsyncIterator[Browser]:
 
 async def known(database: Database, *contacts: Contact) -> None:
     """Store contacts and their conversations as an analyzer leaves them."""
-    writes = [Write(Change(each, ("analysis",), None), 0, 1) for each in contacts]
-    await Contacts(database.contacts).write_all(writes)
+    writes = [VersionWrite(Change(each, ("analysis",), None), 0, 1) for each in contacts]
+    await Contacts(database).write_all(writes)
     for each in contacts:
         conversation = {"platform": each.platform, "account_id": each.account_id, "customer_id": each.customer_id}
         await database.conversations.insert_one({"_id": each.contact_id, "revision": 1, "fence": 1, **conversation})
@@ -207,7 +208,7 @@ async def test_scores_over_versions_are_kept_and_plotted(leadstream: Start, data
     await known(database, MARIA)
     for version, score in ((2, 30), (3, 90)):
         new = MARIA.model_copy(update={"version": version, "analysis": analysis(score, LeadStatus.NEW, at=NOON)})
-        await Contacts(database.contacts).write_all([Write(Change(new, ("analysis",), None), version - 1, version)])
+        await Contacts(database).write_all([VersionWrite(Change(new, ("analysis",), None), version - 1, version)])
     async with browsing(leadstream) as browser:
         body = await browser.json(f"/api/contacts/{MARIA.contact_id}")
         assert [each["score"] for each in body["scores"]] == [72, 30, 90]

@@ -11,7 +11,8 @@ from shared.contract.contacts import Activity, Change, Contact, LeadStatus, Name
 from shared.contract.ids import Platform
 from shared.domain.contact_edits import ContactEdit, edited
 from shared.runtime.clock import utc_now
-from shared.store.contacts import Contacts, Stored, Touch, Write, entry_of
+from shared.store.contact_versions import FenceWrite, StoredContact, VersionWrite, entry_of
+from shared.store.contacts import Contacts
 from shared.store.mongo import Database
 from tests.support.contacts import SALES, analysis, contact
 from tests.support.making import EPOCH, MARIA, answered, said
@@ -36,25 +37,30 @@ def activity(key: str, number: int) -> Activity:
 @pytest.fixture
 async def contacts(database: Database) -> Contacts:
     """a, b and c are there, in their first version and under fence 5."""
-    store = Contacts(database.contacts)
-    written = await store.write_all([Write(version(key, 1), 0, 5) for key in "abc"])
+    store = Contacts(database)
+    written = await store.write_all([VersionWrite(version(key, 1), 0, 5) for key in "abc"])
     assert set(written) == set("abc")
     return store
 
 
-async def stored(contacts: Contacts, key: str) -> Stored:
+async def stored(contacts: Contacts, key: str) -> StoredContact:
     found = await contacts.load(key)
     assert found is not None
     return found
 
 
 async def test_what_is_written_is_its_own_entry_byte_for_byte(contacts: Contacts) -> None:
-    written = await contacts.write_all([Write(version("a", 2, "new"), 1, 6), Write(version("d", 1), 0, 1)])
+    written = await contacts.write_all(
+        [VersionWrite(version("a", 2, "new"), 1, 6), VersionWrite(version("d", 1), 0, 1)]
+    )
     assert {key: entry.version for key, entry in written.items() if entry} == {"a": 2, "d": 1}
     found = await stored(contacts, "a")
     assert (found.version, found.fence, found.contact) == (2, 6, version("a", 2, "new").contact)
     assert (found.outbox, found.own) == ((), written["a"])
-    assert (found.unpublished(is_unsure=True), found.unpublished(is_unsure=False)) == ((written["a"],), ())
+    assert (found.unpublished(may_be_unpublished=True), found.unpublished(may_be_unpublished=False)) == (
+        (written["a"],),
+        (),
+    )
 
 
 async def test_all_that_a_contact_may_say_is_its_own_entry_byte_for_byte(contacts: Contacts) -> None:
@@ -68,43 +74,45 @@ async def test_all_that_a_contact_may_say_is_its_own_entry_byte_for_byte(contact
     assert change is not None
     assert change.activity is not None
     assert [name for name, value in change.contact if not value] == []
-    written = await contacts.write_all([Write(change, 0, 1)])
+    written = await contacts.write_all([VersionWrite(change, 0, 1)])
     assert (await stored(contacts, str(MARIA))).own == written[str(MARIA)]
 
 
 async def test_what_a_change_of_stage_tells_is_kept_with_the_version(contacts: Contacts) -> None:
     moved = replace(version("a", 2), activity=activity("a", 2))
-    written = await contacts.write_all([Write(moved, 1, 6)])
+    written = await contacts.write_all([VersionWrite(moved, 1, 6)])
     assert written["a"] is not None
     assert written["a"].activity == activity("a", 2).model_dump()
     assert (await stored(contacts, "a")).own == written["a"]
-    await contacts.write_all([Write(version("a", 3), 2, 6)])
+    await contacts.write_all([VersionWrite(version("a", 3), 2, 6)])
     assert (await stored(contacts, "a")).latest == version("a", 3)
 
 
 async def test_a_version_that_may_not_be_published_goes_to_the_outbox_with_the_next(contacts: Contacts) -> None:
     first = (await stored(contacts, "a")).own
-    second = await contacts.write_all([Write(version("a", 2), 1, 5, first)])
+    second = await contacts.write_all([VersionWrite(version("a", 2), 1, 5, first)])
     found = await stored(contacts, "a")
     assert (found.outbox, found.own) == ((first,), second["a"])
-    assert found.unpublished(is_unsure=True) == (first, second["a"])
+    assert found.unpublished(may_be_unpublished=True) == (first, second["a"])
     assert first is not None
     await contacts.published_all([("a", first)])
-    assert (await stored(contacts, "a")).unpublished(is_unsure=True) == (second["a"],)
+    assert (await stored(contacts, "a")).unpublished(may_be_unpublished=True) == (second["a"],)
 
 
 async def test_of_many_those_that_met_another_are_told_apart(contacts: Contacts) -> None:
     """a: a later fence; b: another version; c: nobody; d: it is there already."""
-    await contacts.write_all([Touch("a", 1, 9), Write(version("b", 2, "theirs"), 1, 5), Write(version("d", 1), 0, 1)])
-    ours = [Write(version(key, 2, "ours"), 1, 6) for key in "abc"]
-    assert set(await contacts.write_all([*ours, Write(version("d", 1, "ours"), 0, 6)])) == {"c"}
+    await contacts.write_all(
+        [FenceWrite("a", 1, 9), VersionWrite(version("b", 2, "theirs"), 1, 5), VersionWrite(version("d", 1), 0, 1)]
+    )
+    ours = [VersionWrite(version(key, 2, "ours"), 1, 6) for key in "abc"]
+    assert set(await contacts.write_all([*ours, VersionWrite(version("d", 1, "ours"), 0, 6)])) == {"c"}
     notes = {key: each.contact.notes for key, each in (await contacts.load_all("abcd")).items() if each.contact}
     assert notes == {"a": "", "b": "theirs", "c": "ours", "d": ""}
 
 
 async def test_a_touch_leaves_its_fence_and_nothing_else(contacts: Contacts) -> None:
     before = await stored(contacts, "a")
-    assert set(await contacts.write_all([Touch("a", 1, 6), Touch("b", 1, 4), Touch("c", 2, 6)])) == {"a"}
+    assert set(await contacts.write_all([FenceWrite("a", 1, 6), FenceWrite("b", 1, 4), FenceWrite("c", 2, 6)])) == {"a"}
     after = await stored(contacts, "a")
     assert (after.fence, after.contact, after.outbox) == (6, before.contact, before.outbox)
 

@@ -19,7 +19,8 @@ from shared.domain.contact_edits import AutomaticField, ContactEdit, InvalidEdit
 from shared.domain.pipelines import TEMPLATES
 from shared.runtime.clock import utc_now
 from shared.store.contact_editing import NoContactError, edit_contact
-from shared.store.contacts import Contacts, Entry
+from shared.store.contact_versions import OutboxEntry
+from shared.store.contacts import Contacts
 from shared.store.mongo import Database
 from tests.conftest import Stack, Start
 from tests.support.contacts import analysis, contact, published_contact, put, put_account
@@ -33,7 +34,7 @@ OTHER = ConversationKey(Platform.MESSENGER, "3710", "1")
 
 
 async def stored(database: Database, who: ConversationKey = MARIA) -> Contact:
-    found = await Contacts(database.contacts).load(str(who))
+    found = await Contacts(database).load(str(who))
     assert found is not None
     assert found.contact is not None
     return found.contact
@@ -51,7 +52,7 @@ async def test_concurrent_edits_each_make_an_unpublished_version(
     tags = [f"tag {number}" for number in range(5)]
     edits = [ContactEdit(tags_added=(tag,)) for tag in tags]
     await asyncio.gather(*(edit_contact(database, str(MARIA), edit, utc_now) for edit in edits))
-    found = await Contacts(database.contacts).load(str(MARIA))
+    found = await Contacts(database).load(str(MARIA))
     assert found is not None
     assert found.contact is not None
     assert set(found.contact.tags) == set(tags)
@@ -78,7 +79,7 @@ async def test_an_edit_keeps_a_version_that_may_be_unpublished(database: Databas
 
 
 async def waiting(database: Database) -> list[int]:
-    found = await Contacts(database.contacts).load(str(MARIA))
+    found = await Contacts(database).load(str(MARIA))
     assert found is not None
     notes = [load_contact_updated(entry.value).contact.notes for entry in found.outbox]
     assert notes == {3: ["second"], 4: ["second", "third"], 5: ["second", "third", "fourth"]}[found.version]
@@ -91,7 +92,7 @@ async def test_a_worker_publishes_an_edit_whose_process_died_after_the_write(
     await put(database, contact())
     write = Contacts.write_edit
 
-    async def write_and_die(self: Contacts, change: Change, left: Entry | None) -> None:
+    async def write_and_die(self: Contacts, change: Change, left: OutboxEntry | None) -> None:
         await write(self, change, left)
         raise DiedError
 

@@ -21,7 +21,8 @@ from shared.contract.ids import ConversationKey
 from shared.domain.contact_edits import ContactEdit
 from shared.runtime.clock import utc_now
 from shared.store.contact_editing import edit_contact
-from shared.store.contacts import Contacts, Entry, Write
+from shared.store.contact_versions import OutboxEntry, VersionWrite
+from shared.store.contacts import Contacts
 from shared.store.conversation_updates import Timing
 from shared.store.erasures import Erasures
 from shared.store.mongo import Database
@@ -45,9 +46,9 @@ class FakeOutbox:
     """Publishes at once; what is published is out of the document."""
 
     contacts: Contacts
-    published: list[Entry] = field(default_factory=list)
+    published: list[OutboxEntry] = field(default_factory=list)
 
-    async def drain(self, claim: Claim, entries: Sequence[Entry]) -> None:
+    async def drain(self, claim: Claim, entries: Sequence[OutboxEntry]) -> None:
         claim.require_held()
         self.published += entries
         await self.contacts.published_all([(claim.contact_id, entry) for entry in entries])
@@ -60,17 +61,17 @@ class Rig:
     waits: int = 0
 
     def __post_init__(self) -> None:
-        self.outbox = FakeOutbox(Contacts(self.database.contacts))
+        self.outbox = FakeOutbox(Contacts(self.database))
 
     def queue(self, lease_seconds: float = 60) -> ClaimQueue:
         return ClaimQueue(self.database, "owner", lease_seconds, AT_ONCE)
 
-    async def forget(self, who: ConversationKey = MARIA, lease_seconds: float = 60) -> Erased:
+    async def erase(self, who: ConversationKey = MARIA, lease_seconds: float = 60) -> Erased:
         def waiting() -> None:
             self.waits += 1
 
         outbox = cast("Outbox", self.outbox)
-        return await Erasure(self.database, self.queue(lease_seconds), outbox, waiting).forget(who)
+        return await Erasure(self.database, self.queue(lease_seconds), outbox, waiting).erase(who)
 
     async def tell(self, *events: Event) -> None:
         await Aggregate(self.database, AT_ONCE).apply(events)
@@ -123,7 +124,7 @@ async def rig(database: Database) -> Rig:
 
 async def test_nothing_is_left_of_who_was_forgotten_and_all_of_the_others(rig: Rig) -> None:
     juan = await rig.everything(JUAN)
-    erased = await rig.forget()
+    erased = await rig.erase()
     assert (erased.messages, erased.activities, erased.version) == (4, 1, 2)
     left = await rig.everything()
     assert [secret for secret in SECRETS if secret in left] == []
@@ -136,13 +137,13 @@ async def test_nothing_is_left_of_who_was_forgotten_and_all_of_the_others(rig: R
 async def test_how_far_the_history_was_read_is_kept_so_that_it_is_not_read_again(rig: Rig) -> None:
     store = HistoryStore(rig.database)
     before = await store.known([MARIA])
-    await rig.forget()
+    await rig.erase()
     assert await store.known([MARIA]) == before
     assert before[MARIA].history is not None
 
 
 async def test_history_that_is_read_again_stays_erased(rig: Rig) -> None:
-    await rig.forget()
+    await rig.erase()
     await rig.tell(listed(0, name="Maria Santos"), *history(MARIA, "Maria Santos"), reacted("m_unknown", 4))
     left = await rig.everything()
     assert [secret for secret in SECRETS if secret in left] == []
@@ -150,7 +151,7 @@ async def test_history_that_is_read_again_stays_erased(rig: Rig) -> None:
 
 
 async def test_a_batch_that_was_under_way_is_erased_by_the_next_look(rig: Rig) -> None:
-    at = (await rig.forget()).at
+    at = (await rig.erase()).at
     behind = Aggregate(rig.database, AT_ONCE, cast("Erasures", NobodyForgotten()))
     await behind.apply([listed(0, name="Maria Santos"), *history(MARIA, "Maria Santos"), reacted("m_unknown", 4)])
     assert "Maria" in await rig.everything()
@@ -171,7 +172,7 @@ async def test_what_is_said_afterwards_begins_anew_and_waits_for_its_analysis(ri
     at = await Erasures(rig.database).remember(str(MARIA))
     seconds = (utc_now() - said("", 0).occurred_at).total_seconds()
     await rig.tell(said("Hello again", seconds + 30, mid="m_new"))
-    erased = await rig.forget()
+    erased = await rig.erase()
     assert erased.at >= at
     (left,) = [each["_id"] async for each in rig.database.messages.find({"conversation": str(MARIA)})]
     assert left == "messenger:371:new"
@@ -182,10 +183,10 @@ async def test_what_is_said_afterwards_begins_anew_and_waits_for_its_analysis(ri
 async def test_a_worker_that_has_the_conversation_is_waited_for(rig: Rig) -> None:
     await rig.tell(said("How much?", 10))
     (claim,) = await eventually(lambda: rig.queue().claim(1), bool)
-    forgetting = asyncio.create_task(rig.forget())
+    forgetting = asyncio.create_task(rig.erase())
     await eventually(lambda: waits(rig), bool)
     assert "Maria" in await rig.everything()
-    await rig.queue().finish(claim)
+    await rig.queue().finish_all([claim])
     await forgetting
     assert rig.waits == 1
     assert "Maria" not in await rig.everything()
@@ -198,20 +199,20 @@ async def waits(rig: Rig) -> int:
 async def test_a_worker_that_stood_still_can_write_nothing_afterwards(rig: Rig) -> None:
     await rig.tell(said("How much?", 10))
     (stale,) = await eventually(lambda: rig.queue(lease_seconds=0.05).claim(1), bool)
-    await rig.forget()
+    await rig.erase()
     stub = await rig.stub()
     anew = contact().model_copy(update={"version": stub["version"] + 1})
-    late = Write(Change(anew, ("name",), None), stub["version"], stale.fence)
-    assert await Contacts(rig.database.contacts).write_all([late]) == {}
+    late = VersionWrite(Change(anew, ("name",), None), stub["version"], stale.fence)
+    assert await Contacts(rig.database).write_all([late]) == {}
     assert await rig.stub() == stub
 
 
 async def test_a_worker_that_stood_still_while_they_were_forgotten_again_can_write_nothing(rig: Rig) -> None:
-    await rig.forget()
+    await rig.erase()
     seconds = (utc_now() - said("", 0).occurred_at).total_seconds()
     await rig.tell(said("Hello", seconds + 30))
     (stale,) = await eventually(lambda: rig.queue(lease_seconds=0.05).claim(1), bool)
-    await rig.forget()
+    await rig.erase()
     assert (await rig.stub())["fence"] > stale.fence
 
 
@@ -220,13 +221,13 @@ async def test_a_version_that_may_not_be_published_is_so_before_the_tombstone(ri
     await edit_contact(rig.database, str(MARIA), ContactEdit(notes="x"), utc_now)
     await rig.database.contacts.update_one({"_id": str(MARIA)}, {"$set": {"outbox": []}})
     await rig.database.conversations.update_one({"_id": str(MARIA)}, {"$set": {"lease": {"until": EPOCH}}})
-    await rig.forget()
+    await rig.erase()
     assert [entry.version for entry in rig.outbox.published] == [2, 3]
 
 
 async def test_an_edit_that_races_with_it_is_either_before_and_published_or_refused(rig: Rig) -> None:
     edits = (edit_contact(rig.database, str(MARIA), ContactEdit(notes=f"Maria {n}"), utc_now) for n in range(4))
-    done = await asyncio.gather(rig.forget(), *edits, return_exceptions=True)
+    done = await asyncio.gather(rig.erase(), *edits, return_exceptions=True)
     assert "Maria" not in await rig.everything()
     made = sum(not isinstance(each, Exception) for each in done[1:])
     versions = [entry.version for entry in rig.outbox.published]
@@ -236,15 +237,15 @@ async def test_an_edit_that_races_with_it_is_either_before_and_published_or_refu
 
 
 async def test_who_is_forgotten_twice_is_told_of_once(rig: Rig) -> None:
-    first = await rig.forget()
-    again = await rig.forget()
+    first = await rig.erase()
+    again = await rig.erase()
     assert (again.version, again.messages, again.at >= first.at) == (first.version, 0, True)
     assert len(rig.outbox.published) == 1
 
 
 async def test_of_whom_nothing_is_known_nothing_is_written(database: Database) -> None:
     with pytest.raises(NothingKnownError):
-        await Rig(database).forget()
+        await Rig(database).erase()
     assert await database.contacts.count_documents({}) == 0
     assert await database.forgotten.count_documents({}) == 0
 
@@ -257,11 +258,11 @@ async def test_it_is_completed_whatever_it_was_killed_at(rig: Rig, monkeypatch: 
     with monkeypatch.context() as patch:
         die_after(step, patch)
         with pytest.raises((DiedError, ExceptionGroup)):
-            await rig.forget(lease_seconds=0.2)
+            await rig.erase(lease_seconds=0.2)
     assert step == "remembered" or await rig.database.conversations.find_one(
         {"_id": str(MARIA), "due_at": {"$exists": True}}
     )
-    await rig.forget()
+    await rig.erase()
     left = await rig.everything()
     assert [secret for secret in SECRETS if secret in left] == []
     stub = await rig.stub()
@@ -272,9 +273,9 @@ async def test_it_is_completed_whatever_it_was_killed_at(rig: Rig, monkeypatch: 
 def die_after(step: str, patch: pytest.MonkeyPatch) -> None:
     owner, name = {
         "remembered": (Erasures, "remember"),
-        "taken": (Erasure, "_take"),
+        "taken": (Erasure, "_claim"),
         "drained": (FakeOutbox, "drain"),
-        "stub": (Erasure, "_leave_stub"),
+        "stub": (Erasure, "_put_stub"),
         "erased": (Erasures, "erase"),
         "published": (Contacts, "published_all"),
     }[step]
@@ -294,9 +295,9 @@ async def test_an_operator_forgets_a_customer_while_the_analyzer_runs(
     read = [listed(0, name="Maria Santos"), *history(MARIA, "Maria Santos"), completed(5)]
     await publish_events(stack.kafka, topic, read)
     await eventually(lambda: published_contact(database, **{"name.first": "Maria"}), bool)
-    forget = leadstream("contacts", "forget", str(MARIA), "--yes")
-    assert forget.wait() == 0, forget.output
-    assert "until its retention ends" in forget.output
+    erase = leadstream("contacts", "forget", str(MARIA), "--yes")
+    assert erase.wait() == 0, erase.output
+    assert "until its retention ends" in erase.output
     told = await read_all(stack.kafka, stack.topics.contact_updated)
     assert [(each.key, bool(each.value)) for each in told[-2:]] == [
         (str(MARIA).encode(), each) for each in (True, False)
@@ -330,7 +331,7 @@ async def test_a_backfill_reads_on_past_who_was_forgotten_and_brings_nothing_bac
         if not again:
             await eventually(lambda: database.contacts.count_documents({}), lambda number: number == 25)
             gone = (await database.contacts.find({}).sort("_id", 1).to_list(1))[0]["_id"]
-            await Rig(database).forget(ConversationKey.parse(gone))
+            await Rig(database).erase(ConversationKey.parse(gone))
             await database.conversations.update_one({"_id": gone}, {"$unset": {"history": ""}})
             await database.crawls.delete_many({})
     await eventually(lambda: database.conversations.find_one({"_id": gone, "history": {"$exists": True}}), bool)

@@ -77,7 +77,7 @@ class Rig:
         return outcome
 
     async def contact(self, who: ConversationKey) -> Contact:
-        stored = await Contacts(self.database.contacts).load(str(who))
+        stored = await Contacts(self.database).load(str(who))
         assert stored is not None
         assert stored.contact is not None
         return stored.contact
@@ -143,7 +143,7 @@ async def test_a_nameless_contact_gets_name_and_picture_in_an_unpublished_versio
         assert found.profile_pic is not None
         assert found.profile_pic.endswith(f"{who.customer_id}.jpg")
         assert (found.locale, found.timezone) == (("en_PH", 8) if who.platform is Platform.MESSENGER else (None, None))
-        stored = await Contacts(rig.database.contacts).load(str(who))
+        stored = await Contacts(rig.database).load(str(who))
         assert stored is not None
         assert [load_contact_updated(entry.value).contact for entry in stored.outbox] == [found]
         assert await rig.database.conversations.find_one({"_id": str(who), "due_at": {"$exists": True}})

@@ -18,7 +18,7 @@ from shared.contract.failures import Reason
 from shared.contract.ids import ConversationKey
 from shared.domain.messages import fold_all
 from shared.runtime.clock import utc_now
-from shared.store.contacts import Entry
+from shared.store.contact_versions import OutboxEntry
 from shared.store.conversation_updates import Timing
 from shared.store.erasures import Erasures
 from shared.store.mongo import Database
@@ -57,7 +57,7 @@ class Rig:
     async def store(self, events: Sequence[Event]) -> None:
         await Aggregate(self.database, Timing(0, 0, 0)).apply(events)
 
-    async def analyse(self, events: Sequence[Event], who: ConversationKey = MARIA, *outbox: Entry) -> Contact:
+    async def analyse(self, events: Sequence[Event], who: ConversationKey = MARIA, *outbox: OutboxEntry) -> Contact:
         transcript = build_transcript(who.platform, fold_all(events).values())
         assert transcript is not None
         known = contact(who, events, analysis(fingerprint=fingerprint(transcript)))

@@ -13,7 +13,8 @@ from shared.contract.ids import ConversationKey
 from shared.domain.accounts import Account
 from shared.domain.messages import fold_all
 from shared.domain.pipelines import Mode, template
-from shared.store.contacts import Contacts, Write
+from shared.store.contact_versions import VersionWrite
+from shared.store.contacts import Contacts
 from shared.store.mongo import Database, Document
 from tests.support.making import EPOCH, MARIA, at, said
 
@@ -42,7 +43,7 @@ async def put(database: Database, *contacts: Contact) -> None:
     for each in contacts:
         identity = {"platform": each.platform, "account_id": each.account_id, "customer_id": each.customer_id}
         await database.conversations.insert_one({"_id": each.contact_id, **identity, "revision": 1, "fence": 1})
-    await Contacts(database.contacts).write_all([Write(Change(each, (), None), 0, 1) for each in contacts])
+    await Contacts(database).write_all([VersionWrite(Change(each, (), None), 0, 1) for each in contacts])
 
 
 async def published_contact(database: Database, **wanted: Any) -> Document | None:

@@ -22,7 +22,7 @@ from shared.store.contacts import Contacts
 from tests.support.dying_receiver import Act, Step, arm, die_at
 
 STEPS = {
-    "claimed": Step(ClaimQueue, "_take", is_after=True),
+    "claimed": Step(ClaimQueue, "_claim", is_after=True),
     "analysing": Step(FallbackScorer, "analyse"),
     "recording": Step(Contacts, "write_all"),
     "recorded": Step(Contacts, "write_all", is_after=True),
@@ -31,7 +31,7 @@ STEPS = {
     "finished": Step(ClaimQueue, "finish_all", is_after=True),
 }
 
-GROUP = 4
+GROUP_SIZE = 4
 
 
 def stop_at(name: str) -> Act:
@@ -50,8 +50,8 @@ def stop_at(name: str) -> Act:
 
 def main() -> None:
     name, passing, *stops = sys.argv[1:]
-    assert pool.GROUP > GROUP
-    pool.GROUP = GROUP
+    assert pool.MAX_GROUP_SIZE > GROUP_SIZE
+    pool.MAX_GROUP_SIZE = GROUP_SIZE
     arm(STEPS[name], stop_at(name) if stops else die_at(name, int(passing)))
     settings = AnalyzerSettings()
     run_service(settings, lambda stop: app.run(settings, stop))

@@ -23,13 +23,14 @@ from shared.runtime.clock import utc_now
 from shared.runtime.metrics import AnalyzerMetrics
 from shared.runtime.service import run_service, run_until
 from shared.runtime.settings import AnalyzerSettings
+from shared.store.messages import MessageStore
 from shared.store.mongo import open_database
 from tests.support.dying_receiver import Step, arm, die_at
 from tests.support.nobody import Nobody
 
 STEPS = {
     "polled": Step(Intake, "_settle"),
-    "messages_written": Step(Aggregate, "_write_messages", is_after=True),
+    "messages_written": Step(MessageStore, "merge", is_after=True),
     "written": Step(Aggregate, "apply", is_after=True),
     "parked": Step(Parking, "park", is_after=True),
     "committing": Step(Consumer, "commit"),

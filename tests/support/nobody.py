@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 class Nobody:
-    def expect(self, keys: Iterable[str]) -> None:
+    def notify_written(self, keys: Iterable[str]) -> None:
         pass
 
     async def until_idle(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,13 +12,14 @@ from services.analyzer.analysis.analyst import Transcript
 from services.analyzer.analysis.conversation import Conversation
 from services.analyzer.analysis.transcript import build_transcript, fingerprint
 from shared.contract.ids import content_hash
-from shared.domain.messages import StoredMessage, from_document
+from shared.domain.messages import StoredMessage
 from shared.store.erasures import Erasures
 from shared.store.indexes import EPOCH
+from shared.store.messages import MessageStore
 from shared.store.mongo import Database
 
 NOTHING = content_hash([])
-AT_ONCE = 2_000
+MAX_GROUP_MESSAGES = 2_000
 """Messages of one group in memory, about 1.3 KB each. Conversations that have more between them are read one by one."""
 
 
@@ -33,7 +33,7 @@ class LoadedConversation:
     @property
     def is_long(self) -> bool:
         """Whether going through it takes so long that leases and the consumer's group must go on meanwhile."""
-        return len(self.messages) > AT_ONCE
+        return len(self.messages) > MAX_GROUP_MESSAGES
 
     @property
     def has_message(self) -> bool:
@@ -55,15 +55,17 @@ class LoadedConversation:
 
 class ConversationLoader:
     def __init__(self, database: Database) -> None:
-        self._messages = database.messages
+        self._messages = MessageStore(database)
         self._forgotten = Erasures(database)
 
     async def of(
-        self, conversations: Sequence[Conversation], limit: int | None = AT_ONCE
+        self, conversations: Sequence[Conversation], limit: int | None = MAX_GROUP_MESSAGES
     ) -> dict[str, LoadedConversation] | None:
         """By key. None, and little is read, when they have more than `limit` messages between them."""
         keys = [conversation.key for conversation in conversations]
-        messages, forgotten = await asyncio.gather(self._read(keys, limit), self._forgotten.of(keys))
+        messages, forgotten = await asyncio.gather(
+            self._messages.of_conversations(keys, limit), self._forgotten.of(keys)
+        )
         if messages is None:
             return None
         for key, at in forgotten.items():
@@ -73,17 +75,6 @@ class ConversationLoader:
             if each.is_long:
                 await asyncio.to_thread(lambda reading: reading.fingerprint, each)
         return readings
-
-    async def _read(self, keys: Sequence[str], limit: int | None) -> dict[str, list[StoredMessage]] | None:
-        by_conversation: dict[str, list[StoredMessage]] = defaultdict(list)
-        found = self._messages.find({"conversation": {"$in": list(keys)}}, batch_size=limit or AT_ONCE)
-        number = 0
-        async for stored in found.limit(limit + 1 if limit else 0):
-            number += 1
-            if limit and number > limit:
-                return None
-            by_conversation[stored["conversation"]].append(from_document(stored))
-        return by_conversation
 
 
 def _reading(

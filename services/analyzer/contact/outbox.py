@@ -13,12 +13,13 @@ import structlog
 
 from services.analyzer.queue.claim_queue import Claim, is_still_held
 from shared.bus.producer import AIOKafkaProducer, KafkaError, Record, Topics, publish
-from shared.contract.contacts import AnalysisSource, activities_of, contact_updated_headers, load_contact_updated
+from shared.contract.contacts import contact_updated_headers, load_contact_updated
 from shared.contract.events import Header, cloud_event_headers, format_instant
 from shared.runtime.clock import utc_now
 from shared.runtime.metrics import AnalyzerMetrics
-from shared.store.contacts import Contacts, Entry
-from shared.store.mongo import Collection, insert_all
+from shared.store.activities import ActivityStore
+from shared.store.contact_versions import OutboxEntry
+from shared.store.contacts import Contacts
 
 log = structlog.get_logger()
 
@@ -27,11 +28,11 @@ class Due(NamedTuple):
     """What is to be published of one contact: what was `waiting`, oldest first, and then what it has become."""
 
     claim: Claim
-    waiting: Sequence[Entry]
-    new: Entry | None = None
+    waiting: Sequence[OutboxEntry]
+    new: OutboxEntry | None = None
 
     @property
-    def entries(self) -> Sequence[Entry]:
+    def entries(self) -> Sequence[OutboxEntry]:
         return (*self.waiting, self.new) if self.new else self.waiting
 
 
@@ -41,7 +42,7 @@ class Outbox:
         producer: AIOKafkaProducer,
         topics: Topics,
         contacts: Contacts,
-        activities: Collection,
+        activities: ActivityStore,
         metrics: AnalyzerMetrics,
     ) -> None:
         self._producer = producer
@@ -50,7 +51,7 @@ class Outbox:
         self._activities = activities
         self._metrics = metrics
 
-    async def drain(self, claim: Claim, entries: Iterable[Entry]) -> None:
+    async def drain(self, claim: Claim, entries: Iterable[OutboxEntry]) -> None:
         """As `drain_all`, of one. LeaseLostError before anything is sent that another may have gone beyond."""
         claim.require_held()
         await self._publish([Due(claim, tuple(entries))])
@@ -68,12 +69,6 @@ class Outbox:
             return await self._publish_all(held)
         finally:
             self._metrics.outbox.dec(depth)
-
-    async def withdraw(self, contact_ids: Iterable[str]) -> None:
-        """Takes an AI's words out of the activities of these: they may quote what has been unsent since (promise 9)."""
-        for contact_id in contact_ids:
-            by_ai = {**activities_of(contact_id), "source": AnalysisSource.AI}
-            await self._activities.update_many(by_ai, {"$set": {"reasoning": ""}})
 
     async def _publish_all(self, dues: Sequence[Due]) -> list[Claim]:
         try:
@@ -99,19 +94,18 @@ class Outbox:
 
     async def _published(self, dues: Sequence[Due]) -> None:
         entries = [entry for due in dues for entry in due.entries]
-        activities = [{"_id": entry.activity["activity_id"], **entry.activity} for entry in entries if entry.activity]
-        await insert_all(self._activities, activities)  # one that is there already was published before
+        await self._activities.insert([entry.activity for entry in entries if entry.activity])
         await self._contacts.published_all([(due.claim.contact_id, entry) for due in dues for entry in due.waiting])
         self._metrics.published.inc(len(entries))
 
-    def _record(self, contact_id: str, entry: Entry) -> Record:
+    def _record(self, contact_id: str, entry: OutboxEntry) -> Record:
         headers = (
             contact_updated_headers(load_contact_updated(entry.value)) if entry.value else _gone(contact_id, entry)
         )
         return Record(self._topic, contact_id.encode(), entry.value, headers)
 
 
-def _gone(contact_id: str, entry: Entry) -> list[Header]:
+def _gone(contact_id: str, entry: OutboxEntry) -> list[Header]:
     """Of a tombstone."""
     return cloud_event_headers(
         f"{contact_id}#{entry.version}", "contact-forgotten", "analyzer", format_instant(utc_now())

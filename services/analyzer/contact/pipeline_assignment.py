@@ -1,4 +1,4 @@
-"""Which pipeline an account's contacts go through. An account that was never added has the defaults."""
+"""The pipeline of each account's contacts. An account that was never added has the default placement."""
 
 from __future__ import annotations
 
@@ -9,39 +9,33 @@ import structlog
 from services.analyzer.analysis.conversation import Conversation
 from services.analyzer.contact.merge import Placement
 from shared.domain.accounts import account_key
-from shared.domain.pipelines import Mode, Pipeline
+from shared.store.accounts import AccountStore
 from shared.store.mongo import Database
+from shared.store.pipelines import PipelineStore
 
 log = structlog.get_logger()
-
-Of = dict[str, Placement]
-"""By account key."""
 
 
 class PipelineAssignments:
     def __init__(self, database: Database) -> None:
-        self._accounts = database.accounts
-        self._pipelines = database.pipelines
+        self._accounts = AccountStore(database)
+        self._pipelines = PipelineStore(database)
 
-    async def of(self, conversations: Iterable[Conversation]) -> Of:
-        """Of each one's account. Read anew each time, so that what an owner changes counts from the next look on. The
-        token is not read."""
-        placements: Of = {account_of(conversation): Placement() for conversation in conversations}
-        asked = {"_id": {"$in": list(placements)}}
-        accounts = await self._accounts.find(asked, {"pipeline": True, "mode": True}).to_list(None)
-        named = {account["_id"]: account["pipeline"] for account in accounts if account.get("pipeline")}
-        pipelines = await self._named(set(named.values())) if named else {}
-        for account in accounts:
-            key, pipeline = account["_id"], pipelines.get(account.get("pipeline", ""))
-            if pipeline:
-                placements[key] = Placement(pipeline, Mode(account.get("mode", Mode.SKIP_EXISTING)))
-            elif key in named:
-                log.warning("pipeline_missing", account=key, pipeline=named[key])
+    async def of(self, conversations: Iterable[Conversation]) -> dict[str, Placement]:
+        """Return the placement of each conversation's account, by account key.
+
+        It is read each time, so that what an owner changes counts from the next analysis on.
+        """
+        placements = {account_of(conversation): Placement() for conversation in conversations}
+        choices = await self._accounts.pipeline_choices(placements)
+        names = {choice.pipeline for choice in choices.values() if choice.pipeline}
+        pipelines = await self._pipelines.by_names(names) if names else {}
+        for account, choice in choices.items():
+            if choice.pipeline in pipelines:
+                placements[account] = Placement(pipelines[choice.pipeline], choice.mode)
+            elif choice.pipeline:
+                log.warning("pipeline_missing", account=account, pipeline=choice.pipeline)
         return placements
-
-    async def _named(self, names: Iterable[str]) -> dict[str, Pipeline]:
-        found = self._pipelines.find({"_id": {"$in": list(names)}})
-        return {stored["_id"]: Pipeline.model_validate(stored) async for stored in found}
 
 
 def account_of(conversation: Conversation) -> str:

@@ -78,7 +78,7 @@ class Parking:
 class Follower(Protocol):
     """Works on what is written."""
 
-    def expect(self, keys: Iterable[str]) -> None: ...
+    def notify_written(self, keys: Iterable[str]) -> None: ...
 
     async def until_idle(self) -> None:
         """Returns when nothing of it is left to be done that can be done now."""
@@ -203,7 +203,7 @@ class Intake:
         except UnstorableError:
             await self._put_halves(pairs)
             return
-        self._follower.expect({str(event.conversation) for event in events})
+        self._follower.notify_written({str(event.conversation) for event in events})
         await self._parking.park([item for _, item in pairs if isinstance(item, DeadLetter)])
         for kind, number in Counter(event.kind for event in events).items():
             self._metrics.events.labels(kind).inc(number)

@@ -154,7 +154,7 @@ class ProfileWorker:
         """
         if not await self.queue.claim(contact_id):
             return None
-        stored = await Contacts(self.database.contacts).load(contact_id)
+        stored = await Contacts(self.database).load(contact_id)
         if stored is None or stored.contact is None or stored.contact.name.source is not NameSource.PLACEHOLDER:
             await self.queue.done(contact_id, "named")
             return None
@@ -169,7 +169,7 @@ class ProfileWorker:
 
     async def _apply(self, contact_id: str, answer: Json) -> str:
         """Write the profile over the newest version and return the outcome."""
-        contacts, profile = Contacts(self.database.contacts), read_profile(answer)
+        contacts, profile = Contacts(self.database), read_profile(answer)
         while (stored := await contacts.load(contact_id)) and stored.contact:
             change = with_profile(stored.contact, profile, self.clock())
             if change is None or await write_and_publish(self.database, stored, change):

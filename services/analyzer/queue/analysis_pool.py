@@ -1,7 +1,7 @@
 """Groups of conversations in work at once: as many together as wait, and none waits for a group to fill.
 
 What waits for the AI or for the broker holds up nothing else: who waits for the AI goes on alone, and what is written
-and waits to be published is in nobody's way until there are `HELD` of it.
+and waits to be published is in nobody's way until there are `MAX_HELD` of it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from shared.store.mongo import ConnectionFailure
 
 IDLE_SECONDS = 0.25
 """How often an idle pool looks for what has become due; what is due at once wakes it."""
-GROUP = 25
+MAX_GROUP_SIZE = 25
 """Conversations in a group. SecantusDB is fastest with about as many; a larger one holds more in memory."""
-GROUPS = 4
+MAX_GROUPS = 4
 """Groups in analysis at once where there is no AI: the database works at some while others are scored."""
-HELD = 1_000
+MAX_HELD = 1_000
 """Conversations that one process has at the most, however many of them wait to be published."""
 
 log = structlog.get_logger()
@@ -77,9 +77,9 @@ class AnalysisPool:
                         await self._pause()
             renewing.cancel()
 
-    def expect(self, keys: Iterable[str]) -> None:
+    def notify_written(self, keys: Iterable[str]) -> None:
         """Something was told of these conversations: what is due at once does not wait for the next look."""
-        self._queue.expect(keys)
+        self._queue.notify_written(keys)
         self._changed.set()
         self._idle.clear()
 
@@ -90,7 +90,7 @@ class AnalysisPool:
             await self._idle.wait()
 
     async def _claim(self) -> list[Claim]:
-        room = min(GROUP, self._free(), HELD - self._queue.held)
+        room = min(MAX_GROUP_SIZE, self._free(), MAX_HELD - self._queue.held)
         self._is_full = room <= 0
         claims = [] if self._is_full else await self._queue.claim(room)
         self._is_drained = len(claims) < max(1, room)
@@ -104,12 +104,12 @@ class AnalysisPool:
         """How many more may be in analysis. Without an AI so many groups: they grow when the database is slow."""
         if self._worker.has_ai:
             return self._parallelism - len(self._analysing)
-        return GROUP if len(set(self._analysing.values())) < GROUPS else 0
+        return MAX_GROUP_SIZE if len(set(self._analysing.values())) < MAX_GROUPS else 0
 
     async def _claim_again(self) -> list[Claim]:
         claims = await self._queue.claim_these(await self._again.due(1))
         for claim in claims:
-            claim.is_again = True
+            claim.is_ai_retry = True
         return claims
 
     def _may_ask_again(self) -> bool:
@@ -169,7 +169,7 @@ class AnalysisPool:
         """What the AI has not scored, though it should, is left for it first."""
         if self._worker.has_ai:
             for in_vain in (True, False):
-                left = [each.claim for each in told if each.is_left_to_ai and each.claim.is_again == in_vain]
+                left = [each.claim for each in told if each.is_left_to_ai and each.claim.is_ai_retry == in_vain]
                 await self._again.put([claim.contact_id for claim in left], in_vain=in_vain)
             await self._again.drop([each.claim.contact_id for each in told if not each.is_left_to_ai])
         for is_answered in (True, False):
@@ -185,7 +185,7 @@ class AnalysisPool:
         except (ConnectionFailure, KafkaError) as error:
             for claim in claims:
                 log.warning("attempt_failed", contact_id=claim.contact_id, error=type(error).__name__)
-        self._queue.let_go(claims)
+        self._queue.forget_claims(claims)
         self._leave(claims)
         self._tell_if_idle()
 

@@ -14,16 +14,18 @@ import structlog
 
 from services.analyzer.analysis.analyst import AnalysisInput, Analyst
 from services.analyzer.analysis.resilient import ResilientAnalyst
-from services.analyzer.contact.conversation_loader import AT_ONCE, ConversationLoader, LoadedConversation
+from services.analyzer.contact.conversation_loader import MAX_GROUP_MESSAGES, ConversationLoader, LoadedConversation
 from services.analyzer.contact.merge import NOTHING_LEFT, Placement, next_contact
 from services.analyzer.contact.outbox import Due, Outbox
 from services.analyzer.contact.pipeline_assignment import PipelineAssignments, account_of
-from services.analyzer.queue.claim_queue import Claim, is_still_held, lost
+from services.analyzer.queue.claim_queue import Claim, is_still_held, log_lost_lease
 from shared.contract.contacts import Analysis, AnalysisSource, Change, Contact, Verdict
 from shared.contract.events import compact
 from shared.runtime.clock import Clock
 from shared.runtime.metrics import AnalyzerMetrics
-from shared.store.contacts import Contacts, Entry, Stored, Touch, Write
+from shared.store.activities import ActivityStore
+from shared.store.contact_versions import FenceWrite, OutboxEntry, StoredContact, VersionWrite
+from shared.store.contacts import Contacts
 
 log = structlog.get_logger()
 
@@ -33,7 +35,7 @@ class ConversationSnapshot:
     """A conversation and its contact as they are now."""
 
     claim: Claim
-    stored: Stored | None
+    stored: StoredContact | None
     reading: LoadedConversation
     placement: Placement
 
@@ -68,8 +70,8 @@ class AnalysisOutcome:
     messages: int
     outcome: str
     contact: Contact | None
-    waiting: tuple[Entry, ...]
-    new: Entry | None = None
+    waiting: tuple[OutboxEntry, ...]
+    new: OutboxEntry | None = None
     is_unanswered: bool = False
 
     @property
@@ -90,6 +92,7 @@ class AnalysisWorker:
         self,
         histories: ConversationLoader,
         contacts: Contacts,
+        activities: ActivityStore,
         outbox: Outbox,
         placements: PipelineAssignments,
         analyst: Analyst,
@@ -98,6 +101,7 @@ class AnalysisWorker:
     ) -> None:
         self._histories = histories
         self._contacts = contacts
+        self._activities = activities
         self._outbox = outbox
         self._placements = placements
         self._analyst = analyst
@@ -109,7 +113,9 @@ class AnalysisWorker:
     def has_ai(self) -> bool:
         return self._ai is not None
 
-    async def read(self, claims: Sequence[Claim], limit: int | None = AT_ONCE) -> list[ConversationSnapshot] | None:
+    async def read(
+        self, claims: Sequence[Claim], limit: int | None = MAX_GROUP_MESSAGES
+    ) -> list[ConversationSnapshot] | None:
         """What there is of each; None when they have more than `limit` messages between them.
 
         Those that another worker has gone beyond are left out.
@@ -125,7 +131,7 @@ class AnalysisWorker:
         for claim in claims:
             known = stored.get(claim.contact_id)
             if known and known.fence > claim.fence:
-                lost(claim)
+                log_lost_lease(claim)
             else:
                 placement = placements[account_of(claim.conversation)]
                 looks.append(ConversationSnapshot(claim, known, histories[claim.contact_id], placement))
@@ -138,7 +144,7 @@ class AnalysisWorker:
     async def record(self, looks: Sequence[ConversationSnapshot]) -> list[AnalysisOutcome]:
         """Those whose contact says what the conversation says. Where a person's edit comes between, it is merged again,
         and the analysis is not made anew for it."""
-        await self._outbox.withdraw(look.claim.contact_id for look in looks if look.is_unsaid)
+        await self._activities.withdraw_reasoning(look.claim.contact_id for look in looks if look.is_unsaid)
         recorded = [_without_contact(look) for look in looks if not look.makes_contact]
         left = [(look, await self._analysis(look)) for look in looks if look.makes_contact]
         in_vain = {look.claim.contact_id for look, it in left if look.claim.reanalyse and it is look.known}
@@ -165,7 +171,7 @@ class AnalysisWorker:
         return look.known is None or look.claim.reanalyse or self._is_asked_again(look)
 
     def _is_asked_again(self, look: ConversationSnapshot) -> bool:
-        return bool(look.claim.is_again and look.known and look.known.source is AnalysisSource.FALLBACK)
+        return bool(look.claim.is_ai_retry and look.known and look.known.source is AnalysisSource.FALLBACK)
 
     async def _analysis(self, look: ConversationSnapshot) -> Analysis:
         if look.known and not self._is_asked(look):
@@ -210,10 +216,10 @@ class AnalysisWorker:
         stored = await self._contacts.load_all(look.claim.contact_id for look, _ in left)
         again = []
         for look, analysis in left:
-            look.claim.is_unsure = True
+            look.claim.may_be_unpublished = True
             new = replace(look, stored=stored.get(look.claim.contact_id))
             if (new.stored and new.stored.fence > look.claim.fence) or (look.old and not new.old):
-                lost(look.claim)
+                log_lost_lease(look.claim)
             else:
                 again.append((new, analysis))
         return again
@@ -240,12 +246,12 @@ class AnalysisWorker:
         )
 
 
-def _write(look: ConversationSnapshot, change: Change | None) -> Write | Touch:
+def _write(look: ConversationSnapshot, change: Change | None) -> VersionWrite | FenceWrite:
     before = look.stored.version if look.stored else 0
     if change is None:
-        return Touch(look.claim.contact_id, before, look.claim.fence)
-    over = look.stored.own if look.stored and look.claim.is_unsure else None
-    return Write(change, before, look.claim.fence, over)
+        return FenceWrite(look.claim.contact_id, before, look.claim.fence)
+    over = look.stored.own if look.stored and look.claim.may_be_unpublished else None
+    return VersionWrite(change, before, look.claim.fence, over)
 
 
 def _without_contact(look: ConversationSnapshot) -> AnalysisOutcome:
@@ -253,7 +259,7 @@ def _without_contact(look: ConversationSnapshot) -> AnalysisOutcome:
 
 
 def _recorded(
-    look: ConversationSnapshot, change: Change | None, entry: Entry | None, *, is_unanswered: bool
+    look: ConversationSnapshot, change: Change | None, entry: OutboxEntry | None, *, is_unanswered: bool
 ) -> AnalysisOutcome:
     outcome = "unchanged" if change is None else "updated" if look.old else "created"
     contact = change.contact if change else look.old
@@ -261,6 +267,6 @@ def _recorded(
     return AnalysisOutcome(look.claim, messages, outcome, contact, _waiting(look), entry, is_unanswered=is_unanswered)
 
 
-def _waiting(look: ConversationSnapshot) -> tuple[Entry, ...]:
+def _waiting(look: ConversationSnapshot) -> tuple[OutboxEntry, ...]:
     """What an earlier holder, or a person, has left to be published."""
-    return look.stored.unpublished(is_unsure=look.claim.is_unsure) if look.stored else ()
+    return look.stored.unpublished(may_be_unpublished=look.claim.may_be_unpublished) if look.stored else ()

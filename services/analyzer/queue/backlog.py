@@ -1,8 +1,8 @@
-"""What is due, as last seen: from it claims are chosen fairly, an account at a time in turns.
+"""What is due, as last read: claims are chosen from it fairly, round-robin over accounts.
 
-A conversation that another worker has by now, or that is done, is chosen in vain and no harm: a claim compares and
-sets. To see all that is due takes the longer the more it is (SecantusDB: 20 ms a thousand), so that is done seldom
-then, and in between only what has become due since is looked for. Of each account only the longest due are remembered.
+A conversation that another worker has claimed or finished since may still be chosen. That does no harm: a claim
+compares and sets. Reading all that is due takes longer the more it is (SecantusDB: 20 ms a thousand). So it is read
+seldom then, and in between only what has become due since. Of each account only the longest overdue are remembered.
 """
 
 from __future__ import annotations
@@ -12,60 +12,62 @@ from collections import OrderedDict, deque
 from collections.abc import Container, Iterable
 from datetime import timedelta
 
+from shared.store.conversations import Conversations
 from shared.store.indexes import EPOCH
-from shared.store.mongo import Database
-from shared.store.server_clock import Seen, ServerClock
+from shared.store.server_clock import ClockReading, ServerClock
 
-WHOLE_SECONDS = 1.0
-"""How often all that is due is looked for, at the most: leases run out, and due times may lie in the past."""
-WHOLE_SHARE = 30
-"""All of it is looked for in no more than a thirtieth of the time."""
-FRESH_SECONDS = 0.1
-"""While there is enough to do, somebody else's turn may come so much later."""
+MIN_FULL_READ_SECONDS = 1.0
+"""The shortest interval between two reads of all that is due: leases expire, and due times may lie in the past."""
+FULL_READ_INTERVALS = 30
+"""All that is due is read in at most a thirtieth of the time."""
+MIN_READ_SECONDS = 0.1
+"""The shortest interval between two reads while there is enough to claim."""
 OVERLAP = timedelta(seconds=2)
-"""A due time is worked out somewhat before it can be seen."""
-OF_AN_ACCOUNT = 2_000
+"""A due time is computed somewhat before it can be read."""
+MAX_KEYS_PER_ACCOUNT = 2_000
 
 
 class Backlog:
-    def __init__(self, database: Database, clock: ServerClock) -> None:
+    def __init__(self, conversations: Conversations, clock: ServerClock) -> None:
         self._clock = clock
-        self._conversations = database.conversations
+        self._conversations = conversations
         self._waiting: dict[str, deque[str]] = {}
         self._known: set[str] = set()
         self._turns: OrderedDict[str, None] = OrderedDict()
-        self._seen = Seen(EPOCH, 0.0)
-        self._next_whole = 0.0
+        self._last_read = ClockReading(EPOCH, 0.0)
+        self._next_full_read = 0.0
         self._has_more = False
 
-    async def look(self, limit: int, held: Container[str]) -> Seen:
-        """Adds what is due and neither leased nor `held`, unless it was just looked for and there are `limit`, or all
-        that were found and some of them left. Returns the time it is."""
-        began, seen = time.monotonic(), await self._clock.look()
+    async def refresh(self, limit: int, held: Container[str]) -> ClockReading:
+        """Add what is due and neither leased nor `held`, and return the time.
+
+        Nothing is read when the last read is recent and there are `limit` conversations, or it had found all there is
+        and some of it is left.
+        """
+        began, reading = time.monotonic(), await self._clock.read()
         is_enough = len(self._known) >= limit or (self._known and not self._has_more)
-        if is_enough and began < self._seen.at + FRESH_SECONDS:
-            return seen
-        is_whole = began >= self._next_whole or (self._has_more and not self._known)
-        due = {"$gte": EPOCH if is_whole else self._seen.now - OVERLAP, "$lte": seen.now}
-        found = self._conversations.find({"due_at": due}, {"lease.until": True}, batch_size=10_000).sort("due_at", 1)
-        if is_whole:
-            self._forget()
+        if is_enough and began < self._last_read.monotonic + MIN_READ_SECONDS:
+            return reading
+        is_full = began >= self._next_full_read or (self._has_more and not self._known)
+        found = self._conversations.due(EPOCH if is_full else self._last_read.now - OVERLAP, reading.now)
+        if is_full:
+            self._clear()
         async for stored in found:
             until = stored["lease"].get("until") if "lease" in stored else None
-            if (until is None or until <= seen.now) and stored["_id"] not in held:
+            if (until is None or until <= reading.now) and stored["_id"] not in held:
                 self._add(stored["_id"])
-        self._seen = seen
-        if is_whole:
-            self._next_whole = began + max(WHOLE_SECONDS, WHOLE_SHARE * (time.monotonic() - began))
-        return seen
+        self._last_read = reading
+        if is_full:
+            self._next_full_read = began + max(MIN_FULL_READ_SECONDS, FULL_READ_INTERVALS * (time.monotonic() - began))
+        return reading
 
-    def expect(self, keys: Iterable[str]) -> None:
-        """Adds what may be due without a look. A claim makes sure."""
+    def add(self, keys: Iterable[str]) -> None:
+        """Add what is probably due without reading it. A claim checks it."""
         for key in keys:
             self._add(key)
 
     def take(self, limit: int) -> list[str]:
-        """Up to `limit`: one of each account in turns, of each the longest due first."""
+        """Remove and return up to `limit` keys: round-robin over accounts, of each the longest overdue first."""
         taken: list[str] = []
         while self._turns and len(taken) < limit:
             account, _ = self._turns.popitem(last=False)
@@ -88,15 +90,18 @@ class Backlog:
         if waiting is None:
             waiting = self._waiting[account] = deque()
             self._turns.setdefault(account)
-        if len(waiting) >= OF_AN_ACCOUNT:
+        if len(waiting) >= MAX_KEYS_PER_ACCOUNT:
             self._has_more = True
             return
         waiting.append(key)
         self._known.add(key)
 
-    def _forget(self) -> None:
-        """But whose turn it is: an account that comes again keeps its place, or those that wait longest would have
-        every turn where fewer conversations are claimed between two looks than there are accounts."""
+    def _clear(self) -> None:
+        """Forget all keys but keep the order of turns: an account that comes again keeps its place.
+
+        Otherwise the accounts that wait longest would have every turn when fewer conversations are claimed between two
+        reads than there are accounts.
+        """
         self._waiting = {}
         self._known = set()
         self._has_more = False

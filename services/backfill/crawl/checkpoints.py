@@ -11,6 +11,8 @@ from services.backfill.crawl.read_ranges import NewestSecond
 from services.backfill.crawl.write_coalescer import WriteCoalescer
 from shared.contract.ids import ConversationKey
 from shared.domain.accounts import Account
+from shared.store.conversation_updates import checkpoint_reading, complete_reading
+from shared.store.conversations import ConversationDocument, Conversations
 from shared.store.mongo import Database, UpdateOne
 
 
@@ -69,15 +71,14 @@ class HistoryStore:
 
     def __init__(self, database: Database, require_open: Callable[[], None] = lambda: None) -> None:
         self._require_open = require_open
-        self._conversations = database.conversations
-        self._writes = WriteCoalescer(database.conversations)
+        self._conversations = Conversations(database)
+        self._writes = WriteCoalescer(self._conversations.write_checkpoints)
         self._crawls = database.crawls
 
     async def known(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, Known]:
         """By one query. What was never read has no entry."""
-        ids, only = {"_id": {"$in": [str(key) for key in keys]}}, {"history": True, "reading": True}
-        found = self._conversations.find(ids, only)
-        return {ConversationKey.parse(stored["_id"]): _known(stored) async for stored in found}
+        found = await self._conversations.checkpoints(str(key) for key in keys)
+        return {ConversationKey.parse(stored["_id"]): _known(stored) for stored in found}
 
     async def checkpoint(self, key: ConversationKey, checkpoint: Checkpoint) -> None:
         position = checkpoint.position
@@ -91,7 +92,7 @@ class HistoryStore:
             "newest": _stored(position.newest),
             "is_settled": position.is_settled,
         }
-        await self._upsert(key, {"$set": {"reading": told}})
+        await self._write(checkpoint_reading(key, told))
 
     async def remember(self, key: ConversationKey, history: History) -> None:
         told = {
@@ -103,9 +104,7 @@ class HistoryStore:
             "newest": _stored(history.newest),
             "is_settled": history.is_settled,
         }
-        fields = {f"history.{name}": value for name, value in told.items()}
-        stamp = {"$currentDate": {"history.completed_at": True}}
-        await self._upsert(key, {"$set": fields, "$unset": {"reading": ""}, **stamp})
+        await self._write(complete_reading(key, told))
 
     async def complete_until(self, account: Account) -> datetime | None:
         """What of the account had last moved by then was read in full, as it is now; None where nobody knows."""
@@ -118,18 +117,16 @@ class HistoryStore:
         told = {"complete_until": until, "run_id": run_id}
         await self._crawls.update_one({"_id": account.key}, {"$set": told}, upsert=True)
 
-    async def _upsert(self, key: ConversationKey, update: dict[str, Any]) -> None:
+    async def _write(self, update: UpdateOne) -> None:
         self._require_open()
-        identity = {"platform": key.platform, "account_id": key.account_id, "customer_id": key.customer_id}
-        update = {**update, "$setOnInsert": identity}
-        await self._writes.write(UpdateOne({"_id": str(key)}, update, upsert=True))
+        await self._writes.write(update)
 
 
 def _stored(second: NewestSecond | None) -> dict[str, Any] | None:
     return {"at": second.at, "ids": sorted(second.ids)} if second else None
 
 
-def _known(stored: Mapping[str, Any]) -> Known:
+def _known(stored: ConversationDocument) -> Known:
     history, reading = stored.get("history"), stored.get("reading")
     return Known(_history(history) if history else None, _checkpoint(reading) if reading else None)
 

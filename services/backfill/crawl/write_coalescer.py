@@ -6,10 +6,11 @@ A command costs far more than one more update in it, in this process too: a thre
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from shared.runtime.group_queue import GroupQueue, finish
-from shared.store.mongo import Collection, UpdateOne, write_all
+from shared.store.mongo import UpdateOne
 
 
 class PendingWrite(NamedTuple):
@@ -20,9 +21,9 @@ class PendingWrite(NamedTuple):
 class WriteCoalescer:
     """For idempotent upserts. Of two updates that wait for one document, either may be written last."""
 
-    def __init__(self, collection: Collection) -> None:
-        self._collection = collection
-        self._queue = GroupQueue[PendingWrite](self._write_all)
+    def __init__(self, write_all: Callable[[Sequence[UpdateOne]], Awaitable[bool]]) -> None:
+        self._write_all = write_all
+        self._queue = GroupQueue[PendingWrite](self._write_waiting)
 
     async def write(self, update: UpdateOne) -> None:
         """Return when `update` is written. UnstorableError, WriteFailedError or ConnectionFailure when it may not be.
@@ -31,7 +32,7 @@ class WriteCoalescer:
         """
         await self._queue.submit(PendingWrite(update, asyncio.get_running_loop().create_future()))
 
-    async def _write_all(self) -> None:
+    async def _write_waiting(self) -> None:
         while self._queue.items:
             group = list(self._queue.items)
             self._queue.items.clear()
@@ -40,7 +41,7 @@ class WriteCoalescer:
     async def _write(self, group: list[PendingWrite]) -> None:
         try:
             while group := [each for each in group if not each.done.done()]:
-                if await write_all(self._collection, [each.update for each in group]):
+                if await self._write_all([each.update for each in group]):
                     break  # else another writer has just inserted one of the documents: now it exists
         except Exception as error:  # noqa: BLE001 - each caller of `write` raises it
             finish(group, error)

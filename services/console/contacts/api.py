@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler
 
 from services.console.api import models, requests
 from services.console.api.bodies import from_body, from_query, json_of
-from services.console.contacts.contact_reader import contacts_of, load_contact_details
+from services.console.contacts.contact_reader import load_contact_details
 from services.console.contacts.export import send_contacts
 from services.console.contacts.form import MAX_BULK_CONTACTS
 from services.console.contacts.service import BusyError, ContactChanges, apply_to_each
@@ -19,6 +19,7 @@ from services.console.index.list_query import ListQuery, find_rows, list_page
 from shared.domain.contact_edits import InvalidEditError
 from shared.domain.contact_export import Format
 from shared.store.contact_editing import NoContactError
+from shared.store.contacts import Contacts
 from shared.store.mongo import Database
 
 NO_CONTACT = "there is no such contact"
@@ -55,7 +56,7 @@ class ContactApi:
             row.contact_id
             for row in find_rows(self._contact_index, list_query_of(from_query(requests.ExportQuery, request)))
         ]
-        return await send_contacts(request, contacts_of(self._database, ids), form)
+        return await send_contacts(request, Contacts(self._database).read_all(ids), form)
 
     async def one(self, request: web.Request) -> web.Response:
         page = from_query(requests.MessagesQuery, request).page

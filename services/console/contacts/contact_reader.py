@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
 from services.console.contacts.message_list import DisplayedMessage, displayed_messages
-from shared.contract.contacts import Activity, Contact, Score, activities_of
-from shared.domain.accounts import Account, account_key
-from shared.domain.messages import from_document
+from shared.contract.contacts import Activity, Contact, Score
+from shared.domain.accounts import Account
 from shared.domain.pipelines import Pipeline
-from shared.store.contacts import CONTACT_ALONE
-from shared.store.indexes import EPOCH
-from shared.store.mongo import Database, Document
+from shared.store.accounts import AccountStore
+from shared.store.activities import ActivityStore
+from shared.store.contacts import Contacts
+from shared.store.conversations import Conversations
+from shared.store.messages import MessageStore
+from shared.store.mongo import Database
 from shared.store.pipelines import PipelineStore
 
-TOGETHER = 500
-"""Contacts read by one query, where many are."""
 MESSAGES_PER_PAGE = 1000
 """Messages shown at once: while a very long page is rendered, all other requests wait."""
 
@@ -47,60 +46,47 @@ class ContactDetails:
 
 async def contact_of(database: Database, contact_id: str) -> Contact | None:
     """None where there is none, or it was forgotten."""
-    stored = await database.contacts.find_one({"_id": contact_id, "forgotten_at": {"$exists": False}}, CONTACT_ALONE)
-    return Contact.model_validate(stored) if stored else None
+    return await Contacts(database).read(contact_id)
 
 
 async def load_contact_details(database: Database, contact_id: str, page: int = 1) -> ContactDetails | None:
     """Return the contact with a page of its messages, or None. A page beyond the last is the last."""
-    stored = await database.contacts.find_one({"_id": contact_id, "forgotten_at": {"$exists": False}}, CONTACT_ALONE)
-    if stored is None:
+    contacts = Contacts(database)
+    contact = await contacts.read(contact_id)
+    if contact is None:
         return None
-    contact = Contact.model_validate(stored)
     account = await _account_of(database, contact)
-    activities = database.activities.find(activities_of(contact_id)).sort("version", -1)
-    conversation = await database.conversations.find_one({"_id": contact_id}, {"due_at": True})
+    activities = await ActivityStore(database).of(contact_id)
+    conversation = await Conversations(database).get(contact_id)
     return ContactDetails(
         contact=contact,
-        scores=tuple(Score.model_validate(each) for each in stored.get("scores", ())),
-        activities=tuple([Activity.model_validate(each) async for each in activities]),
+        scores=tuple(await contacts.scores(contact_id)),
+        activities=tuple(reversed(activities)),
         message_page=await load_message_page(database, contact_id, page),
         account=account,
         pipeline=await PipelineStore(database).get(account.pipeline if account else None),
-        is_due=bool(conversation and conversation.get("due_at")),
+        is_due=conversation is not None and "due_at" in conversation,
     )
 
 
 async def load_message_page(database: Database, contact_id: str, page: int) -> MessagePage:
     """Return a page of messages. They are counted only when there is more than one page."""
-    asked = {"conversation": contact_id, "sent_at": {"$gte": EPOCH}}
-    said = await _page_of(database, asked, page)
+    messages = MessageStore(database)
+    said = await _page_of(messages, contact_id, page)
     if page == 1 and len(said) < MESSAGES_PER_PAGE:
         return MessagePage(said, len(said), 1, 1)
-    found = await database.messages.count_documents(asked)
+    found = await messages.count_sent(contact_id)
     pages = max(1, ceil(found / MESSAGES_PER_PAGE))
     if page > pages:
-        page, said = pages, await _page_of(database, asked, pages)
+        page, said = pages, await _page_of(messages, contact_id, pages)
     return MessagePage(said, found, page, pages)
 
 
-async def _page_of(database: Database, asked: Document, page: int) -> tuple[DisplayedMessage, ...]:
-    newest_first = database.messages.find(asked).sort([("sent_at", -1), ("_id", -1)])
-    stored = newest_first.skip((page - 1) * MESSAGES_PER_PAGE).limit(MESSAGES_PER_PAGE)
-    return tuple(displayed_messages([from_document(each) async for each in stored]))
-
-
-async def contacts_of(database: Database, contact_ids: Sequence[str]) -> AsyncIterator[Contact]:
-    """In the order of `contact_ids`; who is gone by now is left out."""
-    for start in range(0, len(contact_ids), TOGETHER):
-        ids = list(contact_ids[start : start + TOGETHER])
-        asked = {"_id": {"$in": ids}, "forgotten_at": {"$exists": False}}
-        found = {each["_id"]: each async for each in database.contacts.find(asked, {**CONTACT_ALONE, "scores": False})}
-        for contact_id in ids:
-            if contact_id in found:
-                yield Contact.model_validate(found[contact_id])
+async def _page_of(messages: MessageStore, contact_id: str, page: int) -> tuple[DisplayedMessage, ...]:
+    return tuple(
+        displayed_messages(await messages.newest(contact_id, (page - 1) * MESSAGES_PER_PAGE, MESSAGES_PER_PAGE))
+    )
 
 
 async def _account_of(database: Database, contact: Contact) -> Account | None:
-    stored = await database.accounts.find_one({"_id": account_key(contact.platform, contact.account_id)})
-    return Account.model_validate(stored) if stored else None
+    return await AccountStore(database).get(contact.platform, contact.account_id)

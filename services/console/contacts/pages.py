@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from services.console.auth.auth_middleware import ACCESS
-from services.console.contacts.contact_reader import contacts_of, load_contact_details
+from services.console.contacts.contact_reader import load_contact_details
 from services.console.contacts.export import send_contacts
 from services.console.contacts.score_plot import score_plot
 from services.console.index.contact_index import ContactIndex
@@ -14,6 +14,7 @@ from services.console.view.form_error import FormError
 from services.console.view.rendering import Renderer
 from shared.domain.contact_export import Format
 from shared.store.accounts import AccountStore
+from shared.store.contacts import Contacts
 from shared.store.mongo import Database
 from shared.store.pipelines import PipelineStore
 
@@ -50,7 +51,7 @@ class ContactPages:
     async def exported(self, request: web.Request) -> web.StreamResponse:
         """Export all contacts that match the filters, in their order."""
         ids = [each.contact_id for each in find_rows(self._contact_index, parse_list_query(request.query))]
-        return await send_contacts(request, contacts_of(self._database, ids), Format.CSV)
+        return await send_contacts(request, Contacts(self._database).read_all(ids), Format.CSV)
 
     async def one(self, request: web.Request) -> web.Response:
         return await contact_page(request, self._database, self._renderer)

@@ -14,8 +14,8 @@ from shared.contract.ids import ConversationKey
 from shared.domain.contact_edits import ContactEdit, InvalidEditError
 from shared.runtime.clock import Clock
 from shared.store.contact_editing import NoContactError, edit_contact
+from shared.store.conversations import Conversations
 from shared.store.mongo import ConnectionFailure, Database
-from shared.store.requeue import requeue
 
 MAX_BULK_SECONDS = 120.0
 """For all contacts of a request together: while a server is away, each change waits for it."""
@@ -43,7 +43,7 @@ class ContactChanges:
 
     async def analyse(self, contact_id: str) -> None:
         """Queue the conversation to be analysed again. NoContactError."""
-        if not await requeue(self._database, [contact_id], reanalyse=True):
+        if not await Conversations(self._database).requeue([contact_id], reanalyse=True):
             raise NoContactError(contact_id)
 
     async def erase(self, contact_id: str) -> None:

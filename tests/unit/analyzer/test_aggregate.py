@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from services.analyzer.intake.aggregate import changes
 from shared.contract.events import Event
 from shared.domain.messages import document, fold, fold_all
+from shared.store.messages import changes
 from tests.support.making import completed, listed, reacted, said, unsent
 
 

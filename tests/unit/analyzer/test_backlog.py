@@ -8,8 +8,9 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from services.analyzer.queue.backlog import Backlog
+from shared.store.conversations import Conversations
 from shared.store.mongo import Database
-from shared.store.server_clock import Seen, ServerClock
+from shared.store.server_clock import ClockReading, ServerClock
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
@@ -34,21 +35,23 @@ class FakeConversations:
 
 
 class FakeClock:
-    async def look(self) -> Seen:
-        return Seen(NOON, float("inf"))  # what was looked for is never long ago
+    async def read(self) -> ClockReading:
+        return ClockReading(NOON, float("inf"))  # what was looked for is never long ago
 
 
 def backlog_of(conversations: FakeConversations) -> Backlog:
-    return Backlog(cast(Database, SimpleNamespace(conversations=conversations)), cast(ServerClock, FakeClock()))
+    return Backlog(
+        Conversations(cast(Database, SimpleNamespace(conversations=conversations))), cast(ServerClock, FakeClock())
+    )
 
 
 async def test_what_is_expected_is_had_without_a_look() -> None:
     conversations = FakeConversations("messenger:371:1")
     backlog = backlog_of(conversations)
-    await backlog.look(25, ())
+    await backlog.refresh(25, ())
     assert backlog.take(25) == ["messenger:371:1"]
-    backlog.expect(["messenger:371:2"])
-    await backlog.look(25, ())
+    backlog.add(["messenger:371:2"])
+    await backlog.refresh(25, ())
     assert backlog.take(25) == ["messenger:371:2"]
     assert conversations.looks == 1
 
@@ -57,7 +60,7 @@ async def test_where_nothing_is_left_it_is_looked_for() -> None:
     conversations = FakeConversations("messenger:371:1")
     backlog = backlog_of(conversations)
     for _ in range(2):
-        await backlog.look(25, ())
+        await backlog.refresh(25, ())
         assert backlog.take(25) == ["messenger:371:1"]
     assert conversations.looks == 2
 
@@ -65,7 +68,7 @@ async def test_where_nothing_is_left_it_is_looked_for() -> None:
 async def test_what_did_not_fit_is_looked_for_before_few_are_handed_out() -> None:
     conversations = FakeConversations(*(f"messenger:371:{number}" for number in range(2_001)))
     backlog = backlog_of(conversations)
-    await backlog.look(25, ())
+    await backlog.refresh(25, ())
     assert len(backlog.take(1_990)) == 1_990
-    await backlog.look(25, ())
+    await backlog.refresh(25, ())
     assert conversations.looks == 2

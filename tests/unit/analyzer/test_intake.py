@@ -115,7 +115,7 @@ class Rig:
         parking = cast("Parking", FakeParking(self.steps, self.dlq_is_away))
         await Intake(consumer, aggregate, parking, self, lambda: EPOCH, AnalyzerMetrics()).run(self.stop)
 
-    def expect(self, keys: Iterable[str]) -> None:
+    def notify_written(self, keys: Iterable[str]) -> None:
         self.arrived |= set(keys)
 
     async def until_idle(self) -> None:
@@ -165,7 +165,7 @@ async def test_a_value_that_the_database_cannot_hold_does_not_take_its_batch_alo
 async def test_while_a_write_takes_long_the_group_is_told_and_one_batch_is_waiting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(intake, "PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(intake, "MAX_PAUSE_SECONDS", 0)
     polled_before: list[int] = []
 
     async def until_told_thrice() -> None:

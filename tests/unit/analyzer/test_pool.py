@@ -14,7 +14,7 @@ from services.analyzer.analysis.conversation import Conversation
 from services.analyzer.contact.conversation_loader import LoadedConversation
 from services.analyzer.contact.merge import Placement
 from services.analyzer.queue import analysis_pool as pools
-from services.analyzer.queue.analysis_pool import GROUP, GROUPS, AnalysisPool
+from services.analyzer.queue.analysis_pool import MAX_GROUP_SIZE, MAX_GROUPS, AnalysisPool
 from services.analyzer.queue.analysis_worker import AnalysisOutcome, AnalysisWorker, ConversationSnapshot
 from services.analyzer.queue.claim_queue import Claim, ClaimQueue
 from shared.contract.contacts import AnalysisSource
@@ -60,7 +60,7 @@ class FakeQueue:
         self.held_claims += taken
         return taken
 
-    def expect(self, keys: Iterable[str]) -> None:
+    def notify_written(self, keys: Iterable[str]) -> None:
         self.waiting += map(claim, keys)
 
     async def due(self, limit: int) -> list[str]:
@@ -86,7 +86,7 @@ class FakeQueue:
     async def drop(self, keys: Sequence[str]) -> None:
         self.dropped += keys
 
-    def let_go(self, claims: Sequence[Claim]) -> None:
+    def forget_claims(self, claims: Sequence[Claim]) -> None:
         gone = [each for each in claims if each in self.held_claims]
         self.held_claims = [each for each in self.held_claims if each not in gone]
         self.left -= len(gone)
@@ -152,10 +152,10 @@ async def run(queue: FakeQueue, worker: FakeWorker, parallelism: int = 2, per_mi
 
 
 async def test_what_waits_together_is_worked_on_together() -> None:
-    names = [f"{number:03}" for number in range(GROUP + 5)]
+    names = [f"{number:03}" for number in range(MAX_GROUP_SIZE + 5)]
     queue, worker = FakeQueue(*names), FakeWorker()
     await run(queue, worker)
-    assert worker.groups == [names[:GROUP], names[GROUP:]]
+    assert worker.groups == [names[:MAX_GROUP_SIZE], names[MAX_GROUP_SIZE:]]
     assert sorted(queue.finished) == names
 
 
@@ -187,17 +187,17 @@ async def test_the_ai_is_asked_for_no_more_at_once_than_allowed() -> None:
 
 async def test_a_broker_that_is_away_does_not_hold_up_analyses(monkeypatch: pytest.MonkeyPatch) -> None:
     """But for what one process has at the most."""
-    monkeypatch.setattr(pools, "HELD", 2 * GROUP * GROUPS)
-    names = [f"{number:03}" for number in range(3 * GROUP * GROUPS)]
+    monkeypatch.setattr(pools, "MAX_HELD", 2 * MAX_GROUP_SIZE * MAX_GROUPS)
+    names = [f"{number:03}" for number in range(3 * MAX_GROUP_SIZE * MAX_GROUPS)]
     queue, analysed = FakeQueue(*names), set[str]()
 
     async def analyse(held: Claim) -> None:
         analysed.add(held.contact_id)
 
     async def publish(_held: Claim) -> None:
-        while len(analysed) < 2 * GROUP * GROUPS:
+        while len(analysed) < 2 * MAX_GROUP_SIZE * MAX_GROUPS:
             await asyncio.sleep(0)
-        assert len(queue.finished) or len(analysed) == 2 * GROUP * GROUPS
+        assert len(queue.finished) or len(analysed) == 2 * MAX_GROUP_SIZE * MAX_GROUPS
 
     await run(queue, FakeWorker(analyse, publish))
     assert sorted(queue.finished) == names
@@ -277,14 +277,14 @@ async def test_who_is_expected_ends_an_idle_pools_pause(monkeypatch: pytest.Monk
 
     async def tell_of_another(_claim: Claim) -> None:
         if queue.left == 2:
-            asyncio.get_running_loop().call_later(0.05, pool.expect, ["second"])
+            asyncio.get_running_loop().call_later(0.05, pool.notify_written, ["second"])
 
     worker.publish = tell_of_another
     pool = pool_of(queue, worker)
     async with asyncio.timeout(10):
         running = asyncio.create_task(pool.run(queue.stop))
         await queue.stop.wait()
-        pool.expect([])
+        pool.notify_written([])
         await running
     assert queue.finished == ["first", "second"]
 
@@ -304,7 +304,7 @@ async def test_a_pool_is_idle_when_all_that_it_was_told_of_is_done() -> None:
         running = asyncio.create_task(pool.run(queue.stop))
         await pool.until_idle()
         order.append("idle")
-        pool.expect(["second", "third"])
+        pool.notify_written(["second", "third"])
         await pool.until_idle()
         order.append("idle again")
         await running
@@ -324,7 +324,7 @@ async def test_a_pool_is_not_idle_while_a_claim_is_on_its_way_though_all_before_
 
     async def publish(_of: Claim) -> None:
         if not finishing.is_set():
-            pool.expect(["second"])
+            pool.notify_written(["second"])
             await finishing.wait()
 
     worker.publish = publish
@@ -349,6 +349,6 @@ async def test_an_ai_leaves_the_database_rest_enough() -> None:
 
 
 async def test_a_claim_that_finds_too_few_is_the_last_until_there_is_news() -> None:
-    queue = FakeQueue(*(f"{number:03}" for number in range(GROUP + 5)))
+    queue = FakeQueue(*(f"{number:03}" for number in range(MAX_GROUP_SIZE + 5)))
     await run(queue, FakeWorker())
-    assert queue.asked == [GROUP, GROUP]
+    assert queue.asked == [MAX_GROUP_SIZE, MAX_GROUP_SIZE]

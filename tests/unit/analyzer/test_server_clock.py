@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
@@ -39,39 +38,38 @@ class World:
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world = World()
     monkeypatch.setattr(server_clock, "server_time", world.server_time)
-    monkeypatch.setattr(time, "monotonic", world.monotonic)
     return world
 
 
-def clock() -> ServerClock:
-    return ServerClock(cast(Database, None))
+def clock(world: World) -> ServerClock:
+    return ServerClock(cast(Database, None), monotonic=world.monotonic)
 
 
 async def test_it_goes_on_by_itself_for_a_second_and_asks_again_then(world: World) -> None:
-    told = clock()
-    assert (await told.look()).now == world.now()
+    told = clock(world)
+    assert (await told.read()).now == world.now()
     world.at += 0.9
-    assert (await told.look()).now == world.now()
+    assert (await told.read()).now == world.now()
     assert world.asked == 1
     world.at += 0.2
-    assert (await told.look()).now == world.now()
+    assert (await told.read()).now == world.now()
     assert world.asked == 2
 
 
 @pytest.mark.parametrize("later", [0.0, 0.5])
 async def test_it_is_never_ahead_of_the_server_however_slow_the_answer(world: World, later: float) -> None:
-    told, world.way = clock(), 3.0
-    await told.look()
+    told, world.way = clock(world), 3.0
+    await told.read()
     world.at += later
-    seen = await told.look()
+    seen = await told.read()
     assert world.now() - timedelta(seconds=world.way) == seen.now
 
 
 async def test_what_is_counted_from_its_moment_here_ends_before_it_does_at_the_server(world: World) -> None:
-    told, world.way = clock(), 3.0
-    await told.look()
+    told, world.way = clock(world), 3.0
+    await told.read()
     world.at += 0.5
-    seen = await told.look()
+    seen = await told.read()
     ends_there = seen.now + timedelta(seconds=60)
-    world.at = seen.at + 60
+    world.at = seen.monotonic + 60
     assert world.now() <= ends_there

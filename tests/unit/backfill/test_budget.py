@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from shared.store.budgets import SYNCHRONISED_SECONDS, ServerClock
 from shared.store.mongo import Database
+from shared.store.server_clock import BUDGET_MAX_AGE_SECONDS, ServerClock
 
 BEGAN = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -41,7 +41,7 @@ class Server:
 
 def clock_of(server: Server, starts_at: float = 0.0) -> ServerClock:
     """Of a process whose own clock shows something else."""
-    return ServerClock(cast(Database, server), lambda: starts_at + server.seconds)
+    return ServerClock(cast(Database, server), BUDGET_MAX_AGE_SECONDS, lambda: starts_at + server.seconds)
 
 
 @pytest.mark.parametrize("way", [0.0, 0.003, 2.0])
@@ -69,6 +69,6 @@ async def test_it_is_asked_for_again_only_after_a_while() -> None:
     for _ in range(100):
         await clock.synchronise()
     assert server.asked == 1
-    server.seconds += SYNCHRONISED_SECONDS
+    server.seconds += BUDGET_MAX_AGE_SECONDS
     await clock.synchronise()
     assert server.asked == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ import pytest
 from pymongo.errors import AutoReconnect, BulkWriteError
 
 from services.backfill.crawl.write_coalescer import WriteCoalescer
-from shared.store.mongo import DUPLICATE_KEY, Collection, ConnectionFailure, UpdateOne
+from shared.store.mongo import DUPLICATE_KEY, Collection, ConnectionFailure, UpdateOne, write_all
 
 
 @dataclass
@@ -41,7 +42,7 @@ A, B, C, D = map(update, "abcd")
 
 async def started(collection: FakeCollection, *updates: UpdateOne) -> tuple[WriteCoalescer, list[asyncio.Task[None]]]:
     """The first update is in flight by itself, the others wait."""
-    coalescer = WriteCoalescer(cast("Collection", collection))
+    coalescer = WriteCoalescer(partial(write_all, cast("Collection", collection)))
     tasks = [asyncio.create_task(coalescer.write(each)) for each in updates[:1]]
     while not collection.commands:
         await asyncio.sleep(0)
@@ -73,7 +74,7 @@ async def test_a_document_that_another_writer_just_inserted_is_updated() -> None
     taken = BulkWriteError({"writeErrors": [{"index": 0, "code": DUPLICATE_KEY}]})
     collection = FakeCollection(errors=[taken])
     collection.go.set()
-    await WriteCoalescer(cast("Collection", collection)).write(A)
+    await WriteCoalescer(partial(write_all, cast("Collection", collection))).write(A)
     assert collection.commands == [[A], [A]]
 
 

@@ -17,7 +17,7 @@ from services.console.index.index_updater import IndexUpdater
 from shared.bus.consumer import Consumer
 from shared.contract.contacts import Change, Contact
 from shared.domain.runs import Run, RunCounters, RunState
-from shared.store.contacts import entry_of
+from shared.store.contact_versions import entry_of
 from tests.unit.console.fakes import Collection, FakeDatabase, erased, stored
 from tests.unit.console.rows import NOON, contact
 from tests.unit.console.test_broadcast import kinds
