@@ -23,7 +23,7 @@ from shared.store.mongo import Database, open_database, server_time
 from tests.conftest import Stack, Start
 from tests.support.servers import SCRIPT, Servers, docker_servers
 from tests.support.topics import publish_events
-from tests.unit.test_contracts import EVENTS
+from tests.unit.shared.contract.test_contracts import EVENTS
 
 SENT = [load_event(line) for line in EVENTS]
 
@@ -32,27 +32,27 @@ async def values(bootstrap_servers: str, topic: str) -> list[bytes]:
     return sorted(record.value for record in await read_all(bootstrap_servers, topic))
 
 
-async def test_events_come_back_from_the_topic_as_they_were_sent(stack: Stack) -> None:
+async def test_events_are_read_from_the_topic_as_sent(stack: Stack) -> None:
     await publish_events(stack.kafka, stack.topics.message_events, SENT)
     records = await read_all(stack.kafka, stack.topics.message_events)
     assert sorted(record.value for record in records) == sorted(EVENTS)
     assert {record.key for record in records} == {str(SENT[0].conversation).encode()}
 
 
-def test_setup_is_harmless_when_all_is_there(leadstream: Start) -> None:
+def test_setup_changes_nothing_when_repeated(leadstream: Start) -> None:
     process = leadstream("setup")
     assert process.wait() == 0
     assert "none, all were there" in process.output
 
 
-async def test_documents_come_back_from_the_database(database: Database) -> None:
+async def test_documents_are_read_from_the_database(database: Database) -> None:
     token = secrets.token_hex(4)
     await database.kept.insert_one({"_id": token})
     assert await database.kept.find_one({"_id": token}) == {"_id": token}
     assert (await server_time(database)).tzinfo is not None
 
 
-async def test_the_broker_comes_back_with_its_records(stack: Stack) -> None:
+async def test_the_broker_restarts_with_its_records(stack: Stack) -> None:
     await publish_events(stack.kafka, stack.topics.message_events, SENT)
     stack.servers.restart_kafka()
     assert await values(stack.kafka, stack.topics.message_events) == sorted(EVENTS)
@@ -60,7 +60,7 @@ async def test_the_broker_comes_back_with_its_records(stack: Stack) -> None:
     assert len(await values(stack.kafka, stack.topics.message_events)) == 2 * len(EVENTS)
 
 
-async def test_local_servers_that_were_killed_come_up_again_with_their_data(stack: Stack) -> None:
+async def test_killed_local_servers_restart_with_their_data(stack: Stack) -> None:
     folder = stack.servers.folder
     if folder is None:
         pytest.skip("these are not the servers of deploy/local")
@@ -76,7 +76,7 @@ async def test_local_servers_that_were_killed_come_up_again_with_their_data(stac
         assert await database.kept.find_one({"_id": "before"}) is not None
 
 
-def test_local_servers_that_never_ran_are_down(tmp_path: Path) -> None:
+def test_local_servers_are_down_before_their_first_start(tmp_path: Path) -> None:
     assert [script("status", tmp_path), script("down", tmp_path), script("up", tmp_path, "--only", "none")] == [1, 0, 2]
 
 
@@ -84,7 +84,7 @@ def script(verb: str, folder: Path, *options: str) -> int:
     return subprocess.run([sys.executable, SCRIPT, verb, "--dir", folder, *options], check=False).returncode
 
 
-async def test_the_embedded_servers_serve_and_are_gone_afterwards(tmp_path: Path) -> None:
+async def test_embedded_servers_serve_and_end(tmp_path: Path) -> None:
     async with embedded_servers(tmp_path) as (kafka, mongo_url):
         await publish_events(kafka, "message-events", SENT)
         assert await values(kafka, "message-events") == sorted(EVENTS)
@@ -108,7 +108,7 @@ def test_the_embedded_broker_ends_with_the_process_that_started_it() -> None:
 
 
 @pytest.mark.docker
-async def test_containers_serve_as_the_local_servers_do(tmp_path: Path) -> None:
+async def test_containers_serve_like_local_servers(tmp_path: Path) -> None:
     with docker_servers(tmp_path) as servers:
         await serves(servers)
         servers.restart_kafka()

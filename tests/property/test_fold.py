@@ -23,7 +23,7 @@ def folded(events: list[MessageScopedEvent | PostbackEvent]) -> StoredMessage:
         )
     )
 )
-def test_any_order_and_any_duplication_gives_the_same_message(
+def test_any_order_and_duplication_give_the_same_message(
     case: tuple[
         list[MessageScopedEvent | PostbackEvent],
         list[MessageScopedEvent | PostbackEvent],
@@ -35,13 +35,15 @@ def test_any_order_and_any_duplication_gives_the_same_message(
 
 
 @given(st.lists(facts, min_size=1, max_size=6))
-def test_a_message_survives_its_way_through_the_store(events: list[MessageScopedEvent | PostbackEvent]) -> None:
+def test_a_message_is_unchanged_by_storing_it(events: list[MessageScopedEvent | PostbackEvent]) -> None:
     state = folded(events)
     assert from_document(document(state)) == state
 
 
 @given(st.lists(facts, min_size=1, max_size=6))
-def test_what_was_unsent_is_gone_whatever_comes_after(events: list[MessageScopedEvent | PostbackEvent]) -> None:
+def test_a_deleted_message_has_no_content_whatever_comes_after(
+    events: list[MessageScopedEvent | PostbackEvent],
+) -> None:
     state = folded(events)
     unsent = any(isinstance(event, DeletionEvent) for event in events)
     if unsent:

@@ -83,47 +83,47 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 @given(cases())
-def test_no_one_lands_in_won_or_lost_without_that_status(case: Case) -> None:
+def test_won_and_lost_need_that_status(case: Case) -> None:
     if case.there and case.there.type in CLOSED:
         assert case.there.type.value == case.verdict.lead_status.value
 
 
 @given(cases(), st.sampled_from([LeadStatus.WON, LeadStatus.LOST]))
-def test_who_is_won_or_lost_lands_in_the_first_such_stage(case: Case, status: LeadStatus) -> None:
+def test_won_and_lost_go_to_the_first_stage_of_that_type(case: Case, status: LeadStatus) -> None:
     first = case.pipeline.first(StageType(status.value))
     if first:
         assert replace(case.but(lead_status=status), here=None).there == first
 
 
 @given(cases())
-def test_no_one_is_archived_by_a_machine_or_brought_back_from_there(case: Case) -> None:
+def test_an_analysis_neither_archives_nor_unarchives(case: Case) -> None:
     assert case.there is None or case.there.type is not StageType.ARCHIVED
     if case.here and case.here.type is StageType.ARCHIVED:
         assert case.there is None
 
 
 @given(cases())
-def test_a_stage_that_is_set_stays_where_the_mode_says_so(case: Case) -> None:
+def test_skip_existing_keeps_the_stage(case: Case) -> None:
     if case.here:
         assert replace(case, mode=Mode.SKIP_EXISTING).there is None
 
 
 @given(cases())
-def test_no_one_moves_backward_by_a_fallback(case: Case) -> None:
+def test_a_fallback_never_moves_backward(case: Case) -> None:
     there = case.but(source=AnalysisSource.FALLBACK).there
     if there and case.here and there.type in OPEN_TYPES:
         assert case.place(there) > case.place(case.here)
 
 
 @given(cases())
-def test_among_open_stages_backward_only_ten_points_below_the_range(case: Case) -> None:
+def test_backward_moves_need_ten_points_below_the_range(case: Case) -> None:
     here, there = case.here, case.there
     if there and here and here.range and there.type in OPEN_TYPES and here.type in OPEN_TYPES:
         assert case.place(there) > case.place(here) or case.verdict.lead_score <= here.range.low - 10
 
 
 @pytest.mark.parametrize(("score", "moves"), [(38, True), (39, False)])
-def test_ten_points_below_are_enough_and_nine_are_not(score: int, moves: bool) -> None:
+def test_ten_points_below_move_backward_and_nine_do_not(score: int, moves: bool) -> None:
     sales = template("Sales")
     assert sales is not None
     here = sales.stage("Proposal Sent")
@@ -142,13 +142,13 @@ def verdict(score: int) -> Verdict:
 
 
 @given(cases())
-def test_out_of_won_or_lost_only_with_confidence(case: Case) -> None:
+def test_leaving_won_or_lost_needs_confidence(case: Case) -> None:
     if case.there and case.here and case.here.type in CLOSED:
         assert case.verdict.confidence >= 70
 
 
 @given(cases())
-def test_who_may_move_forward_does(case: Case) -> None:
+def test_allowed_forward_moves_happen(case: Case) -> None:
     """Whatever is not forbidden happens: from an open stage, or out of WON and LOST with confidence."""
     assume(case.here and case.here.type is not StageType.ARCHIVED)
     assume(case.here and (case.here.type in OPEN_TYPES or case.verdict.confidence >= 70))
@@ -159,7 +159,7 @@ def test_who_may_move_forward_does(case: Case) -> None:
 
 
 @given(cases())
-def test_an_open_stage_is_the_recommended_one_near_its_range_else_the_scores_else_the_last(case: Case) -> None:
+def test_an_open_stage_is_by_recommendation_then_score_then_the_last(case: Case) -> None:
     case = replace(case.but(lead_status=LeadStatus.QUALIFIED), here=None)
     score, open_stages = case.verdict.lead_score, case.pipeline.open_stages
     near = [s for s in open_stages if s.range and s.range.low - 10 <= score <= s.range.high + 10]
@@ -170,19 +170,19 @@ def test_an_open_stage_is_the_recommended_one_near_its_range_else_the_scores_els
 
 
 @given(cases())
-def test_where_a_contact_was_put_it_stays_for_the_same_analysis(case: Case) -> None:
+def test_the_same_analysis_moves_a_contact_only_once(case: Case) -> None:
     if case.there:
         assert replace(case, here=case.there).there is None
 
 
 @given(cases())
-def test_a_stage_that_the_pipeline_has_no_more_is_none(case: Case) -> None:
+def test_a_stage_missing_from_the_pipeline_counts_as_none(case: Case) -> None:
     gone = StageRef(pipeline=case.pipeline.name, name="gone", type=StageType.WON)
     assert route(case.pipeline, gone, case.verdict, case.mode) == replace(case, here=None).there
 
 
 @given(stages)
-def test_ranges_share_no_border_and_leave_no_gap(made: tuple[Stage, ...]) -> None:
+def test_ranges_neither_overlap_nor_leave_gaps(made: tuple[Stage, ...]) -> None:
     for kind, low, high in BANDS:
         ranges = [stage.range for stage in made if stage.type is kind and stage.range]
         covered = [score for each in ranges for score in range(each.low, each.high + 1)]
@@ -191,7 +191,7 @@ def test_ranges_share_no_border_and_leave_no_gap(made: tuple[Stage, ...]) -> Non
 
 
 @given(edited_stages())
-def test_a_range_that_a_person_edited_is_not_made_anew(made: tuple[Stage, ...]) -> None:
+def test_a_range_edited_by_a_person_is_kept(made: tuple[Stage, ...]) -> None:
     edited = [stage for stage in made if stage.range_edited]
     assert [stage for stage in fill_ranges(made) if stage.range_edited] == edited
     again = keep_edited_ranges(
@@ -201,9 +201,7 @@ def test_a_range_that_a_person_edited_is_not_made_anew(made: tuple[Stage, ...]) 
 
 
 @given(edited_stages(), edited_stages())
-def test_a_range_that_is_brought_in_as_a_persons_wins_over_the_one_before(
-    before: tuple[Stage, ...], new: tuple[Stage, ...]
-) -> None:
+def test_an_imported_edited_range_replaces_the_stored_one(before: tuple[Stage, ...], new: tuple[Stage, ...]) -> None:
     kept = keep_edited_ranges(new, Pipeline(name="p", stages=before))
     assert [stage for stage, own in zip(kept, new, strict=True) if own.range_edited] == [
         s for s in new if s.range_edited

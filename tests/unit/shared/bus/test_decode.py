@@ -24,7 +24,7 @@ def changed(**fields: object) -> bytes:
     return orjson.dumps({**orjson.loads(dump_event(said("How much?", 0))), **fields})
 
 
-def test_an_event_comes_through() -> None:
+def test_an_event_is_decoded() -> None:
     assert decode(Raw(dump_event(said("How much?", 0))), EPOCH) == said("How much?", 0)
 
 
@@ -44,7 +44,7 @@ def test_an_event_comes_through() -> None:
         (changed(customer_id=""), Reason.BAD_ID),
     ],
 )
-def test_what_is_no_event_is_kept_whole_with_its_reason(value: bytes | None, reason: Reason) -> None:
+def test_a_value_that_is_no_event_becomes_a_whole_dead_letter(value: bytes | None, reason: Reason) -> None:
     letter = decode(Raw(value), EPOCH)
     assert isinstance(letter, DeadLetter)
     assert (letter.reason, letter.where, letter.key) == (reason, "analyzer", "key")
@@ -52,6 +52,6 @@ def test_what_is_no_event_is_kept_whole_with_its_reason(value: bytes | None, rea
     assert "secret" not in letter.detail
 
 
-def test_a_key_that_is_no_text_does_not_matter() -> None:
+def test_a_key_that_is_not_text_is_accepted() -> None:
     letters = [decode(Raw(b"", key), EPOCH) for key in (b"\xff", None)]
     assert [letter.key for letter in letters if isinstance(letter, DeadLetter)] == ["\N{REPLACEMENT CHARACTER}", None]

@@ -8,7 +8,7 @@ from shared.runtime.health import health_app
 from shared.runtime.metrics import AnalyzerMetrics
 
 
-async def test_a_service_is_live_ready_or_not_and_tells_its_counts() -> None:
+async def test_health_reports_liveness_readiness_and_metrics() -> None:
     metrics, ready = AnalyzerMetrics(), [True, False]
     metrics.events.labels("message").inc()
 

@@ -31,11 +31,11 @@ def test_no_cell_begins_as_a_formula(start: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "Maria", "a=b", "'quoted", "60"])
-def test_other_cells_are_as_they_are(text: str) -> None:
+def test_other_cells_are_unchanged(text: str) -> None:
     assert escape_formula(text) == text
 
 
-async def test_a_csv_file_has_a_column_for_each_field_whatever_is_in_them() -> None:
+async def test_a_csv_file_has_every_column() -> None:
     hostile = contact(events=[said("call 0917 123 4567 or me@example.org", 1)]).model_copy(
         update={
             "name": Name(first='=HYPERLINK("http://x","y")', source=NameSource.PERSON),
@@ -55,11 +55,11 @@ async def test_a_csv_file_has_a_column_for_each_field_whatever_is_in_them() -> N
     assert row["last_inbound_at"] == "2026-11-24T09:00:01.000Z"
 
 
-async def test_a_csv_file_of_nobody_has_its_header() -> None:
+async def test_an_empty_csv_file_has_its_header() -> None:
     assert await written(Format.CSV) == ",".join(COLUMNS) + "\r\n"
 
 
-async def test_json_lines_are_whole_contacts() -> None:
+async def test_json_lines_contain_whole_contacts() -> None:
     known = contact()
     (line,) = (await written(Format.JSONL, known)).splitlines()
     assert Contact.model_validate_json(line) == known

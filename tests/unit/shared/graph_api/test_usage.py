@@ -10,7 +10,7 @@ import pytest
 
 from shared.graph_api.usage import MAX_WAIT_SECONDS, Usage, read_usage
 
-PAYLOADS = Path(__file__).parent / "payloads" / "graph"
+PAYLOADS = Path(__file__).parents[2] / "payloads" / "graph"
 
 
 def load(name: str) -> Any:
@@ -21,7 +21,7 @@ def business(*entries: object, more: object = None) -> dict[str, str]:
     return {"X-Business-Use-Case-Usage": json.dumps({"1": list(entries), "2": more})}
 
 
-def test_an_answer_says_how_much_of_the_apps_and_of_the_accounts_budget_is_used() -> None:
+def test_usage_of_app_and_account_is_read() -> None:
     said = load("headers_usage_throttled_doc")
     headers = {
         "X-App-Usage": said["x-app-usage"],
@@ -30,17 +30,17 @@ def test_an_answer_says_how_much_of_the_apps_and_of_the_accounts_budget_is_used(
     assert read_usage(headers) == Usage(app=0.28, account=1.0, regain_seconds=19 * 60)
 
 
-def test_the_highest_of_the_shares_under_all_ids_counts() -> None:
+def test_the_highest_share_over_all_ids_counts() -> None:
     headers = business({"call_count": 3, "total_cputime": 81}, {"total_time": 40}, more=[{"call_count": 5}])
     assert read_usage(headers) == Usage(account=0.81)
 
 
-def test_a_pages_own_header_from_before_there_were_business_use_cases_counts_as_well() -> None:
+def test_the_old_page_usage_header_counts_too() -> None:
     assert read_usage({"X-Page-Usage": '{"call_count": 96, "total_time": 1}'}) == Usage(account=0.96)
     assert read_usage(business({"call_count": 97}) | {"X-Page-Usage": '{"call_count": 96}'}).account == 0.97
 
 
-def test_what_an_answer_does_not_say_is_not_nothing_used() -> None:
+def test_missing_usage_is_none_and_not_zero() -> None:
     assert read_usage({}) == Usage(None, None, None)
 
 
@@ -55,10 +55,10 @@ def test_what_an_answer_does_not_say_is_not_nothing_used() -> None:
         *load("headers_usage_real")["malformed_samples"],
     ],
 )  # fmt: skip
-def test_what_is_malformed_says_nothing(name: str, value: str) -> None:
+def test_malformed_usage_is_ignored(name: str, value: str) -> None:
     assert read_usage({name: value}) == Usage()
 
 
-def test_no_wait_is_longer_than_the_longest_window() -> None:
+def test_the_regain_time_has_a_maximum() -> None:
     headers = business({"estimated_time_to_regain_access": 1e300, "call_count": 100})
     assert read_usage(headers) == Usage(account=1.0, regain_seconds=MAX_WAIT_SECONDS)

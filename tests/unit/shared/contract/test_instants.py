@@ -16,7 +16,7 @@ NOW = datetime(2024, 8, 12, 18, 16, 49, 684_000, UTC)
 
 
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)))
-def test_what_is_written_is_read_again_to_the_millisecond(at: datetime) -> None:
+def test_a_written_time_is_read_back_to_the_millisecond(at: datetime) -> None:
     found = instants.validate_python(format_instant(at))
     assert found == at.replace(microsecond=at.microsecond // 1000 * 1000)
     assert found.tzinfo is UTC
@@ -35,7 +35,7 @@ def test_what_is_written_is_read_again_to_the_millisecond(at: datetime) -> None:
         NOW.astimezone(timezone(timedelta(hours=2))),
     ],
 )
-def test_other_ways_to_write_a_time_say_the_same(value: object) -> None:
+def test_other_notations_of_a_time_are_read_alike(value: object) -> None:
     assert instants.validate_python(value) == NOW
     assert instants.validate_python(value).microsecond == 684_000
 
@@ -43,7 +43,7 @@ def test_other_ways_to_write_a_time_say_the_same(value: object) -> None:
 @pytest.mark.parametrize(
     "value", ["2024-08-12T18:16:49.684", "2024-13-12T18:16:49.684Z", "secret secret secre.684Z", "secret", None, {}]
 )
-def test_what_is_no_time_is_refused_without_being_quoted(value: object) -> None:
+def test_a_malformed_time_is_refused_without_being_quoted(value: object) -> None:
     with pytest.raises(ValueError) as error:
         instants.validate_python(value)
     assert isinstance(error.value, ValidationError)

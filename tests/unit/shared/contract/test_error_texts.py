@@ -9,7 +9,7 @@ from shared.contract.events import load_event
 from shared.domain.messages import from_document
 
 
-def test_an_error_of_a_model_does_not_quote_what_it_was_given() -> None:
+def test_a_model_error_does_not_quote_its_input() -> None:
     raised = []
     with pytest.raises(ValueError) as error:
         load_event(b'{"kind": "message", "text": {"a": "my secret"}}')

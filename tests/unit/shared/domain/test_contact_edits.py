@@ -72,7 +72,7 @@ def test_an_edit_is_the_next_version_and_names_what_it_changed() -> None:
     assert change.activity is None
 
 
-def test_a_stage_that_a_person_sets_is_an_activity_said_to_be_theirs() -> None:
+def test_a_stage_set_by_a_person_is_an_activity_of_a_person() -> None:
     change = edit(contact(), stage="Negotiating")
     assert change.contact.stage == StageRef(pipeline="Sales", name="Negotiating", type=StageType.IN_PROGRESS)
     told = change.activity
@@ -82,13 +82,13 @@ def test_a_stage_that_a_person_sets_is_an_activity_said_to_be_theirs() -> None:
     assert (told.score, told.status, told.confidence, told.model) == (60, LeadStatus.QUALIFIED, None, None)
 
 
-def test_the_stage_it_is_in_can_be_made_to_stay_and_is_no_activity() -> None:
+def test_fixing_the_current_stage_is_no_activity() -> None:
     change = edit(contact(), stage="Proposal Sent")
     assert (change.changed, change.activity) == (("edited",), None)
     assert analysed(change.contact, LeadStatus.WON, 95).stage == change.contact.stage
 
 
-def test_a_persons_status_counts_and_the_analysis_stays_the_machines() -> None:
+def test_a_persons_status_wins_and_the_analysis_is_kept() -> None:
     change = edit(contact(), status=LeadStatus.NEGOTIATING)
     assert change.contact.status is LeadStatus.NEGOTIATING
     assert change.contact.analysis is not None
@@ -100,7 +100,7 @@ def test_a_persons_status_counts_and_the_analysis_stays_the_machines() -> None:
     assert again.stage.type is not StageType.LOST
 
 
-def test_who_a_person_says_is_won_is_routed_so_by_the_next_analysis() -> None:
+def test_the_next_analysis_routes_by_a_persons_status() -> None:
     won = edit(contact(), status=LeadStatus.WON).contact
     assert won.stage is not None
     assert won.stage.name == "Proposal Sent"
@@ -109,14 +109,14 @@ def test_who_a_person_says_is_won_is_routed_so_by_the_next_analysis() -> None:
     assert moved.stage.name == "Closed Won"
 
 
-def test_tags_come_and_go_each_once() -> None:
+def test_tags_are_added_and_removed_once() -> None:
     tagged = edit(contact(), tags_added=("vip", " big  order ", "vip")).contact
     assert tagged.tags == ("vip", "big order")
     untagged = edit(tagged, tags_added=("new",), tags_removed=("vip", "never there")).contact
     assert untagged.tags == ("big order", "new")
 
 
-def test_what_is_so_already_is_no_version() -> None:
+def test_an_edit_without_effect_makes_no_version() -> None:
     old = edit(contact(), notes="x", tags_added=("vip",), name="Mary").contact
     for same in (
         ContactEdit(),
@@ -144,30 +144,30 @@ def test_what_is_so_already_is_no_version() -> None:
         ),
     ],
 )
-def test_what_cannot_be_is_refused_with_a_reason(wrong: ContactEdit, why: str) -> None:
+def test_an_invalid_edit_is_refused_with_a_reason(wrong: ContactEdit, why: str) -> None:
     with pytest.raises(InvalidEditError, match=why):
         edited(contact(), wrong, SALES, at(60))
 
 
-def test_without_a_pipeline_there_is_no_stage_to_set() -> None:
+def test_a_stage_cannot_be_set_without_a_pipeline() -> None:
     with pytest.raises(InvalidEditError, match="no pipeline"):
         edited(contact(), ContactEdit(stage="Contacted"), None, at(60))
 
 
-def test_a_name_that_is_given_back_gives_way_to_one_that_is_found() -> None:
+def test_an_automatic_name_is_replaced_by_one_that_is_found() -> None:
     mine = edit(contact(), name="Mary").contact
     back = edit(mine, given_back=frozenset({AutomaticField.NAME})).contact
     assert (back.name.full, back.edited) == ("Mary", ())
     assert analysed(back, LeadStatus.QUALIFIED, 61).name.full == "Maria Santos"
 
 
-def test_a_status_that_is_given_back_is_the_analysis_again() -> None:
+def test_an_automatic_status_is_that_of_the_analysis() -> None:
     mine = edit(contact(), status=LeadStatus.WON).contact
     back = edit(mine, given_back=frozenset({AutomaticField.STATUS})).contact
     assert (back.status, back.lead_status, back.edited) == (LeadStatus.QUALIFIED, None, ())
 
 
-def test_a_stage_that_is_given_back_stays_until_an_analysis_moves_it() -> None:
+def test_an_automatic_stage_stays_until_an_analysis_moves_it() -> None:
     mine = edit(contact(), stage="New Lead").contact
     change = edit(mine, given_back=frozenset({AutomaticField.STAGE}))
     assert (change.contact.stage, change.activity) == (mine.stage, None)
@@ -181,5 +181,5 @@ def test_a_stage_that_is_given_back_stays_until_an_analysis_moves_it() -> None:
     assert moved.name == "Negotiating"
 
 
-def test_what_no_person_has_set_can_be_given_back_for_nothing() -> None:
+def test_making_automatic_fields_automatic_makes_no_version() -> None:
     assert edited(contact(), ContactEdit(given_back=frozenset(AutomaticField)), SALES, at(60)) is None

@@ -11,7 +11,7 @@ import pytest
 from shared.graph_api.errors import ADVICE, FATAL, ErrorKind, GraphError, Scope, classify
 from shared.graph_api.usage import retry_after_seconds
 
-PAYLOADS = Path(__file__).parent / "payloads" / "graph"
+PAYLOADS = Path(__file__).parents[2] / "payloads" / "graph"
 KINDS = {
     "error_abuse_613_2018338": ErrorKind.ABUSE,
     "error_conversation_gone_100_2534001": ErrorKind.GONE,
@@ -39,23 +39,23 @@ def read(name: str) -> GraphError:
     return classify(body["error"], stored.get("http_status", 400))
 
 
-def test_every_error_body_is_tried() -> None:
+def test_every_recorded_error_body_is_tested() -> None:
     bodies = {path.stem for path in PAYLOADS.glob("*.json") if "error" in path.stem}
     assert bodies - set(KINDS) == {"restfb_batch_batch-first-error"}, "a batch: its parts are bodies of their own"
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_an_error_is_told_by_code_and_subcode(name: str) -> None:
+def test_an_error_is_classified_by_code_and_subcode(name: str) -> None:
     assert read(name).kind is KINDS[name]
 
 
-def test_an_error_inside_a_batch_reads_like_any_other() -> None:
+def test_an_error_in_a_batch_is_read_like_any_other() -> None:
     first = load("restfb_batch_batch-first-error")[0]
     assert classify(json.loads(first["body"])["error"], first["code"]).kind is ErrorKind.BAD_REQUEST
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_nothing_of_the_platforms_own_words_is_repeated(name: str) -> None:
+def test_the_platforms_message_is_not_repeated(name: str) -> None:
     stored = load(name)
     body = stored.get("body", stored)
     body["error"]["message"] += " EAAsecret"
@@ -76,7 +76,7 @@ PAGE_CODES = (32, 80000, 80001, 80003, 80004, 80005, 80006, 80008, 80009, 80014)
         (613, Scope.ACCOUNT),
     ],
 )
-def test_throttling_says_whose_budget_is_spent(code: int, scope: Scope) -> None:
+def test_throttling_names_the_budget_that_is_spent(code: int, scope: Scope) -> None:
     refusal = classify({"code": code, "is_transient": True}, 400)
     assert (refusal.kind, refusal.scope) == (ErrorKind.THROTTLED, scope)
 
@@ -110,24 +110,24 @@ def test_throttling_says_whose_budget_is_spent(code: int, scope: Scope) -> None:
         (None, ErrorKind.TRANSIENT),
     ],
 )
-def test_codes_without_a_recorded_body(error: object, kind: ErrorKind) -> None:
+def test_codes_without_a_recorded_body_are_classified(error: object, kind: ErrorKind) -> None:
     assert classify(error, 500).kind is kind
 
 
-def test_whoever_must_act_is_told_how() -> None:
+def test_an_error_that_needs_a_person_gives_advice() -> None:
     assert "connect the account again" in str(classify({"code": 190, "error_subcode": 463}, 400))
     assert str(classify({"code": 190, "error_subcode": 463}, 400)).startswith("token 190/463: the token has expired")
     assert ADVICE.keys() >= FATAL
 
 
-def test_the_minutes_to_regain_access_are_waited() -> None:
+def test_the_minutes_to_regain_access_become_seconds() -> None:
     throttled = load("headers_usage_throttled_doc")
     assert retry_after_seconds({"X-Business-Use-Case-Usage": throttled["x-business-use-case-usage"]}) == 19 * 60
     several = '{"1":[{"estimated_time_to_regain_access":2}],"2":[{"estimated_time_to_regain_access":7.5},{}]}'
     assert retry_after_seconds({"X-Business-Use-Case-Usage": several}) == 450
 
 
-def test_zero_minutes_and_a_broken_header_say_nothing() -> None:
+def test_zero_minutes_and_a_malformed_header_are_ignored() -> None:
     real = load("headers_usage_real")
     for header in [*real["x-business-use-case-usage"].values(), *real["malformed_samples"], "null", '{"1":[NaN]}']:
         assert retry_after_seconds({"X-Business-Use-Case-Usage": header}) is None, header
@@ -136,11 +136,11 @@ def test_zero_minutes_and_a_broken_header_say_nothing() -> None:
 
 
 @pytest.mark.parametrize("header", ["-5", "soon", "", "²", "Wed, 21 Oct 2015 07:28:00 GMT", "0"])
-def test_a_retry_after_that_is_no_number_of_seconds_says_nothing(header: str) -> None:
+def test_a_retry_after_that_is_not_seconds_is_ignored(header: str) -> None:
     assert retry_after_seconds({"Retry-After": header}) is None
 
 
-def test_no_header_makes_us_wait_for_ever() -> None:
+def test_a_requested_wait_has_a_maximum() -> None:
     assert retry_after_seconds({"Retry-After": "9" * 500}) == 24 * 3600
     endless = '{"1":[{"estimated_time_to_regain_access":1e300}]}'
     assert retry_after_seconds({"X-Business-Use-Case-Usage": endless}) == 24 * 3600

@@ -11,7 +11,7 @@ import pytest
 from shared.runtime.service import run_until
 
 
-async def test_works_that_end_by_themselves_are_waited_for() -> None:
+async def test_work_that_ends_by_itself_is_awaited() -> None:
     stop, ended = asyncio.Event(), []
 
     async def work(name: str) -> None:
@@ -24,7 +24,7 @@ async def test_works_that_end_by_themselves_are_waited_for() -> None:
     assert ended == ["a", "b"]
 
 
-async def test_a_work_that_does_not_end_is_cancelled() -> None:
+async def test_work_that_does_not_end_is_cancelled() -> None:
     stop, cancelled = asyncio.Event(), asyncio.Event()
 
     async def work() -> None:
@@ -38,7 +38,7 @@ async def test_a_work_that_does_not_end_is_cancelled() -> None:
     assert cancelled.is_set()
 
 
-async def test_a_failure_of_one_ends_the_others_and_is_raised() -> None:
+async def test_a_failure_cancels_the_others_and_is_raised() -> None:
     cancelled = asyncio.Event()
 
     async def fails() -> None:
@@ -57,7 +57,7 @@ async def test_a_failure_of_one_ends_the_others_and_is_raised() -> None:
     assert cancelled.is_set()
 
 
-def test_a_large_buffer_is_the_systems_again_though_one_before_it_was_freed() -> None:
+def test_a_large_buffer_is_returned_to_the_system() -> None:
     """What glibc has taken from the system in blocks of their own, by `mallinfo2`, in a process of its own."""
     told = subprocess.run([sys.executable, "-c", LARGE_BUFFERS], capture_output=True, text=True, check=True)
     if told.stdout.strip() == "not glibc":

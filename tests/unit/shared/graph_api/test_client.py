@@ -18,7 +18,7 @@ from shared.graph_api.usage import Usage
 from shared.runtime.crypto import appsecret_proof
 from tests.unit.backfill.fake_graph import TOKEN, Answer, answering, error, ok, serving
 
-PAYLOADS = Path(__file__).parent / "payloads" / "graph"
+PAYLOADS = Path(__file__).parents[2] / "payloads" / "graph"
 
 
 def load(name: str) -> Any:
@@ -48,7 +48,7 @@ async def kind_of(client: GraphClient) -> ErrorKind | None:
     return answer.kind if isinstance(answer, GraphError) else None
 
 
-async def test_the_token_goes_into_the_header_and_nowhere_else() -> None:
+async def test_the_token_is_sent_in_the_header_only() -> None:
     async with answering(ok(page("1"))) as (graph, client):
         client.app_secret = "app-secret"
         assert await ids_of(client) == ["1"]
@@ -62,7 +62,7 @@ async def test_the_token_goes_into_the_header_and_nowhere_else() -> None:
     assert "app-secret" not in repr(client)
 
 
-async def test_paging_ends_only_where_there_is_no_next() -> None:
+async def test_paging_ends_only_without_a_next_page() -> None:
     last = load("derived_last_page_without_next")
     async with answering(ok(page("1", after="c1")), ok(page(after="c2")), ok(last)) as (graph, client):
         assert await ids_of(client, limit=2) == ["1", "t_1"]
@@ -71,7 +71,7 @@ async def test_paging_ends_only_where_there_is_no_next() -> None:
     assert client.calls == 3
 
 
-async def test_paging_without_cursors_follows_what_next_says_less_its_token() -> None:
+async def test_paging_without_cursors_follows_next_without_its_token() -> None:
     first = load("restfb687_messages_time_paging")["messages"]
     async with answering(ok(first), ok(page())) as (graph, client):
         assert await ids_of(client) == ["m_mid.1488447453538:e313cc8368"]
@@ -79,13 +79,13 @@ async def test_paging_without_cursors_follows_what_next_says_less_its_token() ->
     assert graph.queries[1] == {"fields": "id", "limit": "100", **opaque}
 
 
-async def test_a_page_that_leads_to_itself_is_a_refusal_and_not_a_circle() -> None:
+async def test_a_page_that_links_to_itself_is_an_error() -> None:
     async with answering(ok(page("1", after="c1"))) as (graph, client):
         assert isinstance(await ids_of(client), GraphError)
     assert len(graph.requests) == 2
 
 
-async def test_a_page_that_does_not_say_where_the_next_one_is_does_not_lead_back_to_the_first() -> None:
+async def test_a_page_without_a_usable_next_does_not_restart_the_list() -> None:
     lost = {**page("2"), "paging": {"next": "https://graph.facebook.com/"}}
     async with answering(ok(page("1", after="c1")), ok(lost), *[error(10)] * 2) as (graph, client):
         client.deadline_seconds = 0.0
@@ -96,7 +96,7 @@ async def test_a_page_that_does_not_say_where_the_next_one_is_does_not_lead_back
 @pytest.mark.parametrize(
     "body", [{}, {"data": None}, {"data": {"id": "1"}}, {"success": True}, {"data": [], "paging": "x"}]
 )
-async def test_a_body_without_a_list_is_a_refusal_and_not_an_empty_page(body: object) -> None:
+async def test_a_body_without_a_list_is_an_error(body: object) -> None:
     async with answering(ok(body)) as (_, client):
         assert isinstance(await ids_of(client), GraphError)
 
@@ -113,7 +113,7 @@ async def test_a_body_without_a_list_is_a_refusal_and_not_an_empty_page(body: ob
         ([], None),
     ],
 )
-async def test_odd_paging_is_read_without_an_exception(paging: object, following: dict[str, str] | None) -> None:
+async def test_malformed_paging_raises_no_exception(paging: object, following: dict[str, str] | None) -> None:
     async with answering(ok({"data": [None, {"id": "1"}], "paging": paging})) as (_, client):
         first = await anext(client.pages("1/e", 25, {"after": "x"}))
     if following == {}:
@@ -132,7 +132,7 @@ async def test_too_much_data_halves_the_page_down_to_one_item() -> None:
     assert [query["limit"] for query in graph.queries] == ["5", "2", "1"]
 
 
-async def test_behind_too_much_data_the_page_grows_again_and_is_halved_anew_where_it_is_too_much() -> None:
+async def test_the_page_grows_again_after_too_much_data() -> None:
     reduce, more = error(1, 99), [ok(page("1", after=f"c{number}")) for number in range(3 * PAGES_BEFORE_GROWTH)]
     answers = [reduce, reduce, *more[:-1], reduce, more[-1], ok(page("2"))]
     async with answering(*answers) as (graph, client):
@@ -159,7 +159,7 @@ TRANSIENT: dict[str, Answer] = {
 
 
 @pytest.mark.parametrize("name", TRANSIENT)
-async def test_what_passes_is_tried_again(name: str) -> None:
+async def test_a_transient_error_is_retried(name: str) -> None:
     async with answering(TRANSIENT[name], TRANSIENT[name], ok(page("1"))) as (graph, client):
         assert await ids_of(client) == ["1"]
     assert len(graph.requests) == 3
@@ -167,7 +167,7 @@ async def test_what_passes_is_tried_again(name: str) -> None:
     assert all(0 <= seconds <= 2 for seconds in graph.naps)
 
 
-async def test_an_answer_that_does_not_come_is_tried_again() -> None:
+async def test_an_unanswered_call_is_retried() -> None:
     never = asyncio.Event()
 
     async def respond(_request: web.Request) -> Answer:
@@ -182,19 +182,19 @@ async def test_an_answer_that_does_not_come_is_tried_again() -> None:
     assert client.calls == 2
 
 
-async def test_nobody_there_is_a_value_as_well() -> None:
+async def test_an_unreachable_server_is_returned_as_an_error() -> None:
     async with answering(ok({})) as (_, client):
         client.base_url, client.deadline_seconds = "http://127.0.0.1:1", 0
         assert await kind_of(client) is ErrorKind.TRANSIENT
 
 
-async def test_backing_off_ends_at_the_deadline() -> None:
+async def test_back_off_ends_at_the_deadline() -> None:
     async with answering(error(2)) as (graph, client):
         assert await kind_of(client) is ErrorKind.TRANSIENT
     assert client.deadline_seconds - 30 <= sum(graph.naps) <= client.deadline_seconds + 30
 
 
-async def test_answers_that_do_not_come_are_not_waited_for_beyond_the_deadline(
+async def test_unanswered_calls_end_at_the_deadline(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     never = asyncio.Event()
@@ -212,7 +212,7 @@ async def test_answers_that_do_not_come_are_not_waited_for_beyond_the_deadline(
 
 
 @pytest.mark.parametrize("refusal", [error(190, 463), error(10), error(3), error(368), error(613, 2018338), error(100)])
-async def test_what_cannot_work_is_asked_once(refusal: Answer) -> None:
+async def test_a_permanent_error_is_not_retried(refusal: Answer) -> None:
     async with answering(refusal) as (graph, client):
         answer = await client.get("1", {})
     assert isinstance(answer, GraphError)
@@ -220,7 +220,7 @@ async def test_what_cannot_work_is_asked_once(refusal: Answer) -> None:
     assert (len(graph.requests), graph.naps) == (1, [])
 
 
-async def test_throttling_is_waited_out_as_long_as_the_platform_says() -> None:
+async def test_throttling_waits_as_long_as_the_platform_says() -> None:
     header = load("headers_usage_throttled_doc")["x-business-use-case-usage"]
     throttled = error(80006, **{"X-Business-Use-Case-Usage": header})
     async with answering(throttled, ok({})) as (graph, client):
@@ -229,7 +229,7 @@ async def test_throttling_is_waited_out_as_long_as_the_platform_says() -> None:
     assert graph.seconds == 19 * 60
 
 
-async def test_throttling_without_a_time_is_waited_out_from_a_minute_to_an_hour() -> None:
+async def test_throttling_without_a_time_waits_from_a_minute_to_an_hour() -> None:
     async with answering(*[error(4)] * 8, ok({}), error(4), ok({})) as (graph, client):
         assert await kind_of(client) is None
         assert graph.waits == [60, 120, 240, 480, 960, 1920, 3600, 3600]
@@ -238,7 +238,7 @@ async def test_throttling_without_a_time_is_waited_out_from_a_minute_to_an_hour(
         assert graph.waits[8:] == [60]
 
 
-async def test_every_answer_is_heard_and_every_call_admitted_retries_as_well() -> None:
+async def test_the_governor_admits_and_records_every_call_with_retries() -> None:
     class Listening:
         pressure = 0.0
 
@@ -260,7 +260,7 @@ async def test_every_answer_is_heard_and_every_call_admitted_retries_as_well() -
     assert governor.said == ["admitted", (None, None), "admitted", (0.8, 2), "admitted", (0.8, 10)]
 
 
-async def test_a_wait_that_is_asked_for_is_kept_up_to_the_deadline() -> None:
+async def test_a_requested_wait_is_kept_up_to_the_deadline() -> None:
     async with answering((503, b"", {"Retry-After": "7"}), (503, b"", {"Retry-After": "9000"}), ok({})) as (
         graph,
         client,

@@ -112,7 +112,7 @@ def throttled(scope: Scope, seconds: float | None = None) -> GraphError:
     return GraphError(ErrorKind.THROTTLED, 4, status=400, scope=scope, retry_after_seconds=seconds)
 
 
-async def test_below_75_percent_a_call_waits_for_nothing_and_asks_nobody(world: World) -> None:
+async def test_below_75_percent_a_call_neither_waits_nor_reads_the_store(world: World) -> None:
     governor = world.governor()
     for _ in range(100):
         await world.call(governor, Usage(app=0.74, account=0.2))
@@ -122,14 +122,14 @@ async def test_below_75_percent_a_call_waits_for_nothing_and_asks_nobody(world: 
     assert governor.pressure == 0.74
 
 
-async def test_instagram_calls_of_two_workers_are_together_never_more_than_two_a_second(world: World) -> None:
+async def test_two_workers_make_at_most_two_instagram_calls_a_second(world: World) -> None:
     one, two = (world.governor(Platform.INSTAGRAM) for _ in range(2))
     await world.run((one, 20), (two, 20))
     assert min(world.gaps) == pytest.approx(INSTAGRAM_SPACING_SECONDS)
     assert max(world.gaps) == pytest.approx(INSTAGRAM_SPACING_SECONDS)
 
 
-async def test_no_second_sees_a_third_instagram_call_though_some_wake_late(world: World) -> None:
+async def test_late_wake_ups_never_make_three_instagram_calls_a_second(world: World) -> None:
     world.time.oversleeps = iter([0.0, 0.029, 0.0, 0.2, 0.031, 0.0, 0.5, 0.01] * 20)
     one, two = (world.governor(Platform.INSTAGRAM) for _ in range(2))
     await world.run((one, 20), (two, 20))
@@ -137,12 +137,12 @@ async def test_no_second_sees_a_third_instagram_call_though_some_wake_late(world
     assert min(after - before for before, after in zip(world.admitted, world.admitted[2:], strict=False)) >= 1
 
 
-async def test_the_spacing_leaves_room_for_who_is_late_and_uses_more_than_95_percent_of_two_a_second() -> None:
+async def test_the_spacing_uses_more_than_95_percent_of_instagrams_rate() -> None:
     assert 2 * INSTAGRAM_SPACING_SECONDS - MAX_SLOT_DELAY_SECONDS > 1
     assert 0.5 / INSTAGRAM_SPACING_SECONDS > 0.95
 
 
-async def test_from_75_percent_on_workers_take_turns_that_are_ever_farther_apart(world: World) -> None:
+async def test_from_75_percent_workers_share_slots_with_growing_spacing(world: World) -> None:
     one, two = world.governor(), world.governor()
     await world.call(one, Usage(account=0.85))
     world.time.now += 1
@@ -153,7 +153,7 @@ async def test_from_75_percent_on_workers_take_turns_that_are_ever_farther_apart
     assert world.gaps[-2:] == pytest.approx([10**0.5] * 2)
 
 
-async def test_an_apps_usage_slows_all_of_its_accounts(world: World) -> None:
+async def test_an_apps_usage_slows_all_its_accounts(world: World) -> None:
     one, other = world.governor(), world.governor(account=CountingStore(world.time))
     await world.call(one, Usage(app=0.85))
     world.time.now += 1
@@ -163,7 +163,7 @@ async def test_an_apps_usage_slows_all_of_its_accounts(world: World) -> None:
 
 
 @pytest.mark.parametrize("scope", [Scope.APP, Scope.USER])
-async def test_an_app_that_is_throttled_stops_all_accounts(world: World, scope: Scope) -> None:
+async def test_a_throttled_app_stops_all_accounts(world: World, scope: Scope) -> None:
     one, other = world.governor(), world.governor(account=CountingStore(world.time))
     await world.call(one, error=throttled(scope, 300))
     await world.run((other, 1))
@@ -171,7 +171,7 @@ async def test_an_app_that_is_throttled_stops_all_accounts(world: World, scope: 
     assert world.waits == [300]
 
 
-async def test_an_account_that_is_throttled_stops_alone(world: World) -> None:
+async def test_a_throttled_account_stops_only_itself(world: World) -> None:
     one, other = world.governor(), world.governor(account=CountingStore(world.time))
     await world.call(one, error=throttled(Scope.ACCOUNT, 300))
     await world.run((other, 1))
@@ -179,7 +179,7 @@ async def test_an_account_that_is_throttled_stops_alone(world: World) -> None:
     assert world.gaps == [0, pytest.approx(300)]
 
 
-async def test_what_one_worker_hears_of_a_throttle_stops_the_other_within_a_second(world: World) -> None:
+async def test_a_throttle_reported_to_one_worker_stops_the_other_within_a_second(world: World) -> None:
     one, two = world.governor(), world.governor()
     await world.call(two)
     await world.call(one, error=throttled(Scope.ACCOUNT, 300))
@@ -189,7 +189,7 @@ async def test_what_one_worker_hears_of_a_throttle_stops_the_other_within_a_seco
     assert world.gaps == [0, pytest.approx(300)]
 
 
-async def test_after_a_wait_one_call_of_all_workers_probes_and_the_others_wait_for_its_answer(world: World) -> None:
+async def test_one_worker_probes_and_the_others_wait_for_its_answer(world: World) -> None:
     one, two = world.governor(), world.governor()
     await world.call(one, error=throttled(Scope.ACCOUNT, 300))
     probes = [asyncio.ensure_future(governor.acquire()) for governor in (one, two) for _ in range(4)]
@@ -205,7 +205,7 @@ async def test_after_a_wait_one_call_of_all_workers_probes_and_the_others_wait_f
     assert world.account.budget.refusals == 0
 
 
-async def test_a_probe_that_is_refused_again_makes_all_wait_longer(world: World) -> None:
+async def test_a_refused_probe_makes_all_wait_longer(world: World) -> None:
     governor = world.governor()
     await world.call(governor, error=throttled(Scope.ACCOUNT))
     for _ in range(2):
@@ -216,7 +216,7 @@ async def test_a_probe_that_is_refused_again_makes_all_wait_longer(world: World)
     assert world.waits == pytest.approx([60, 120, 240])
 
 
-async def test_at_95_percent_all_stop_until_a_probe_finds_less_used(world: World) -> None:
+async def test_at_95_percent_all_stop_until_a_probe_reports_less(world: World) -> None:
     governor = world.governor()
     await world.call(governor, Usage(account=0.95))
     assert governor.pressure == 1
@@ -226,7 +226,7 @@ async def test_at_95_percent_all_stop_until_a_probe_finds_less_used(world: World
     assert governor.pressure == 0.5
 
 
-async def test_a_call_that_got_no_answer_at_all_does_not_end_a_throttle(world: World) -> None:
+async def test_an_unanswered_call_does_not_end_a_throttle(world: World) -> None:
     governor = world.governor()
     await world.call(governor, error=throttled(Scope.ACCOUNT))
     for _ in range(2):
@@ -237,7 +237,7 @@ async def test_a_call_that_got_no_answer_at_all_does_not_end_a_throttle(world: W
     assert not world.account.budget.is_shut
 
 
-async def test_a_wait_that_is_cancelled_leaves_the_way_to_others(world: World) -> None:
+async def test_a_cancelled_wait_does_not_block_others(world: World) -> None:
     governor = world.governor(Platform.INSTAGRAM)
     await world.run((governor, 1))
     waiting = asyncio.create_task(governor.acquire())
@@ -249,7 +249,7 @@ async def test_a_wait_that_is_cancelled_leaves_the_way_to_others(world: World) -
     assert len(world.admitted) == 3
 
 
-async def test_who_has_an_account_alone_in_one_process_needs_no_database(world: World) -> None:
+async def test_a_local_governor_needs_no_database(world: World) -> None:
     governor = local_governor(Platform.INSTAGRAM, world.waits.append, world.time.sleep, world.time)
     await world.run((governor, 4))
     assert world.gaps == pytest.approx([INSTAGRAM_SPACING_SECONDS] * 3)

@@ -21,12 +21,12 @@ REFUSED = UsageReport(is_refused=True)
 WELL = UsageReport()
 
 
-def test_calls_are_not_apart_below_75_percent_and_ever_farther_from_there_on() -> None:
+def test_spacing_starts_at_75_percent_and_grows() -> None:
     assert [spacing_seconds(usage) for usage in (0, 0.5, 0.74)] == [0, 0, 0]
     assert [round(spacing_seconds(usage), 3) for usage in (0.75, 0.85, 0.95, 3.0)] == [0.1, 1, 10, 10]
 
 
-def test_a_refusal_shuts_it_for_the_time_that_is_told() -> None:
+def test_a_refusal_shuts_the_budget_for_the_stated_time() -> None:
     budget = apply_report(UNKNOWN_BUDGET, UsageReport(is_refused=True, regain_seconds=300), now=10)
     assert (budget.is_shut, budget.shut_until, budget.pressure) == (True, 310, 1.0)
 
@@ -34,29 +34,29 @@ def test_a_refusal_shuts_it_for_the_time_that_is_told() -> None:
 @pytest.mark.parametrize(
     "heard", [REFUSED, UsageReport(usage=0.95), UsageReport(usage=1.4), UsageReport(regain_seconds=60)]
 )
-def test_a_refusal_95_percent_and_a_time_to_regain_access_all_shut_it(heard: UsageReport) -> None:
+def test_a_refusal_95_percent_or_a_regain_time_shuts_the_budget(heard: UsageReport) -> None:
     assert apply_report(UNKNOWN_BUDGET, heard, now=0).shut_until == 60
 
 
-def test_what_nobody_said_changes_nothing() -> None:
+def test_an_empty_report_changes_nothing() -> None:
     budget = Budget(usage=0.8)
     assert apply_report(budget, UsageReport(usage=None), now=0) == budget
 
 
-def test_those_who_are_refused_together_wait_once_but_as_long_as_the_longest() -> None:
+def test_refusals_of_concurrent_calls_add_up_to_the_longest_wait() -> None:
     budget = apply_report(apply_report(UNKNOWN_BUDGET, REFUSED, now=0), REFUSED, now=1)
     assert (budget.refusals, budget.shut_until) == (1, 60)
     budget = apply_report(budget, UsageReport(is_refused=True, regain_seconds=90), now=2)
     assert (budget.refusals, budget.shut_until) == (1, 92)
 
 
-def test_an_answer_to_a_call_from_before_does_not_open_it() -> None:
+def test_a_success_of_a_call_started_before_does_not_open_the_budget() -> None:
     budget = apply_report(UNKNOWN_BUDGET, REFUSED, now=0)
     assert apply_report(budget, WELL, now=1) == budget
     assert apply_report(budget, WELL, now=61) == budget
 
 
-def test_one_call_probes_when_the_wait_is_over_and_its_answer_opens_it() -> None:
+def test_one_probe_after_the_wait_opens_the_budget() -> None:
     shut = apply_report(UNKNOWN_BUDGET, REFUSED, now=0)
     assert start_probe(shut, now=59.9) == shut
     probed = start_probe(shut, now=60)
@@ -65,7 +65,7 @@ def test_one_call_probes_when_the_wait_is_over_and_its_answer_opens_it() -> None
     assert apply_report(probed, WELL, now=61) == UNKNOWN_BUDGET
 
 
-def test_every_probe_that_is_refused_doubles_the_wait_up_to_an_hour() -> None:
+def test_each_refused_probe_doubles_the_wait_up_to_an_hour() -> None:
     budget, now, waits = UNKNOWN_BUDGET, 0.0, list[float]()
     for _ in range(1100):
         budget = apply_report(start_probe(budget, now), REFUSED, now)
@@ -75,14 +75,14 @@ def test_every_probe_that_is_refused_doubles_the_wait_up_to_an_hour() -> None:
     assert set(waits[7:]) == {3600}
 
 
-def test_a_probe_that_still_finds_95_percent_used_is_as_one_that_is_refused() -> None:
+def test_a_probe_that_reports_95_percent_counts_as_refused() -> None:
     shut = apply_report(UNKNOWN_BUDGET, UsageReport(usage=0.96), now=0)
     budget = apply_report(start_probe(shut, 60), UsageReport(usage=0.95), now=60)
     assert budget.shut_until == 180
     assert apply_report(start_probe(budget, 180), UsageReport(usage=0.8), now=180) == Budget(usage=0.8)
 
 
-def test_a_probe_without_an_answer_is_made_again_and_one_that_is_never_heard_of_a_minute_later() -> None:
+def test_an_unanswered_probe_is_repeated_at_once_and_a_lost_one_after_a_minute() -> None:
     probed = start_probe(apply_report(UNKNOWN_BUDGET, REFUSED, now=0), now=60)
     unanswered = apply_report(probed, UsageReport(is_answer=False), now=65)
     assert unanswered.is_shut
@@ -91,7 +91,7 @@ def test_a_probe_without_an_answer_is_made_again_and_one_that_is_never_heard_of_
     assert start_probe(probed, now=120) == replace(probed, shut_until=180)
 
 
-def test_slots_are_as_far_apart_as_they_must_be_however_many_ask_at_once() -> None:
+def test_slots_keep_their_spacing_under_concurrent_requests() -> None:
     budget, slots = UNKNOWN_BUDGET, list[float]()
     for now in (100.0, 100.0, 100.0, 100.1, 109.0, 109.1):
         budget = reserve_slot(budget, now, 0.5)
@@ -99,12 +99,12 @@ def test_slots_are_as_far_apart_as_they_must_be_however_many_ask_at_once() -> No
     assert slots == [100, 100.5, 101, 101.5, 109, 109.5]
 
 
-def test_slots_are_farther_apart_where_much_is_used() -> None:
+def test_slots_are_farther_apart_at_high_usage() -> None:
     first = reserve_slot(Budget(usage=0.85), 100, 0.5)
     assert reserve_slot(first, 100, 0.5).last_slot == pytest.approx(101)
 
 
-def test_slots_stay_apart_when_a_hundred_runs_wait_for_one_budget_that_is_all_but_used() -> None:
+def test_slots_keep_their_spacing_with_a_hundred_runs_at_high_usage() -> None:
     budget, slots = Budget(usage=0.94), list[float]()
     for _ in range(100):
         budget = reserve_slot(budget, 100, 0.0)
@@ -113,6 +113,6 @@ def test_slots_stay_apart_when_a_hundred_runs_wait_for_one_budget_that_is_all_bu
     assert apart == pytest.approx([spacing_seconds(0.94)] * 99)
 
 
-def test_a_clock_that_was_set_back_does_not_make_all_wait_for_it() -> None:
+def test_a_clock_set_back_does_not_block_all_calls() -> None:
     before = reserve_slot(UNKNOWN_BUDGET, 10_000, 0.5)
     assert reserve_slot(before, 100, 0.5).last_slot == 100.5

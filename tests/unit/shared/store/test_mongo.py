@@ -28,7 +28,7 @@ class Refusing:
 
 
 @pytest.mark.parametrize("refused", [[], [TAKEN]])
-async def test_what_no_majority_has_is_to_be_written_again_though_some_was_there(refused: list[Any]) -> None:
+async def test_a_write_without_a_majority_is_repeated(refused: list[Any]) -> None:
     collection = cast(Collection, Refusing(writeErrors=refused, writeConcernErrors=[{"code": 64}]))
     with pytest.raises(ConnectionFailure):
         await insert_all(collection, [{"_id": "a"}, {"_id": "b"}])
@@ -36,13 +36,13 @@ async def test_what_no_majority_has_is_to_be_written_again_though_some_was_there
         await write_all(collection, [UpdateOne({"_id": "a"}, {"$set": {"b": 1}})])
 
 
-async def test_what_is_there_already_is_told() -> None:
+async def test_a_duplicate_key_is_reported() -> None:
     collection = cast(Collection, Refusing(writeErrors=[TAKEN]))
     assert await insert_all(collection, [{"_id": "a"}, {"_id": "b"}]) == {"a"}
 
 
 @pytest.mark.parametrize("url", UNUSABLE)
-async def test_what_is_no_connection_string_is_said_to_be_none_and_not_quoted(url: str) -> None:
+async def test_an_invalid_connection_string_is_refused_without_being_quoted(url: str) -> None:
     with pytest.raises(UnreachableError, match="LEADSTREAM_MONGO_URL is not") as raised:
         async with open_database(url):
             pass
