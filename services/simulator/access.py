@@ -1,4 +1,4 @@
-"""Who may call, and what is called: version, token and proof, checked in the order in which the real one complains.
+"""Reads and checks a call: version, token and proof, in the order in which the real API checks them.
 
 Sources: developers.facebook.com/docs/graph-api/guides/versioning and .../guides/secure-requests.
 """
@@ -15,13 +15,13 @@ from aiohttp import web
 from services.simulator.errors import refused
 from shared.runtime.crypto import appsecret_proof
 
-LIVING_VERSIONS = ("v21.0", "v22.0", "v23.0", "v24.0", "v25.0", "v26.0")
-OLDEST, LATEST = LIVING_VERSIONS[0], LIVING_VERSIONS[-1]
+SUPPORTED_VERSIONS = ("v21.0", "v22.0", "v23.0", "v24.0", "v25.0", "v26.0")
+OLDEST_VERSION, LATEST_VERSION = SUPPORTED_VERSIONS[0], SUPPORTED_VERSIONS[-1]
 
 
 @dataclass(frozen=True, slots=True)
 class GraphCall:
-    """`path` is without the version, `version` the one that is really used."""
+    """A call to the Graph API. `path` is without the version; `version` is the one that answers."""
 
     method: str
     url: str = field(repr=False)
@@ -32,14 +32,14 @@ class GraphCall:
 
 
 def read_call(request: web.Request) -> GraphCall:
-    """RefusedError for a version that there is not yet. The token is in the header or in the query."""
+    """Return the call in a request, with the token of its header or query. RefusedError for an unknown version."""
     first, *rest = request.path.strip("/").split("/")
     is_version = re.fullmatch(r"v\d+\.\d+", first) is not None
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return GraphCall(
         method=request.method,
         url=str(request.url.origin()),
-        version=served_version(first) if is_version else LATEST,
+        version=served_version(first) if is_version else LATEST_VERSION,
         path=tuple(rest or [""]) if is_version else (first, *rest),
         query=request.query,
         token=token.strip() if scheme.lower() in ("bearer", "oauth") else request.query.get("access_token", ""),
@@ -47,16 +47,16 @@ def read_call(request: web.Request) -> GraphCall:
 
 
 def served_version(asked: str) -> str:
-    """An ended version is served by the oldest that lives, without a word. RefusedError for one that never was."""
-    if asked in LIVING_VERSIONS:
+    """Return the version that answers: the oldest supported one for expired ones. RefusedError for unknown ones."""
+    if asked in SUPPORTED_VERSIONS:
         return asked
-    if float(asked.removeprefix("v")) < float(OLDEST.removeprefix("v")):
-        return OLDEST
+    if float(asked.removeprefix("v")) < float(OLDEST_VERSION.removeprefix("v")):
+        return OLDEST_VERSION
     raise refused("no_version")
 
 
 def check_call(call: GraphCall) -> None:
-    """RefusedError when the call cannot be answered whatever it is about."""
+    """Raise RefusedError for a call that no node or edge answers."""
     if call.method != "GET" and (call.method, call.path[1:]) != ("POST", ("subscribed_apps",)):
         raise refused("unsupported_method")
     if "ids" in call.query:
@@ -66,7 +66,7 @@ def check_call(call: GraphCall) -> None:
 
 
 def check_proof(call: GraphCall, app_secret: str, *, is_required: bool) -> None:
-    """RefusedError when the app secret's proof is wrong, or missing where the app requires it."""
+    """Raise RefusedError when `appsecret_proof` is wrong, or missing although the app requires it."""
     proof = call.query.get("appsecret_proof")
     if proof is None and is_required:
         raise refused("no_proof")

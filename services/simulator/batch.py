@@ -1,4 +1,4 @@
-"""Several calls in one, each counted and answered as if it had come alone.
+"""Batch requests: several calls in one, each counted and answered as if it were sent alone.
 
 Source: developers.facebook.com/docs/graph-api/batch-requests.
 """
@@ -15,12 +15,12 @@ from yarl import URL
 
 from services.simulator.errors import refused
 
-MOST = 50
+MAX_BATCH_CALLS = 50
 
 
 @dataclass(slots=True)
 class BatchEndpoint:
-    """Refusals of a part stand in its own `code` and `body`; the whole is 200 all the same."""
+    """Answers 200 for the batch; a refused part has its own `code` and `body`."""
 
     handle: Handler
 
@@ -30,7 +30,7 @@ class BatchEndpoint:
     async def answer(self, request: web.Request) -> web.Response:
         try:
             parts = json.loads(str((await request.clone().post())["batch"]))
-            if not 0 < len(parts) <= MOST:
+            if not 0 < len(parts) <= MAX_BATCH_CALLS:
                 raise ValueError
             return web.json_response([await self._part(request, part) for part in parts])
         except (KeyError, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""How an app is connected to Pages: the user's Pages, what a token is and may, which webhooks a Page sends.
+"""How the app is connected to Pages: the user's Pages, token details and permissions, webhook subscriptions.
 
 Shapes: developers.facebook.com/docs/graph-api/reference/user/accounts, .../reference/debug_token,
 .../reference/user/permissions and .../reference/page/subscribed_apps.
@@ -25,29 +25,31 @@ PERMISSIONS = (
     "pages_show_list", "pages_messaging", "pages_manage_metadata", "pages_read_engagement", "business_management",
     "instagram_basic", "instagram_manage_messages", "public_profile",
 )  # fmt: skip
-NEEDED = {Platform.MESSENGER: "pages_messaging", Platform.INSTAGRAM: "instagram_manage_messages"}
-ISSUED_AT = 1_790_000_000
-FIELDS = (
+NEEDED_PERMISSIONS = {Platform.MESSENGER: "pages_messaging", Platform.INSTAGRAM: "instagram_manage_messages"}
+TOKENS_ISSUED_AT = 1_790_000_000
+SUBSCRIBED_FIELDS = (
     "messages", "message_echoes", "message_edits", "message_reactions", "messaging_postbacks", "messaging_referrals",
 )  # fmt: skip
-PAGE_DEFAULT = ("access_token", "category", "category_list", "name", "id", "tasks")
+PAGE_DEFAULT_FIELDS = ("access_token", "category", "category_list", "name", "id", "tasks")
 
 
 @dataclass(slots=True)
 class PageConnections:
-    """`withheld` are the permissions that the user did not give, `expires_at` is when tokens end (0: they do not)."""
+    """`withheld` are permissions that the user did not grant. Tokens expire at `expires_at`, 0 for never."""
 
     state: SimulatorState
     withheld: Sequence[str] = ()
     expires_at: int = 0
-    data_access_expires_at: int = ISSUED_AT + 90 * 86_400
-    subscribed: dict[str, list[str]] = field(default_factory=dict)  # fields by Page; one without is not subscribed
+    data_access_expires_at: int = TOKENS_ISSUED_AT + 90 * 86_400
+    subscribed: dict[str, list[str]] = field(
+        default_factory=dict
+    )  # fields by Page id; a Page without fields is not subscribed
 
     def __post_init__(self) -> None:
-        self.subscribed[self.state.page.id] = list(FIELDS)
+        self.subscribed[self.state.page.id] = list(SUBSCRIBED_FIELDS)
 
     def answer(self, call: GraphCall, page: SimulatedAccount | None) -> Json | None:
-        """None for what is not asked here. `page` is whose token the call has, None for the user's own."""
+        """Return the answer, None for a call of another module. `page` is the token's Page, None for a user token."""
         match call.path:
             case ("debug_token",):
                 return {"data": self._debug(call.query.get("input_token", ""))}
@@ -60,14 +62,14 @@ class PageConnections:
             case (_, "accounts" | "permissions" as edge):
                 raise unknown_field(edge)
             case (node, "subscribed_apps") if page:
-                self._must_be(page, node)
+                self._require_own_page(page, node)
                 return self._subscription(call, page)
             case (_, "conversations"):
-                self._must_be_granted(call)
+                self._require_permission(call)
         return None
 
     def page(self, page: SimulatedAccount, text: str, default: tuple[str, ...] = ("id", "name")) -> Json:
-        """Of its Instagram account only the id, unless the fields in `text` ask for more of it."""
+        """Return a Page's fields in `text`. Its Instagram account has only an id unless its fields are requested."""
         asked = parse_fields(text, nodes.PAGE | USER_PAGE)
         instagram = self.state.account(Platform.INSTAGRAM)
         node = nodes.page_node(page, instagram)
@@ -85,7 +87,7 @@ class PageConnections:
         if part is None:
             return {"data": []}
         text = call.query.get("fields", "")
-        data = [self.page(pages[key], text, PAGE_DEFAULT) for key in keys[part.start : part.end]]
+        data = [self.page(pages[key], text, PAGE_DEFAULT_FIELDS) for key in keys[part.start : part.end]]
         return {
             "data": data,
             "paging": paging(part, f"{call.url}/{call.version}/{USER_ID}/accounts", call.query, limit),
@@ -95,7 +97,7 @@ class PageConnections:
         return {"permission": name, "status": "declined" if name in self.withheld else "granted"}
 
     def _debug(self, token: str) -> Json:
-        """Of a Page's token and of the user's; of what is neither it says why it is not valid."""
+        """Return the details of a Page's or the user's token, or the reason why any other token is invalid."""
         page = self.state.pages.get(token)
         if page is None and token != USER_TOKEN:
             error = {"code": 190, "message": "Malformed access token", "subcode": 0}
@@ -104,12 +106,12 @@ class PageConnections:
         whose = {"type": "PAGE", "profile_id": page.id} if page else {"type": "USER"}
         return {
             "app_id": APP_ID, **whose, "application": APP_NAME, "data_access_expires_at": self.data_access_expires_at,
-            "expires_at": self.expires_at, "is_valid": True, "issued_at": ISSUED_AT, "scopes": scopes,
+            "expires_at": self.expires_at, "is_valid": True, "issued_at": TOKENS_ISSUED_AT, "scopes": scopes,
             "granular_scopes": [{"scope": name} for name in scopes], "user_id": USER_ID,
         }  # fmt: skip
 
     def _subscription(self, call: GraphCall, page: SimulatedAccount) -> Json:
-        """Only the calling app is told of. What is subscribed takes the place of what was."""
+        """Return or replace the Page's subscribed fields. Only the calling app is listed."""
         if "pages_manage_metadata" in self.withheld:
             raise refused("permission")
         if call.method == "POST":
@@ -122,13 +124,13 @@ class PageConnections:
         fields = self.subscribed.get(page.id)
         return {"data": [{**app, "subscribed_fields": fields}] if fields else []}
 
-    def _must_be(self, page: SimulatedAccount, node: str) -> None:
+    def _require_own_page(self, page: SimulatedAccount, node: str) -> None:
         if node not in ("me", page.id):
             raise refused("permission" if node in {each.id for each in self.state.pages.values()} else "missing")
 
-    def _must_be_granted(self, call: GraphCall) -> None:
+    def _require_permission(self, call: GraphCall) -> None:
         platform = call.query.get("platform", "messenger").lower()
-        if any(platform == name and needed in self.withheld for name, needed in NEEDED.items()):
+        if any(platform == name and needed in self.withheld for name, needed in NEEDED_PERMISSIONS.items()):
             raise refused("permission")
 
 

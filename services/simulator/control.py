@@ -1,4 +1,4 @@
-"""`/_simulator/…`: how the demo and the tests make things happen, and what they compare with."""
+"""`/_simulator/…`: endpoints by which the demo and the tests act, configure faults and read the truth."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FaultRules = TypeAdapter(list[FaultRule])
 
 
 class Configuration(BaseModel):
-    """What of the simulator can be changed while it runs; absent means unchanged. A limit of 0 is none."""
+    """The settings that can change while the simulator runs. Absent ones keep their value; a limit of 0 is no limit."""
 
     model_config = ConfigDict(extra="forbid")
     callback: str | None = None
@@ -47,9 +47,9 @@ class ControlEndpoints:
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            web.post("/_simulator/act", _told_when_wrong(self.act)),
-            web.post("/_simulator/faults", _told_when_wrong(self.set_faults)),
-            web.post("/_simulator/configure", _told_when_wrong(self.configure)),
+            web.post("/_simulator/act", _with_error_response(self.act)),
+            web.post("/_simulator/faults", _with_error_response(self.set_faults)),
+            web.post("/_simulator/configure", _with_error_response(self.configure)),
             web.get("/_simulator/stats", self.stats),
             web.get("/_simulator/messages", self.messages),
             web.get("/_simulator/user", self.user),
@@ -60,12 +60,12 @@ class ControlEndpoints:
         return web.json_response(await self.actions.perform(act))
 
     async def set_faults(self, request: web.Request) -> web.Response:
-        """A list of rules takes the place of those in force; an empty one clears them."""
+        """Replace the fault rules by a list, which may be empty."""
         self.faults.rules = FaultRules.validate_json(await request.read())
         return web.json_response({"rules": len(self.faults.rules)})
 
     async def configure(self, request: web.Request) -> web.Response:
-        """A callback is taken once it has echoed the challenge, as Facebook takes it."""
+        """Change settings. Like Facebook, set a callback only after it has echoed the challenge."""
         new = Configuration.model_validate_json(await request.read())
         for name, value in new.model_dump(exclude_none=True, exclude={"callback"}).items():
             setattr(
@@ -79,13 +79,13 @@ class ControlEndpoints:
         return web.json_response({})
 
     async def stats(self, _request: web.Request) -> web.Response:
-        """Calls by edge, how many were refused for a limit, how many came while they should have waited, and how many
-        on Instagram were more than the second within a second."""
+        """Return the number of calls by edge, of throttled calls, of calls made while throttled, and of Instagram calls
+        that were the third or more within a second."""
         return web.json_response({**self.faults.calls, **self.limits.stats})
 
     async def messages(self, _request: web.Request) -> web.Response:
-        """The oracle: for every conversation, the ids of its messages, and of those that can be read."""
-        oracle = [
+        """Return for every conversation the ids of its messages, and of those whose details can be read."""
+        conversations = [
             {
                 "platform": account.platform, "account_id": account.id, "thread_id": conversation.thread_id,
                 "customer_id": conversation.customer.id, "name": conversation.customer.name,
@@ -95,14 +95,14 @@ class ControlEndpoints:
             for account, conversation in self.actions.state.conversations()
             if any(newest_first(conversation))
         ]  # fmt: skip
-        return web.json_response(oracle)
+        return web.json_response(conversations)
 
     async def user(self, _request: web.Request) -> web.Response:
-        """Who has a role on the Pages, and the token by which `accounts import` finds them."""
+        """Return the user with a role on the Pages, and the token with which `accounts import` finds them."""
         return web.json_response({"id": USER_ID, "name": USER_NAME, "token": USER_TOKEN})
 
 
-def _told_when_wrong(handler: Handler) -> Handler:
+def _with_error_response(handler: Handler) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(request)

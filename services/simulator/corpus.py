@@ -1,4 +1,4 @@
-"""A seeded corpus: two accounts, their customers and what they wrote. The same seed and time give the same bytes."""
+"""Generates a corpus: two accounts, their customers and messages. The same seed and time give the same bytes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ SHOP = "Casa Aurora Home"
 PAGE_ID = "371000000000001"
 INSTAGRAM_ID = "17841400000000001"
 MAX_CONVERSATION_MESSAGES = {Platform.MESSENGER: 87, Platform.INSTAGRAM: 43}
-MOST_OTHERS = {Platform.MESSENGER: 64, Platform.INSTAGRAM: 40}
+MAX_OTHER_CONVERSATION_MESSAGES = {Platform.MESSENGER: 64, Platform.INSTAGRAM: 40}
 STORY_LINES = 45
-"""What is longer than one and a half of it is told as several stories of a customer who comes back."""
+"""A conversation longer than one and a half times this consists of several stories: the customer comes back."""
 
 PLACES = "Quezon City|Makati|Taguig|Pasig|Mandaluyong|Parañaque|Marikina|Cainta|Bacoor|Antipolo|Las Piñas".split("|")
 BRANCHES, AGENTS = ("Shaw Boulevard", "Banawe", "Alabang"), ("Liza", "Mark", "Joy")
@@ -32,9 +32,9 @@ PAUSES = {
     "followup": (1 * DAY, 4 * DAY), "after": (1 * DAY, 3 * DAY), "ghost": (1 * DAY, 2 * DAY),
     "returning": (8 * DAY, 16 * DAY),
 }  # fmt: skip
-"""Seconds before the first line of an episode, at least and at most, by its phase."""
+"""The least and most seconds before the first line of an episode, by its phase."""
 OTHER_PAUSE = (0.5 * HOUR, 1 * DAY)
-REACH_SECONDS = 90 * DAY
+MAX_AGE_SECONDS = 90 * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class SimulatedAccount:
 
 @dataclass(slots=True)
 class SimulatedMessage:
-    """`at` has milliseconds, as the webhook tells them. `attachment` is a key of `nodes.ATTACHMENTS` or a sticker."""
+    """`at` has milliseconds, as in webhooks. `attachment` is a key of `nodes.ATTACHMENTS` or `sticker`."""
 
     id: str
     at: datetime
@@ -76,10 +76,9 @@ class Corpus:
 
 
 def generate(seed: int, now: datetime, messenger: int = 59, instagram: int = 25, messages: int | None = None) -> Corpus:
-    """So many conversations of each account in the ninety days before `now`, of which the first is the longest.
+    """Return a corpus with these numbers of conversations in the 90 days before `now`; the first is the longest.
 
-    `messages` gives every conversation exactly so many, however far back they then reach, instead of what its arc
-    comes to.
+    With `messages` every conversation has exactly that number, over as many days as they need.
     """
     rng = random.Random(f"leadstream-{seed}")  # noqa: S311
     token = "EAAG" + base64.b32encode(rng.randbytes(50)).decode().rstrip("=")
@@ -87,21 +86,23 @@ def generate(seed: int, now: datetime, messenger: int = 59, instagram: int = 25,
         SimulatedAccount(Platform.MESSENGER, PAGE_ID, PAGE_ID, SHOP, "casaaurorahome", token),
         SimulatedAccount(Platform.INSTAGRAM, INSTAGRAM_ID, PAGE_ID, SHOP, "casaaurora.home", token),
     ]
-    crowd, conversations = personas(rng), {}
+    customers, conversations = personas(rng), {}
     for account, number in zip(accounts, (messenger, instagram), strict=True):
         lengths = [messages or MAX_CONVERSATION_MESSAGES[account.platform], *[messages] * (number - 1)][:number]
-        conversations[account.id] = [_converse(rng, account, next(crowd), length, now) for length in lengths]
+        conversations[account.id] = [_conversation(rng, account, next(customers), length, now) for length in lengths]
     return Corpus(accounts, conversations)
 
 
-def _converse(
+def _conversation(
     rng: random.Random, account: SimulatedAccount, customer: Persona, length: int | None, now: datetime
 ) -> SimulatedConversation:
     language = rng.choice(LANGUAGES)
     beats = (
         _stories_of(rng, language, customer, length)
         if length
-        else DialogueWriter(rng, language, _slots(rng, customer)).write_arc(MOST_OTHERS[account.platform])
+        else DialogueWriter(rng, language, _slots(rng, customer)).write_arc(
+            MAX_OTHER_CONVERSATION_MESSAGES[account.platform]
+        )
     )
     lines = list(_timed(rng, beats))
     start = now - timedelta(seconds=lines[-1][0] + _silence(rng, beats, lines[-1][0]))
@@ -141,7 +142,7 @@ def _slots(rng: random.Random, customer: Persona) -> dict[str, str]:
 
 
 def _timed(rng: random.Random, beats: list[Beat]) -> Iterator[tuple[float, str]]:
-    """Every line with its seconds since the first one. Who writes twice in a row often does so within a second."""
+    """Yield every line with its seconds since the first. Consecutive lines of one side are often within a second."""
     at, side_before = 0.0, ""
     for beat in beats:
         for place, line in enumerate(beat.lines):
@@ -156,10 +157,10 @@ def _timed(rng: random.Random, beats: list[Beat]) -> Iterator[tuple[float, str]]
 
 
 def _silence(rng: random.Random, beats: list[Beat], duration_seconds: float) -> float:
-    """Seconds since the last line: often hours, at times weeks; a customer who left has been silent for days."""
-    least = 4 * DAY if beats[-1].phase == "ghost" else 0.3 * HOUR
-    most = max(least, min(80 * DAY, REACH_SECONDS - duration_seconds))
-    return math.exp(rng.uniform(math.log(least), math.log(most)))
+    """Return the seconds since the last line: mostly hours, sometimes weeks, and days after a customer has left."""
+    minimum = 4 * DAY if beats[-1].phase == "ghost" else 0.3 * HOUR
+    maximum = max(minimum, min(80 * DAY, MAX_AGE_SECONDS - duration_seconds))
+    return math.exp(rng.uniform(math.log(minimum), math.log(maximum)))
 
 
 def _message(message_id: str, at: datetime, line: str) -> SimulatedMessage:

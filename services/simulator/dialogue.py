@@ -1,6 +1,6 @@
-"""What people say: episodes of the dialogue files, chosen and chained so that a conversation has an arc. Pure.
+"""Writes dialogues: chains episodes of the dialogue files so that a conversation has an arc. Pure.
 
-An episode is played only about a product that has everything the episode speaks of.
+An episode is used only for a product that has every detail the episode mentions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Slots = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """An episode with its words filled in, and the phase of the conversation that it belongs to."""
+    """An episode with its slots filled in, and its phase of the conversation."""
 
     phase: str
     lines: Episode
@@ -37,12 +37,12 @@ ARCS = {
     "opening question*3-7 negotiation*0-1 ghost": 14,
     "brief": 16,
 }
-"""The phases of a conversation, each with how many episodes of it at least and at most, and how frequent that is."""
+"""The phases of a conversation with their least and most episodes, and the weight of each arc."""
 
 
 @cache
 def dialogue(language: str) -> dict[str, tuple[Episode, ...]]:
-    """Episodes by phase."""
+    """Return a language's episodes by phase."""
     pools = _read(f"{language}.toml")
     return {
         phase: tuple(tuple(part.splitlines()) for part in text.strip().split("\n\n")) for phase, text in pools.items()
@@ -56,26 +56,26 @@ def catalogue() -> tuple[dict[str, Any], ...]:
 
 @dataclass(frozen=True, slots=True)
 class DialogueWriter:
-    """Tells about one product to one customer."""
+    """Writes the dialogue about one product with one customer."""
 
     rng: random.Random
     language: str
     slots: Slots
 
-    def write_arc(self, most_lines: int) -> list[Beat]:
-        """An arc in its natural length; episodes of the middle are left out where it would exceed `most_lines`."""
+    def write_arc(self, max_lines: int) -> list[Beat]:
+        """Return a random arc. Episodes of its middle are left out when it would exceed `max_lines`."""
         (arc,) = self.rng.choices(list(ARCS), list(ARCS.values()))
         beats: list[Beat] = []
         for part in arc.split():
             phase, _, bounds = part.partition("*")
-            least, _, most = bounds.partition("-")
-            beats += self._some(phase, self.rng.randint(int(least or 1), int(most or 1)))
-        while lines_of(beats) > most_lines:
+            minimum, _, maximum = bounds.partition("-")
+            beats += self._some(phase, self.rng.randint(int(minimum or 1), int(maximum or 1)))
+        while lines_of(beats) > max_lines:
             beats.remove(next(beat for beat in reversed(beats) if beat.phase in MIDDLES))
         return beats
 
     def write_exactly(self, lines: int, opening: str = "opening") -> list[Beat]:
-        """A story of exactly so many lines, which ends well."""
+        """Return a story of exactly `lines` lines that ends in an order or an agreement."""
         (first,), (last,) = self._some(opening, 1), self._some(self.rng.choice(("won", "agreed")), 1)
         if lines < len(first.lines) + len(last.lines):
             return [Beat(opening, self._padded(first.lines, lines)[:lines])]

@@ -1,8 +1,8 @@
-"""What the Graph API answers when it refuses, by the names that tests ask for it.
+"""The Graph API's refusals, by the names that tests use.
 
 Codes and texts: developers.facebook.com/docs/graph-api/guides/error-handling and
-.../docs/messenger-platform/error-codes. HTTP statuses are those seen in logs of the real service: limits come as 400,
-the removed `ids` as 500.
+.../docs/messenger-platform/error-codes. HTTP statuses are those in logs of the real service: limits have 400, the
+removed `ids` has 500.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ class RefusedError(Exception):
 
 
 def refused(name: str) -> RefusedError:
-    return RefusedError(NAMED[name])
+    return RefusedError(REFUSALS[name])
 
 
 def refusal_named(text: str) -> Refusal:
-    """By its name, or by `code` or `code/subcode`, of which those without a name are made up. ValueError for others."""
-    if text in NAMED:
-        return NAMED[text]
+    """Return a refusal by name, `code` or `code/subcode`; an unknown code gets a generic text. ValueError otherwise."""
+    if text in REFUSALS:
+        return REFUSALS[text]
     match = re.fullmatch(r"(\d+)(?:/(\d+))?", text)
     if match is None:
-        raise ValueError(f"no refusal is called {text!r}; give a code, code/subcode or one of: {', '.join(NAMED)}")
+        raise ValueError(f"no refusal is called {text!r}; give a code, code/subcode or one of: {', '.join(REFUSALS)}")
     code, subcode = int(match[1]), int(match[2]) if match[2] else None
-    known = (each for each in NAMED.values() if (each.code, each.subcode) == (code, subcode))
+    known = (each for each in REFUSALS.values() if (each.code, each.subcode) == (code, subcode))
     return next(known, Refusal(code, f"(#{code}) An error occurred", subcode))
 
 
@@ -65,15 +65,15 @@ def _too_many(code: int, what: str) -> Refusal:
     return Refusal(code, text)
 
 
-REDUCE = "Please reduce the amount of data you're asking for, then retry your request"
-MISSING = (
+REDUCE_DATA_TEXT = "Please reduce the amount of data you're asking for, then retry your request"
+MISSING_OBJECT_TEXT = (
     "Unsupported get request. Object with that ID does not exist, cannot be loaded due to missing permissions, or does "
     "not support this operation."
 )
-NAMED: dict[str, Refusal] = {
+REFUSALS: dict[str, Refusal] = {
     "unknown": Refusal(1, "An unknown error occurred", status=500),
-    "reduce_data": Refusal(1, REDUCE, status=500),
-    "reduce_data_transient": Refusal(1, REDUCE, 99, is_transient=True),
+    "reduce_data": Refusal(1, REDUCE_DATA_TEXT, status=500),
+    "reduce_data_transient": Refusal(1, REDUCE_DATA_TEXT, 99, is_transient=True),
     "transient": Refusal(2, "(#2) Service temporarily unavailable", is_transient=True),
     "capability": Refusal(3, "(#3) Application does not have the capability to make this API call."),
     "rate_app": Refusal(4, "(#4) Application request limit reached", is_transient=True),
@@ -89,7 +89,7 @@ NAMED: dict[str, Refusal] = {
     "page_token_needed": Refusal(210, "(#210) A page access token is required to request this resource."),
     "bad_batch": Refusal(100, "(#100) param batch must be a JSON array of 1 to 50 requests"),
     "bad_subscribed_fields": Refusal(100, "(#100) Param subscribed_fields must be a list of known fields"),
-    "missing": _method(MISSING, 33),
+    "missing": _method(MISSING_OBJECT_TEXT, 33),
     "unsupported_method": _method("Unsupported request method", 33),
     "gone": Refusal(
         100, "The thread owner has archived or deleted this conversation, or the thread does not exist", 2534001

@@ -1,4 +1,4 @@
-"""What goes wrong on demand."""
+"""Faults on demand."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ HTML = "<html><body>Sorry, something went wrong.</body></html>"
 
 
 class FaultRule(BaseModel):
-    """A fault for calls with `path` in their path and `query` in their query, after `skip` of them, `times` times.
+    """A fault for the next `times` calls with `path` in their path and `query` in their query, after `skip` such calls.
 
-    `error` is a name or `code/subcode` of `errors`, `status` the HTTP status in place of its own. `truncate` ends the
-    JSON early, `cut` the connection in the middle of the body, `reset` before any answer. `regain_minutes` is what the
-    headers then say until access is regained.
+    `error` is a name or `code/subcode` of `errors`; `status` replaces its HTTP status. `truncate` ends the JSON early,
+    `cut` ends the connection within the body, and `reset` before any answer. `regain_minutes` is what the headers then
+    give as the time until access is regained.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -43,7 +43,7 @@ class FaultRule(BaseModel):
 
 @dataclass(slots=True)
 class Faults:
-    """The rules in force, and how often each edge was called."""
+    """The active fault rules, and the number of calls by edge."""
 
     rules: list[FaultRule] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
@@ -52,7 +52,7 @@ class Faults:
     require_proof: bool = True
 
     def next_for(self, path: str, query: str) -> FaultRule | None:
-        """The first rule that is due for this call; counts it down."""
+        """Return the first rule that applies to this call, and count it down."""
         for rule in self.rules:
             if rule.path in path and rule.query in query and rule.times > 0:
                 if rule.skip > 0:
@@ -64,7 +64,7 @@ class Faults:
 
 
 async def break_answer(request: web.Request, rule: FaultRule) -> web.StreamResponse:
-    """An answer that is not the Graph API's JSON, or none."""
+    """Answer with something other than the Graph API's JSON, or end the connection."""
     if rule.effect == "html":
         return web.Response(status=rule.status or 502, text=HTML, content_type="text/html")
     if rule.effect == "truncate":

@@ -1,4 +1,4 @@
-"""The `fields` parameter, such as `id,messages.limit(5){id,from{name}}`, and what it leaves of a node. Pure.
+"""Parses the `fields` parameter, such as `id,messages.limit(5){id,from{name}}`, and projects nodes. Pure.
 
 Source: developers.facebook.com/docs/graph-api/guides/field-expansion.
 """
@@ -13,7 +13,7 @@ from typing import Any
 from services.simulator.errors import refused, unknown_field
 
 Schema = Mapping[str, Any]
-"""The fields that a node has, each with the schema of what is behind it, or None for a plain value."""
+"""The fields of a node, each with the schema of its value, or None for a plain value."""
 
 _HEAD = re.compile(r"(?P<name>\w+)(?P<modifiers>(?:\.\w+\([^()]*\))*)")
 _MODIFIER = re.compile(r"\.(\w+)\(([^()]*)\)")
@@ -21,7 +21,7 @@ _MODIFIER = re.compile(r"\.(\w+)\(([^()]*)\)")
 
 @dataclass(frozen=True, slots=True)
 class RequestedField:
-    """`inner_text` is what stands in its braces, `inner` the same parsed."""
+    """A field of the parameter. `inner_text` is the text in its braces, `inner` the same parsed."""
 
     name: str
     modifiers: dict[str, str]
@@ -30,14 +30,14 @@ class RequestedField:
 
 
 def parse_fields(text: str, schema: Schema) -> tuple[RequestedField, ...]:
-    """RefusedError when `text` is not well formed (2500) or asks for what the schema does not have (100)."""
+    """Return the fields in `text`. RefusedError for a syntax error (2500) or a field not in the schema (100)."""
     return tuple(_parse(part, schema) for part in _split(text) if part)
 
 
 def project(
     node: Mapping[str, Any], fields: tuple[RequestedField, ...], default: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """The id and what was asked for, else the `default`, without what is None. Lists are projected item by item."""
+    """Return the node's id and requested fields, else the `default` ones, without those that are None."""
     wanted: dict[str, tuple[RequestedField, ...]] = (
         dict.fromkeys(default, ()) if not fields else {field.name: field.inner for field in fields}
     )
@@ -69,7 +69,7 @@ def _parse(part: str, schema: Schema) -> RequestedField:
 
 
 def _split(text: str) -> list[str]:
-    """At the commas that stand in no bracket."""
+    """Split at commas outside of brackets."""
     parts, depth, start = [], 0, 0
     for place, letter in enumerate(text):
         depth += (letter in "{(") - (letter in "})")

@@ -1,4 +1,4 @@
-"""The Graph API's reads, over HTTP, and its refusals."""
+"""The Graph API over HTTP: its reads and its refusals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from services.simulator import nodes
-from services.simulator.access import LATEST, GraphCall, check_call, check_proof, read_call
+from services.simulator.access import LATEST_VERSION, GraphCall, check_call, check_proof, read_call
 from services.simulator.connections import PageConnections
 from services.simulator.corpus import SimulatedAccount, SimulatedConversation, SimulatedMessage
 from services.simulator.errors import RefusedError, refusal_named, refused, unknown_field
@@ -40,7 +40,7 @@ class GraphApi:
     connections: PageConnections
 
     def routes(self) -> list[web.RouteDef]:
-        """Every path that is not the simulator's own: what the API does not have it refuses in its own way."""
+        """Route every path except the simulator's own: unknown ones are refused as the API refuses them."""
         return [web.route("*", "/{path:.*}", self.handle)]
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -51,7 +51,13 @@ class GraphApi:
         await asyncio.sleep((rule.delay_ms if rule else self.faults.latency_ms) / 1000)
         if rule and rule.effect in ("html", "truncate", "cut", "reset"):
             return await break_answer(request, rule)
-        account, trace_id, version, status, body = self.state.page, secrets.token_urlsafe(16), LATEST, 200, Json()
+        account, trace_id, version, status, body = (
+            self.state.page,
+            secrets.token_urlsafe(16),
+            LATEST_VERSION,
+            200,
+            Json(),
+        )
         try:
             call = read_call(request)
             version, account = call.version, self._account_of(call)
@@ -64,12 +70,12 @@ class GraphApi:
         return web.json_response(body, status=status, headers=headers)
 
     def _arrive(self, request: web.Request) -> None:
-        """When it comes, not when it is answered: between lies the latency, and what others are told meanwhile."""
+        """Count the call at its arrival: until it is answered, the latency passes and other calls are refused."""
         with contextlib.suppress(RefusedError):
             self.limits.arrive(self._account_of(read_call(request)))
 
     def _fail(self, rule: FaultRule | None, account: SimulatedAccount) -> None:
-        """RefusedError when a rule says so; a limit's also says when there will be access again."""
+        """Raise the refusal of a rule, if any. One for a rate limit also blocks the account or the app."""
         if rule is None or rule.effect == "delay":
             return
         refusal = refusal_named(rule.error)
@@ -78,7 +84,7 @@ class GraphApi:
         raise RefusedError(replace(refusal, status=rule.status or refusal.status))
 
     def _account_of(self, call: GraphCall) -> SimulatedAccount:
-        """Whose budget the call is of."""
+        """Return the account whose rate limit counts the call."""
         found = self.state.find_conversation(call.path[0]) or self.state.find_message(call.path[0])
         if found:
             return found[0]
@@ -90,8 +96,8 @@ class GraphApi:
         page = self._page_of(call.token)
         check_proof(call, self.app_secret, is_required=self.faults.require_proof)
         self.limits.admit(account)
-        if (told := self.connections.answer(call, page)) is not None:
-            return told
+        if (answer := self.connections.answer(call, page)) is not None:
+            return answer
         if page is None:
             raise refused("page_token_needed")
         node = page.page_id if call.path[0] == "me" else call.path[0]
@@ -108,7 +114,7 @@ class GraphApi:
                 raise refused("no_version")
 
     def _page_of(self, token: str) -> SimulatedAccount | None:
-        """None for the user's own token."""
+        """Return the token's Page, None for the user's token. RefusedError for an invalid one."""
         if self.faults.revoked:
             raise refused("token_expired")
         page = self.state.pages.get(token)
@@ -116,8 +122,8 @@ class GraphApi:
             raise refused("token_invalid")
         return page
 
-    def _must_be(self, page: SimulatedAccount, node: str) -> None:
-        """RefusedError when the node is another Page, or nothing that the token may know of."""
+    def _require_own_page(self, page: SimulatedAccount, node: str) -> None:
+        """Raise RefusedError when the node is another Page, or an object that the token cannot access."""
         if node in {each.page_id for each in self.state.pages.values()} - {page.page_id}:
             raise refused("permission")
         if node != page.page_id:
@@ -140,7 +146,7 @@ class GraphApi:
         instagram = self.state.account(Platform.INSTAGRAM)
         if node == instagram.id and page.page_id == instagram.page_id:
             return project(nodes.instagram_node(instagram), parse_fields(text, nodes.INSTAGRAM_ACCOUNT), ("id",))
-        self._must_be(page, node)
+        self._require_own_page(page, node)
         return self.connections.page(page, text)
 
     def _conversations(self, call: GraphCall, page: SimulatedAccount, node: str) -> Json:
@@ -151,7 +157,7 @@ class GraphApi:
             raise refused("bad_platform")
         if node == self.state.account(Platform.INSTAGRAM).id:
             raise refused("capability")
-        self._must_be(page, node)
+        self._require_own_page(page, node)
         fields = parse_fields(call.query.get("fields", ""), nodes.CONVERSATION)
         customer = call.query.get("user_id")
         found = {
@@ -176,7 +182,7 @@ class GraphApi:
         conversation: SimulatedConversation,
         fields: tuple[RequestedField, ...],
     ) -> Json:
-        """With the first page of its messages where the fields ask for it; its `next` leads to the edge."""
+        """Return the node, with the first page of its messages when requested; its `next` leads to the edge."""
         node = nodes.conversation_node(account, conversation)
         for field in fields:
             if field.name == "messages":
@@ -201,7 +207,7 @@ def _paged(
     base: str, position: Mapping[str, str], query: Mapping[str, str],
     items: Mapping[Key, Item], render: Callable[[Item], Json],
 ) -> Json:  # fmt: skip
-    """`position` has `limit`, `after` and `before`; `query` is what the links repeat."""
+    """Return one page. `position` has `limit`, `after` and `before`; the links repeat `query`."""
     limit, keys = parse_limit(position.get("limit")), list(items)
     page = page_of(keys, limit, position.get("after"), position.get("before"))
     if page is None:

@@ -1,7 +1,7 @@
-"""Ids in the forms that Facebook gives them, as far as those are known. Pure.
+"""Makes ids in the forms that Facebook uses, as far as they are known. Pure.
 
-Messenger's `m_…` is 64 bytes of which 16 are the same in a whole thread; Instagram's ids are base64 of a path, escaped.
-Neither form is documented; both were read off ids in public logs and test data, and nobody may depend on them.
+Messenger's `m_…` is 64 bytes, of which 16 are equal in a whole thread. Instagram's ids are base64 of a path, escaped.
+Neither form is documented: both are derived from ids in public logs and test data, so no code may depend on them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Conversations, messages, people and Pages as the Graph API writes them. Pure.
+"""The Graph API's nodes of conversations, messages, people and Pages. Pure.
 
 Shapes: developers.facebook.com/docs/graph-api/reference/conversation, .../reference/message and
-developers.facebook.com/docs/instagram-platform. Each is made whole; `fields.project` takes what was asked for.
+developers.facebook.com/docs/instagram-platform. Each node is complete; `fields.project` selects the requested fields.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ PROFILES: dict[Platform, Schema] = {
 
 ATTACHMENTS = {"image": "image/jpeg", "file": "application/pdf", "voice": "audio/mp4", "video": "video/mp4"}
 CDN = "https://cdn.example.com"
-INSTAGRAM_DETAILED = 20
-"""Instagram shows the details of so many of a conversation's newest messages."""
+INSTAGRAM_DETAILED_MESSAGES = 20
+"""Instagram shows the details of this many of a conversation's newest messages."""
 
 
 def graph_time(at: datetime) -> str:
@@ -54,12 +54,12 @@ def graph_time(at: datetime) -> str:
 
 
 def newest_first(conversation: SimulatedConversation) -> Iterator[SimulatedMessage]:
-    """What has not been unsent, in the order of every edge."""
+    """Return the messages that are not deleted, in the order of every edge."""
     return (message for message in reversed(conversation.messages) if not message.deleted)
 
 
 def is_detailed(account: SimulatedAccount, conversation: SimulatedConversation, message: SimulatedMessage) -> bool:
-    newest = islice(newest_first(conversation), INSTAGRAM_DETAILED)
+    newest = islice(newest_first(conversation), INSTAGRAM_DETAILED_MESSAGES)
     return account.platform is Platform.MESSENGER or any(each is message for each in newest)
 
 
@@ -93,7 +93,7 @@ def instagram_node(instagram: SimulatedAccount) -> Json:
 
 
 def conversation_node(account: SimulatedAccount, conversation: SimulatedConversation) -> Json:
-    """Without `messages`, which is an edge. Instagram leaves out what it does not have."""
+    """Return a conversation without `messages`, which is an edge. Instagram has fewer fields."""
     messages = list(newest_first(conversation))
     sides = {"data": [customer_node(account, conversation.customer), account_node(account)]}
     node: Json = {
@@ -114,7 +114,7 @@ def conversation_node(account: SimulatedAccount, conversation: SimulatedConversa
 
 
 def message_node(account: SimulatedAccount, conversation: SimulatedConversation, message: SimulatedMessage) -> Json:
-    """Of an Instagram message that is not one of the newest only the id and the time."""
+    """Return a message; an Instagram message that is not among the newest has only an id and a time."""
     node: Json = {"id": message.id, "created_time": graph_time(message.at)}
     if not is_detailed(account, conversation, message):
         return node

@@ -1,6 +1,6 @@
-"""Cursors as the Graph API has them: opaque, broken when their item is removed, with empty and short pages on the way.
+"""The Graph API's cursors: opaque, invalid when their item is removed, with empty and short pages. Pure.
 
-A page may be empty and still have `next`; only its absence is the end. Pure.
+A page may be empty and still have `next`; only a page without one is the last.
 Source: developers.facebook.com/docs/graph-api/results.
 """
 
@@ -16,15 +16,15 @@ from urllib.parse import urlencode
 
 from services.simulator.errors import refused
 
-DEFAULT_LIMIT, MOST = 25, 500
+DEFAULT_LIMIT, MAX_LIMIT = 25, 500
 
 Key = tuple[int, str]
-"""Where an item stands: its time in milliseconds and its id. Edges list the greatest first."""
+"""An item's position: its time in milliseconds and its id. Edges list the greatest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageSlice:
-    """Items `start` to `end`, the cursors of the page, and whether there is more on either side."""
+    """A page: items `start` to `end`, its cursors, and whether there are items before and after it."""
 
     start: int
     end: int
@@ -35,9 +35,9 @@ class PageSlice:
 
 
 def page_of(keys: Sequence[Key], limit: int, after: str | None = None, before: str | None = None) -> PageSlice | None:
-    """None when there is nothing at all. RefusedError when a cursor is not one of ours or its item is gone.
+    """Return the page at a cursor, None without any items. RefusedError for an invalid cursor or one of a removed item.
 
-    An item that has moved to the front since does not take the cursor with it: paging goes on where it stood.
+    When a cursor's item has moved to the front since, paging continues where the item was.
     """
     if not keys:
         return None
@@ -47,8 +47,8 @@ def page_of(keys: Sequence[Key], limit: int, after: str | None = None, before: s
     if after is None:
         return _page(keys, 0, min(_size(keys, limit, 0), len(keys)))
     start = len(keys) - sum(key < _key_of(keys, after) for key in keys)
-    if after.startswith(_GAP) and start < len(keys):
-        return PageSlice(start, start, after, after.removeprefix(_GAP), has_previous=True, has_next=True)
+    if after.startswith(_EMPTY_PAGE_PREFIX) and start < len(keys):
+        return PageSlice(start, start, after, after.removeprefix(_EMPTY_PAGE_PREFIX), has_previous=True, has_next=True)
     return _page(keys, start, min(start + _size(keys, limit, start), len(keys)))
 
 
@@ -57,11 +57,11 @@ def parse_limit(text: str | None) -> int:
         return DEFAULT_LIMIT
     if not text.isdecimal() or int(text) == 0:
         raise refused("bad_limit")
-    return min(int(text), MOST)
+    return min(int(text), MAX_LIMIT)
 
 
 def paging(page: PageSlice, base: str, query: Mapping[str, str], limit: int) -> dict[str, Any]:
-    """`next` and `previous` repeat the query, the token with it where it was given there, as the real ones do."""
+    """Return cursors and links. Like the real ones, links repeat the query, including a token in it."""
     kept = {name: value for name, value in query.items() if name not in ("after", "before", "limit", "appsecret_proof")}
     links: dict[str, Any] = {"cursors": {"before": page.before, "after": page.after}}
     if page.has_next:
@@ -71,18 +71,20 @@ def paging(page: PageSlice, base: str, query: Mapping[str, str], limit: int) -> 
     return links
 
 
-_GAP = "QVFH"
-"""Begins a cursor that an empty page follows."""
+_EMPTY_PAGE_PREFIX = "QVFH"
+"""The prefix of a cursor whose next page is empty."""
 
 
 def _page(keys: Sequence[Key], start: int, end: int) -> PageSlice:
     first, last = keys[min(start, len(keys) - 1)], keys[end - 1]
-    gap = _GAP if end > start and zlib.crc32(last[1].encode()) % 4 == 0 else ""
-    return PageSlice(start, end, _cursor(first), gap + _cursor(last), has_previous=start > 0, has_next=end < len(keys))
+    prefix = _EMPTY_PAGE_PREFIX if end > start and zlib.crc32(last[1].encode()) % 4 == 0 else ""
+    return PageSlice(
+        start, end, _cursor(first), prefix + _cursor(last), has_previous=start > 0, has_next=end < len(keys)
+    )
 
 
 def _size(keys: Sequence[Key], limit: int, start: int) -> int:
-    """Some pages are one shorter than asked for."""
+    """Return the size of the page at `start`: some pages are one item shorter than requested."""
     is_short = start < len(keys) and zlib.crc32(keys[start][1].encode()) % 3 == 0
     return max(1, limit - is_short)
 
@@ -93,7 +95,7 @@ def _cursor(key: Key) -> str:
 
 def _key_of(keys: Sequence[Key], cursor: str) -> Key:
     try:
-        text = base64.b64decode(cursor.removeprefix(_GAP), altchars=b"-_", validate=True).decode()
+        text = base64.b64decode(cursor.removeprefix(_EMPTY_PAGE_PREFIX), altchars=b"-_", validate=True).decode()
         at, _, item = text.removeprefix("i").partition(":")
         key = int(at), item
     except (binascii.Error, UnicodeDecodeError, ValueError):

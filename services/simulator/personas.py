@@ -1,4 +1,4 @@
-"""Who writes: mostly Filipino names, some of the rest of the world."""
+"""Generates customers: most with Filipino names, some with names from elsewhere."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FOREIGN_NAME_SHARE = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Persona:
-    """`id` is the scoped id. `shows_name`: whether Instagram tells the name as well as the username."""
+    """A customer. `id` is the scoped id; `shows_name` is whether Instagram shows the name beside the username."""
 
     id: str
     first: str
@@ -43,7 +43,7 @@ class Persona:
 
 
 def personas(rng: random.Random) -> Iterator[Persona]:
-    """Without end; names come again only when all have been used. Maria Santos is always the first."""
+    """Yield personas without end. Maria Santos is first, and names repeat only when all were used."""
     local = [(first, last.replace("_", " ")) for first in FIRST_NAMES for last in LAST_NAMES]
     local.remove(("Maria", "Santos"))
     rng.shuffle(local)
@@ -56,7 +56,7 @@ def personas(rng: random.Random) -> Iterator[Persona]:
 
 
 def new_persona(rng: random.Random, first: str, last: str) -> Persona:
-    """With an e-mail address of a reserved domain and a Philippine mobile number, written in one of the usual ways."""
+    """Return a persona with an e-mail address of a reserved domain and a Philippine mobile number in a usual format."""
     handle = _handle(f"{first}.{last}")
     return Persona(
         id=str(rng.randint(10**15, 10**17 - 1)),

@@ -1,7 +1,7 @@
-"""Budgets, and the headers that tell how much of them is used.
+"""Rate limits, and the headers that report their usage.
 
-Source: developers.facebook.com/docs/graph-api/overview/rate-limiting. All numbers in the headers are percentages but
-`estimated_time_to_regain_access`, which is minutes. A call made while throttled counts and lengthens the block.
+Source: developers.facebook.com/docs/graph-api/overview/rate-limiting. All numbers in the headers are percentages,
+except `estimated_time_to_regain_access`, which is in minutes. A call made while throttled lengthens the block.
 """
 
 from __future__ import annotations
@@ -17,22 +17,21 @@ from services.simulator.corpus import SimulatedAccount
 from services.simulator.errors import refused
 from shared.contract.ids import Platform
 
-BURST = 3.0
-"""Calls at once that a limit per second lets pass: room for the jitter of a client that spaces its calls."""
-
+BURST_CALLS = 3.0
+"""Calls at once that a limit per second allows: room for the jitter of a client that spaces its calls."""
 
 APP = "app"
 
 
 @dataclass(slots=True)
 class TokenBucket:
-    """Refilled by `rate` calls a second, up to `BURST`."""
+    """Allows `rate` calls a second, and `BURST_CALLS` at once."""
 
     at: float
-    tokens: float = BURST
+    tokens: float = BURST_CALLS
 
     def take(self, now: float, rate: float) -> bool:
-        self.tokens = min(BURST, self.tokens + (now - self.at) * rate)
+        self.tokens = min(BURST_CALLS, self.tokens + (now - self.at) * rate)
         self.at = now
         if self.tokens < 1:
             return False
@@ -48,8 +47,9 @@ class Block:
 
 @dataclass(slots=True)
 class RateLimits:
-    """Per account: two calls a second on Instagram, and so many in a rolling window on both; for the app, so many in
-    that window of all accounts together. Zero is no limit.
+    """Limits for each account: `instagram_per_second` calls, and `budget_calls` within `budget_seconds`.
+
+    `app_budget_calls` limits the calls of all accounts within that window. 0 is no limit.
     """
 
     instagram_per_second: float = 2
@@ -57,8 +57,8 @@ class RateLimits:
     app_budget_calls: int = 0
     budget_seconds: float = 3_600
     monotonic: Callable[[], float] = time.monotonic
-    throttled: int = 0  # answers that said so
-    while_throttled: int = 0  # calls that came before the time that such an answer gave
+    throttled: int = 0  # calls that were refused for a limit
+    while_throttled: int = 0  # calls made before the block that such an answer announced was over
     crowded: int = 0  # Instagram calls that were the third or more within a second
     _arrivals: defaultdict[str, deque[float]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=2)))
     _buckets: dict[str, TokenBucket] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class RateLimits:
     _blocks: dict[str, Block] = field(default_factory=dict)
 
     def arrive(self, account: SimulatedAccount) -> None:
-        """Counts a call that should have waited, which then must wait as long once more."""
+        """Count a call at its arrival. One made while throttled makes the block start again."""
         now = self.monotonic()
         if account.platform is Platform.INSTAGRAM:
             arrivals = self._arrivals[account.id]
@@ -78,7 +78,7 @@ class RateLimits:
             block.until = max(block.until, now + block.seconds)
 
     def admit(self, account: SimulatedAccount) -> None:
-        """RefusedError when the account has no call left."""
+        """Raise RefusedError when a limit of the account or the app is used up."""
         is_instagram = account.platform is Platform.INSTAGRAM
         self._spend(account, APP, self.app_budget_calls, "rate_app")
         self._spend(account, account.id, self.budget_calls, "rate_instagram" if is_instagram else "rate_messenger")
@@ -91,7 +91,7 @@ class RateLimits:
                 raise refused("rate_instagram")
 
     def block(self, account: SimulatedAccount, seconds: float, *, is_of_app: bool = False) -> None:
-        """From now on: until then, calls for the account, or for all, are counted as made while throttled."""
+        """Block the account, or the whole app, for `seconds` from now: further calls count as made while throttled."""
         self.throttled += 1
         self._blocks[APP if is_of_app else account.id] = Block(self.monotonic() + seconds, seconds)
 
@@ -100,9 +100,9 @@ class RateLimits:
         return {"throttled": self.throttled, "while_throttled": self.while_throttled, "crowded": self.crowded}
 
     def headers(self, account: SimulatedAccount) -> dict[str, str]:
-        """As seen on the real service: Instagram's usage is told under two ids.
+        """Return the usage headers. As on the real service, Instagram's usage is reported under two ids.
 
-        Less than a minute is told as a fraction, which the real one does not: a test need not wait so long.
+        Unlike the real service, less than a minute is a fraction, so that a test need not wait for a whole one.
         """
         left = self._left_seconds(account.id)
         minutes = math.ceil(left / 60) if left >= 60 else math.ceil(left / 60 * 1000) / 1000

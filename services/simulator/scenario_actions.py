@@ -1,4 +1,4 @@
-"""What people do: each act changes the world, and the webhook that tells of it is sent at once."""
+"""Actions of customers and businesses: each changes the simulator's state and sends the webhook about it at once."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from services.simulator.webhooks import WebhookSender, message_webhook_item, web
 from shared.contract.ids import ConversationKey, Platform
 
 FORGED_SECRET = "not the app's secret"  # noqa: S105
-REPEATED_AFTER = timedelta(seconds=1)
+RESEND_DELAY = timedelta(seconds=1)
 
 
 class ScenarioAction(BaseModel):
-    """`who` is a customer's full name or id; a new name is a new customer. `echo`: the business does it.
+    """The JSON of `/_simulator/act`.
 
-    `edit`, `unsend` and `react` need a `message_id`; `resend` repeats what was told of one, else the last webhook.
+    `who` is a customer's full name or id; a new name is a new customer. With `echo` the business acts. `edit`,
+    `unsend` and `react` need a `message_id`. `resend` repeats the webhook of that message, or the last one.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -47,10 +48,10 @@ class ScenarioAction(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class WebhookItem:
-    """One item of a webhook, and which message and customer it is about."""
+    """One item of a webhook, with the ids of its message and contact."""
 
     account: SimulatedAccount
-    webhook_item: dict[str, Any]
+    content: dict[str, Any]
     message_id: str
     contact_id: str
 
@@ -59,61 +60,64 @@ class WebhookItem:
 class ScenarioActions:
     state: SimulatorState
     sender: WebhookSender
-    told: list[WebhookItem] = field(default_factory=list)
+    sent: list[WebhookItem] = field(default_factory=list)
 
-    async def perform(self, act: ScenarioAction) -> dict[str, Any]:
-        """The ids of what it is about and the `status` of the callback's answer. RefusedError when it cannot be."""
-        told = _ACTIONS[act.act](self, act)
-        again = REPEATED_AFTER if act.act == "resend" else timedelta()
-        raw = webhook_body(told.account, told.webhook_item, self.state.clock() + again)
-        if act.act == "forge":
+    async def perform(self, action: ScenarioAction) -> dict[str, Any]:
+        """Perform an action. Returns the ids of its message and contact, and the callback's HTTP `status`.
+
+        RefusedError when the message does not exist.
+        """
+        item = _ACTIONS[action.act](self, action)
+        delay = RESEND_DELAY if action.act == "resend" else timedelta()
+        raw = webhook_body(item.account, item.content, self.state.clock() + delay)
+        if action.act == "forge":
             status = await self.sender.send(raw, secret=FORGED_SECRET)
         else:
-            self.told.append(told)
+            self.sent.append(item)
             status = await self.sender.send(raw)
-        return {"message_id": told.message_id, "contact_id": told.contact_id, "status": status}
+        return {"message_id": item.message_id, "contact_id": item.contact_id, "status": status}
 
-    def _say(self, act: ScenarioAction) -> WebhookItem:
-        account, conversation = self.state.conversation_with(act.platform, act.who)
-        pressed = act.act == "postback"
+    def _say(self, action: ScenarioAction) -> WebhookItem:
+        account, conversation = self.state.conversation_with(action.platform, action.who)
+        pressed = action.act == "postback"
         message = self.state.say(
-            account, conversation, act.text,
-            inbound=pressed or not act.echo, attachment=None if pressed else act.attachment, pressed=pressed,
+            account, conversation, action.text,
+            inbound=pressed or not action.echo, attachment=None if pressed else action.attachment, pressed=pressed,
         )  # fmt: skip
-        return _told(account, conversation, message_webhook_item(account, conversation, message), message.id)
+        return _item(account, conversation, message_webhook_item(account, conversation, message), message.id)
 
-    def _edit(self, act: ScenarioAction) -> WebhookItem:
-        account, conversation, message = self.state.message(act.message_id)
-        message.text, message.edits = act.text, message.edits + 1
-        edit = {"mid": message.id, "text": act.text, "num_edit": message.edits}
+    def _edit(self, action: ScenarioAction) -> WebhookItem:
+        account, conversation, message = self.state.message(action.message_id)
+        message.text, message.edits = action.text, message.edits + 1
+        edit = {"mid": message.id, "text": action.text, "num_edit": message.edits}
         return self._about(account, conversation, message.id, inbound=message.inbound, message_edit=edit)
 
-    def _unsend(self, act: ScenarioAction) -> WebhookItem:
-        account, conversation, message = self.state.message(act.message_id)
+    def _unsend(self, action: ScenarioAction) -> WebhookItem:
+        account, conversation, message = self.state.message(action.message_id)
         message.deleted = True
         gone = {"mid": message.id, "is_deleted": True}
         return self._about(account, conversation, message.id, inbound=message.inbound, message=gone)
 
-    def _react(self, act: ScenarioAction) -> WebhookItem:
-        account, conversation, message = self.state.message(act.message_id)
+    def _react(self, action: ScenarioAction) -> WebhookItem:
+        account, conversation, message = self.state.message(action.message_id)
         message.reaction = "love"
-        reaction = {"mid": message.id, "action": "react", "reaction": "love", "emoji": act.emoji}
-        return self._about(account, conversation, message.id, inbound=not act.echo, reaction=reaction)
+        reaction = {"mid": message.id, "action": "react", "reaction": "love", "emoji": action.emoji}
+        return self._about(account, conversation, message.id, inbound=not action.echo, reaction=reaction)
 
-    def _resend(self, act: ScenarioAction) -> WebhookItem:
-        """The same fact once more, in another webhook: duplicates of the real one differ in `entry.time`."""
-        again = [told for told in self.told if act.message_id in ("", told.message_id)]
-        if not again:
+    def _resend(self, action: ScenarioAction) -> WebhookItem:
+        """Repeat an item in another webhook. Real duplicates also differ in `entry.time`."""
+        repeated = [each for each in self.sent if action.message_id in ("", each.message_id)]
+        if not repeated:
             raise refused("missing")
-        return again[-1]
+        return repeated[-1]
 
-    def _forge(self, act: ScenarioAction) -> WebhookItem:
-        """Nothing happens in the world: whoever writes this is not Facebook."""
-        account = self.state.account(act.platform)
+    def _forge(self, action: ScenarioAction) -> WebhookItem:
+        """Make an item that did not happen, to be sent with a wrong signature."""
+        account = self.state.account(action.platform)
         conversation = self.state.corpus.conversations[account.id][0]
         message_id = new_message_id(self.state.rng, account.platform, account.id, conversation.thread_id)
-        said = {"mid": message_id, "text": act.text}
-        return self._about(account, conversation, message_id, inbound=True, message=said)
+        content = {"mid": message_id, "text": action.text}
+        return self._about(account, conversation, message_id, inbound=True, message=content)
 
     def _about(
         self,
@@ -125,12 +129,12 @@ class ScenarioActions:
         **kind: Any,
     ) -> WebhookItem:
         now = self.state.clock()
-        return _told(
+        return _item(
             account, conversation, webhook_item(account, conversation, now, inbound=inbound, **kind), message_id
         )
 
 
-def _told(
+def _item(
     account: SimulatedAccount, conversation: SimulatedConversation, about: dict[str, Any], message_id: str
 ) -> WebhookItem:
     key = ConversationKey(account.platform, account.id, conversation.customer.id)

@@ -1,4 +1,4 @@
-"""The corpus as it changes: what people do while the simulator runs. Graph and webhooks both tell of it."""
+"""The corpus as it changes while the simulator runs. The Graph API and the webhooks both show it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from shared.runtime.clock import Clock
 FOREIGN_PAGE = SimulatedAccount(
     Platform.MESSENGER, "371000000000009", "371000000000009", "Tindahan ni Aling Nena", "alingnena", "EAAGOTHERPAGE"
 )
-"""A Page of someone else, without conversations: its token is good, but not for ours."""
+"""Another business's Page, without conversations: its token is valid, but not for our Pages."""
 
 OUTLET_PAGE = SimulatedAccount(
     Platform.MESSENGER, "371000000000002", "371000000000002", "Casa Aurora Outlet", "casaauroraoutlet", "EAAGOUTLET"
 )
-"""The shop's second Page, new, without conversations and without Instagram."""
+"""The shop's second, new Page, without conversations and without an Instagram account."""
 USER_ID, USER_NAME, USER_TOKEN = "10200000000000001", "Aurora Villanueva", "EAAGUSEROFTHESHOP"
-"""Who has a role on the shop's Pages."""
+"""The user with a role on the shop's Pages."""
 
 OwnedConversation = tuple[SimulatedAccount, SimulatedConversation]
 
@@ -50,7 +50,7 @@ class SimulatorState:
 
     @property
     def pages(self) -> dict[str, SimulatedAccount]:
-        """By their tokens."""
+        """Pages by their tokens."""
         return {page.token: page for page in (self.page, OUTLET_PAGE, FOREIGN_PAGE)}
 
     def account(self, platform: Platform) -> SimulatedAccount:
@@ -60,7 +60,7 @@ class SimulatorState:
         return iter(self._threads.values())
 
     def latest_first(self, page: SimulatedAccount, platform: Platform) -> list[OwnedConversation]:
-        """The page's conversations that have a message, latest activity first."""
+        """Return the page's conversations with messages, latest activity first."""
         alive = [
             (next(newest_first(found[1])).at, thread_id, found)
             for thread_id, found in self._threads.items()
@@ -69,7 +69,7 @@ class SimulatorState:
         return [found for _, _, found in sorted(alive, key=lambda each: each[:2], reverse=True)]
 
     def find_conversation(self, thread_id: str, page: SimulatedAccount | None = None) -> OwnedConversation | None:
-        """None for one that is not the page's."""
+        """Return None for a conversation of another page."""
         found = self._threads.get(thread_id)
         return found if found and _is_of(page, found[0]) else None
 
@@ -80,19 +80,19 @@ class SimulatorState:
     def find_message(
         self, message_id: str, page: SimulatedAccount | None = None
     ) -> tuple[SimulatedAccount, SimulatedConversation, SimulatedMessage] | None:
-        """None for one that is unsent, or not the page's."""
+        """Return None for a deleted message or one of another page."""
         found = self._messages.get(message_id)
         return found if found and not found[2].deleted and _is_of(page, found[0]) else None
 
     def message(self, message_id: str) -> tuple[SimulatedAccount, SimulatedConversation, SimulatedMessage]:
-        """RefusedError when there is none."""
+        """Raise RefusedError when there is no such message."""
         found = self.find_message(message_id)
         if found is None:
             raise refused("missing")
         return found
 
     def conversation_with(self, platform: Platform, who: str) -> OwnedConversation:
-        """Of the customer with that full name or id; a name that is new begins a conversation."""
+        """Return the conversation of a customer by full name or id; a new name starts one."""
         account = self.account(platform)
         for conversation in self.corpus.conversations[account.id]:
             if who in (conversation.customer.name, conversation.customer.id):
@@ -107,7 +107,7 @@ class SimulatorState:
         self, account: SimulatedAccount, conversation: SimulatedConversation, text: str, *, inbound: bool,
         attachment: str | None = None, pressed: bool = False,
     ) -> SimulatedMessage:  # fmt: skip
-        """No two messages of a conversation are in one millisecond, so that their times tell their order."""
+        """Add a message. Each of a conversation has a millisecond of its own, so that times give their order."""
         at, messages = self.clock(), conversation.messages
         if messages:
             at = max(at, messages[-1].at + timedelta(milliseconds=1))

@@ -1,4 +1,4 @@
-"""Webhooks as Facebook sends them: its shapes, its escapes, its signatures.
+"""Sends webhooks with Facebook's shapes, escapes and signatures.
 
 Source: developers.facebook.com/docs/messenger-platform/webhooks.
 """
@@ -22,7 +22,7 @@ OBJECTS = {Platform.MESSENGER: "page", Platform.INSTAGRAM: "instagram"}
 ATTACHMENT_TYPES = {"voice": "audio", "unsupported": "unsupported_type"}
 INBOX_APP_ID = 26390203743090
 WEBHOOK_DELAY_MS = 250
-"""How much later than what it tells of a webhook is sent."""
+"""The time between an event and its webhook."""
 
 _ESCAPES = str.maketrans({"/": "\\/", "<": "\\u003C", "%": "\\u0025", "@": "\\u0040"})
 
@@ -42,30 +42,30 @@ def webhook_item(
 def message_webhook_item(
     account: SimulatedAccount, conversation: SimulatedConversation, message: SimulatedMessage
 ) -> dict[str, Any]:
-    """A message, an echo or a postback, by what `message` is."""
+    """Return the item of a message, an echo or a postback."""
     if message.pressed:
         payload = message.text.upper().replace(" ", "_")
         postback = {"mid": message.id, "title": message.text, "payload": payload}
         return webhook_item(account, conversation, message.at, inbound=True, postback=postback)
-    said: dict[str, Any] = {"mid": message.id}
+    content: dict[str, Any] = {"mid": message.id}
     if not message.inbound:
-        said["is_echo"] = True
+        content["is_echo"] = True
         if account.platform is Platform.MESSENGER:
-            said["app_id"] = INBOX_APP_ID
+            content["app_id"] = INBOX_APP_ID
     if message.text:
-        said["text"] = message.text
+        content["text"] = message.text
     if message.attachment == "unsupported":
-        said["is_unsupported"] = True
+        content["is_unsupported"] = True
     if message.attachment:
         kind = ATTACHMENT_TYPES.get(message.attachment, message.attachment)
-        said["attachments"] = [{"type": kind, "payload": {"url": f"https://cdn.example.com/{message.id[-12:]}"}}]
-    return webhook_item(account, conversation, message.at, inbound=message.inbound, message=said)
+        content["attachments"] = [{"type": kind, "payload": {"url": f"https://cdn.example.com/{message.id[-12:]}"}}]
+    return webhook_item(account, conversation, message.at, inbound=message.inbound, message=content)
 
 
-def webhook_body(account: SimulatedAccount, told: dict[str, Any], at: datetime) -> bytes:
-    """One item, sent at `at`, escaped as Facebook escapes: what is not ASCII, and some of what is."""
-    sent_at = max(milliseconds(at), told["timestamp"]) + WEBHOOK_DELAY_MS
-    entry = {"time": sent_at, "id": account.id, "messaging": [told]}
+def webhook_body(account: SimulatedAccount, item: dict[str, Any], at: datetime) -> bytes:
+    """Return a body with one item, sent at `at`. Like Facebook, it escapes non-ASCII and some ASCII characters."""
+    sent_at = max(milliseconds(at), item["timestamp"]) + WEBHOOK_DELAY_MS
+    entry = {"time": sent_at, "id": account.id, "messaging": [item]}
     text = json.dumps({"object": OBJECTS[account.platform], "entry": [entry]}, separators=(",", ":"))
     return text.translate(_ESCAPES).encode()
 
@@ -79,7 +79,7 @@ class WebhookSender:
     callback: str = ""
 
     async def send(self, raw: bytes, *, secret: str | None = None) -> int | None:
-        """The status of the answer; None when there was none, or there is no callback."""
+        """Return the status of the callback's response; None without a response or a callback."""
         if not self.callback:
             return None
         key = secret or self.app_secret
@@ -90,17 +90,19 @@ class WebhookSender:
             "User-Agent": "facebookexternalua",
         }
         try:
-            async with self.session.post(self.callback, data=raw, headers=headers, timeout=ClientTimeout(10)) as answer:
-                return answer.status
+            async with self.session.post(
+                self.callback, data=raw, headers=headers, timeout=ClientTimeout(10)
+            ) as response:
+                return response.status
         except (ClientError, TimeoutError):
             return None
 
     async def shake_hands(self, verify_token: str) -> bool:
-        """Whether the callback echoes the challenge, as it must before Facebook subscribes it."""
+        """Return whether the callback echoes the challenge, which Facebook requires before it subscribes it."""
         challenge = "1158201444"
         query = {"hub.mode": "subscribe", "hub.verify_token": verify_token, "hub.challenge": challenge}
         try:
-            async with self.session.get(self.callback, params=query, timeout=ClientTimeout(10)) as answer:
-                return answer.status == 200 and await answer.text() == challenge
+            async with self.session.get(self.callback, params=query, timeout=ClientTimeout(10)) as response:
+                return response.status == 200 and await response.text() == challenge
         except (ClientError, TimeoutError):
             return False

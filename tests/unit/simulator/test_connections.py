@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.simulator.app import APP_SECRET
-from services.simulator.connections import FIELDS
+from services.simulator.connections import SUBSCRIBED_FIELDS
 from services.simulator.corpus import INSTAGRAM_ID, PAGE_ID
 from services.simulator.state import FOREIGN_PAGE, OUTLET_PAGE, USER_TOKEN
 from shared.runtime.crypto import appsecret_proof
@@ -81,7 +81,7 @@ async def test_a_token_says_whose_it_is_and_when_it_ends(client: Client) -> None
 
 
 async def test_what_is_subscribed_takes_the_place_of_what_was(client: Client) -> None:
-    assert (await get(client, SUBSCRIPTION))[1]["data"][0]["subscribed_fields"] == list(FIELDS)
+    assert (await get(client, SUBSCRIPTION))[1]["data"][0]["subscribed_fields"] == list(SUBSCRIBED_FIELDS)
     assert await subscribe(client, "messages,message_reads") == (200, {"success": True})
     assert (await get(client, SUBSCRIPTION))[1]["data"][0]["subscribed_fields"] == ["messages", "message_reads"]
     await control(client, "configure", {"subscribed": {}})
