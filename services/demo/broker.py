@@ -1,7 +1,7 @@
-"""`python -m services.demo.broker`: librdkafka's mock cluster as a process of its own.
+"""`python -m services.demo.broker`: runs librdkafka's mock cluster in a process of its own.
 
-Prints `{"bootstrap_servers": "127.0.0.1:N"}` on one line and ends with its standard input, so that it never outlives
-the process that started it.
+It prints `{"bootstrap_servers": "127.0.0.1:N"}` on one line, and exits when its standard input is closed: it never
+outlives the process that started it.
 """
 
 from __future__ import annotations

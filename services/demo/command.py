@@ -1,4 +1,4 @@
-"""`leadstream demo`: the whole system on one machine, from a history of conversations to live contacts."""
+"""`leadstream demo`: runs the whole system on one machine, from a history of conversations to live contacts."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from aiohttp import ClientConnectionError, ClientSession
 from cryptography.fernet import Fernet
 from rich.console import Console
 
-from services.demo import scenario as story
 from services.demo.checks import Check, backfill_checks, equal, version_checks
 from services.demo.display import addresses_table, checks_table, contacts_table
 from services.demo.observed_state import ObservedState
-from services.demo.processes import ChildFailedError, run_to_end, running
+from services.demo.processes import ChildFailedError, process, run_to_end
+from services.demo.scenario import SCENES, Scene, SceneOutcome
 from services.demo.servers import embedded_servers, free_port
 from shared.bus.producer import Topics
 from shared.runtime.clock import utc_now
 from shared.store.mongo import open_database
 
-WAIT_TIMEOUT_SECONDS = 60
+WAIT_TIMEOUT_SECONDS, SCENE_TIMEOUT_SECONDS = 60, 15
 TERMINATION_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
-"""SIGHUP is the terminal that was closed: what the demo started would outlive it."""
+"""SIGHUP is sent when the terminal closes; the demo's processes must not outlive it."""
 PIPELINE = "Sales"
 SERVICES = (
     ("receiver", "receiver"),
@@ -44,21 +44,21 @@ Value = TypeVar("Value")
 
 def demo(
     leave: Annotated[
-        bool, typer.Option("--exit", help="Leave when the story is told: 0 only if every count holds.")
+        bool, typer.Option("--exit", help="Exit after the last scene, with status 0 only if every check passed.")
     ] = False,
 ) -> None:
-    """Play the main job: two accounts' conversations become contacts, then live webhooks change them."""
+    """Run the whole system here: two accounts' conversations become contacts, then live webhooks change them."""
     console = Console(highlight=False)
     try:
-        holds = asyncio.run(_play(console, leave=leave))
+        passed = asyncio.run(_play(console, leave=leave))
     except ChildFailedError as error:
         console.print(f"[bold red]{error}[/]", markup=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        holds = True
+        passed = True
     except asyncio.CancelledError:
-        holds = False
-    raise typer.Exit(0 if holds else 1)
+        passed = False
+    raise typer.Exit(0 if passed else 1)
 
 
 async def _play(console: Console, *, leave: bool) -> bool:
@@ -66,62 +66,61 @@ async def _play(console: Console, *, leave: bool) -> bool:
     for number in TERMINATION_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, playing.cancel if playing else sys.exit)
     with tempfile.TemporaryDirectory(prefix="leadstream-demo-") as temporary:
-        async with _stage(console, Path(temporary)) as stage:
-            counts, scenes = await _history(console, stage), await _live(console, stage)
-            counts += await _published(stage)
-            console.print(contacts_table(await stage.facts.contacts(), utc_now()))
+        async with _start(console, Path(temporary)) as running:
+            checks, scenes_passed = await _backfill(console, running), await _live(console, running)
+            checks += await _version_checks(running)
+            console.print(contacts_table(await running.observed.contacts(), utc_now()))
             console.print()
-            console.print(checks_table(counts))
-            holds = all(check.holds for check in (*counts, *scenes))
-            console.print("\n[bold green]Every count holds.[/]" if holds else "\n[bold red]Some counts do not hold.[/]")
+            console.print(checks_table(checks))
+            passed = scenes_passed and all(check.passed for check in checks)
+            console.print("\n[bold green]All checks passed.[/]" if passed else "\n[bold red]Some checks failed.[/]")
             if not leave:
-                await _until_interrupted(console, stage)
-            return holds
+                await _until_interrupted(console, running)
+            return passed
 
 
 @dataclass(frozen=True, slots=True)
 class RunningDemo:
-    """Everything that runs: how to call it and where it says what it does."""
+    """The running processes: their environment, and how to act on them and read their results."""
 
     env: dict[str, str]
     simulator: dict[str, Any]
-    facts: ObservedState
+    observed: ObservedState
     session: ClientSession
     analyst: str
 
     @property
-    def console(self) -> str:
-        """Its address."""
+    def console_url(self) -> str:
         return f"http://127.0.0.1:{self.env['LEADSTREAM_CONSOLE_PORT']}"
 
-    async def act(self, **what: object) -> dict[str, Any]:
-        async with self.session.post(f"{self.simulator['graph_url']}/_simulator/act", json=what) as answer:
-            done: dict[str, Any] = await answer.json()
-            return done
+    async def act(self, **action: object) -> dict[str, Any]:
+        async with self.session.post(f"{self.simulator['graph_url']}/_simulator/act", json=action) as response:
+            result: dict[str, Any] = await response.json()
+            return result
 
 
 @asynccontextmanager
-async def _stage(console: Console, folder: Path) -> AsyncIterator[RunningDemo]:
+async def _start(console: Console, folder: Path) -> AsyncIterator[RunningDemo]:
     async with AsyncExitStack() as stack:
-        with console.status("starting a broker and a database …"):
+        with console.status("starting a broker, a database and Leadstream …"):
             kafka, mongo = await stack.enter_async_context(embedded_servers(folder))
             env = _environment(kafka, mongo, free_port(), free_port(), folder)
-            log = await stack.enter_async_context(running("simulator", "simulator", env=env, folder=folder))
+            log = await stack.enter_async_context(process("simulator", "simulator", env=env, folder=folder))
             simulator = json.loads(await _first_line(log))
             env["LEADSTREAM_GRAPH_URL"] = simulator["graph_url"]
             env["LEADSTREAM_APP_SECRETS"] = simulator["app_secret"]
             env["LEADSTREAM_VERIFY_TOKEN"] = simulator["verify_token"]
             await run_to_end("setup", env=env)
             for name, *command in SERVICES:
-                await stack.enter_async_context(running(name, *command, env=env, folder=folder))
+                await stack.enter_async_context(process(name, *command, env=env, folder=folder))
             database = await stack.enter_async_context(open_database(mongo))
             session = await stack.enter_async_context(ClientSession())
-            facts = ObservedState(database, kafka, Topics().contact_updated)
-            analyst = "Gemini" if env.get("LEADSTREAM_GEMINI_API_KEYS") else "the fallback scorer (no GEMINI_API_KEYS)"
-            stage = RunningDemo(env, simulator, facts, session, analyst)
-            await _subscribe(stage)
-            await _eventually(lambda: _is_served(session, stage.console), bool)
-        yield stage
+            observed = ObservedState(database, kafka, Topics().contact_updated)
+            analyst = "Gemini" if env.get("LEADSTREAM_GEMINI_API_KEYS") else "the fallback scorer (no Gemini API keys)"
+            running = RunningDemo(env, simulator, observed, session, analyst)
+            await _subscribe(running)
+            await _eventually(lambda: _is_served(session, running.console_url), bool)
+        yield running
 
 
 def _environment(kafka: str, mongo: str, receiver_port: int, console_port: int, folder: Path) -> dict[str, str]:
@@ -148,105 +147,107 @@ async def _first_line(log: Path) -> str:
     return found.splitlines()[0]
 
 
-async def _subscribe(stage: RunningDemo) -> None:
-    """As the app dashboard does: the callback is taken once it has echoed the challenge."""
-    callback = f"http://127.0.0.1:{stage.env['LEADSTREAM_RECEIVER_PORT']}/webhook"
+async def _subscribe(running: RunningDemo) -> None:
+    """Set the callback, as in the app dashboard: it must echo the challenge."""
+    callback = f"http://127.0.0.1:{running.env['LEADSTREAM_RECEIVER_PORT']}/webhook"
 
     async def configure() -> int:
-        url = f"{stage.simulator['graph_url']}/_simulator/configure"
-        async with stage.session.post(url, json={"callback": callback}) as answer:
-            return answer.status
+        url = f"{running.simulator['graph_url']}/_simulator/configure"
+        async with running.session.post(url, json={"callback": callback}) as response:
+            return response.status
 
     await _eventually(configure, lambda status: status == 200)
 
 
 async def _is_served(session: ClientSession, address: str) -> bool:
-    """Whoever opens an address as soon as it is printed finds a page there."""
+    """Return whether the console responds, so that its address works as soon as it is printed."""
     try:
-        async with session.get(f"{address}/live") as answer:
-            return answer.ok
+        async with session.get(f"{address}/live") as response:
+            return response.ok
     except ClientConnectionError:
         return False
 
 
-async def _history(console: Console, stage: RunningDemo) -> list[Check]:
-    console.print(f"[bold]Watch it[/]  in the console, {stage.console}\n")
-    console.print(f"[bold]History[/]  analysed by {stage.analyst}")
-    for account in stage.simulator["accounts"]:
+async def _backfill(console: Console, running: RunningDemo) -> list[Check]:
+    console.print(f"[bold]Console[/]   {running.console_url} (open it to watch)\n")
+    console.print(f"[bold]Backfill[/]  2 accounts, analysed by {running.analyst}")
+    for account in running.simulator["accounts"]:
         arguments = ["--name", account["name"], "--page", account["page_id"]]
         arguments += ["--pipeline", PIPELINE, "--mode", "UPDATE_EXISTING"]
         await run_to_end(
-            "accounts", "add", account["platform"], account["id"], *arguments, env=stage.env, stdin=account["token"]
+            "accounts", "add", account["platform"], account["id"], *arguments, env=running.env, stdin=account["token"]
         )
-    await run_to_end("backfill", "run", env=stage.env, show=True)
+    await run_to_end("backfill", "run", env=running.env, show=True)
     with console.status("analysing …"):
-        await _eventually(stage.facts.is_settled, bool)
-        first = await stage.facts.backfilled()
+        await _eventually(running.observed.is_settled, bool)
+        first = await running.observed.backfilled()
         before = {contact.contact_id: contact.version for contact in first.contacts}
-        await run_to_end("backfill", "run", env=stage.env)
-        await _eventually(stage.facts.is_settled, bool)
-        after = {contact.contact_id: contact.version for contact in await stage.facts.contacts()}
-    again = equal("versions added by a second backfill", "–", 0, sum(after.values()) - sum(before.values()))
-    return [*backfill_checks(first), again]
+        await run_to_end("backfill", "run", env=running.env)
+        await _eventually(running.observed.is_settled, bool)
+        after = {contact.contact_id: contact.version for contact in await running.observed.contacts()}
+    added = sum(after.values()) - sum(before.values())
+    return [*backfill_checks(first), equal("versions added by a second backfill", "–", 0, added)]
 
 
-async def _live(console: Console, stage: RunningDemo) -> list[Check]:
-    console.print("\n[bold]Live[/]  webhooks, signed as Facebook signs them")
-    checks = []
-    for scene in story.SCENES:
+async def _live(console: Console, running: RunningDemo) -> bool:
+    """Play the scenes and print each outcome. Returns whether all passed."""
+    console.print("\n[bold]Live[/]      signed webhooks change contacts")
+    all_passed = True
+    for scene in SCENES:
         with console.status(scene.title):
-            outcome = await _play_scene(stage, scene)
-        checks.append(story.check(scene, outcome))
-        mark = "[green]✓[/]" if checks[-1].holds else "[bold red]✗[/]"
-        console.print(f"  {mark} {scene.title}: ", scene.happened(outcome), sep="")
+            outcome = await _play_scene(running, scene)
+        passed = scene.passed(outcome)
+        all_passed = all_passed and passed
+        mark, expected = ("[green]✓[/]", "") if passed else ("[bold red]✗[/]", f" (expected: {scene.expected})")
+        console.print(f"  {mark} {scene.title}: ", scene.describe(outcome), expected, sep="")
     console.print()
-    return checks
+    return all_passed
 
 
-async def _play_scene(stage: RunningDemo, scene: story.Scene) -> story.SceneOutcome:
-    """Waits for the scene's outcome, and gives the last one seen when it does not come."""
-    known = {contact.contact_id: contact for contact in await stage.facts.contacts()}
-    contact_id, statuses = await scene.play(stage.act)
+async def _play_scene(running: RunningDemo, scene: Scene) -> SceneOutcome:
+    """Play a scene and wait until it passed. Returns the last outcome seen, also after the timeout."""
+    known = {contact.contact_id: contact for contact in await running.observed.contacts()}
+    contact_id, statuses = await scene.play(running.act)
 
-    async def look() -> story.SceneOutcome:
-        facts = stage.facts
-        after, texts, unsent = (
-            await facts.contact(contact_id),
-            await facts.texts(contact_id),
-            await facts.unsent(contact_id),
+    async def observe() -> SceneOutcome:
+        return SceneOutcome(
+            before=known.get(contact_id),
+            after=await running.observed.contact(contact_id),
+            statuses=statuses,
+            texts=await running.observed.texts(contact_id),
+            deleted_messages=await running.observed.deleted_messages(contact_id),
         )
-        return story.SceneOutcome(known.get(contact_id), after, statuses, texts, unsent)
 
     try:
-        return await _eventually(look, scene.holds, 15)
+        return await _eventually(observe, scene.passed, SCENE_TIMEOUT_SECONDS)
     except TimeoutError:
-        return await look()
+        return await observe()
 
 
-async def _published(stage: RunningDemo) -> list[Check]:
-    await _eventually(stage.facts.is_settled, bool)
-    return version_checks(await stage.facts.published(), await stage.facts.contacts())
+async def _version_checks(running: RunningDemo) -> list[Check]:
+    await _eventually(running.observed.is_settled, bool)
+    return version_checks(await running.observed.published(), await running.observed.contacts())
 
 
-async def _until_interrupted(console: Console, stage: RunningDemo) -> None:
+async def _until_interrupted(console: Console, running: RunningDemo) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, *TERMINATION_SIGNALS):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    where = {
-        "console": stage.console,
-        "webhooks": f"http://127.0.0.1:{stage.env['LEADSTREAM_RECEIVER_PORT']}/webhook",
-        "Graph API": f"{stage.simulator['graph_url']}, simulated",
+    addresses = {
+        "console": running.console_url,
+        "webhooks": f"http://127.0.0.1:{running.env['LEADSTREAM_RECEIVER_PORT']}/webhook",
+        "Graph API": f"{running.simulator['graph_url']}, simulated",
     }
     console.print()
-    console.print(addresses_table(where))
-    console.print("\nCtrl-C ends everything and leaves nothing behind.")
+    console.print(addresses_table(addresses))
+    console.print("\nPress Ctrl-C to stop everything and delete its data.")
     await stop.wait()
 
 
 async def _eventually(
     read: Callable[[], Awaitable[Value]], holds: Callable[[Value], object], seconds: float = WAIT_TIMEOUT_SECONDS
 ) -> Value:
-    """TimeoutError when it does not come true in time."""
+    """Return the first value that `holds`. TimeoutError when there is none in time."""
     async with asyncio.timeout(seconds):
         while True:
             value = await read()

@@ -1,4 +1,4 @@
-"""How the demo looks."""
+"""The demo's tables."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from shared.contract.contacts import AnalysisSource, Band, Contact, band
 MAX_SHOWN_CONTACTS = 20
 BAR_CELLS = 5
 NAME_CELLS = 16
-"""With this a row fits into a terminal of 80 columns."""
+"""With this width a row fits in a terminal of 80 columns."""
 COLOURS = {Band.COLD: "blue", Band.WARM: "yellow", Band.HOT: "dark_orange", Band.READY: "green"}
 
 
 def score_bar(score: int) -> Text:
-    """The number and five cells: readable without colour."""
+    """Return the score and a bar of five cells, which is readable without colour."""
     filled = -(-score * BAR_CELLS // 100)
     return Text(f"{score:>3} {'■' * filled}{'□' * (BAR_CELLS - filled)}", style=COLOURS[band(score)])
 
@@ -39,7 +39,7 @@ def ago(then: datetime | None, now: datetime) -> str:
 def contacts_table(contacts: Sequence[Contact], now: datetime) -> RenderableType:
     newest = sorted(contacts, key=lambda each: each.last_message_at or each.created_at, reverse=True)
     table = Table(
-        title=f"{len(contacts)} contacts, the newest first",
+        title=f"{len(contacts)} contacts, latest message first",
         title_justify="left",
         title_style="bold",
         box=None,
@@ -73,20 +73,20 @@ def _source(source: AnalysisSource) -> str:
 
 def _stages(contacts: Sequence[Contact]) -> Text:
     counts = Counter(contact.stage.name for contact in contacts if contact.stage)
-    return Text("stages: " + " · ".join(f"{name} {number}" for name, number in counts.most_common()))
+    return Text("Stages: " + " · ".join(f"{name} {number}" for name, number in counts.most_common()))
 
 
 def checks_table(checks: Sequence[Check]) -> Table:
     table = Table(
-        title="The rules, and what happened", title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0)
+        title="Expected and actual results", title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0)
     )
     table.add_column("", width=1)
-    table.add_column("what", header_style="dim", no_wrap=True)
-    for column in ("before", "expected", "happened"):
+    table.add_column("check", header_style="dim", no_wrap=True)
+    for column in ("old system", "expected", "actual"):
         table.add_column(column, justify="right", header_style="dim", no_wrap=True)
     for check in checks:
-        mark = Text("✓", style="green") if check.holds else Text("✗", style="bold red")
-        table.add_row(mark, check.what, check.before, check.expected, check.happened)
+        mark = Text("✓", style="green") if check.passed else Text("✗", style="bold red")
+        table.add_row(mark, check.name, check.before, check.expected, check.actual)
     return table
 
 

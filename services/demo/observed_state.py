@@ -1,4 +1,4 @@
-"""What the demo reads back: from the database and from the topic, as any other program would."""
+"""Reads the demo's results from the database and the topic, as any other program would."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class ObservedState:
         stored = await self.database.messages.find({"conversation": contact_id}).sort("sent_at", 1).to_list(None)
         return [message.text for message in map(from_document, stored) if message.text]
 
-    async def unsent(self, contact_id: str) -> int:
+    async def deleted_messages(self, contact_id: str) -> int:
         return await self.database.messages.count_documents(
             {"conversation": contact_id, "deleted_at": {"$exists": True}}
         )
 
     async def is_settled(self) -> bool:
-        """Whether every history that was read has arrived as a whole, and nothing waits to be analysed."""
+        """Return whether all that the backfill read is stored, and no conversation waits for analysis."""
         is_on_its_way = {"$expr": {"$ne": ["$history.run_id", "$completed_run"]}}
         for waiting in ({"due_at": {"$exists": True}}, {"history": {"$exists": True}, **is_on_its_way}):
             if await self.database.conversations.find_one(waiting):
@@ -47,7 +47,7 @@ class ObservedState:
         return True
 
     async def backfilled(self) -> BackfillResult:
-        """After the first backfill: its runs, how many messages each conversation was read to have, the contacts."""
+        """Return the runs, the number of messages read for each conversation, and the contacts."""
         runs = [Run.model_validate(each) for each in await self.database.sync_runs.find({}).to_list(None)]
         read: dict[Platform, list[int]] = defaultdict(list)
         async for conversation in self.database.conversations.find({"history": {"$exists": True}}):
@@ -56,6 +56,6 @@ class ObservedState:
         return BackfillResult(runs, read, await self.contacts())
 
     async def published(self) -> list[ContactUpdated]:
-        """Everything that is on `contact-updated` now."""
+        """Return every record that is on `contact-updated` now."""
         records = await read_all(self.bootstrap_servers, self.topic)
         return [load_contact_updated(record.value) for record in records if record.value]

@@ -1,4 +1,4 @@
-"""The demo's child processes: the same commands as in production, each with its log in the demo's folder."""
+"""The demo's child processes: the same commands as in production, each with a log in the demo's folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STOP_SECONDS = 10
 
 
 class ChildFailedError(Exception):
-    """A command of the demo ended with another status than 0. Its log's end is in the message."""
+    """A command of the demo failed. The message contains the end of its log."""
 
 
 def command(*args: str) -> tuple[str, ...]:
@@ -20,7 +20,7 @@ def command(*args: str) -> tuple[str, ...]:
 
 
 async def run_to_end(*args: str, env: Mapping[str, str], stdin: str | None = None, show: bool = False) -> str:
-    """Runs `leadstream ARGS` and returns what it printed, or lets the terminal have it with `show`.
+    """Run `leadstream ARGS` and return its output, or print it to the terminal with `show`.
 
     ChildFailedError when its status is not 0.
     """
@@ -35,13 +35,13 @@ async def run_to_end(*args: str, env: Mapping[str, str], stdin: str | None = Non
         await _end(child)
     text = (printed or b"").decode(errors="replace")
     if child.returncode != 0:
-        raise ChildFailedError(f"leadstream {' '.join(args)} ended with {child.returncode}\n{text[-2000:]}")
+        raise ChildFailedError(f"leadstream {' '.join(args)} exited with status {child.returncode}\n{text[-2000:]}")
     return text
 
 
 @asynccontextmanager
-async def running(name: str, *args: str, env: Mapping[str, str], folder: Path) -> AsyncIterator[Path]:
-    """`leadstream ARGS` for as long as the context lasts; yields the file its output goes to. Ended by SIGTERM."""
+async def process(name: str, *args: str, env: Mapping[str, str], folder: Path) -> AsyncIterator[Path]:
+    """Run `leadstream ARGS` within the block, then end it with SIGTERM. Yields the file with its output."""
     log = folder / f"{name}.log"
     with log.open("wb") as sink:
         child = await asyncio.create_subprocess_exec(
@@ -50,7 +50,7 @@ async def running(name: str, *args: str, env: Mapping[str, str], folder: Path) -
         try:
             yield log
             if child.returncode is not None:
-                raise ChildFailedError(f"{name} ended with {child.returncode}\n{log.read_text()[-2000:]}")
+                raise ChildFailedError(f"{name} exited with status {child.returncode}\n{log.read_text()[-2000:]}")
         finally:
             await _end(child)
 

@@ -1,4 +1,4 @@
-"""A broker and a MongoDB server as child processes, for a machine that has neither (ADR 0003)."""
+"""Runs a broker and a MongoDB server as child processes, for a machine without them (ADR 3)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ START_SECONDS = 30
 
 @asynccontextmanager
 async def embedded_servers(folder: Path) -> AsyncIterator[tuple[str, str]]:
-    """Yields (bootstrap servers, MongoDB URL); data and logs go to `folder`.
+    """Yield (bootstrap servers, MongoDB URL). Data and logs are in `folder`.
 
-    UnreachableError when they do not start or the extra `embedded` is not installed.
+    UnreachableError when one does not start, or the extra `embedded` is not installed.
     """
     secantus = shutil.which("secantusd-py", path=f"{Path(sys.executable).parent}:{Path(sys.prefix) / 'bin'}")
     if secantus is None or find_spec("confluent_kafka") is None:
-        raise UnreachableError("the servers of the demo are not installed: pip install 'leadstream[embedded]'")
+        raise UnreachableError("the demo's servers are not installed: pip install 'leadstream[embedded]'")
     async with AsyncExitStack() as stack:
         broker = await stack.enter_async_context(
             _child(folder / "broker.log", sys.executable, "-m", "services.demo.broker")
@@ -36,7 +36,7 @@ async def embedded_servers(folder: Path) -> AsyncIterator[tuple[str, str]]:
         arguments = ("--port", str(port), "--storage-path", str(storage), "--log-level", "WARNING")
         await stack.enter_async_context(_child(folder / "mongo.log", secantus, *arguments))
         url = f"mongodb://127.0.0.1:{port}/leadstream?directConnection=true"
-        yield await _bootstrap_servers(broker, folder / "broker.log"), await _answering(url)
+        yield await _bootstrap_servers(broker, folder / "broker.log"), await _wait_for_mongo(url)
 
 
 async def _bootstrap_servers(broker: asyncio.subprocess.Process, log: Path) -> str:
@@ -45,11 +45,11 @@ async def _bootstrap_servers(broker: asyncio.subprocess.Process, log: Path) -> s
     async with asyncio.timeout(START_SECONDS):
         line = await broker.stdout.readline()
     if not line:
-        raise UnreachableError(f"the embedded broker did not start; its log is {log}")
+        raise UnreachableError(f"the embedded broker did not start; see its log {log}")
     return str(json.loads(line)["bootstrap_servers"])
 
 
-async def _answering(url: str) -> str:
+async def _wait_for_mongo(url: str) -> str:
     async with asyncio.timeout(START_SECONDS):
         while True:
             try:
