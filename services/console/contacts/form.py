@@ -15,7 +15,7 @@ GIVEN_BACK = {"name": AutomaticField.NAME, "stage": AutomaticField.STAGE, "statu
 
 
 def edit_of(form: Mapping[str, str]) -> ContactEdit:
-    """Return what the person changed. WrongEditError when a text is too long or the status does not exist.
+    """Return what the person changed. InvalidEditError when a text is too long or the status does not exist.
 
     `was_…` is what the page showed. Only fields that differ from it are changed, so that a concurrent edit of another
     field is neither undone nor overwritten.

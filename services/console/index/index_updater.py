@@ -49,9 +49,7 @@ class IndexUpdater:
         """Read all contacts. Call it before pages are served."""
         async for stored in self._database.contacts.find({}, ROW_FIELDS):
             self._apply_stored(stored)
-        self._contact_index.ordered(
-            "score", descending=True
-        )  # the default order, so that the first page does not wait for it
+        self._contact_index.ordered("score", descending=True)  # sorts the default order before the first request
         self._contact_index.on_change = self._broadcast_change
         log.info("contacts_loaded", contacts=len(self._contact_index))
 

@@ -19,8 +19,8 @@ from shared.contract.contacts import Change, Contact
 from shared.domain.runs import Run, RunCounters, RunState
 from shared.store.contact_versions import entry_of
 from tests.unit.console.fakes import Collection, FakeDatabase, erased, stored
+from tests.unit.console.index.test_broadcast import kinds
 from tests.unit.console.rows import NOON, contact
-from tests.unit.console.test_broadcast import kinds
 
 MARIA, JOSE = contact("1", "Maria", 72, version=3), contact("2", "José", 20, version=1)
 

@@ -12,7 +12,7 @@ import pytest
 from services.console.view.formats import REASON_WORDS, duration, sentence
 from shared.contract.failures import Reason
 
-CONSOLE = Path(__file__).parents[3] / "services" / "console"
+CONSOLE = Path(__file__).parents[4] / "services" / "console"
 PAGES = sorted(path for path in CONSOLE.rglob("*") if path.suffix in {".html", ".js"})
 MODULES = sorted(
     path for room in ("index", "contacts", "board", "overview", "view") for path in (CONSOLE / room).glob("*.py")

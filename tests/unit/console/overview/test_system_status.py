@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaConnectionError
 from services.console.auth.authentication import authentication_of
 from services.console.index.contact_index import ContactIndex
 from services.console.overview.pages import OverviewPages
-from services.console.overview.system_status import SystemStatus, SystemStatusReader, ThroughputSample
+from services.console.overview.system_status import SystemStatus, SystemStatusReader, ThroughputSample, sparkline
 from services.console.view.rendering import Renderer, environment
 from shared.bus.dead_letter_queue import DeadLetterQueue
 from shared.bus.lag import LagReader
@@ -271,3 +271,8 @@ async def test_a_missing_topic_is_an_error() -> None:
     gauge = LagReader(cast(Any, FakeConsumer({})), "events")
     with pytest.raises(Exception, match="other"):
         await gauge.end_of("other")
+
+
+def test_a_sparkline_needs_two_values() -> None:
+    assert sparkline([1.0]) == ""
+    assert sparkline([0.0, 0.0]).startswith("0.0,26.0")
