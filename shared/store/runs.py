@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 import uuid
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -140,6 +141,11 @@ class RunStore:
     async def newest(self, limit: int) -> list[Run]:
         stored = await self._runs.find({}).sort("created_at", -1).to_list(limit)
         return [Run.model_validate(each) for each in stored]
+
+    async def active(self, also: Iterable[str] = ()) -> list[Run]:
+        """Return the active runs, and the runs with the ids `also`."""
+        found = self._runs.find({"$or": [{"active": True}, {"_id": {"$in": list(also)}}]})
+        return [Run.model_validate(stored) async for stored in found]
 
     async def newest_of(self, account: Account) -> Run | None:
         of_account = {"platform": account.platform, "account_id": account.account_id}

@@ -46,8 +46,6 @@ PENDING = {
     "services.cli.message_trace",
     "services.cli.pipelines",
     "services.cli.setup",
-    "services.console.index.index_updater",
-    "services.console.overview.system_status",
     "services.demo.observed_state",
     "shared.graph_api.shared_governor",
 }

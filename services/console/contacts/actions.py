@@ -10,7 +10,6 @@ from multidict import MultiDict
 
 from services.console.auth.auth_middleware import ACCESS
 from services.console.auth.login import inner_path
-from services.console.contacts.contact_reader import contact_of
 from services.console.contacts.form import MAX_BULK_CONTACTS, changes_of, edit_of, split_tags
 from services.console.contacts.pages import NOT_FOUND, contact_page
 from services.console.contacts.service import BusyError, ContactChanges, apply_to_each
@@ -20,6 +19,7 @@ from services.console.view.form_error import FormError
 from services.console.view.rendering import Renderer
 from shared.domain.contact_edits import ContactEdit, InvalidEditError
 from shared.store.contact_editing import NoContactError
+from shared.store.contacts import Contacts
 from shared.store.mongo import Database
 
 Form = dict[str, str]
@@ -75,7 +75,7 @@ class ContactActions:
         )
 
     async def confirm_erasure(self, request: web.Request) -> web.Response:
-        contact = await contact_of(self._database, request.match_info["contact_id"])
+        contact = await Contacts(self._database).read(request.match_info["contact_id"])
         if contact is None:
             raise web.HTTPNotFound(text=NOT_FOUND)
         names = [contact.name.full]

@@ -44,24 +44,18 @@ class ContactDetails:
     is_due: bool
 
 
-async def contact_of(database: Database, contact_id: str) -> Contact | None:
-    """None where there is none, or it was forgotten."""
-    return await Contacts(database).read(contact_id)
-
-
 async def load_contact_details(database: Database, contact_id: str, page: int = 1) -> ContactDetails | None:
     """Return the contact with a page of its messages, or None. A page beyond the last is the last."""
     contacts = Contacts(database)
     contact = await contacts.read(contact_id)
     if contact is None:
         return None
-    account = await _account_of(database, contact)
-    activities = await ActivityStore(database).of(contact_id)
+    account = await AccountStore(database).get(contact.platform, contact.account_id)
     conversation = await Conversations(database).get(contact_id)
     return ContactDetails(
         contact=contact,
         scores=tuple(await contacts.scores(contact_id)),
-        activities=tuple(reversed(activities)),
+        activities=tuple(reversed(await ActivityStore(database).of(contact_id))),
         message_page=await load_message_page(database, contact_id, page),
         account=account,
         pipeline=await PipelineStore(database).get(account.pipeline if account else None),
@@ -72,21 +66,16 @@ async def load_contact_details(database: Database, contact_id: str, page: int = 
 async def load_message_page(database: Database, contact_id: str, page: int) -> MessagePage:
     """Return a page of messages. They are counted only when there is more than one page."""
     messages = MessageStore(database)
-    said = await _page_of(messages, contact_id, page)
-    if page == 1 and len(said) < MESSAGES_PER_PAGE:
-        return MessagePage(said, len(said), 1, 1)
+    shown = await _page_of(messages, contact_id, page)
+    if page == 1 and len(shown) < MESSAGES_PER_PAGE:
+        return MessagePage(shown, len(shown), 1, 1)
     found = await messages.count_sent(contact_id)
     pages = max(1, ceil(found / MESSAGES_PER_PAGE))
     if page > pages:
-        page, said = pages, await _page_of(messages, contact_id, pages)
-    return MessagePage(said, found, page, pages)
+        page, shown = pages, await _page_of(messages, contact_id, pages)
+    return MessagePage(shown, found, page, pages)
 
 
 async def _page_of(messages: MessageStore, contact_id: str, page: int) -> tuple[DisplayedMessage, ...]:
-    return tuple(
-        displayed_messages(await messages.newest(contact_id, (page - 1) * MESSAGES_PER_PAGE, MESSAGES_PER_PAGE))
-    )
-
-
-async def _account_of(database: Database, contact: Contact) -> Account | None:
-    return await AccountStore(database).get(contact.platform, contact.account_id)
+    newest = await messages.newest(contact_id, (page - 1) * MESSAGES_PER_PAGE, MESSAGES_PER_PAGE)
+    return tuple(displayed_messages(newest))

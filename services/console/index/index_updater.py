@@ -19,7 +19,9 @@ from services.console.index.contact_index import ContactIndex, Row, row_of, row_
 from shared.bus.consumer import Consumer
 from shared.contract.contacts import load_contact_updated
 from shared.domain.runs import Run
+from shared.store.contacts import Contacts, is_stub
 from shared.store.mongo import Database, Document, PyMongoError, server_time
+from shared.store.runs import RunStore
 
 POLL_MS = 500
 MAX_POLLED_RECORDS = 100
@@ -41,13 +43,14 @@ log = structlog.get_logger()
 class IndexUpdater:
     def __init__(self, database: Database, contact_index: ContactIndex, broadcast: Broadcast) -> None:
         self._database = database
+        self._contacts = Contacts(database)
         self._contact_index = contact_index
         self._broadcast = broadcast
         self._runs: dict[str, object] = {}
 
     async def load(self) -> None:
         """Read all contacts. Call it before pages are served."""
-        async for stored in self._database.contacts.find({}, ROW_FIELDS):
+        async for stored in self._contacts.documents(ROW_FIELDS):
             self._apply_stored(stored)
         self._contact_index.ordered("score", descending=True)  # sorts the default order before the first request
         self._contact_index.on_change = self._broadcast_change
@@ -82,8 +85,8 @@ class IndexUpdater:
         """Reload the contacts whose version differs from the database's."""
         known = self._contact_index.versions()
         left, different = dict(known), list[str]()
-        async for stored in self._database.contacts.find({}, {"version": True, "forgotten_at": True}, batch_size=1000):
-            if left.pop(stored["_id"], 0) != (0 if "forgotten_at" in stored else stored["version"]):
+        async for stored in self._contacts.documents({"version": True, "forgotten_at": True}):
+            if left.pop(stored["_id"], 0) != (0 if is_stub(stored) else stored["version"]):
                 different.append(stored["_id"])
         different += left
         for start in range(0, len(different), RELOAD_BATCH_SIZE):
@@ -92,25 +95,25 @@ class IndexUpdater:
     async def _reload(self, contact_ids: list[str], known: dict[str, int]) -> None:
         """Reload contacts. One that is not stored is removed as of its `known` version; a later one still counts."""
         missing = set(contact_ids)
-        async for stored in self._database.contacts.find({"_id": {"$in": contact_ids}}, ROW_FIELDS):
+        async for stored in self._contacts.documents(ROW_FIELDS, contact_ids):
             missing.remove(stored["_id"])
             self._apply_stored(stored)
         for contact_id in missing & known.keys():
             self._contact_index.remove(contact_id, known[contact_id])
 
     def _apply_stored(self, stored: Document) -> None:
-        if "forgotten_at" in stored:
+        if is_stub(stored):
             self._contact_index.remove(stored["_id"], stored["version"])
         else:
             self._contact_index.put(row_of_document(stored))
 
     def _broadcast_change(self, contact_id: str, version: int, row: Row | None) -> None:
-        told: dict[str, object] = {"id": contact_id, "version": version}
+        fields: dict[str, object] = {"id": contact_id, "version": version}
         if row is None:
-            told |= {"forgotten": True}
+            fields |= {"forgotten": True}
         else:
-            told |= {"score": row.score, "status": row.status, "stage": row.stage, "name": row.name}
-        self._broadcast.send("contact", told)
+            fields |= {"score": row.score, "status": row.status, "stage": row.stage, "name": row.name}
+        self._broadcast.send("contact", fields)
 
     async def follow_runs(self, stop: asyncio.Event) -> None:
         """Broadcast changes of runs while pages are open."""
@@ -123,8 +126,7 @@ class IndexUpdater:
 
     async def broadcast_runs(self) -> None:
         """Broadcast each active run whose shown state changed, and each run that has ended since the last call."""
-        found = self._database.sync_runs.find({"$or": [{"active": True}, {"_id": {"$in": list(self._runs)}}]})
-        runs = [Run.model_validate(stored) async for stored in found]
+        runs = await RunStore(self._database).active(self._runs)
         if not runs:
             return
         now = await server_time(self._database)

@@ -20,7 +20,7 @@ from shared.bus.lag import LagReader
 from shared.bus.producer import KafkaError
 from shared.contract.failures import UnreachableError
 from shared.runtime.clock import Clock
-from shared.store.indexes import EPOCH
+from shared.store.conversations import Conversations
 from shared.store.mongo import Database, PyMongoError
 
 SAMPLE_SECONDS = 5.0
@@ -96,7 +96,7 @@ class SystemStatusReader:
 
     async def read(self, gauge: LagReader, session: ClientSession) -> None:
         system_status = self._system_status
-        due = self._database.conversations.count_documents({"due_at": {"$gte": EPOCH, "$lte": self._clock()}})
+        due = Conversations(self._database).count_due(self._clock())
         system_status.due, system_status.spool, read = await asyncio.gather(
             _read_or_none("due", due),
             _read_or_none("spool", self._spool(session)),
