@@ -37,7 +37,7 @@ def introduced(who: ConversationKey) -> Event:
     return said(f"I am {who.customer_id}", 5, mid=f"m_{who.customer_id}_name", who=who)
 
 
-async def test_while_the_ai_is_down_all_are_scored_and_when_it_is_back_all_by_it(
+async def test_conversations_are_scored_while_the_ai_is_down_and_by_the_ai_afterwards(
     stack: Stack, database: Database, leadstream: Start, gemini: FakeGemini
 ) -> None:
     gemini.says(failed(), hanging(), exhausted("1s"))

@@ -237,7 +237,7 @@ async def differing(stack: Stack, sent: Sent) -> set[str]:
     return (sent.events ^ found) | (sent.dead_letters ^ parked)
 
 
-async def test_fuzzed_bodies_are_all_answered_and_nothing_grows_or_is_lost(stack: Stack, leadstream: Start) -> None:
+async def test_all_fuzzed_bodies_get_a_response_and_nothing_grows_or_is_lost(stack: Stack, leadstream: Start) -> None:
     if stack.servers.kind == "embedded":
         pytest.skip("the embedded mock broker forgets the first of so many events")
     process = leadstream("receiver", LEADSTREAM_RECEIVER_PORT="0")

@@ -12,7 +12,7 @@ from tests.support.sending import Sender, port_of, published_in_the_end, start
 from tests.support.waiting import eventually
 
 
-async def test_a_broker_that_goes_away_costs_no_webhook(stack: Stack, leadstream: Start, tmp_path: Path) -> None:
+async def test_a_broker_outage_loses_no_webhook(stack: Stack, leadstream: Start, tmp_path: Path) -> None:
     process = start(leadstream, tmp_path / "spool")
     async with ClientSession() as session:
         sender = Sender(session, port_of(process))
@@ -29,7 +29,7 @@ async def test_a_broker_that_goes_away_costs_no_webhook(stack: Stack, leadstream
     process.wait_for("spool_drained")
 
 
-async def test_what_was_spooled_when_the_process_was_killed_is_published_by_the_next(
+async def test_the_next_process_publishes_what_a_killed_one_spooled(
     stack: Stack, leadstream: Start, tmp_path: Path
 ) -> None:
     process = start(leadstream, tmp_path / "spool")
@@ -49,7 +49,7 @@ async def test_what_was_spooled_when_the_process_was_killed_is_published_by_the_
     await published_in_the_end(stack, sender.answered)
 
 
-async def test_when_neither_broker_nor_spool_takes_it_the_answer_is_503(
+async def test_the_response_is_503_when_broker_and_spool_refuse(
     stack: Stack, leadstream: Start, tmp_path: Path
 ) -> None:
     process = start(leadstream, tmp_path / "spool", LEADSTREAM_SPOOL_MAX_BYTES="6000")
@@ -65,7 +65,7 @@ async def test_when_neither_broker_nor_spool_takes_it_the_answer_is_503(
     await published_in_the_end(stack, sender.answered)
 
 
-async def test_two_receivers_never_share_a_spool(leadstream: Start, tmp_path: Path) -> None:
+async def test_a_second_receiver_on_a_spool_does_not_start(leadstream: Start, tmp_path: Path) -> None:
     port_of(start(leadstream, tmp_path / "spool"))
     second = start(leadstream, tmp_path / "spool")
     assert second.wait() == 3

@@ -42,7 +42,7 @@ async def send_until(sender: Sender, numbers: itertools.count[int], status: int)
 
 
 @pytest.mark.parametrize("kind", [Mounted, Limited])
-async def test_a_full_disk_is_a_503_until_there_is_room_and_costs_nothing_that_was_answered_200(
+async def test_a_full_disk_is_a_503_and_loses_nothing_answered_200(
     kind: Callable[[Path], SmallDisk], stack: Stack, tmp_path: Path
 ) -> None:
     if kind is Mounted and not can_mount():
@@ -71,7 +71,7 @@ async def test_a_full_disk_is_a_503_until_there_is_room_and_costs_nothing_that_w
         assert found <= sender.began
 
 
-async def test_a_disk_that_stays_full_costs_no_webhook_once_the_broker_is_back(stack: Stack, tmp_path: Path) -> None:
+async def test_a_disk_that_stays_full_loses_no_webhook_once_the_broker_is_back(stack: Stack, tmp_path: Path) -> None:
     """Then nothing can be written to it, not even that a record has left it."""
     disk = Mounted(tmp_path / "disk") if can_mount() else Limited(tmp_path / "disk")
     receiver = begin(stack, disk.folder / "spool", tmp_path / "log", disk.before)
@@ -90,7 +90,7 @@ async def test_a_disk_that_stays_full_costs_no_webhook_once_the_broker_is_back(s
         await published_in_the_end(stack, sender.answered)
 
 
-async def test_a_full_disk_ends_no_worker_while_the_broker_is_there(stack: Stack, tmp_path: Path) -> None:
+async def test_a_full_disk_stops_no_worker_while_the_broker_is_up(stack: Stack, tmp_path: Path) -> None:
     if not can_mount():
         pytest.skip("nothing can be mounted here")
     disk = Mounted(tmp_path / "disk")
@@ -130,7 +130,7 @@ def fill_up(folder: Path) -> None:
             pass
 
 
-async def test_a_log_that_cannot_be_written_costs_no_webhook(stack: Stack, tmp_path: Path) -> None:
+async def test_an_unwritable_log_loses_no_webhook(stack: Stack, tmp_path: Path) -> None:
     port = free_port()
     receiver = begin(stack, tmp_path / "spool", tmp_path / "log", TO_A_FULL_DISK, LEADSTREAM_RECEIVER_PORT=str(port))
     with ended([receiver]):

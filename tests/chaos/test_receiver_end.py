@@ -29,7 +29,7 @@ async def is_at_work(sender: Sender, answered: int) -> None:
 @pytest.mark.parametrize(
     ("broker", "spool_bytes"), [("up", AMPLE), ("down", AMPLE), ("down", SCANT), ("gone", AMPLE), ("gone", SCANT)]
 )
-async def test_sigterm_ends_it_in_time_and_costs_nothing_that_was_answered_200(
+async def test_sigterm_stops_the_receiver_in_time_and_loses_nothing_answered_200(
     stack: Stack, leadstream: Start, tmp_path: Path, broker: str, spool_bytes: str
 ) -> None:
     receiver = start(leadstream, tmp_path / "spool", LEADSTREAM_SPOOL_MAX_BYTES=spool_bytes)
@@ -46,7 +46,7 @@ async def test_sigterm_ends_it_in_time_and_costs_nothing_that_was_answered_200(
     assert await published_in_the_end(stack, sender.answered) <= sender.began
 
 
-async def test_another_takes_over_from_one_that_was_killed(stack: Stack, leadstream: Start, tmp_path: Path) -> None:
+async def test_another_receiver_takes_over_from_a_killed_one(stack: Stack, leadstream: Start, tmp_path: Path) -> None:
     killed = start(leadstream, tmp_path / "spool")
     async with ClientSession() as session:
         sender = Sender(session, port_of(killed))

@@ -108,7 +108,7 @@ def record(stack: Stack, number: int) -> Record:
 
 
 @pytest.mark.parametrize(("broker", "spool"), CASES)
-async def test_a_kill_at_any_step_loses_nothing_that_was_answered_200(
+async def test_a_kill_at_any_step_loses_nothing_answered_200(
     broker: str, spool: str, stack: Stack, leadstream: Start, tmp_path: Path
 ) -> None:
     steps = CASES[broker, spool]

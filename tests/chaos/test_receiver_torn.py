@@ -109,7 +109,7 @@ async def started_again(all_torn: list[Torn], stack: Stack, leadstream: Start, s
     return await published(stack)
 
 
-async def test_what_a_cut_write_leaves_behind_the_last_commit_costs_nothing_that_was_answered_200(
+async def test_a_torn_write_after_the_last_commit_loses_nothing_answered_200(
     stack: Stack, leadstream: Start, tmp_path: Path
 ) -> None:
     async with ClientSession() as session:
@@ -120,7 +120,7 @@ async def test_what_a_cut_write_leaves_behind_the_last_commit_costs_nothing_that
     assert found <= set().union(*(torn.sender.began for torn in all_torn))
 
 
-async def test_a_log_that_lost_what_was_synced_gives_all_before_the_loss_and_nothing_that_was_not_sent(
+async def test_a_log_that_lost_synced_data_returns_everything_before_the_loss(
     stack: Stack, leadstream: Start, tmp_path: Path
 ) -> None:
     async with ClientSession() as session:

@@ -22,7 +22,7 @@ def bodies() -> list[bytes]:
     return [mutator.body(random) for _ in range(NUMBER)]
 
 
-def test_they_come_to_every_kind_of_event_and_every_reason_to_park(bodies: list[bytes]) -> None:
+def test_fuzzed_bodies_reach_every_kind_and_every_reason(bodies: list[bytes]) -> None:
     batches = [normalise(body, NOW) for body in bodies]
     kinds = Counter(draft.kind for batch in batches for draft in batch.events)
     reasons = Counter(dead_letter.reason.value for batch in batches for dead_letter in batch.dead_letters)
@@ -38,7 +38,7 @@ def test_they_come_to_every_kind_of_event_and_every_reason_to_park(bodies: list[
     assert kinds.total() > NUMBER / 4
 
 
-def test_many_bodies_have_good_and_bad_side_by_side(bodies: list[bytes]) -> None:
+def test_many_bodies_mix_valid_and_invalid_items(bodies: list[bytes]) -> None:
     mixed = [batch for body in bodies if (batch := normalise(body, NOW)).events and batch.dead_letters]
     assert len(mixed) > NUMBER / 100
 
@@ -50,7 +50,7 @@ def test_the_same_seed_gives_the_same_bodies() -> None:
     assert len(set(first)) > 400
 
 
-def test_a_change_leaves_the_seed_as_it_was() -> None:
+def test_a_mutation_does_not_change_its_seed() -> None:
     seeds, random = seed_values(), Random(1)
     mutator = Mutator(seeds)
     for seed in seeds:

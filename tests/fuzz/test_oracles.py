@@ -38,7 +38,7 @@ def breaks(check: Callable[[bytes], object]) -> bool:
     return False
 
 
-def test_the_receiver_as_it_is_passes() -> None:
+def test_the_real_receiver_passes() -> None:
     for body in bodies(300):
         check_parse(body)
         check_normalise(body)
@@ -141,7 +141,7 @@ def test_a_parser_that_breaks_a_promise_is_caught(broken: Callable[[bytes], Any]
     assert breaks(lambda body: check_parse(body, broken))
 
 
-def test_a_signature_is_right_or_not() -> None:
+def test_the_signature_oracle_accepts_only_the_signature() -> None:
     right = "sha256=dec6a680679a968e7e0319355b23599cbfc54502c0784668e9618baa0c633756"
     body = b'{"object":"whatsapp_business_account","entry":[]}'
     for header in (right, right.upper(), right[:-1], right + " ", "", "\udcff" * 71):
@@ -153,7 +153,7 @@ def test_a_signature_is_right_or_not() -> None:
         check_signature(body, right, ["test_app_secret"], lambda *_: False)
 
 
-def test_json_is_read_as_the_receiver_promises_to() -> None:
+def test_the_json_oracle_parses_like_the_receiver() -> None:
     assert read_json(b'["\\ud83d", "\\ud83d\\ude03", "\xed\xa0\xbd\xed\xb8\x83"]') == ["\ufffd", "😃", "😃"]
     assert [type(read_json(text)) for text in (b"18446744073709551615", b"18446744073709551616")] == [int, float]
     assert [read_json(text) is UNREADABLE for text in (b"NaN", b"1e999", b"9" * 5000, b"[", b"[" * 9999)] == [True] * 5
@@ -161,7 +161,7 @@ def test_json_is_read_as_the_receiver_promises_to() -> None:
     assert [depth_of(each) for each in values] == [0, 1, 1, 2, 3]
 
 
-def test_one_thing_contains_another_of_the_same_type_with_no_more_in_it() -> None:
+def test_contains_compares_types_and_keys() -> None:
     assert contains({"a": [{"b": 1, "c": 2}]}, {"a": [{"b": 1}]})
     others: list[Any] = [{"b": 1}, {"a": True}, {"a": 1.0}, {"l": []}, [], None]
     assert not any(contains({"a": 1, "l": [1]}, other) for other in others)

@@ -23,7 +23,7 @@ def outcome(name: str) -> tuple[list[str], list[str]]:
 
 
 @pytest.mark.parametrize("path", INPUTS, ids=[path.name for path in INPUTS])
-def test_a_found_input_is_parsed_and_normalised_as_promised(path: Path) -> None:
+def test_a_found_input_keeps_all_promises(path: Path) -> None:
     check_parse(path.read_bytes())
     check_normalise(path.read_bytes())
 
@@ -48,11 +48,11 @@ def test_a_found_input_is_parsed_and_normalised_as_promised(path: Path) -> None:
         ("every_kind_in_one_item_and_one_is_wrong.json", ["edit", "message", "postback", "referral"], ["malformed"]),
     ],
 )  # fmt: skip
-def test_an_odd_input_costs_no_more_than_itself(name: str, events: list[str], reasons: list[str]) -> None:
+def test_an_odd_input_does_not_affect_others(name: str, events: list[str], reasons: list[str]) -> None:
     assert outcome(name) == (events, reasons)
 
 
-def test_what_no_parser_survives_is_rejected() -> None:
+def test_a_body_too_deep_for_any_parser_is_rejected() -> None:
     """Which of the two reasons it is given is the interpreter's: how deep its own parser goes differs by version."""
     with pytest.raises(RejectedError):
         parse_body((FUZZED / "deeper_than_a_parser_goes.json").read_bytes())

@@ -48,7 +48,7 @@ async def receiver(leadstream: Start) -> AsyncIterator[Receiver]:
         yield Receiver(leadstream("receiver", LEADSTREAM_RECEIVER_PORT="0"), session)
 
 
-async def test_every_known_body_is_answered_200_and_is_on_the_topic_or_parked(receiver: Receiver, stack: Stack) -> None:
+async def test_every_known_body_is_answered_200_and_is_on_a_topic(receiver: Receiver, stack: Stack) -> None:
     assert [await receiver.post(body) for body in BODIES.values()] == [200] * len(BODIES)
     batches = [normalise(body, utc_now()) for body in BODIES.values()]
     events = [load_event(record.value) for record in await read_all(stack.kafka, stack.topics.message_events)]
@@ -59,7 +59,7 @@ async def test_every_known_body_is_answered_200_and_is_on_the_topic_or_parked(re
     )
 
 
-async def test_events_of_a_conversation_stand_in_their_order_under_its_key(receiver: Receiver, stack: Stack) -> None:
+async def test_a_conversations_events_are_in_order_under_its_key(receiver: Receiver, stack: Stack) -> None:
     def message(number: int) -> dict[str, object]:
         return {"sender": {"id": "8"}, "recipient": {"id": "1"}, "message": {"mid": f"m_{number}", "text": "hi"}}
 
@@ -74,7 +74,7 @@ async def test_events_of_a_conversation_stand_in_their_order_under_its_key(recei
     assert [load_event(r.value).event_id for r in records] == [f"message:messenger:1:{number}" for number in range(50)]
 
 
-async def test_what_was_answered_200_survives_a_kill(receiver: Receiver, stack: Stack) -> None:
+async def test_webhooks_answered_200_survive_a_kill(receiver: Receiver, stack: Stack) -> None:
     async def post(number: int) -> int | None:
         item = {"sender": {"id": "8"}, "recipient": {"id": "1"}, "message": {"mid": f"m_{number}", "text": "hi"}}
         body = json.dumps({"object": "page", "entry": [{"id": "1", "messaging": [item]}]}).encode()
@@ -94,7 +94,7 @@ async def test_what_was_answered_200_survives_a_kill(receiver: Receiver, stack: 
     assert 60 in answered
 
 
-async def test_what_the_topic_never_takes_holds_up_nothing(leadstream: Start, stack: Stack) -> None:
+async def test_records_too_large_for_the_topic_block_no_others(leadstream: Start, stack: Stack) -> None:
     """The topics are somebody else's, and smaller than `setup` makes them."""
     if stack.servers.kind == "embedded":
         pytest.skip("the embedded mock broker makes topics by itself")
@@ -117,29 +117,29 @@ async def test_what_the_topic_never_takes_holds_up_nothing(leadstream: Start, st
     assert set(events) == {"message:messenger:1:0", "message:messenger:1:2"}
 
 
-async def test_a_stranger_is_forbidden(receiver: Receiver, stack: Stack) -> None:
+async def test_an_unsigned_webhook_is_forbidden(receiver: Receiver, stack: Stack) -> None:
     assert await receiver.post(BODIES["real_fb_emoji_surrogates.json"], "guess") == 403
     assert await read_all(stack.kafka, stack.topics.message_events) == []
 
 
-async def test_the_pages_of_operation_answer_and_sigterm_ends_it(receiver: Receiver) -> None:
+async def test_probes_respond_and_sigterm_stops_the_receiver(receiver: Receiver) -> None:
     query = "hub.mode=subscribe&hub.verify_token=verify-token&hub.challenge=1158201444"
     assert await receiver.get(f"/webhook?{query}") == (200, "1158201444")
     assert [(await receiver.get(path))[0] for path in ("/live", "/ready", "/version", "/metrics")] == [200] * 4
     assert receiver.process.terminate() == 0
 
 
-def test_without_a_topic_it_dies_with_a_clear_message(leadstream: Start) -> None:
+def test_the_receiver_does_not_start_without_a_topic(leadstream: Start) -> None:
     process = leadstream("receiver", LEADSTREAM_TOPIC_PREFIX="nowhere.")
     assert process.wait() == 3
     assert "run `leadstream setup`" in process.output
 
 
-def test_without_a_broker_it_dies_with_a_clear_message(leadstream: Start) -> None:
+def test_the_receiver_does_not_start_without_a_broker(leadstream: Start) -> None:
     process = leadstream("receiver", LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:9")
     assert process.wait() == 3
     assert "no Kafka broker answers at 127.0.0.1:9" in process.output
 
 
-def test_without_secrets_it_is_wrong_usage(leadstream: Start) -> None:
+def test_a_receiver_without_secrets_is_a_usage_error(leadstream: Start) -> None:
     assert leadstream("receiver", LEADSTREAM_APP_SECRETS="").wait() == 2

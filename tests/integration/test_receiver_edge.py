@@ -101,7 +101,7 @@ def request(*headers: str, body: bytes = b"") -> bytes:
     return "\r\n".join(["POST /webhook HTTP/1.1", "Host: receiver", *headers, "", ""]).encode() + body
 
 
-async def test_slow_clients_are_not_waited_for(door: Callable[..., Door]) -> None:
+async def test_slow_clients_time_out(door: Callable[..., Door]) -> None:
     here = door(HEADER_SECONDS="0.5", BODY_SECONDS="0.5", KEEPALIVE_SECONDS="0.5")
     assert await here.told(b"") == ""
     assert await here.told(b"POST /webhook HTTP/1.1\r\nHost: rec") == ""
@@ -112,7 +112,7 @@ async def test_slow_clients_are_not_waited_for(door: Callable[..., Door]) -> Non
     assert told.count("HTTP/1.1") == told.count("HTTP/1.1 200 OK") == 1
 
 
-async def test_who_does_not_read_its_answers_is_not_waited_for(door: Callable[..., Door]) -> None:
+async def test_a_client_that_does_not_read_responses_times_out(door: Callable[..., Door]) -> None:
     here = door(BODY_SECONDS="0.5", CONNECTIONS="1")
     reader = await here.connect(b"GET /metrics HTTP/1.1\r\nHost: receiver\r\n\r\n" * 20_000)
     assert (await reader.readline()).startswith(b"HTTP/1.1 200")
@@ -126,7 +126,7 @@ async def test_who_does_not_read_its_answers_is_not_waited_for(door: Callable[..
     assert (await eventually(another, bool)).startswith("HTTP/1.1 200")
 
 
-async def test_a_connection_too_many_is_closed_and_counted_and_one_less_is_room(door: Callable[..., Door]) -> None:
+async def test_connections_above_the_limit_are_closed_and_counted(door: Callable[..., Door]) -> None:
     here = door(CONNECTIONS="3")
     first, *_ = [await here.connect(b"GET /live HTTP/1.1\r\nHost: receiver\r\n\r\n") for _ in range(3)]
     assert (await first.readline()).startswith(b"HTTP/1.1 200")
@@ -151,15 +151,13 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_read(door: Calla
     assert "100 Continue" not in told
 
 
-async def test_a_body_of_chunks_is_read_no_further_than_the_limit(door: Callable[..., Door]) -> None:
+async def test_a_chunked_body_is_read_up_to_the_limit(door: Callable[..., Door]) -> None:
     chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
     told = await door().told(request("Transfer-Encoding: chunked", body=chunk * (LIMIT // 0x10000 + 1)))
     assert told.startswith("HTTP/1.1 413 ")
 
 
-async def test_what_is_compressed_is_taken_as_it_was_signed_and_never_inflated(
-    door: Callable[..., Door], stack: Stack
-) -> None:
+async def test_a_compressed_body_is_never_inflated(door: Callable[..., Door], stack: Stack) -> None:
     bomb = gzip.compress(b" " * (256 * 1024 * 1024), compresslevel=9)
     here = door()
     before = resident_bytes(here.process)
@@ -179,7 +177,7 @@ def resident_bytes(process: Leadstream) -> int:
     return int(line.split()[1]) * 1024
 
 
-async def test_what_is_not_http_is_told_so_in_plain_text_that_quotes_nothing(door: Callable[..., Door]) -> None:
+async def test_a_request_that_is_not_http_gets_a_400_that_quotes_nothing(door: Callable[..., Door]) -> None:
     here = door()
     for sent in NOT_HTTP:
         head, _, text = (await here.told(sent)).partition("\r\n\r\n")
@@ -190,7 +188,7 @@ async def test_what_is_not_http_is_told_so_in_plain_text_that_quotes_nothing(doo
     assert "script" not in here.process.output.lower()
 
 
-async def test_a_body_whose_chunks_are_broken_is_refused_and_not_waited_for(door: Callable[..., Door]) -> None:
+async def test_a_body_with_broken_chunks_is_refused_at_once(door: Callable[..., Door]) -> None:
     here = door(BODY_SECONDS="60")
     reader, writer = await here.connect_both(request("Transfer-Encoding: chunked", "Expect: 100-continue"))
     assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -199,7 +197,7 @@ async def test_a_body_whose_chunks_are_broken_is_refused_and_not_waited_for(door
     assert "connection_failed" not in here.process.output
 
 
-async def test_a_client_that_leaves_in_the_middle_of_its_body_is_nobodys_failure(door: Callable[..., Door]) -> None:
+async def test_a_client_that_leaves_within_its_body_is_no_error(door: Callable[..., Door]) -> None:
     here = door()
     await here.connect(request("Content-Length: 100", body=b"half of it"))
     here.close()
@@ -239,9 +237,7 @@ def trace(record: Record) -> str:
 
 
 @pytest.mark.parametrize("is_on", [True, False])
-async def test_the_access_log_is_there_when_it_is_asked_for_and_says_no_secret(
-    leadstream: Start, *, is_on: bool
-) -> None:
+async def test_the_access_log_is_optional_and_contains_no_secret(leadstream: Start, *, is_on: bool) -> None:
     env = {"LEADSTREAM_RECEIVER_PORT": "0", "LEADSTREAM_LOG_LEVEL": "DEBUG"}
     here = Door(leadstream("receiver", env={**env, **({"LEADSTREAM_ACCESS_LOG": "true"} if is_on else {})}))
     handshake = "hub.mode=subscribe&hub.verify_token=verify-token&hub.challenge=1158201444"
@@ -325,7 +321,7 @@ async def post_over_tls(here: Door, context: ssl.SSLContext) -> int:
         return answer.status
 
 
-async def test_with_a_certificate_it_speaks_tls_alone(door: Callable[..., Door], ours: Authority) -> None:
+async def test_with_a_certificate_the_receiver_accepts_only_tls(door: Callable[..., Door], ours: Authority) -> None:
     certificate, key = ours.sign("localhost")
     here = door(TLS_CERTIFICATE=certificate, TLS_KEY=key, HEADER_SECONDS="0.5")
     assert await post_over_tls(here, client_context(ours)) == 200
@@ -337,7 +333,7 @@ async def test_with_a_certificate_it_speaks_tls_alone(door: Callable[..., Door],
     assert here.process.terminate() == 0
 
 
-async def test_who_does_not_shake_hands_counts_as_a_connection(door: Callable[..., Door], ours: Authority) -> None:
+async def test_an_unfinished_handshake_counts_as_a_connection(door: Callable[..., Door], ours: Authority) -> None:
     certificate, key = ours.sign("localhost")
     here = door(TLS_CERTIFICATE=certificate, TLS_KEY=key, HEADER_SECONDS="600", CONNECTIONS="3")
     silent = [await here.connect(b"") for _ in range(3)]
@@ -356,7 +352,7 @@ async def test_who_does_not_shake_hands_counts_as_a_connection(door: Callable[..
     assert here.process.terminate() == 0
 
 
-async def test_with_a_client_ca_the_webhook_is_for_its_client_and_probes_are_for_all(
+async def test_with_a_client_ca_only_its_client_may_call_the_webhook(
     door: Callable[..., Door], ours: Authority, tmp_path: Path
 ) -> None:
     certificate, key = ours.sign("localhost")
@@ -375,9 +371,7 @@ async def test_with_a_client_ca_the_webhook_is_for_its_client_and_probes_are_for
                 assert answer.status == 200
 
 
-async def test_a_door_that_cannot_be_made_is_wrong_usage_with_a_clear_message(
-    leadstream: Start, ours: Authority
-) -> None:
+async def test_unusable_tls_settings_are_a_usage_error(leadstream: Start, ours: Authority) -> None:
     certificate, key = ours.sign("localhost")
     prefix = "LEADSTREAM_RECEIVER"
     wrong = {
@@ -392,7 +386,7 @@ async def test_a_door_that_cannot_be_made_is_wrong_usage_with_a_clear_message(
         assert message in " ".join(process.output.replace("│", " ").split())
 
 
-async def test_a_port_that_is_taken_is_told_and_is_status_3(door: Callable[..., Door], leadstream: Start) -> None:
+async def test_a_port_in_use_is_reported_with_status_3(door: Callable[..., Door], leadstream: Start) -> None:
     taken = door().port
     second = leadstream(
         "receiver", LEADSTREAM_RECEIVER_PORT=str(taken), LEADSTREAM_SPOOL_DIR="another-spool"

@@ -78,7 +78,7 @@ async def all_ended(pids: list[int]) -> None:
     await eventually(lambda: asyncio.sleep(0, [pid for pid in pids if is_running(pid)]), lambda left: not left)
 
 
-async def test_a_worker_that_is_killed_costs_no_webhook_and_is_replaced(stack: Stack, start: Begin) -> None:
+async def test_a_killed_worker_loses_no_webhook_and_is_replaced(stack: Stack, start: Begin) -> None:
     workers = await start()
     sending = asyncio.create_task(workers.sender.send_all(range(600)))
     await eventually(lambda: asyncio.sleep(0, len(workers.sender.answered)), lambda number: number >= 100)
@@ -92,7 +92,7 @@ async def test_a_worker_that_is_killed_costs_no_webhook_and_is_replaced(stack: S
     await eventually(lambda: published(stack), lambda found: workers.sender.answered <= found)
 
 
-async def test_the_metrics_are_those_of_all_workers_whichever_answers(start: Begin) -> None:
+async def test_any_worker_returns_the_metrics_of_all(start: Begin) -> None:
     workers = await start()
     await workers.sender.send_all(range(100))
     assert len(workers.sender.answered) == 100
@@ -110,7 +110,7 @@ async def test_sigterm_ends_all_workers(start: Begin) -> None:
     assert [pid for pid in workers.pids if is_running(pid)] == []
 
 
-async def test_workers_end_with_their_parent_and_their_spools_are_free(start: Begin) -> None:
+async def test_workers_end_with_their_parent_and_free_their_spools(start: Begin) -> None:
     workers = await start()
     workers.process.kill()
     await all_ended(workers.pids)
@@ -118,14 +118,11 @@ async def test_workers_end_with_their_parent_and_their_spools_are_free(start: Be
     assert len((await start()).pids) == 2
 
 
-@pytest.mark.parametrize("folder", ["1", "7", "earlier-than-workers"])
-async def test_what_another_process_left_is_published(
+@pytest.mark.parametrize("folder", ["1", "7"])
+async def test_records_in_another_processs_spool_are_published(
     stack: Stack, leadstream: Start, tmp_path: Path, folder: str
 ) -> None:
-    """In the folder of a worker that is no more, or where the spool was when there were none."""
-    root = tmp_path / "spool" / stack.topics.message_events
-    place = root if folder == "earlier-than-workers" else root / folder
-    async with open_spool(place, 1_000_000) as spool:
+    async with open_spool(tmp_path / "spool" / stack.topics.message_events / folder, 1_000_000) as spool:
         await spool.put([Record(stack.topics.message_events, b"key", b'{"left": true}', [("a", b"b")])])
     leadstream("receiver", LEADSTREAM_RECEIVER_PORT="0").wait_for("spool_adopted")
 
@@ -136,7 +133,7 @@ async def test_what_another_process_left_is_published(
     assert (record.key, record.value, record.headers) == (b"key", b'{"left": true}', [("a", b"b")])
 
 
-async def test_what_a_killed_worker_had_spooled_is_published(stack: Stack, start: Begin) -> None:
+async def test_records_spooled_by_a_killed_worker_are_published(stack: Stack, start: Begin) -> None:
     workers = await start()
     stack.servers.stop_kafka()
     try:
@@ -148,15 +145,13 @@ async def test_what_a_killed_worker_had_spooled_is_published(stack: Stack, start
     await eventually(lambda: published(stack), lambda found: workers.sender.answered <= found)
 
 
-def test_workers_that_cannot_start_end_it_with_their_status(leadstream: Start) -> None:
+def test_workers_that_cannot_start_end_the_parent_with_their_status(leadstream: Start) -> None:
     process = leadstream("receiver", "--workers", "2", LEADSTREAM_TOPIC_PREFIX="nowhere.", LEADSTREAM_RECEIVER_PORT="0")
     assert process.wait() == 3
     assert "run `leadstream setup`" in process.output
 
 
-async def test_a_port_where_another_receiver_has_workers_is_taken(
-    start: Begin, leadstream: Start, tmp_path: Path
-) -> None:
+async def test_a_port_with_another_receivers_workers_is_in_use(start: Begin, leadstream: Start, tmp_path: Path) -> None:
     port = str((await start()).port)
     other = str(tmp_path / "other")
     second = leadstream(
@@ -175,7 +170,7 @@ def folders(process: Leadstream) -> list[Path]:
     return [Path(each[1]) for each in found if each]
 
 
-async def test_what_workers_counted_is_removed_at_the_end_or_by_the_next(start: Begin) -> None:
+async def test_workers_metrics_are_removed_at_the_end_or_by_the_next_parent(start: Begin) -> None:
     killed = await start()
     first, same = folders(killed.process)
     assert first == same

@@ -108,7 +108,7 @@ def test_the_embedded_broker_ends_with_the_process_that_started_it() -> None:
 
 
 @pytest.mark.docker
-async def test_containers_serve_like_local_servers(tmp_path: Path) -> None:
+async def test_servers_in_containers_work_like_local_ones(tmp_path: Path) -> None:
     with docker_servers(tmp_path) as servers:
         await serves(servers)
         servers.restart_kafka()

@@ -11,7 +11,7 @@ from pyfacebook.api.graph import GraphAPI
 
 
 @pytest.mark.parametrize(("place", "longest"), [(0, 87), (1, 43)])
-async def test_python_facebook_api_pages_conversations_and_messages_to_the_end(
+async def test_python_facebook_api_reads_all_conversations_and_messages(
     simulator: dict[str, Any], place: int, longest: int
 ) -> None:
     account, url = simulator["accounts"][place], simulator["graph_url"] + "/"

@@ -28,7 +28,7 @@ def start(tmp_path: Path) -> Iterator[Any]:
         each.kill()
 
 
-async def test_it_prints_one_line_and_serves_the_same_world_for_the_same_seed(start: Any) -> None:
+async def test_the_simulator_prints_one_line_and_serves_the_corpus_of_its_seed(start: Any) -> None:
     first, second = start("--port", "0"), start("--port", "0", "--seed", "7")
     told = [json.loads(process.wait_for("graph_url")) for process in (first, second)]
     assert told[0].keys() == {"graph_url", "app_secret", "verify_token", "accounts"}
@@ -44,7 +44,7 @@ async def test_it_prints_one_line_and_serves_the_same_world_for_the_same_seed(st
 
 
 @pytest.mark.parametrize("is_busy", [False, True])
-async def test_sigterm_ends_it_even_while_it_answers(start: Any, is_busy: bool) -> None:
+async def test_sigterm_stops_the_simulator_while_it_responds(start: Any, is_busy: bool) -> None:
     process = start("--latency-ms", "60000" if is_busy else "0")
     told = json.loads(process.wait_for("graph_url"))
     token = told["accounts"][0]["token"]
@@ -59,7 +59,7 @@ async def test_sigterm_ends_it_even_while_it_answers(start: Any, is_busy: bool) 
         assert process.terminate(5) == 0
 
 
-def test_a_port_that_is_taken_is_said_and_nothing_is_printed_as_if_it_served(start: Any) -> None:
+def test_a_port_in_use_is_reported_without_the_json_line(start: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         process = start("--port", str(taken.getsockname()[1]))
         assert process.wait(30) == 1

@@ -84,25 +84,25 @@ real_bodies = numbers.map(lambda number: MUTATOR.body(Random(number)))
 
 @often
 @given(made_bodies | real_bodies)
-def test_all_promises_hold_of_any_body(body: bytes) -> None:
+def test_all_promises_hold_for_any_body(body: bytes) -> None:
     check_normalise(body)
 
 
 @often
 @given(st.binary(max_size=200) | made_bodies | real_bodies)
-def test_a_body_is_read_as_the_standard_library_reads_it_or_rejected(body: bytes) -> None:
+def test_a_body_is_parsed_like_the_standard_library_or_rejected(body: bytes) -> None:
     check_parse(body)
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_are_an_error(body: bytes) -> None:
+def test_any_bytes_normalise_without_an_error(body: bytes) -> None:
     batch = normalise(body, NOW)
     assert not batch.events
     assert [dead_letter.raw for dead_letter in batch.dead_letters] == [body]
 
 
 @given(st.binary(max_size=64), st.lists(secrets_, min_size=1, max_size=3), st.data())
-def test_no_header_but_the_signature_is_the_signature(body: bytes, secrets: list[str], data: st.DataObject) -> None:
+def test_only_the_signature_is_a_valid_header(body: bytes, secrets: list[str], data: st.DataObject) -> None:
     right = webhook_signature(data.draw(st.sampled_from([*secrets, "another"])), body)
     place = data.draw(st.integers(0, len(right)))
     changed = right[:place] + data.draw(st.text(max_size=2)) + right[place + data.draw(st.integers(0, 2)) :]
@@ -111,7 +111,7 @@ def test_no_header_but_the_signature_is_the_signature(body: bytes, secrets: list
 
 
 @given(st.lists(items, min_size=1, max_size=5))
-def test_every_item_is_an_event_or_a_letter_or_counted(messaging: list[Any]) -> None:
+def test_every_item_is_an_event_or_a_dead_letter_or_counted(messaging: list[Any]) -> None:
     for item in messaging:
         alone = of_items([item])
         assert alone.events or alone.dead_letters or alone.dropped
@@ -119,7 +119,7 @@ def test_every_item_is_an_event_or_a_letter_or_counted(messaging: list[Any]) -> 
 
 
 @given(st.lists(items, max_size=6), st.randoms(use_true_random=False))
-def test_a_bad_item_never_costs_its_neighbours(bad: list[Any], random: Random) -> None:
+def test_an_invalid_item_does_not_affect_others(bad: list[Any], random: Random) -> None:
     good = [good_item(number) for number in range(4)]
     mixed = [*good, *bad]
     random.shuffle(mixed)
@@ -131,7 +131,7 @@ def test_a_bad_item_never_costs_its_neighbours(bad: list[Any], random: Random) -
 
 
 @given(st.lists(items, max_size=4))
-def test_good_items_stay_in_their_order(bad: list[Any]) -> None:
+def test_valid_items_keep_their_order(bad: list[Any]) -> None:
     good = [good_item(number) for number in range(len(bad) + 1)]
     mixed = [good[0], *(item for pair in zip(bad, good[1:], strict=True) for item in pair)]
     wanted = [draft.event_id for draft in of_items(good).events]
@@ -139,7 +139,7 @@ def test_good_items_stay_in_their_order(bad: list[Any]) -> None:
 
 
 @given(st.lists(items, max_size=3), st.lists(items, max_size=3))
-def test_accounts_of_one_body_do_not_meet(first: list[Any], second: list[Any]) -> None:
+def test_accounts_of_one_body_are_independent(first: list[Any], second: list[Any]) -> None:
     halves = [{"id": "371", "messaging": first}, {"id": "372", "messaging": second}]
     both, one, other = ({"object": "page", "entry": entries} for entries in (halves, halves[:1], halves[1:]))
     batches = [normalise(written(body), NOW) for body in (both, one, other)]
@@ -148,8 +148,8 @@ def test_accounts_of_one_body_do_not_meet(first: list[Any], second: list[Any]) -
 
 
 @given(st.lists(real_items.filter(is_readable), min_size=1, max_size=4), st.integers(1, 2**41))
-def test_when_and_in_which_envelope_it_came_changes_no_id(messaging: list[Any], time: int) -> None:
-    """A fact that is reported again comes in another body, with another time of the entry (FACEBOOK.md §1.5)."""
+def test_ids_do_not_depend_on_envelope_and_time_of_arrival(messaging: list[Any], time: int) -> None:
+    """Facebook's duplicates have another body with another time of the entry (docs/facebook.md)."""
     body = {"object": "page", "entry": [{"id": "371", "time": 1, "messaging": messaging}]}
     again = {"object": "page", "entry": [{"id": "371", "time": time, "messaging": messaging[:1]}]}
     first, second = normalise(written(body), NOW), normalise(written(again), LATER)
@@ -158,7 +158,7 @@ def test_when_and_in_which_envelope_it_came_changes_no_id(messaging: list[Any], 
 
 
 @given(st.integers(1, 400), st.sampled_from([list, dict]))
-def test_depth_is_read_as_far_as_it_can_be_written_and_no_further(levels: int, kind: type) -> None:
+def test_a_body_is_accepted_up_to_the_depth_that_can_be_serialised(levels: int, kind: type) -> None:
     opening, closing = (b"[", b"]") if kind is list else (b'{"a":', b"}")
     body = opening * levels + b"1" + closing * levels
     check_parse(body)
@@ -168,7 +168,7 @@ def test_depth_is_read_as_far_as_it_can_be_written_and_no_further(levels: int, k
 
 
 @given(st.text(st.characters(categories=["Cs", "Ll"]), min_size=1, max_size=6), st.booleans())
-def test_half_a_surrogate_pair_costs_no_more_than_itself(text: str, escaped: bool) -> None:
+def test_half_a_surrogate_pair_changes_only_its_own_character(text: str, escaped: bool) -> None:
     item = {**good_item(1), "message": {"mid": "m_1", "text": text}}
     body = {"object": "page", "entry": [{"id": "PAGE", "messaging": [item, good_item(2)]}]}
     raw = json.dumps(body, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
@@ -179,7 +179,7 @@ def test_half_a_surrogate_pair_costs_no_more_than_itself(text: str, escaped: boo
 
 
 @given(st.sampled_from([("id", "371"), ("id", 371)]), st.sampled_from(["ms", "s", "text", "iso"]))
-def test_ids_and_times_mean_the_same_in_every_type(account: tuple[str, Any], unit: str) -> None:
+def test_ids_and_times_of_every_type_are_equal(account: tuple[str, Any], unit: str) -> None:
     times = {"ms": 1723486609000, "s": 1723486609, "text": "1723486609000", "iso": "2024-08-12T18:16:49+0000"}
     item = {"sender": {"id": 9}, "recipient": {"id": account[1]}, "timestamp": times[unit], "message": {"mid": "m_1"}}
     (draft,) = normalise(written({"object": "page", "entry": [{"id": "371", "messaging": [item]}]}), NOW).events
@@ -198,7 +198,7 @@ def outcomes(body: bytes) -> set[str]:
         "message", "edit", "deletion", "reaction", "postback", "referral", "mixed", "malformed", "bad_id", "bad_time",
     ],
 )  # fmt: skip
-def test_the_strategies_come_to_all_that_can_become_of_a_body(outcome: str) -> None:
+def test_the_strategies_reach_every_outcome(outcome: str) -> None:
     """What is proven above is proven of all kinds of outcome, not of letters alone."""
     generous = settings(max_examples=20_000, database=None, phases=[Phase.generate])
     find(real_bodies | made_bodies, lambda body: outcome in outcomes(body), settings=generous)

@@ -96,7 +96,7 @@ async def test_the_handshake_echoes_the_challenge_as_plain_text(client: Client) 
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-async def test_a_verify_token_that_is_being_changed_is_taken_as_well(client: Client) -> None:
+async def test_every_configured_verify_token_is_accepted(client: Client) -> None:
     query = {"hub.mode": "subscribe", "hub.verify_token": "letmein2", "hub.challenge": "1"}
     async with client.get("/webhook", params=query) as answer:
         assert answer.status == 200
@@ -127,7 +127,7 @@ async def test_a_body_signed_with_any_secret_is_published(
     assert publisher.ids == ["message:messenger:1:1"]
 
 
-async def test_a_body_signed_by_someone_else_is_forbidden_and_not_read(
+async def test_a_body_with_another_signature_is_forbidden_and_not_published(
     client: Client, publisher: FakePublisher
 ) -> None:
     assert await post(client, BODY, "guess") == 403
@@ -155,7 +155,9 @@ async def test_a_body_of_unknown_length_is_read_up_to_the_limit(client: Client) 
         assert answer.status == 413
 
 
-async def test_what_could_not_be_kept_is_never_answered_200(client: Client, publisher: FakePublisher) -> None:
+async def test_a_webhook_that_could_not_be_stored_is_never_answered_200(
+    client: Client, publisher: FakePublisher
+) -> None:
     publisher.failure = SpoolError("the spool is full")
     assert await post(client, BODY) == 503
     async with client.get("/ready") as answer:
@@ -163,7 +165,7 @@ async def test_what_could_not_be_kept_is_never_answered_200(client: Client, publ
 
 
 @pytest.mark.parametrize("failure", [KafkaError("secret of the broker"), KeyError("secret of ours"), TimeoutError()])
-async def test_what_nobody_expected_is_a_500_that_says_nothing_and_costs_the_next_request_nothing(
+async def test_an_unexpected_error_is_a_500_without_details(
     client: Client, publisher: FakePublisher, failure: Exception
 ) -> None:
     publisher.failure = failure
@@ -180,15 +182,15 @@ async def test_what_nobody_expected_is_a_500_that_says_nothing_and_costs_the_nex
     assert await post(client, BODY) == 200
 
 
-async def test_signed_nonsense_is_answered_200_and_parked(client: Client, publisher: FakePublisher) -> None:
+async def test_a_signed_body_that_is_not_json_is_answered_200_and_a_dead_letter(
+    client: Client, publisher: FakePublisher
+) -> None:
     assert await post(client, b"not json") == 200
     (record,) = publisher.published
     assert (record.topic, dict(record.headers)["reason"]) == (Topics().dead_letters, b"not_json")
 
 
-async def test_the_trace_of_a_request_goes_on_and_is_in_what_is_logged(
-    client: Client, publisher: FakePublisher
-) -> None:
+async def test_a_requests_trace_is_in_its_records_and_log_lines(client: Client, publisher: FakePublisher) -> None:
     with capture_logs() as logs:
         assert await post(client, b"not json", traceparent=TRACE) == 200
     assert publisher.traces == [TRACE]
@@ -196,7 +198,9 @@ async def test_the_trace_of_a_request_goes_on_and_is_in_what_is_logged(
 
 
 @pytest.mark.parametrize("given", ["", "nonsense", TRACE.upper(), TRACE + "-more"])
-async def test_a_request_without_a_good_trace_begins_one(client: Client, publisher: FakePublisher, given: str) -> None:
+async def test_a_request_without_a_valid_trace_gets_a_new_one(
+    client: Client, publisher: FakePublisher, given: str
+) -> None:
     await post(client, BODY, traceparent=given)
     await post(client, BODY)
     first, second = publisher.traces
@@ -204,7 +208,7 @@ async def test_a_request_without_a_good_trace_begins_one(client: Client, publish
     assert len({first, second, given}) == 3
 
 
-async def test_what_was_refused_is_not_said_in_the_log(client: Client) -> None:
+async def test_a_refused_body_is_not_logged(client: Client) -> None:
     with capture_logs() as logs:
         assert await post(client, b"a text of a customer", "guess", traceparent=TRACE) == 403
     assert [(line["event"], line["log_level"], line["request_id"]) for line in logs] == [
@@ -214,7 +218,7 @@ async def test_what_was_refused_is_not_said_in_the_log(client: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/webhook/", "/nothing", "/WEBHOOK", "/webhook%00"])
-async def test_what_is_not_there_is_404_and_quotes_nothing(client: Client, path: str) -> None:
+async def test_an_unknown_path_is_404_and_not_quoted(client: Client, path: str) -> None:
     async with client.get(path + "?<script>") as answer:
         assert (answer.status, await answer.text()) == (404, "not found")
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -224,14 +228,12 @@ async def test_what_is_not_there_is_404_and_quotes_nothing(client: Client, path:
     ("method", "path", "allow"),
     [("PUT", "/webhook", "GET, POST"), ("DELETE", "/webhook", "GET, POST"), ("POST", "/live", "GET")],
 )
-async def test_another_method_is_405_and_says_which_are_allowed(
-    client: Client, method: str, path: str, allow: str
-) -> None:
+async def test_another_method_is_405_with_the_allowed_ones(client: Client, method: str, path: str, allow: str) -> None:
     async with client.request(method, path) as answer:
         assert (answer.status, answer.headers["Allow"]) == (405, allow)
 
 
-async def test_who_may_not_call_the_webhook_may_still_probe(
+async def test_a_client_that_may_not_call_the_webhook_may_still_probe(
     client: Client, allowed: set[str], publisher: FakePublisher
 ) -> None:
     allowed.clear()
@@ -245,7 +247,7 @@ async def test_who_may_not_call_the_webhook_may_still_probe(
     assert publisher.published == []
 
 
-async def test_what_happened_can_be_read_from_metrics(client: Client) -> None:
+async def test_metrics_count_events_dead_letters_and_responses(client: Client) -> None:
     await post(client, BODY)
     await post(client, b"not json")
     await post(client, BODY, "guess")
@@ -258,7 +260,7 @@ async def test_what_happened_can_be_read_from_metrics(client: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/live", "/ready", "/version", "/metrics"])
-async def test_every_answer_is_counted(client: Client, path: str) -> None:
+async def test_every_response_is_counted(client: Client, path: str) -> None:
     async with client.get(path):
         pass
     async with client.get("/metrics") as answer:
@@ -266,12 +268,12 @@ async def test_every_answer_is_counted(client: Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/live", "/ready"])
-async def test_the_pages_of_operation_answer(client: Client, path: str) -> None:
+async def test_probes_respond(client: Client, path: str) -> None:
     async with client.get(path) as answer:
         assert answer.status == 200
 
 
-async def test_the_version_says_what_runs(client: Client) -> None:
+async def test_the_version_names_the_running_service(client: Client) -> None:
     async with client.get("/version") as answer:
         told = await answer.json()
     assert told.keys() == {"service", "version", "python"}
@@ -287,7 +289,7 @@ async def exchange(client: Client, *lines: str) -> str:
     return told.decode()
 
 
-async def test_an_answer_has_the_same_headers_whether_the_connection_stays_open_or_not(client: Client) -> None:
+async def test_a_response_has_the_same_headers_with_and_without_keep_alive(client: Client) -> None:
     async def headers(**more: Any) -> dict[str, str]:
         async with client.get("/live", **more) as answer:
             assert (answer.status, await answer.text()) == (200, "live")
@@ -296,18 +298,18 @@ async def test_an_answer_has_the_same_headers_whether_the_connection_stays_open_
     assert await headers() == await headers(headers={"Connection": "close"})
 
 
-async def test_an_old_client_is_answered_and_its_connection_is_closed(client: Client) -> None:
+async def test_an_http_1_0_client_gets_a_response_and_its_connection_is_closed(client: Client) -> None:
     told = await exchange(client, "GET /live HTTP/1.0")
     assert told.startswith("HTTP/1.0 200 OK\r\n")
     assert told.endswith("\r\n\r\nlive")
 
 
-async def test_an_absolute_address_is_understood(client: Client) -> None:
+async def test_an_absolute_url_is_understood(client: Client) -> None:
     told = await exchange(client, "GET http://example.org/live?a=b HTTP/1.1", "Host: example.org", "Connection: close")
     assert told.startswith("HTTP/1.1 200 OK\r\n")
 
 
-async def test_who_asks_before_it_sends_is_told_to_go_on(client: Client, publisher: FakePublisher) -> None:
+async def test_a_client_that_expects_100_continue_gets_it(client: Client, publisher: FakePublisher) -> None:
     signed = {"X-Hub-Signature-256": webhook_signature("new", BODY)}
     async with client.post("/webhook", data=BODY, headers=signed, expect100=True) as answer:
         assert answer.status == 200

@@ -31,7 +31,7 @@ async def subscribe(client: Client, fields: str, token: str = TOKEN) -> tuple[in
         return answer.status, await answer.json()
 
 
-async def test_the_users_pages_come_with_their_tokens_and_instagram_accounts_page_by_page(client: Client) -> None:
+async def test_the_users_pages_are_listed_with_tokens_and_instagram_accounts(client: Client) -> None:
     query = {"fields": "id,name,access_token,instagram_business_account{id,username}", "limit": "1"}
     _, first = await get(client, "/v26.0/me/accounts", USER_TOKEN, **query)
     _, second = await get(client, "/v26.0/me/accounts", USER_TOKEN, **query, after=first["paging"]["cursors"]["after"])
@@ -49,7 +49,7 @@ async def test_the_users_pages_come_with_their_tokens_and_instagram_accounts_pag
     assert "instagram_business_account" not in found[1]
 
 
-async def test_the_user_is_told_of_where_the_accounts_cannot_be(client: Client) -> None:
+async def test_an_unknown_edge_of_the_user_is_refused(client: Client) -> None:
     token = (await control(client, "user"))["token"]
     assert (await get(client, "/v26.0/me", token))[1]["name"] == "Aurora Villanueva"
     assert len((await get(client, "/v26.0/me/accounts", token))[1]["data"]) == 2
@@ -61,7 +61,7 @@ async def test_only_the_user_has_pages_and_permissions_and_only_a_page_has_conve
     assert (await get(client, f"/v26.0/{PAGE_ID}/conversations", USER_TOKEN))[1]["error"]["code"] == 210
 
 
-async def test_what_a_user_withheld_is_declined_missing_from_the_token_and_refused_where_it_is_needed(
+async def test_a_withheld_permission_is_declined_and_refused_where_needed(
     client: Client,
 ) -> None:
     await control(client, "configure", {"withheld": ["pages_messaging"]})
@@ -72,7 +72,7 @@ async def test_what_a_user_withheld_is_declined_missing_from_the_token_and_refus
     assert (await get(client, f"/v26.0/{PAGE_ID}/conversations", platform="instagram"))[0] == 200
 
 
-async def test_a_token_says_whose_it_is_and_when_it_ends(client: Client) -> None:
+async def test_a_tokens_details_name_its_owner_and_expiry(client: Client) -> None:
     await control(client, "configure", {"expires_at": 1_800_000_000})
     page, user = await debug(client, TOKEN), await debug(client, USER_TOKEN)
     assert (page["type"], page["profile_id"], page["is_valid"]) == ("PAGE", PAGE_ID, True)
@@ -80,7 +80,7 @@ async def test_a_token_says_whose_it_is_and_when_it_ends(client: Client) -> None
     assert (await debug(client, "EAAnonsense"))["is_valid"] is False
 
 
-async def test_what_is_subscribed_takes_the_place_of_what_was(client: Client) -> None:
+async def test_a_subscription_replaces_the_former_one(client: Client) -> None:
     assert (await get(client, SUBSCRIPTION))[1]["data"][0]["subscribed_fields"] == list(SUBSCRIBED_FIELDS)
     assert await subscribe(client, "messages,message_reads") == (200, {"success": True})
     assert (await get(client, SUBSCRIPTION))[1]["data"][0]["subscribed_fields"] == ["messages", "message_reads"]
@@ -91,11 +91,11 @@ async def test_what_is_subscribed_takes_the_place_of_what_was(client: Client) ->
 @pytest.mark.parametrize(
     ("fields", "token", "code"), [("", TOKEN, 100), ("nonsense", TOKEN, 100), ("messages", FOREIGN_PAGE.token, 200)]
 )
-async def test_a_wrong_subscription_is_refused(client: Client, fields: str, token: str, code: int) -> None:
+async def test_an_invalid_subscription_is_refused(client: Client, fields: str, token: str, code: int) -> None:
     assert (await subscribe(client, fields, token))[1]["error"]["code"] == code
 
 
-async def test_the_parts_of_a_batch_are_answered_each_for_itself(client: Client) -> None:
+async def test_each_call_of_a_batch_gets_its_own_answer(client: Client) -> None:
     parts = [{"method": "GET", "relative_url": url} for url in ("me", f"debug_token?input_token={TOKEN}", "ig_nobody")]
     query, headers = {"appsecret_proof": appsecret_proof(APP_SECRET, TOKEN)}, {"Authorization": f"Bearer {TOKEN}"}
     async with client.post("/v26.0/", params=query, headers=headers, data={"batch": json.dumps(parts)}) as answer:

@@ -30,25 +30,25 @@ def messages() -> Iterator[SimulatedMessage]:
 
 @pytest.mark.parametrize(("account_id", "number", "longest"), OURS)
 @pytest.mark.parametrize("seed", [7, 8, 9])
-def test_it_has_as_many_conversations_as_the_rules_say(account_id: str, number: int, longest: int, seed: int) -> None:
+def test_the_corpus_has_the_required_conversations(account_id: str, number: int, longest: int, seed: int) -> None:
     lengths = [len(each.messages) for each in generate(seed, NOW).conversations[account_id]]
     assert len(lengths) == number
     assert max(lengths) == longest
     assert lengths.count(longest) == 1
 
 
-def test_it_has_more_than_two_thousand_messages_with_ids_of_their_own() -> None:
+def test_the_corpus_has_more_than_2000_messages_with_unique_ids() -> None:
     ids = [message.id for message in messages()]
     assert len(ids) >= 2000
     assert len(set(ids)) == len(ids)
 
 
-def test_the_same_seed_and_time_give_the_same_corpus_and_another_seed_another() -> None:
+def test_the_corpus_depends_on_seed_and_time_only() -> None:
     assert generate(7, NOW) == CORPUS
     assert generate(8, NOW) != CORPUS
 
 
-def test_messages_lie_in_the_last_ninety_days_each_after_the_one_before() -> None:
+def test_messages_are_in_order_within_the_last_ninety_days() -> None:
     for conversation in conversations():
         times = [message.at for message in conversation.messages]
         assert all(before < after for before, after in pairwise(times))
@@ -63,11 +63,11 @@ def test_some_messages_share_a_second_and_some_conversations_are_hours_old() -> 
     assert min(ages) < timedelta(hours=12) < timedelta(days=30) < max(ages)
 
 
-def test_no_word_was_left_open() -> None:
+def test_every_slot_is_filled() -> None:
     assert not [message.text for message in messages() if re.search(r"[{}\[\]]", message.text)]
 
 
-def test_people_write_english_and_taglish_and_leave_mail_and_numbers() -> None:
+def test_customers_write_english_and_taglish_and_leave_contact_details() -> None:
     text = "\n".join(message.text for message in messages() if message.inbound)
     assert "Magkano po" in text
     assert "How much is it?" in text
@@ -85,7 +85,7 @@ def test_every_kind_of_message_occurs_on_both_platforms() -> None:
         assert any(not message.text for each in of_account for message in each.messages)
 
 
-def test_an_aircon_has_no_colour_and_a_sofa_needs_no_electricity() -> None:
+def test_dialogues_mention_only_details_that_the_product_has() -> None:
     for conversation in conversations():
         said = "\n".join(message.text for message in conversation.messages)
         products = set(re.findall(r"inverter aircon|L-shaped sofa|dining set|bed frame", said))
@@ -98,7 +98,7 @@ def test_maria_santos_is_a_customer_of_the_page() -> None:
     assert CORPUS.conversations[PAGE_ID][0].customer.name == "Maria Santos"
 
 
-def test_customers_have_ids_of_their_own_and_messages_of_instagram_tell_their_thread() -> None:
+def test_customers_have_unique_ids_and_instagram_message_ids_contain_their_thread() -> None:
     customers = [each.customer.id for each in conversations()]
     assert len(set(customers)) == len(customers)
     for conversation in CORPUS.conversations[INSTAGRAM_ID]:
@@ -108,7 +108,7 @@ def test_customers_have_ids_of_their_own_and_messages_of_instagram_tell_their_th
 
 
 @pytest.mark.parametrize("length", [1, 6, 30, 200])
-def test_a_bench_gets_as_many_conversations_of_as_many_messages_as_it_asks_for(length: int) -> None:
+def test_a_corpus_has_the_requested_conversations_and_messages(length: int) -> None:
     big = generate(7, NOW, messenger=1100, instagram=3, messages=length)
     assert [len(each) for each in big.conversations.values()] == [1100, 3]
     assert {len(c.messages) for of_account in big.conversations.values() for c in of_account} == {length}

@@ -13,7 +13,7 @@ from services.simulator.nodes import CONVERSATION
 NODE = {"id": "t_1", "snippet": None, "participants": {"data": [{"id": "1", "name": "A"}, {"id": "2"}]}, "unread": 3}
 
 
-def test_what_was_not_asked_for_and_what_is_empty_is_left_out_but_never_the_id() -> None:
+def test_a_projection_has_the_id_and_the_requested_fields_that_are_not_empty() -> None:
     assert project(NODE, parse_fields("snippet,participants{name}", CONVERSATION)) == {
         "id": "t_1",
         "participants": {"data": [{"id": "1", "name": "A"}, {"id": "2"}]},
@@ -31,14 +31,14 @@ def test_an_expansion_has_its_own_limit_and_fields() -> None:
     ("text", "code"),
     [("nonsense", 100), ("messages{nonsense}", 100), ("id{name}", 100), ("messages{id", 2500), ("id}", 2500)],
 )
-def test_what_a_node_does_not_have_is_refused_and_what_is_not_well_formed(text: str, code: int) -> None:
+def test_unknown_fields_and_syntax_errors_are_refused(text: str, code: int) -> None:
     with pytest.raises(RefusedError) as caught:
         parse_fields(text, CONVERSATION)
     assert caught.value.refusal.code == code
 
 
 @given(text=st.text(alphabet="id,{}().messages x", max_size=30))
-def test_garbage_is_refused_or_read_but_never_a_crash(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
         fields = parse_fields(text, CONVERSATION)
     except RefusedError:

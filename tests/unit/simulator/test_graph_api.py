@@ -35,7 +35,7 @@ async def oracle(client: Client, platform: str = "messenger") -> list[dict[str, 
 
 
 @pytest.mark.parametrize("platform", ["messenger", "instagram"])
-async def test_paging_to_the_end_gives_every_conversation_once_newest_first(client: Client, platform: str) -> None:
+async def test_paging_returns_every_conversation_once_newest_first(client: Client, platform: str) -> None:
     fields = "id,updated_time,message_count,participants"
     pages = await all_pages(client, EDGE, platform=platform, limit="10", fields=fields)
     found = [conversation for page in pages for conversation in page]
@@ -46,7 +46,7 @@ async def test_paging_to_the_end_gives_every_conversation_once_newest_first(clie
     assert times == sorted(times, reverse=True)
 
 
-async def test_pages_may_be_empty_or_short_and_still_not_the_last(client: Client) -> None:
+async def test_empty_and_short_pages_are_not_the_last(client: Client) -> None:
     pages = await all_pages(client, EDGE, platform="messenger", limit="5")
     assert [] in pages[:-1]
     assert any(0 < len(page) < 5 for page in pages[:-1])
@@ -69,7 +69,7 @@ async def test_instagram_shows_the_details_of_the_twenty_newest_only(client: Cli
     assert (await get(client, f"/v26.0/{longest['ids'][0]}", fields="id,message"))[0] == 200
 
 
-async def test_a_message_has_its_sides_its_time_and_its_attachments(client: Client) -> None:
+async def test_a_message_has_its_sides_time_and_attachments(client: Client) -> None:
     thread = (await oracle(client))[0]
     fields = "id,created_time,from,to,message,attachments{id,mime_type,image_data{url}},sticker"
     _, page = await get(client, f"/v26.0/{thread['thread_id']}/messages", fields=fields, limit="100")
@@ -84,7 +84,7 @@ async def test_a_message_has_its_sides_its_time_and_its_attachments(client: Clie
     assert any("attachments" not in message for message in page["data"])
 
 
-async def test_participants_of_instagram_are_the_customer_and_the_account_itself(client: Client) -> None:
+async def test_instagram_participants_are_the_customer_and_the_account(client: Client) -> None:
     _, page = await get(client, EDGE, platform="instagram", fields="participants", limit="100")
     for conversation in page["data"]:
         customer, account = conversation["participants"]["data"]
@@ -101,7 +101,7 @@ async def test_without_fields_there_is_only_an_id_and_a_time(client: Client) -> 
     assert {tuple(sorted(each)) for each in page["data"]} == {("created_time", "id")}
 
 
-async def test_fields_can_be_expanded_and_the_expansion_leads_on(client: Client) -> None:
+async def test_an_expanded_edge_has_a_next_page(client: Client) -> None:
     thread = (await oracle(client))[0]
     fields = "participants,messages.limit(3){id,message}"
     query = {"fields": fields, "access_token": TOKEN, "appsecret_proof": appsecret_proof(APP_SECRET, TOKEN)}
@@ -118,14 +118,14 @@ async def test_fields_can_be_expanded_and_the_expansion_leads_on(client: Client)
     assert found == thread["ids"]
 
 
-async def test_the_conversation_with_a_customer_can_be_found_by_their_id(client: Client) -> None:
+async def test_a_conversation_is_found_by_the_customers_id(client: Client) -> None:
     thread = (await oracle(client, "instagram"))[3]
     query = {"platform": "instagram", "user_id": thread["customer_id"]}
     assert [each["id"] for each in (await get(client, EDGE, **query))[1]["data"]] == [thread["thread_id"]]
     assert await get(client, EDGE, platform="instagram", user_id="1") == (200, {"data": []})
 
 
-async def test_a_page_an_account_and_a_customer_tell_who_they_are(client: Client) -> None:
+async def test_pages_accounts_and_customers_have_profiles(client: Client) -> None:
     assert (await get(client, "/v26.0/me"))[1] == {"id": PAGE_ID, "name": "Casa Aurora Home"}
     _, page = await get(client, f"/v26.0/{PAGE_ID}", fields="name,instagram_business_account")
     assert page["instagram_business_account"] == {"id": INSTAGRAM_ID}
@@ -164,7 +164,7 @@ REFUSALS: list[tuple[str, dict[str, str], int, int, int | None]] = [
 
 
 @pytest.mark.parametrize(("path", "query", "status", "code", "subcode"), REFUSALS)
-async def test_what_the_real_one_refuses_is_refused(
+async def test_calls_that_the_real_api_refuses_are_refused(
     client: Client, path: str, query: dict[str, str], status: int, code: int, subcode: int | None
 ) -> None:
     answered, body = await get(client, path, **query)
@@ -173,19 +173,19 @@ async def test_what_the_real_one_refuses_is_refused(
 
 
 @pytest.mark.parametrize(("token", "status", "code"), [(None, 400, 2500), ("EAAGwrong", 401, 190)])
-async def test_a_token_is_needed(client: Client, token: str | None, status: int, code: int) -> None:
+async def test_a_valid_token_is_required(client: Client, token: str | None, status: int, code: int) -> None:
     answered, body = await get(client, "/v26.0/me", token)
     assert (answered, body["error"]["code"]) == (status, code)
 
 
-async def test_a_token_that_was_revoked_is_refused_until_it_is_given_back(client: Client) -> None:
+async def test_a_revoked_token_is_refused_until_it_is_restored(client: Client) -> None:
     await control(client, "configure", {"revoked": True})
     assert (await get(client, EDGE))[1]["error"]["error_subcode"] == 463
     await control(client, "configure", {"revoked": False})
     assert (await get(client, EDGE))[0] == 200
 
 
-async def test_the_token_of_another_page_sees_nothing_of_ours(client: Client) -> None:
+async def test_another_pages_token_cannot_read_our_objects(client: Client) -> None:
     thread = (await oracle(client))[0]
     assert (await get(client, "/v26.0/me", FOREIGN_PAGE.token))[1]["id"] == FOREIGN_PAGE.id
     assert (await get(client, "/v26.0/me/conversations", FOREIGN_PAGE.token))[1] == {"data": []}
@@ -194,7 +194,7 @@ async def test_the_token_of_another_page_sees_nothing_of_ours(client: Client) ->
     assert (await get(client, EDGE, FOREIGN_PAGE.token))[1]["error"]["code"] == 200
 
 
-async def test_a_proof_is_needed_only_where_the_app_requires_it(client: Client) -> None:
+async def test_a_proof_is_required_only_when_the_app_requires_it(client: Client) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with client.get("/v26.0/me", headers=headers) as answer:
         assert (answer.status, (await answer.json())["error"]["code"]) == (400, 100)
@@ -203,7 +203,7 @@ async def test_a_proof_is_needed_only_where_the_app_requires_it(client: Client) 
         assert answer.status == 200
 
 
-async def test_it_only_reads(client: Client) -> None:
+async def test_writes_are_refused(client: Client) -> None:
     async with client.post("/v26.0/me/messages", json={}) as answer:
         assert (answer.status, (await answer.json())["error"]["error_subcode"]) == (400, 33)
 
@@ -211,13 +211,13 @@ async def test_it_only_reads(client: Client) -> None:
 @pytest.mark.parametrize(
     ("asked", "served"), [("/v26.0", "v26.0"), ("/v22.0", "v22.0"), ("/v9.0", "v21.0"), ("", "v26.0")]
 )
-async def test_an_ended_version_is_served_by_the_oldest_that_lives(client: Client, asked: str, served: str) -> None:
+async def test_the_oldest_supported_version_answers_for_expired_ones(client: Client, asked: str, served: str) -> None:
     query = {"access_token": TOKEN, "appsecret_proof": appsecret_proof(APP_SECRET, TOKEN)}
     async with client.get(f"{asked}/me", params=query) as answer:
         assert (answer.status, answer.headers["facebook-api-version"]) == (200, served)
 
 
-async def test_next_repeats_the_token_where_it_stood_in_the_query_but_never_the_proof(client: Client) -> None:
+async def test_next_repeats_a_token_of_the_query_but_never_the_proof(client: Client) -> None:
     query = {"access_token": TOKEN, "appsecret_proof": appsecret_proof(APP_SECRET, TOKEN), "limit": "5"}
     async with client.get(EDGE, params=query) as answer:
         following = parse_qs(urlsplit((await answer.json())["paging"]["next"]).query)
@@ -227,7 +227,7 @@ async def test_next_repeats_the_token_where_it_stood_in_the_query_but_never_the_
     assert "access_token" not in page["paging"]["next"]
 
 
-async def test_instagram_is_held_to_two_calls_a_second_and_says_so(client: Client) -> None:
+async def test_instagram_allows_two_calls_a_second(client: Client) -> None:
     await control(client, "configure", {"instagram_per_second": 0.01})
     codes = [(await get(client, EDGE, platform="instagram"))[1].get("error", {}).get("code") for _ in range(6)]
     assert codes == [None, None, None, 80002, 80002, 80002]
@@ -236,7 +236,7 @@ async def test_instagram_is_held_to_two_calls_a_second_and_says_so(client: Clien
     assert (await get(client, EDGE, platform="messenger"))[0] == 200
 
 
-async def test_a_budget_that_is_spent_is_told_in_the_headers(client: Client) -> None:
+async def test_the_headers_report_a_used_up_budget(client: Client) -> None:
     await control(client, "configure", {"budget_calls": 2, "budget_seconds": 600})
     assert [(await get(client, EDGE))[0] for _ in range(3)] == [200, 200, 400]
     query = {"access_token": TOKEN, "appsecret_proof": appsecret_proof(APP_SECRET, TOKEN)}
@@ -248,7 +248,7 @@ async def test_a_budget_that_is_spent_is_told_in_the_headers(client: Client) -> 
 
 
 @pytest.mark.parametrize("effect", ["html", "truncate", "cut", "reset", "error_in_200", "error"])
-async def test_faults_happen_as_often_as_asked(client: Client, effect: str) -> None:
+async def test_a_fault_happens_the_requested_number_of_times(client: Client, effect: str) -> None:
     await control(client, "faults", [{"path": "/me", "effect": effect, "skip": 1, "times": 1}])
     assert await is_answered(client)
     assert not await is_answered(client)
@@ -269,14 +269,14 @@ async def test_a_fault_is_chosen_by_name_or_by_code(
     assert (answered, body["error"]["code"], body["error"].get("error_subcode")) == (status, code, subcode)
 
 
-async def test_a_limit_of_the_app_is_every_accounts(client: Client) -> None:
+async def test_a_limit_of_the_app_applies_to_every_account(client: Client) -> None:
     await control(client, "faults", [{"error": "rate_app", "regain_minutes": 5}])
     assert (await get(client, EDGE, platform="messenger"))[1]["error"]["code"] == 4
     assert (await get(client, EDGE, platform="instagram"))[0] == 200
     assert (await control(client, "stats"))["while_throttled"] == 1
 
 
-async def test_calls_before_a_limit_on_demand_is_over_are_counted(client: Client) -> None:
+async def test_calls_during_a_fault_of_a_rate_limit_are_counted(client: Client) -> None:
     await control(client, "faults", [{"error": "rate_messenger", "status": 429, "regain_minutes": 5, "times": 2}])
     assert [(await get(client, EDGE))[0] for _ in range(3)] == [429, 429, 200]
     assert (await control(client, "stats"))["while_throttled"] == 2
@@ -286,7 +286,7 @@ async def test_calls_before_a_limit_on_demand_is_over_are_counted(client: Client
     "rules",
     ["nonsense", {"path": "/me"}, [{"error": "nonsense"}], [{"effect": "explode"}], [{"times": -1}], [{"x": 1}]],
 )
-async def test_senseless_faults_are_refused(client: Client, rules: object) -> None:
+async def test_invalid_faults_are_refused(client: Client, rules: object) -> None:
     assert "error" in await control(client, "faults", rules, 400)
 
 

@@ -15,7 +15,7 @@ def keys_of(number: int) -> list[Key]:
 
 
 @given(number=st.integers(0, 60), limit=st.integers(1, 30))
-def test_paging_on_gives_every_item_once_and_back_as_well(number: int, limit: int) -> None:
+def test_paging_forward_and_back_returns_every_item_once(number: int, limit: int) -> None:
     keys = keys_of(number)
     page, seen = page_of(keys, limit), list[Key]()
     last = page
@@ -32,7 +32,7 @@ def test_paging_on_gives_every_item_once_and_back_as_well(number: int, limit: in
     assert back == keys
 
 
-def test_what_moves_to_the_front_does_not_take_the_cursor_with_it() -> None:
+def test_a_cursor_stays_where_it_was_when_its_item_moves() -> None:
     keys = keys_of(12)
     page = page_of(keys, 5)
     assert page is not None
@@ -52,7 +52,7 @@ def test_a_cursor_whose_item_was_removed_is_refused() -> None:
 
 
 @given(text=st.text(max_size=30))
-def test_what_is_no_cursor_is_refused(text: str) -> None:
+def test_an_invalid_cursor_is_refused(text: str) -> None:
     with pytest.raises(RefusedError, match="cursors"):
         page_of(keys_of(3), 5, after=text)
 
@@ -63,5 +63,5 @@ def test_a_limit_is_a_positive_number(text: str) -> None:
         parse_limit(text)
 
 
-def test_a_limit_is_25_when_none_is_given_and_never_more_than_500() -> None:
+def test_a_limit_is_25_by_default_and_at_most_500() -> None:
     assert (parse_limit(None), parse_limit("100"), parse_limit("5000")) == (25, 100, 500)

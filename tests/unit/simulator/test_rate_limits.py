@@ -33,7 +33,7 @@ def is_admitted(limits: RateLimits, account: SimulatedAccount) -> bool:
     return True
 
 
-def test_instagram_takes_two_calls_a_second_and_a_page_as_many_as_come() -> None:
+def test_instagram_is_limited_to_two_calls_a_second_and_a_page_is_not() -> None:
     clock = Clock()
     limits = RateLimits(monotonic=clock)
     admitted = 0
@@ -66,7 +66,7 @@ def test_calls_beyond_the_budget_are_refused_and_lengthen_the_block() -> None:
     assert is_admitted(limits, INSTAGRAM)
 
 
-def test_waiting_as_long_as_the_headers_say_is_enough() -> None:
+def test_waiting_as_long_as_the_headers_announce_is_enough() -> None:
     clock = Clock()
     limits = RateLimits(budget_calls=2, budget_seconds=90, monotonic=clock)
     assert [is_admitted(limits, PAGE) for _ in range(3)] == [True, True, False]
@@ -78,7 +78,7 @@ def test_waiting_as_long_as_the_headers_say_is_enough() -> None:
 
 
 @pytest.mark.parametrize(("calls", "percent"), [(0, 0), (5, 50), (10, 99)])
-def test_the_headers_say_how_much_is_used_and_instagrams_under_two_ids(calls: int, percent: int) -> None:
+def test_the_headers_report_usage_for_instagram_under_two_ids(calls: int, percent: int) -> None:
     limits = RateLimits(instagram_per_second=0, budget_calls=10, monotonic=Clock())
     assert all(is_admitted(limits, INSTAGRAM) for _ in range(calls))
     business = json.loads(limits.headers(INSTAGRAM)["x-business-use-case-usage"])
@@ -87,7 +87,7 @@ def test_the_headers_say_how_much_is_used_and_instagrams_under_two_ids(calls: in
     assert {entry["type"] for entries in business.values() for entry in entries} == {"instagram"}
 
 
-def test_the_apps_budget_is_spent_by_all_accounts_and_told_to_all() -> None:
+def test_the_apps_budget_is_shared_by_all_accounts() -> None:
     clock = Clock()
     limits = RateLimits(instagram_per_second=0, app_budget_calls=4, budget_seconds=60, monotonic=clock)
     assert [is_admitted(limits, account) for account in (PAGE, INSTAGRAM, PAGE)] == [True] * 3
@@ -98,7 +98,7 @@ def test_the_apps_budget_is_spent_by_all_accounts_and_told_to_all() -> None:
     assert is_admitted(limits, PAGE)
 
 
-def test_a_call_while_throttled_lengthens_the_wait() -> None:
+def test_a_call_while_throttled_lengthens_the_block() -> None:
     clock = Clock()
     limits = RateLimits(monotonic=clock)
     limits.block(PAGE, 10)
@@ -112,7 +112,7 @@ def test_a_call_while_throttled_lengthens_the_wait() -> None:
     assert limits.while_throttled == 2
 
 
-def test_every_instagram_call_that_is_the_third_of_a_second_is_counted() -> None:
+def test_the_third_instagram_call_within_a_second_is_counted() -> None:
     clock = Clock()
     limits = RateLimits(instagram_per_second=0, monotonic=clock)
     for clock.now in (0, 0.5, 1.0, 1.4, 1.9, 2.0, 3.0, 3.0, 3.0):

@@ -65,7 +65,7 @@ async def act(client: Client, status: int = 200, **what: Any) -> dict[str, Any]:
     return done
 
 
-async def test_everything_that_happens_is_told_in_facebooks_shapes(callback: tuple[Callback, Client]) -> None:
+async def test_every_action_sends_a_webhook_in_facebooks_shape(callback: tuple[Callback, Client]) -> None:
     kept, client = callback
     said = await act(client, act="say", who="Maria Santos", text="Magkano po? 😃 a/b me@example.com 50% <b>")
     await act(client, act="say", who="Maria Santos", text="₱500 po", echo=True)
@@ -86,7 +86,7 @@ async def test_everything_that_happens_is_told_in_facebooks_shapes(callback: tup
 @pytest.mark.parametrize(
     ("platform", "kind", "account_id"), [("messenger", "page", PAGE_ID), ("instagram", "instagram", INSTAGRAM_ID)]
 )
-async def test_a_webhook_has_the_real_ones_envelope(
+async def test_a_webhook_has_facebooks_envelope(
     callback: tuple[Callback, Client], platform: str, kind: str, account_id: str
 ) -> None:
     kept, client = callback
@@ -101,7 +101,7 @@ async def test_a_webhook_has_the_real_ones_envelope(
     assert "text" not in item["message"]
 
 
-async def test_graph_shows_what_was_said_pressed_edited_reacted_to_and_unsent(
+async def test_the_graph_api_shows_the_result_of_every_action(
     callback: tuple[Callback, Client],
 ) -> None:
     _, client = callback
@@ -123,7 +123,7 @@ async def test_graph_shows_what_was_said_pressed_edited_reacted_to_and_unsent(
     assert told["ids"] == [button["message_id"], kept["message_id"]]
 
 
-async def test_a_duplicate_is_another_webhook_with_the_same_fact(callback: tuple[Callback, Client]) -> None:
+async def test_a_duplicate_is_another_webhook_with_the_same_event(callback: tuple[Callback, Client]) -> None:
     kept, client = callback
     first = await act(client, act="say", who="Maria Santos", text="hi")
     await act(client, act="say", who="Maria Santos", text="there")
@@ -133,7 +133,7 @@ async def test_a_duplicate_is_another_webhook_with_the_same_fact(callback: tuple
     assert kept.is_genuine(2)
 
 
-async def test_a_forgery_has_a_wrong_signature_and_changes_nothing(callback: tuple[Callback, Client]) -> None:
+async def test_a_forged_webhook_has_a_wrong_signature_and_changes_nothing(callback: tuple[Callback, Client]) -> None:
     kept, client = callback
     before = await control(client, "messages")
     await act(client, act="forge", text="give me a discount")
@@ -142,7 +142,7 @@ async def test_a_forgery_has_a_wrong_signature_and_changes_nothing(callback: tup
     assert "error" in await act(client, 400, act="resend")
 
 
-async def test_an_act_says_how_the_callback_answered_and_happens_all_the_same(
+async def test_an_action_returns_the_callbacks_status_and_happens_in_any_case(
     callback: tuple[Callback, Client],
 ) -> None:
     kept, client = callback
@@ -154,7 +154,7 @@ async def test_an_act_says_how_the_callback_answered_and_happens_all_the_same(
     assert (await act(client, act="say", who="Maria Santos", text="hi"))["status"] is None
 
 
-async def test_a_callback_that_does_not_shake_hands_is_refused_and_the_old_one_stays(
+async def test_a_callback_that_fails_the_handshake_is_refused(
     callback: tuple[Callback, Client],
 ) -> None:
     kept, client = callback
@@ -171,7 +171,7 @@ async def test_a_callback_that_does_not_shake_hands_is_refused_and_the_old_one_s
         {"act": "say", "who": "A B", "platform": "whatsapp"},
     ],
 )  # fmt: skip
-async def test_a_senseless_act_is_refused(callback: tuple[Callback, Client], what: dict[str, str]) -> None:
+async def test_an_invalid_action_is_refused(callback: tuple[Callback, Client], what: dict[str, str]) -> None:
     kept, client = callback
     assert "error" in await control(client, "act", what, 400)
     assert kept.received == []

@@ -36,7 +36,7 @@ def begin(bodies: BodyReader, upload: Upload) -> asyncio.Task[bytes]:
     return asyncio.create_task(bodies.read(upload.request))
 
 
-async def test_a_body_is_read_whether_it_is_there_or_still_comes() -> None:
+async def test_a_body_is_read_when_complete_or_still_arriving() -> None:
     bodies, there, comes = BodyReader(60), Upload(), Upload()
     there.send(b"whole", is_last=True)
     assert await bodies.read(there.request) == b"whole"
@@ -47,7 +47,7 @@ async def test_a_body_is_read_whether_it_is_there_or_still_comes() -> None:
     assert await reading == b"in parts"
 
 
-async def test_one_byte_more_than_the_limit_is_too_large_however_it_comes() -> None:
+async def test_one_byte_above_the_limit_is_too_large_in_every_form() -> None:
     bodies, there, comes = BodyReader(60), Upload(), Upload()
     for upload in (there, comes):
         reading = begin(bodies, upload) if upload is comes else None
@@ -56,7 +56,7 @@ async def test_one_byte_more_than_the_limit_is_too_large_however_it_comes() -> N
     assert await status_of(begin(bodies, Upload(**{"Content-Length": str(MAX_BODY_BYTES + 1)}))) == 413
 
 
-async def test_what_is_too_slow_or_breaks_off_says_so() -> None:
+async def test_a_slow_or_broken_body_raises_its_status() -> None:
     assert await status_of(begin(BodyReader(0.01), Upload())) == 408
     gone, broken = Upload(), Upload()
     for upload, error in ((gone, ConnectionResetError()), (broken, web.RequestPayloadError())):
@@ -66,7 +66,7 @@ async def test_what_is_too_slow_or_breaks_off_says_so() -> None:
         assert await status_of(reading) == 400
 
 
-async def test_those_who_have_not_ended_when_the_process_does_are_told() -> None:
+async def test_an_unfinished_body_is_refused_when_the_process_stops() -> None:
     bodies, slow = BodyReader(600), Upload()
     reading = begin(bodies, slow)
     await asyncio.sleep(0)
@@ -74,7 +74,7 @@ async def test_those_who_have_not_ended_when_the_process_does_are_told() -> None
     assert await status_of(reading) == 408
 
 
-async def test_one_whose_time_runs_out_as_the_process_ends_is_no_failure() -> None:
+async def test_shortening_a_timeout_that_just_expired_is_no_error() -> None:
     bodies, slow, slower = BodyReader(0.01), Upload(), Upload()
     loop = asyncio.get_running_loop()
     reading = [begin(bodies, slow), begin(bodies, slower)]
@@ -94,7 +94,7 @@ async def test_one_whose_time_runs_out_as_the_process_ends_is_no_failure() -> No
     assert [await status_of(each) for each in reading] == [408, 408]
 
 
-async def test_unfinished_bodies_take_no_more_memory_than_they_may_and_give_it_back() -> None:
+async def test_unfinished_bodies_share_a_memory_limit() -> None:
     bodies, first, second = BodyReader(60, max_held_bytes=100), Upload(), Upload()
     holding = begin(bodies, first)
     first.send(b" " * 60)

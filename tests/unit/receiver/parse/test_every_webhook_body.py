@@ -36,12 +36,12 @@ def outcome(body: bytes) -> dict[str, Any]:
     }
 
 
-def test_the_expectations_are_about_all_bodies() -> None:
+def test_every_body_has_an_expectation() -> None:
     assert set(EXPECTED) == {path.name for path in FOLDER.glob("*.json")} - {"expected.json"}
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_body_gives_exactly_its_events(name: str) -> None:
+def test_a_body_yields_exactly_its_expected_events(name: str) -> None:
     body = (FOLDER / name).read_bytes()
     assert outcome(body) == EXPECTED[name]
 
@@ -51,7 +51,7 @@ def drafts(name: str) -> list[EncodedEvent]:
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_its_events_are_those_of_the_contract(name: str) -> None:
+def test_events_of_a_body_match_the_contract(name: str) -> None:
     for draft in drafts(name):
         event = load_event(dump_encoded_event(draft))
         assert (draft.kind, draft.event_id, draft.conversation) == (event.kind, event.event_id, str(event.conversation))
@@ -62,7 +62,7 @@ def test_its_events_are_those_of_the_contract(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_what_is_parked_can_be_sent_again_whole(name: str) -> None:
+def test_a_dead_letter_normalises_to_itself(name: str) -> None:
     batch = normalise((FOLDER / name).read_bytes(), NOW)
     for dead_letter in batch.dead_letters:
         again = normalise(dead_letter.raw, NOW)

@@ -22,7 +22,7 @@ from shared.contract.failures import Reason, RejectedError
         (None, None),
     ],
 )
-def test_a_time_is_told_by_its_magnitude(value: object, expected: str | None) -> None:
+def test_the_unit_of_a_time_follows_from_its_magnitude(value: object, expected: str | None) -> None:
     assert read_instant(value) == expected
 
 
@@ -30,7 +30,7 @@ def test_a_time_is_told_by_its_magnitude(value: object, expected: str | None) ->
     "value",
     [True, "soon", [], {}, 0, -1, 1_072_915_199_999, 4_102_444_800_000, 10**30, float("inf"), float("nan"), "9" * 400],
 )
-def test_what_is_no_time_is_rejected(value: object) -> None:
+def test_an_invalid_time_is_rejected(value: object) -> None:
     with pytest.raises(RejectedError) as caught:
         read_instant(value)
     assert caught.value.reason is Reason.BAD_TIME
@@ -39,12 +39,12 @@ def test_what_is_no_time_is_rejected(value: object) -> None:
 @pytest.mark.parametrize(
     ("value", "expected"), [(12345654332, "12345654332"), ("17841", "17841"), (None, None), ("", None)]
 )
-def test_an_id_is_text_whatever_it_came_as(value: object, expected: str | None) -> None:
+def test_an_id_of_any_type_is_read_as_text(value: object, expected: str | None) -> None:
     assert read_id(value) == expected
 
 
 @pytest.mark.parametrize("value", [True, 1.5, [], {}, "a:b", "a\nb", "x" * 129])
-def test_what_cannot_be_part_of_a_key_is_rejected(value: object) -> None:
+def test_an_id_that_cannot_be_part_of_a_key_is_rejected(value: object) -> None:
     with pytest.raises(RejectedError) as caught:
         read_id(value)
     assert caught.value.reason is Reason.BAD_ID

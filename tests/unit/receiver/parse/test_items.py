@@ -75,30 +75,30 @@ def test_an_empty_part_is_left_out(name: str) -> None:
         ("referral", []),
     ],
 )
-def test_a_message_with_a_part_of_another_type_is_parked(name: str, value: object) -> None:
+def test_a_message_part_of_a_wrong_type_is_rejected(name: str, value: object) -> None:
     batch = read(message={"mid": "m_1", name: value})
     assert (batch.events, [dead_letter.reason for dead_letter in batch.dead_letters]) == ([], [Reason.MALFORMED])
 
 
-def test_an_empty_text_is_a_text() -> None:
+def test_an_empty_text_is_kept() -> None:
     assert parts(text="") == {"text": ""}
 
 
 @pytest.mark.parametrize("value", [False, "true", 1])
-def test_only_true_says_that_a_message_is_not_supported(value: object) -> None:
+def test_only_true_marks_a_message_as_unsupported(value: object) -> None:
     assert parts(is_unsupported=value) == {}
 
 
-def test_a_quick_reply_without_a_payload_is_none() -> None:
+def test_a_quick_reply_without_a_payload_is_left_out() -> None:
     assert parts(quick_reply={"text": "Yes"}) == {}
 
 
 @pytest.mark.parametrize("name", ["sticker_id", "app_id"])
-def test_an_id_of_facebooks_is_a_text_whether_it_came_as_one_or_as_a_number(name: str) -> None:
+def test_a_facebook_id_is_read_as_text_from_a_number_as_well(name: str) -> None:
     assert parts(**{name: 263902037430900}) == parts(**{name: "263902037430900"}) == {name: "263902037430900"}
 
 
-def test_what_a_message_says_beside_the_contract_is_left_out() -> None:
+def test_fields_outside_the_contract_are_left_out() -> None:
     assert parts(text="hi", seq=73, metadata="m", nlp={"entities": {}}, is_echo=False) == {"text": "hi"}
 
 
@@ -126,9 +126,7 @@ def test_what_a_message_says_beside_the_contract_is_left_out() -> None:
         ),
     ],
 )
-def test_an_attachment_says_what_it_is_where_it_lies_and_keeps_the_rest(
-    sent: dict[str, Any], read_as: list[dict[str, Any]]
-) -> None:
+def test_an_attachment_has_type_url_and_all_other_fields(sent: dict[str, Any], read_as: list[dict[str, Any]]) -> None:
     assert parts(attachments=[sent, None]) == ({"attachments": read_as} if read_as else {})
 
 
@@ -145,7 +143,7 @@ def test_attachments_keep_their_order() -> None:
         ({"mid": "m_0", "story": {"id": "17", "url": "u"}}, {"mid": "m_0", "story_id": "17", "story_url": "u"}),
     ],
 )
-def test_a_reply_names_what_it_answers(sent: dict[str, Any], read_as: dict[str, str]) -> None:
+def test_a_reply_names_its_message_or_story(sent: dict[str, Any], read_as: dict[str, str]) -> None:
     assert parts(reply_to=sent) == {"reply_to": read_as}
 
 
@@ -163,33 +161,33 @@ REFERRALS = [
 
 
 @pytest.mark.parametrize(("sent", "read_as"), REFERRALS)
-def test_a_referral_is_read_the_same_wherever_it_stands(sent: dict[str, Any], read_as: dict[str, Any]) -> None:
+def test_a_referral_is_read_alike_in_every_position(sent: dict[str, Any], read_as: dict[str, Any]) -> None:
     expected = {"referral": read_as}
     assert parts(referral=sent) == own(read(postback={"referral": sent})) == own(read(referral=sent)) == expected
 
 
-def test_an_empty_referral_is_no_event() -> None:
+def test_an_empty_referral_is_rejected() -> None:
     batch = read(referral={})
     assert (batch.events, [dead_letter.reason for dead_letter in batch.dead_letters]) == ([], [Reason.MALFORMED])
 
 
-def test_a_deletion_carries_nothing_of_what_was_said() -> None:
+def test_a_deletion_has_no_content() -> None:
     batch = read(message={"mid": "m_1", "is_deleted": True, "text": "hi", "attachments": [{"type": "image"}]})
     assert own(batch) == MESSAGE
     assert [(draft.kind, draft.event_id) for draft in batch.events] == [("deletion", f"deletion:messenger:{PAGE}:1")]
 
 
-def test_a_message_that_says_it_is_not_deleted_is_a_message() -> None:
+def test_is_deleted_false_is_a_message() -> None:
     assert parts(text="hi", is_deleted=False) == {"text": "hi"}
 
 
-def test_a_message_id_that_is_a_number_is_a_text() -> None:
+def test_a_numeric_message_id_is_read_as_text() -> None:
     assert own(read(message={"mid": 17})) == {"message_id": f"messenger:{PAGE}:17", "mid": "17"}
 
 
 @pytest.mark.parametrize("kind", ["message", "message_edit", "reaction"])
 @pytest.mark.parametrize("mid", [None, "", True, [], "m" * 1025])
-def test_what_is_about_no_message_is_parked(kind: str, mid: object) -> None:
+def test_an_event_without_a_message_id_is_rejected(kind: str, mid: object) -> None:
     batch = read(**{kind: {"mid": mid, "text": "hi", "action": "react"}})
     assert (batch.events, [dead_letter.reason for dead_letter in batch.dead_letters]) == ([], [Reason.NO_MESSAGE_ID])
 
@@ -201,7 +199,7 @@ def test_an_edit_has_its_number_and_the_new_text() -> None:
 
 
 @pytest.mark.parametrize("number", [None, "2", True])
-def test_an_edit_without_a_number_is_known_by_what_it_says(number: object) -> None:
+def test_an_edit_without_a_number_gets_an_id_of_its_content(number: object) -> None:
     edit = {"mid": "m_1", "num_edit": number, "text": "new"}
     assert own(read(message_edit=edit)) == {**MESSAGE, "text": "new"}
     assert event_id(message_edit=edit) == event_id(message_edit=dict(edit))
@@ -212,17 +210,17 @@ def test_an_edit_without_a_number_is_known_by_what_it_says(number: object) -> No
     "said",
     [{"action": "react", "emoji": "❤"}, {"action": "react", "reaction": "love"}, {"action": "unreact", "emoji": "❤"}],
 )
-def test_a_reaction_has_what_was_said_of_it(said: dict[str, str]) -> None:
+def test_a_reaction_has_its_given_fields(said: dict[str, str]) -> None:
     assert own(read(reaction={"mid": "m_1", **said})) == {**MESSAGE, **said}
 
 
 @pytest.mark.parametrize("action", [None, "", "remove", 1])
-def test_a_reaction_that_neither_reacts_nor_unreacts_is_parked(action: object) -> None:
+def test_a_reaction_with_another_action_is_rejected(action: object) -> None:
     batch = read(reaction={"mid": "m_1", "action": action, "emoji": "❤"})
     assert (batch.events, [dead_letter.reason for dead_letter in batch.dead_letters]) == ([], [Reason.MALFORMED])
 
 
-def test_reactions_that_differ_in_anything_are_different_facts() -> None:
+def test_reactions_that_differ_in_any_field_have_different_ids() -> None:
     told = [
         {"action": "react", "reaction": "love", "emoji": "❤"},
         {"action": "unreact", "reaction": "love", "emoji": "❤"},
@@ -233,18 +231,18 @@ def test_reactions_that_differ_in_anything_are_different_facts() -> None:
     assert len({event_id(reaction={"mid": "m_1", **each}) for each in told}) == len(told)
 
 
-def test_a_postback_with_a_mid_is_about_a_message_and_known_by_it() -> None:
+def test_a_postback_with_a_mid_gets_an_id_of_its_message() -> None:
     postback = {"mid": "m_1", "title": "Buy", "payload": "BUY", "referral": {"ref": "r"}}
     assert own(read(postback=postback)) == {**MESSAGE, "title": "Buy", "payload": "BUY", "referral": {"ref": "r"}}
     assert event_id(postback=postback) == event_id(postback={"mid": "m_1"})
 
 
-def test_a_postback_without_a_mid_is_known_by_what_it_says() -> None:
+def test_a_postback_without_a_mid_gets_an_id_of_its_content() -> None:
     assert own(read(postback={"title": "Buy"})) == {"title": "Buy"}
     assert event_id(postback={"title": "Buy"}) != event_id(postback={"title": "Sell"})
 
 
-def test_what_was_seen_in_standby_says_so() -> None:
+def test_events_from_standby_are_marked() -> None:
     assert own(read("standby", message={"mid": "m_1"})) == {**MESSAGE, "standby": True}
     assert own(read("standby", postback={"mid": "m_1"})) == {**MESSAGE, "standby": True}
 
@@ -257,13 +255,13 @@ def test_what_was_seen_in_standby_says_so() -> None:
         {"reaction": {"mid": "m_1", "action": "react"}},
     ],
 )
-def test_what_the_account_sent_is_outbound_without_being_called_an_echo(kinds: dict[str, Any]) -> None:
+def test_an_item_sent_by_the_account_is_outbound_without_is_echo(kinds: dict[str, Any]) -> None:
     [draft] = read(sender={"id": PAGE}, recipient={"id": PSID}, **kinds).events
     assert (draft.value["direction"], draft.value["customer_id"]) == ("outbound", PSID)
 
 
-def test_a_message_in_the_form_of_a_change_is_read_like_any_other() -> None:
-    """With its time as a text of seconds (FACEBOOK.md §2.5)."""
+def test_a_message_in_changes_is_read_like_any_other() -> None:
+    """Its time is in seconds, as text (docs/facebook.md)."""
     item = {"sender": {"id": PSID}, "recipient": {"id": PAGE}, "timestamp": "1527459824"}
     change = {"field": "messages", "value": {**item, "message": {"mid": "m_1", "text": "hi"}}}
     entry = {"id": PAGE, "time": 1520383571, "changes": [change]}

@@ -31,7 +31,7 @@ def read(*items: Any, name: str = "page", **entry: Any) -> NormalisedWebhook:
     return normalise(orjson.dumps(body), NOW)
 
 
-def test_a_bad_item_never_costs_its_neighbours() -> None:
+def test_an_invalid_item_does_not_affect_others() -> None:
     batch = read(item("m_1"), "not an item", item("m_2", message="not a message"), item("m_3"), None, 7)
     assert [event.event_id for event in batch.events] == [f"message:messenger:{PAGE}:1", f"message:messenger:{PAGE}:3"]
     assert [dead_letter.reason for dead_letter in batch.dead_letters] == [
@@ -49,13 +49,13 @@ def test_several_kinds_in_one_item_are_several_events() -> None:
     assert batch.dropped == {"delivery": 1}
 
 
-def test_of_several_kinds_the_good_ones_are_taken_and_the_whole_is_parked() -> None:
+def test_valid_kinds_of_an_item_are_published_and_the_item_is_a_dead_letter() -> None:
     batch = read(item(reaction={"action": "react"}))
     assert [event.kind for event in batch.events] == ["message"]
     assert [dead_letter.reason for dead_letter in batch.dead_letters] == [Reason.NO_MESSAGE_ID]
 
 
-def test_the_same_fact_has_the_same_id_whatever_surrounds_it() -> None:
+def test_an_events_id_does_not_depend_on_its_envelope() -> None:
     facts = [
         item(),
         item(message={"mid": "1", "text": "hi", "seq": 2}),
@@ -81,19 +81,19 @@ def test_an_echo_belongs_to_the_customer_it_was_sent_to() -> None:
     assert (event.value["customer_id"], event.value["direction"]) == (PSID, "outbound")
 
 
-def test_a_message_without_a_time_takes_its_entrys() -> None:
+def test_a_message_without_a_time_gets_its_entrys_time() -> None:
     timeless = {key: value for key, value in item().items() if key != "timestamp"}
     (event,) = read(timeless).events
     assert event.occurred_at == "2024-08-12T18:16:51.083Z"
 
 
-def test_a_change_with_a_senseless_field_is_parked_and_costs_no_neighbour() -> None:
+def test_an_invalid_change_is_a_dead_letter_and_does_not_affect_others() -> None:
     batch = read(item("m_1"), changes=[{"field": [], "value": {}}, {"field": {"a": 1}}])
     assert [event.kind for event in batch.events] == ["message"]
     assert [dead_letter.reason for dead_letter in batch.dead_letters] == [Reason.MALFORMED, Reason.MALFORMED]
 
 
-def test_half_an_emoji_does_not_cost_the_batch() -> None:
+def test_half_a_surrogate_pair_does_not_reject_the_batch() -> None:
     body = orjson.dumps({"object": "page", "entry": [{"id": PAGE, "messaging": [item("m_1"), item("m_2")]}]})
     batch = normalise(body.replace(b'"hi"', b'"hi \\ud83d"', 1), NOW)
     assert [event.value["text"] for event in batch.events] == ["hi �", "hi"]
@@ -115,20 +115,20 @@ def test_half_an_emoji_does_not_cost_the_batch() -> None:
         (b'{"object":"page","entry":[{"id":"a:b"}]}', Reason.BAD_ID),
     ],
 )
-def test_what_is_not_understood_is_parked_whole_with_its_reason(body: bytes, reason: Reason) -> None:
+def test_a_body_that_is_not_understood_is_a_dead_letter_with_a_reason(body: bytes, reason: Reason) -> None:
     batch = normalise(body, NOW)
     assert not batch.events
     (dead_letter,) = batch.dead_letters
     assert dead_letter.reason is reason
 
 
-def test_a_dead_letter_of_bytes_that_are_no_text_loses_none() -> None:
+def test_a_dead_letter_keeps_bytes_that_are_not_text() -> None:
     (dead_letter,) = normalise(b"\xff\x00", NOW).dead_letters
     assert dead_letter.raw == b"\xff\x00"
 
 
 @pytest.mark.parametrize("body", [b"\x01" * 3000, b'"' * 3000, b"\xff" * 3000, "é😀".encode() * 500])
-def test_a_dead_letter_is_hardly_longer_than_what_it_holds(body: bytes) -> None:
+def test_a_dead_letter_adds_little_to_its_payload(body: bytes) -> None:
     (dead_letter,) = normalise(body, NOW).dead_letters
     assert dead_letter.raw == body
     assert len(dump_dead_letter(dead_letter)) < len(body) * 4 / 3 + 300
@@ -142,7 +142,7 @@ def test_a_dead_letter_is_hardly_longer_than_what_it_holds(body: bytes) -> None:
         {"id": PAGE, "changes": [{"field": "messages", "value": 1}] * 15_000},
     ],
 )
-def test_bad_items_without_number_are_parked_as_one_body_and_cost_no_neighbour(entry: dict[str, Any]) -> None:
+def test_very_many_invalid_items_are_one_dead_letter_and_do_not_affect_others(entry: dict[str, Any]) -> None:
     entry["messaging"] = [item("m_1"), *entry.get("messaging", []), item("m_2")]
     body = orjson.dumps({"object": "page", "entry": [entry]})
     batch = normalise(body, NOW)
@@ -150,19 +150,19 @@ def test_bad_items_without_number_are_parked_as_one_body_and_cost_no_neighbour(e
     assert [dead_letter.raw for dead_letter in batch.dead_letters] == [body]
 
 
-def test_entries_without_number_that_cannot_be_opened_are_parked_as_one_body() -> None:
+def test_very_many_invalid_entries_are_one_dead_letter() -> None:
     body = orjson.dumps({"object": "page", "entry": [1] * 15_000})
     assert [dead_letter.raw for dead_letter in normalise(body, NOW).dead_letters] == [body]
 
 
 @pytest.mark.parametrize("entries", [[1] * 20_001, [{"id": PAGE, "standby": [1] * 20_000}]])
-def test_more_items_than_facebook_ever_sends_are_parked_unread(entries: list[Any]) -> None:
+def test_a_body_with_more_items_than_facebook_sends_is_one_dead_letter(entries: list[Any]) -> None:
     body = orjson.dumps({"object": "page", "entry": entries})
     (dead_letter,) = normalise(body, NOW).dead_letters
     assert (dead_letter.reason, dead_letter.raw) == (Reason.MALFORMED, body)
 
 
-def test_a_thousand_bad_items_of_an_ordinary_size_are_a_thousand_letters() -> None:
+def test_a_thousand_invalid_items_are_a_thousand_dead_letters() -> None:
     bad = [item(f"m_{number}", reaction={"action": "none", "mid": "m", "note": "x" * 300}) for number in range(1000)]
     batch = read(*bad)
     assert len(batch.events) == len(batch.dead_letters) == 1000

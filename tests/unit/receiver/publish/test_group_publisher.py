@@ -60,7 +60,7 @@ async def rig() -> Rig:
     return Rig()
 
 
-async def test_what_arrives_while_others_are_published_goes_together_next_in_its_order(rig: Rig) -> None:
+async def test_webhooks_that_arrive_during_publishing_are_the_next_group_in_order(rig: Rig) -> None:
     rig.broker.open.clear()
     first = rig.publishing(body(0))
     await rig.broker.asked.wait()
@@ -71,15 +71,13 @@ async def test_what_arrives_while_others_are_published_goes_together_next_in_its
     assert rig.broker.groups == [["0"], ["1", "2", "3", "4"]]
 
 
-async def test_no_more_is_published_at_once_than_can_be_acknowledged_in_time(rig: Rig) -> None:
+async def test_a_group_is_limited_in_size(rig: Rig) -> None:
     large = [body(number, "x" * (MAX_GROUP_BYTES // 2)) for number in range(5)]
     await asyncio.gather(*rig.publishing(*large))
     assert [len(group) for group in rig.broker.groups] == [2, 2, 1]
 
 
-async def test_what_is_there_when_a_group_is_sent_is_read_while_it_is_on_its_way(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_next_group_is_parsed_while_one_is_published(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[bytes] = []
 
     def noted(raw: bytes, at: datetime) -> Any:
@@ -99,7 +97,7 @@ async def test_what_is_there_when_a_group_is_sent_is_read_while_it_is_on_its_way
     assert rig.broker.groups == [["0"], ["1"]]
 
 
-async def test_one_who_no_longer_waits_costs_the_others_nothing(rig: Rig) -> None:
+async def test_a_cancelled_webhook_does_not_affect_its_group(rig: Rig) -> None:
     waiting = rig.publishing(*map(body, range(3)))
     await asyncio.sleep(0)
     waiting[1].cancel()
@@ -108,9 +106,7 @@ async def test_one_who_no_longer_waits_costs_the_others_nothing(rig: Rig) -> Non
 
 
 @pytest.mark.parametrize("failure", [SpoolError("full"), KeyError("nobody knows why")])
-async def test_what_is_not_safe_is_told_to_everyone_of_the_group_and_stops_nothing(
-    rig: Rig, failure: Exception
-) -> None:
+async def test_a_failed_group_raises_for_each_webhook_and_stops_nothing(rig: Rig, failure: Exception) -> None:
     rig.broker.failure = failure
     told = await asyncio.gather(*rig.publishing(*map(body, range(3))), return_exceptions=True)
     assert told == [failure] * 3
@@ -119,7 +115,7 @@ async def test_what_is_not_safe_is_told_to_everyone_of_the_group_and_stops_nothi
     assert rig.broker.groups == [["3"]]
 
 
-async def test_one_that_cannot_be_read_costs_only_itself(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_webhook_that_cannot_be_parsed_fails_alone(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """`normalise` never raises; if a fault of ours made it, the others must not be sent again and again for it."""
 
     def faulty(raw: bytes, at: datetime) -> Any:
@@ -131,24 +127,24 @@ async def test_one_that_cannot_be_read_costs_only_itself(rig: Rig, monkeypatch: 
     assert rig.broker.groups == [["0", "2"]]
 
 
-async def test_what_is_safe_is_counted_and_what_is_not_is_not(rig: Rig) -> None:
+async def test_only_safe_events_are_counted(rig: Rig) -> None:
     await asyncio.gather(*rig.publishing(body(1), body(2)))
     rig.broker.failure = SpoolError("full")
     await asyncio.gather(*rig.publishing(body(3)), return_exceptions=True)
     assert rig.metrics.events["message"]._value.get() == 2
 
 
-async def test_what_has_no_event_in_it_needs_no_broker(rig: Rig) -> None:
+async def test_a_webhook_without_events_needs_no_broker(rig: Rig) -> None:
     rig.broker.failure = SpoolError("full")
     await rig.group_publisher.publish(b'{"object":"page","entry":[{"id":"1","messaging":[{"delivery":{}}]}]}', TRACE)
     assert rig.metrics.dropped["delivery"]._value.get() == 1
 
 
 @pytest.mark.parametrize("header", [None, "\udcff", "", "00-xyz", "x" * 100_000])
-def test_a_trace_that_is_none_is_made_anew(header: str | None) -> None:
+def test_an_invalid_trace_is_replaced(header: str | None) -> None:
     assert TRACEPARENT.fullmatch(traceparent_or_new(header))
     assert traceparent_or_new(header) != traceparent_or_new(header)
 
 
-def test_a_trace_goes_on() -> None:
+def test_a_valid_trace_is_kept() -> None:
     assert traceparent_or_new(TRACE) == TRACE

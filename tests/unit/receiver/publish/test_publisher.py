@@ -94,7 +94,7 @@ async def rig(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[R
             await draining
 
 
-async def test_what_comes_behind_the_spool_never_overtakes_it(rig: Rig) -> None:
+async def test_new_records_never_overtake_spooled_ones(rig: Rig) -> None:
     await rig.publisher.store([record(1)])
     rig.producer.is_away = True
     for number in range(2, 6):
@@ -106,9 +106,7 @@ async def test_what_comes_behind_the_spool_never_overtakes_it(rig: Rig) -> None:
     assert rig.mids() == ["m_1"], "the rest stands behind a send that has not ended"
 
 
-async def test_the_spool_is_drained_in_its_order_and_nothing_new_overtakes_what_is_left_of_it(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_spool_is_drained_in_order_before_new_records(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.receiver.publish.publisher.DRAIN_RECORDS", 2)
     monkeypatch.setattr("services.receiver.publish.publisher.DRAIN_SECONDS", 0.02)
     rig.producer.is_away = True
@@ -122,7 +120,7 @@ async def test_the_spool_is_drained_in_its_order_and_nothing_new_overtakes_what_
     assert rig.mids() == [f"m_{each}" for each in range(41)]
 
 
-async def test_letters_that_no_topic_takes_hold_up_no_event(rig: Rig) -> None:
+async def test_undeliverable_dead_letters_block_no_events(rig: Rig) -> None:
     rig.producer.dead = {LETTERS}
     dead_letter = Record(LETTERS, b"key", b'{"mid": "letter"}', [])
     await rig.publisher.store([record(1), dead_letter])
@@ -134,7 +132,7 @@ async def test_letters_that_no_topic_takes_hold_up_no_event(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("rig", [300], indirect=True)
-async def test_what_the_spool_does_not_take_goes_to_a_broker_that_does(rig: Rig) -> None:
+async def test_records_that_the_spool_refuses_go_to_the_broker(rig: Rig) -> None:
     rig.producer.is_away = True
     await rig.publisher.store([record(1)])
     with pytest.raises(SpoolError):
@@ -145,7 +143,7 @@ async def test_what_the_spool_does_not_take_goes_to_a_broker_that_does(rig: Rig)
 
 
 @pytest.mark.parametrize("rig", [200], indirect=True)
-async def test_a_spool_that_took_nothing_does_not_keep_the_broker_from_being_tried_again(rig: Rig) -> None:
+async def test_the_broker_is_retried_after_the_spool_refused(rig: Rig) -> None:
     rig.producer.is_away = True
     with pytest.raises(SpoolError):
         await rig.publisher.store([record(1, "x" * 500)])
@@ -162,7 +160,7 @@ async def test_a_spool_that_took_nothing_does_not_keep_the_broker_from_being_tri
     assert "m_2" in rig.mids()
 
 
-async def test_what_the_topic_never_takes_is_set_aside_and_holds_up_nothing(rig: Rig) -> None:
+async def test_a_record_too_large_for_the_topic_is_set_aside(rig: Rig) -> None:
     rig.producer.largest = 2_000
     await rig.publisher.store([record(1, "x" * 5_000)])
     await rig.publisher.store([record(2)])
@@ -170,7 +168,7 @@ async def test_what_the_topic_never_takes_is_set_aside_and_holds_up_nothing(rig:
     assert rig.mids() == ["m_2"]
 
 
-async def test_how_much_waits_is_measured(rig: Rig) -> None:
+async def test_the_spools_depth_is_measured(rig: Rig) -> None:
     rig.producer.is_away = True
     await rig.publisher.store([record(1)])
     depth = rig.metrics.spool_depth.labels(rig.spool.name)._value

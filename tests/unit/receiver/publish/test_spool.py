@@ -27,7 +27,7 @@ def numbers(records: list[Record]) -> list[int]:
     return [int(each.value.partition(b":")[0]) for each in records]
 
 
-async def test_first_in_is_first_out_and_whole(tmp_path: Path) -> None:
+async def test_records_are_returned_whole_in_order(tmp_path: Path) -> None:
     async with open_spool(tmp_path, PLENTY) as spool:
         await spool.put([record(0), Record("other", None, b"1:", [])])
         await spool.put([record(2)])
@@ -44,13 +44,13 @@ async def test_first_in_is_first_out_and_whole(tmp_path: Path) -> None:
         assert (spool.depth, spool.bytes, spool.oldest_at) == (0, 0, 0)
 
 
-async def test_what_arrives_together_is_kept_in_its_order(tmp_path: Path) -> None:
+async def test_concurrent_puts_keep_their_order(tmp_path: Path) -> None:
     async with open_spool(tmp_path, PLENTY) as spool:
         await asyncio.gather(*(spool.put([record(number)]) for number in range(200)))
         assert numbers([each.record for each in await spool.peek("topic", 500)]) == list(range(200))
 
 
-async def test_what_an_earlier_process_left_is_there(tmp_path: Path) -> None:
+async def test_records_of_an_earlier_process_are_kept(tmp_path: Path) -> None:
     async with open_spool(tmp_path, PLENTY) as spool:
         await spool.put([record(1), record(2)])
         size = spool.bytes
@@ -60,7 +60,7 @@ async def test_what_an_earlier_process_left_is_there(tmp_path: Path) -> None:
         assert numbers([each.record for each in await spool.peek("topic", 10)]) == [1, 2]
 
 
-async def test_a_full_spool_takes_nothing_until_there_is_room(tmp_path: Path) -> None:
+async def test_a_full_spool_refuses_until_there_is_room(tmp_path: Path) -> None:
     async with open_spool(tmp_path, 1000) as spool:
         await spool.put([record(1, 800)])
         with pytest.raises(SpoolError, match="full"):
@@ -72,7 +72,7 @@ async def test_a_full_spool_takes_nothing_until_there_is_room(tmp_path: Path) ->
         await spool.put([record(3, 800)])
 
 
-async def test_what_is_refused_is_set_aside_and_kept(tmp_path: Path) -> None:
+async def test_a_refused_record_is_set_aside_and_kept(tmp_path: Path) -> None:
     async with open_spool(tmp_path, PLENTY) as spool:
         await spool.put([record(1), record(2)])
         await spool.set_aside((await spool.peek("topic", 1))[0])
@@ -81,27 +81,27 @@ async def test_what_is_refused_is_set_aside_and_kept(tmp_path: Path) -> None:
         assert kept == [(record(1).value,)]
 
 
-async def test_no_more_is_taken_at_once_than_fits_into_memory(tmp_path: Path) -> None:
+async def test_a_peek_is_limited_in_size(tmp_path: Path) -> None:
     async with open_spool(tmp_path, 1 << 30) as spool:
         for number in range(5):
             await spool.put([record(number, 3_000_000)])
         assert numbers([each.record for each in await spool.peek("topic", 500)]) == [0]
 
 
-async def test_two_processes_never_share_one(tmp_path: Path) -> None:
+async def test_two_processes_never_share_a_spool(tmp_path: Path) -> None:
     async with open_spool(tmp_path, PLENTY):
         with pytest.raises(SpoolError, match="another process"):
             async with open_spool(tmp_path, PLENTY):
                 pass
 
 
-async def test_nobody_else_can_read_what_customers_wrote(tmp_path: Path) -> None:
+async def test_only_the_owner_can_read_the_spool(tmp_path: Path) -> None:
     async with open_spool(tmp_path / "spool", PLENTY) as spool:
         await spool.put([record(1)])
         assert (tmp_path / "spool").stat().st_mode & 0o077 == 0
 
 
-async def test_a_spool_that_is_damaged_is_said_so(tmp_path: Path) -> None:
+async def test_a_damaged_spool_is_reported(tmp_path: Path) -> None:
     async with open_spool(tmp_path, PLENTY) as spool:
         await spool.put([record(number, 3000) for number in range(50)])
     file = tmp_path / "spool.sqlite"
@@ -111,14 +111,14 @@ async def test_a_spool_that_is_damaged_is_said_so(tmp_path: Path) -> None:
             pass
 
 
-async def test_a_folder_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
+async def test_an_unwritable_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SpoolError, match="cannot be written"):
         async with open_spool(tmp_path / "file" / "spool", PLENTY):
             pass
 
 
-async def test_a_disk_that_is_full_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+async def test_a_full_disk_loses_no_acknowledged_records(tmp_path: Path) -> None:
     """A page limit makes SQLite fail as a full disk does."""
     async with open_spool(tmp_path, PLENTY) as spool:
         await spool.put([record(1)])
@@ -137,7 +137,7 @@ async def test_a_disk_that_is_full_loses_nothing_that_was_acknowledged(tmp_path:
         assert spool.depth == len(acknowledged)
 
 
-async def test_a_torn_tail_costs_only_what_was_not_acknowledged(tmp_path: Path) -> None:
+async def test_a_torn_tail_loses_only_unacknowledged_records(tmp_path: Path) -> None:
     async with open_spool(tmp_path / "a", PLENTY) as spool:
         await spool.put([record(1), record(2)])
         torn = tmp_path / "b"
@@ -166,7 +166,7 @@ asyncio.run(main())
 """
 
 
-async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
+async def test_acknowledged_records_survive_kill_9(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", FILLER, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE) as filler:
         assert filler.stdout is not None
         acknowledged = [int(filler.stdout.readline()) for _ in range(300)]

@@ -56,7 +56,7 @@ async def adopting(root: Path, topic: Topic) -> AsyncIterator[None]:
         task.cancel()
 
 
-async def test_each_takes_the_lowest_spool_that_is_free(tmp_path: Path) -> None:
+async def test_a_process_claims_the_lowest_free_spool(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         first = AsyncExitStack()
         taken = [await first.enter_async_context(claim_spool(tmp_path, MAX_BYTES))]
@@ -67,14 +67,14 @@ async def test_each_takes_the_lowest_spool_that_is_free(tmp_path: Path) -> None:
         assert folder.name == "0"
 
 
-async def test_a_spool_that_is_broken_is_not_passed_over(tmp_path: Path) -> None:
+async def test_a_broken_spool_is_not_skipped(tmp_path: Path) -> None:
     (tmp_path / "0").write_text("not a folder")
     with pytest.raises(UnreachableError, match="cannot be written"):
         async with claim_spool(tmp_path, MAX_BYTES):
             pass
 
 
-async def test_a_root_is_for_one_receiver(tmp_path: Path) -> None:
+async def test_a_root_has_one_receiver(tmp_path: Path) -> None:
     root = tmp_path / "root"
     with (
         lock_root(root),
@@ -86,13 +86,13 @@ async def test_a_root_is_for_one_receiver(tmp_path: Path) -> None:
         pass
 
 
-async def test_a_root_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+async def test_a_root_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UnreachableError, match="cannot be written"), lock_root(tmp_path / "file" / "root"):
         pass
 
 
-async def test_what_nobody_has_is_drained_and_what_somebody_has_is_left(tmp_path: Path) -> None:
+async def test_free_spools_are_drained_and_used_ones_are_not(tmp_path: Path) -> None:
     topic = Topic()
     for folder in ("0", "1", "2", "3"):
         await fill(tmp_path / folder, folder.encode())
@@ -103,7 +103,7 @@ async def test_what_nobody_has_is_drained_and_what_somebody_has_is_left(tmp_path
     assert [await depth(tmp_path / folder) for folder in ("0", "1", "2", "3")] == [1, 0, 1, 0]
 
 
-async def test_what_is_left_later_is_drained_as_well(tmp_path: Path) -> None:
+async def test_a_spool_that_fills_later_is_drained_as_well(tmp_path: Path) -> None:
     topic = Topic()
     await fill(tmp_path / "1", b"first")
     async with adopting(tmp_path, topic):
@@ -123,7 +123,7 @@ async def fill_when_free(folder: Path, value: bytes) -> None:
         await spool.put([Record("topic", b"key", value, [])])
 
 
-async def test_one_that_is_broken_stands_in_nobodys_way(tmp_path: Path) -> None:
+async def test_a_broken_spool_blocks_no_others(tmp_path: Path) -> None:
     topic = Topic()
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "spool.sqlite").write_bytes(b"not a database, and long enough to be taken for one" * 100)
