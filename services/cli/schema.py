@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from services.cli.data_model import data_model_page
 from shared.bus.producer import Topics
 from shared.contract.contacts import ContactUpdated
 from shared.contract.dead_letters import DeadLetter
@@ -54,8 +55,12 @@ def _channel(name: str, meaning: str) -> dict[str, Any]:
 
 def schema(
     folder: Annotated[Path | None, typer.Option("--dir", help="Write one file per contract there.")] = None,
+    data_model: Annotated[bool, typer.Option("--data-model", help="Print docs/data-model.md instead.")] = False,
 ) -> None:
     """Print the JSON Schema of every topic's values, or write them to a folder."""
+    if data_model:
+        print(data_model_page(), end="")
+        return
     schemas = contracts()
     if folder is None:
         print(json.dumps(schemas, indent=2))

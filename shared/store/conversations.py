@@ -31,7 +31,7 @@ import secrets
 from collections import defaultdict
 from collections.abc import AsyncIterator, Container, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TypedDict, cast
+from typing import Annotated, TypedDict, cast
 
 from shared.contract.events import Event
 from shared.store.conversation_updates import (
@@ -67,18 +67,18 @@ class Lease(TypedDict, total=False):
 class ConversationDocument(TypedDict, total=False):
     """A document of `conversations`. Any field but the first may be missing, and most are in most states."""
 
-    _id: str  # the conversation's key, which is the contact's id
+    _id: str
     platform: str
     account_id: str
     customer_id: str
 
     # the queue
-    revision: int  # counts marks and requeues: `finish` compares it with the one that was claimed
-    first_pending_at: datetime  # the first event that is not analysed
+    revision: Annotated[int, "counts marks and requeues: `finish` compares it with the one that was claimed"]
+    first_pending_at: Annotated[datetime, "the first event that is not analysed"]
     last_event_at: datetime
-    due_at: datetime  # when to analyse; indexed
-    reanalyse_at: datetime  # a person asked for a new analysis then
-    fence: int  # counts claims: a contact is never written under an older one
+    due_at: Annotated[datetime, "when to analyse; indexed"]
+    reanalyse_at: Annotated[datetime, "a person asked for a new analysis then"]
+    fence: Annotated[int, "counts claims: a contact is never written under an older one"]
     lease: Lease
 
     # what events describe (DESCRIBED), each group with its time
@@ -91,11 +91,11 @@ class ConversationDocument(TypedDict, total=False):
     referral: Document
 
     # a backfill
-    held_until: datetime  # no analysis before, while a backfill reads the conversation
+    held_until: Annotated[datetime, "no analysis before, while a backfill reads the conversation"]
     completed_at: datetime
-    completed_run: str  # the run whose completion event arrived last
-    reading: Document  # the backfill's checkpoint
-    history: Document  # what was read in full
+    completed_run: Annotated[str, "the run whose completion event arrived last"]
+    reading: Annotated[Document, "the backfill's checkpoint"]
+    history: Annotated[Document, "what was read in full"]
 
 
 class Conversations:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
 import pytest
 
+from services.cli.data_model import COLLECTIONS, data_model_page
 from services.cli.schema import contracts
 from services.cli.setup import configuration_page
 from shared.contract.contacts import dump_contact_updated, load_contact_updated
@@ -29,6 +31,17 @@ def test_the_checked_in_schema_is_current(name: str) -> None:
 def test_the_configuration_page_is_current() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text()
     assert page == configuration_page(), "renew it: leadstream config > docs/configuration.md"
+
+
+def test_the_data_model_page_is_current() -> None:
+    page = (ROOT / "docs" / "data-model.md").read_text()
+    assert page == data_model_page(), "renew it: leadstream schema --data-model > docs/data-model.md"
+
+
+def test_the_data_model_page_has_every_collection() -> None:
+    store = (ROOT / "shared").rglob("*.py")
+    used = {name for path in store for name in re.findall(r"\bdatabase\.([a-z_]+)", path.read_text())}
+    assert {page.name for page in COLLECTIONS} == used - {"client"}
 
 
 def test_there_is_a_golden_event_of_every_kind() -> None:
