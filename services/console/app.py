@@ -107,7 +107,7 @@ def _routes(
     vault = vault_from(settings) if settings.encryption_keys else None
     account_changes = AccountChanges(accounts, pipelines, checks, vault)
     replay = Replay(letters, producer, Topics(settings.topic_prefix), ports.read_webhook, is_storable)
-    box = DeadLetterService(letters, replay, system_status)
+    dead_letters = DeadLetterService(letters, replay, system_status)
     pages = (
         Login(auth, renderer),
         OverviewPages(contact_index, database, renderer, system_status),
@@ -116,7 +116,7 @@ def _routes(
         BoardPages(contact_index, database, renderer),
         IntegrationPages(contact_index, database, renderer, checks, account_changes),
         PipelinePages(contact_index, accounts, pipelines, renderer),
-        DeadLetterPages(box, renderer),
+        DeadLetterPages(dead_letters, renderer),
         EventStream(broadcast),
     )
     parts = (
@@ -125,7 +125,7 @@ def _routes(
         AccountApi(contact_index, accounts, account_changes, checks),
         PipelineApi(pipelines),
         RunApi(runs, accounts),
-        DeadLetterApi(box),
+        DeadLetterApi(dead_letters),
     )
     return [*(route for page in pages for route in page.routes()), *api_routes(parts)]
 

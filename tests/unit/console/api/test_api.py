@@ -38,11 +38,11 @@ class Changes(ContactChanges):
         return contact("1")
 
 
-class Box(DeadLetterService):
+class FakeDeadLetters(DeadLetterService):
     def __init__(self) -> None:
         pass
 
-    async def one(self, letter_id: str) -> DeadLetter:
+    async def find(self, letter_id: str) -> DeadLetter:
         return LETTER
 
 
@@ -90,7 +90,7 @@ async def test_more_contacts_than_allowed_at_once_are_all_refused() -> None:
 
 
 async def test_the_payload_of_a_dead_letter_is_shown_to_editors_only() -> None:
-    routes = [web.get("/api/dead-letters/{letter_id}", DeadLetterApi(Box()).one)]
+    routes = [web.get("/api/dead-letters/{letter_id}", DeadLetterApi(FakeDeadLetters()).show)]
     assert (await call(routes, "editor", "GET", "/api/dead-letters/x"))[1]["payload"] == LETTER.payload
     assert (await call(routes, "viewer", "GET", "/api/dead-letters/x"))[0] == 403
 
