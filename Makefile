@@ -1,4 +1,4 @@
-# Each verb does its own set-up; all that is needed is python3 (3.11 or newer) with venv.
+# Each target does its own set-up; it needs only python3 (3.11 or newer) with venv.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test explore coverage check format bench bench-receiver bench-backfill bench-analyzer bench-console profile-receiver fuzz screenshots servers lock clean
 
@@ -26,7 +26,7 @@ $(STAMP): requirements.lock pyproject.toml | .venv/.uv
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# What the analyzer is measured against, beside our own consumer in the same versions.
+# The libraries that the analyzer is compared with, beside our own consumer in the same versions.
 $(BENCH): requirements-bench.lock | $(STAMP)
 	@test -d .venv-bench || $(BIN)/python -m venv .venv-bench
 	@$(UV) pip install --quiet --python .venv-bench/bin/python --require-hashes --requirement requirements-bench.lock
@@ -37,7 +37,7 @@ setup: $(STAMP)
 demo: $(STAMP)
 	@$(BIN)/leadstream demo $(ARGS)
 
-# Two processes, each with servers of its own: most tests wait for something. ARGS="-n 0 tests/unit -k fold" takes one.
+# Two processes, each with its own servers: most tests wait for something. ARGS="-n 0 tests/unit -k fold" takes one.
 test: check
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
@@ -64,11 +64,11 @@ bench-receiver: $(STAMP)
 bench-backfill: $(STAMP)
 	@$(BIN)/python -m tests.bench backfill $(ARGS)
 
-# ARGS="--only decode" takes one figure; "--messages 1000000" the whole figure of memory; "--profile backlog".
+# ARGS="--only decode" measures one figure, "--messages 1000000" the full memory figure; "--profile backlog" profiles.
 bench-analyzer: $(STAMP) $(BENCH)
 	@$(BIN)/python -m tests.bench analyzer $(ARGS)
 
-# ARGS="--contacts 1000000" for more of them.
+# ARGS="--contacts 1000000" for more contacts.
 bench-console: $(STAMP)
 	@$(BIN)/python -m tests.bench console $(ARGS)
 
@@ -79,14 +79,14 @@ profile-receiver: $(STAMP)
 fuzz: $(STAMP)
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
-# Every page of the console, and the demo; needs a Chromium.
+# A picture of every page of the console and of the demo; needs Chromium.
 screenshots: $(STAMP)
 	@$(BIN)/python -m tests.browser.screens docs
 
 servers: $(STAMP)
 	@deploy/local/servers $(ARGS)
 
-# Keeps the versions that still fit; ARGS=--upgrade takes the newest.
+# Keeps the versions that still satisfy the requirements; ARGS=--upgrade takes the newest.
 lock: | .venv/.uv
 	@$(COMPILE) --extra dev --extra fuzz --output-file requirements.lock
 	@$(COMPILE) --extra bench --output-file requirements-bench.lock

@@ -1,4 +1,4 @@
-"""Fixtures: real servers for the whole run, and a topic prefix and a database for each test that wants them."""
+"""Fixtures: servers for the whole run, and a topic prefix and a database for each test that uses them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Start = Callable[..., Leadstream]
 
 @dataclass(frozen=True)
 class Stack:
-    """The servers as one test sees them: names of its own on them."""
+    """The servers with the topic prefix and database of one test."""
 
     servers: Servers
     topic_prefix: str
@@ -52,13 +52,13 @@ class Stack:
 
 
 def pytest_configure() -> None:
-    """A run that is told to end takes its servers down as one that is interrupted does."""
+    """Treat SIGTERM like an interrupt, so that the servers are stopped."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """One of several test processes has ended; each had servers of its own."""
+    """Take over the kind of servers from a test process that has ended."""
     kind = getattr(node, "workeroutput", {}).get("servers")
     if kind:
         node.config.stash[used] = kind
@@ -78,12 +78,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     in_containers = [item for item in items if item.get_closest_marker("docker")]
     if in_containers and not has_docker():
         for item in in_containers:
-            item.add_marker(pytest.mark.skip("no Docker engine answers"))
+            item.add_marker(pytest.mark.skip("no Docker engine is running"))
 
 
 @pytest.fixture(autouse=True)
-def logging_as_it_was() -> Iterator[None]:
-    """A composition root that runs in this process sets the level for all: `capture_logs` would hear nothing below."""
+def reset_logging() -> Iterator[None]:
+    """Reset structlog: a composition root that ran in this process may have set a level that `capture_logs` obeys."""
     yield
     structlog.reset_defaults()
 
@@ -132,7 +132,7 @@ async def database(stack: Stack) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def leadstream(stack: Stack, tmp_path: Path) -> Iterator[Start]:
-    """Starts `leadstream ARGS` with the test's stack; whatever still runs at the end is killed."""
+    """Start `leadstream ARGS` with the test's stack; kill what still runs at the end."""
     started: list[Leadstream] = []
 
     def begin(
@@ -151,7 +151,7 @@ def leadstream(stack: Stack, tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture
 def simulator(leadstream: Start) -> dict[str, Any]:
-    """A running simulator's own description: `graph_url`, `app_secret`, `verify_token`, `accounts`."""
+    """Run a simulator and return its description: `graph_url`, `app_secret`, `verify_token`, `accounts`."""
     line = leadstream("simulator", "--port", "0").wait_for("graph_url")
     description: dict[str, Any] = json.loads(line)
     return description

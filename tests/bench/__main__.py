@@ -1,12 +1,12 @@
-"""`make bench`: figures against stated limits, measured side by side in one run, of every service that has some.
+"""`make bench`: measures the services and compares each figure with its limit, both sides in one run.
 
     python -m tests.bench [receiver] [--requests N] [--seconds S] [--rounds N] [--profile [singles|batches]]
     python -m tests.bench [backfill] [--messages N] [--rounds N]
     python -m tests.bench [analyzer] [--messages N] [--rounds N] [--only FIGURE] [--profile aggregate|backlog]
     python -m tests.bench [console] [--contacts N] [--rounds N]
 
-All but the console need Java and Maven, and the receiver wrk. Status: 0 all limits are kept, 1 one is missed or a
-figure could not be had, 2 wrong usage, 3 a tool is missing.
+All but the console need Java and Maven; the receiver also needs wrk. Exit status: 0 all limits are kept, 1 a limit is
+missed or a figure could not be measured, 2 wrong usage, 3 a tool is missing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tests.bench.wrk import BenchError
 from tests.support.servers import local_servers
 
 TOOLS = {"wrk": "wrk", "java": "default-jre-headless", "mvn": "maven"}
-"""Commands and the Debian packages that have them."""
+"""Commands and the Debian packages that contain them."""
 NEEDED = {"backfill": ("java", "mvn"), "analyzer": ("java", "mvn"), "console": ()}
 
 
@@ -42,9 +42,9 @@ def main() -> int:
     options = _options()
     missing = [TOOLS[tool] for tool in NEEDED.get(options.of, TOOLS) if shutil.which(tool) is None]
     if missing:
-        print(f"bench: to measure, install {' '.join(missing)} (names of Debian's packages)", file=sys.stderr)
+        print(f"bench: install these Debian packages first: {' '.join(missing)}", file=sys.stderr)
         return 3
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it takes its servers down
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the servers are stopped
     try:
         return _run(options)
     except BenchError as error:
@@ -116,25 +116,25 @@ def _say(phase: str) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("of", nargs="?", choices=tuple(MEASURES), help="what to measure; all there is without it")
-    parser.add_argument("--requests", type=int, default=1_000_000, help="how many for the figure of memory")
+    parser.add_argument("of", nargs="?", choices=tuple(MEASURES), help="service to measure (default: all)")
+    parser.add_argument("--requests", type=int, default=1_000_000, help="requests for the memory figure")
     parser.add_argument(
-        "--messages", type=int, help="how many for the others' memory (default: backfill 1,000,000, analyzer 60,000)"
+        "--messages", type=int, help="messages for the memory figures (default: backfill 1,000,000, analyzer 60,000)"
     )
-    parser.add_argument("--contacts", type=int, default=100_000, help="how many the console has in memory")
-    parser.add_argument("--only", choices=tuple(FIGURES), help="one figure of the analyzer")
-    parser.add_argument("--seconds", type=float, default=5, help="how long one round of a comparison is")
-    parser.add_argument("--rounds", type=int, default=3, help="how many rounds are counted")
+    parser.add_argument("--contacts", type=int, default=100_000, help="contacts that the console holds in memory")
+    parser.add_argument("--only", choices=tuple(FIGURES), help="measure one figure of the analyzer")
+    parser.add_argument("--seconds", type=float, default=5, help="seconds of one round of a comparison")
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds that count")
     parser.add_argument(
         "--profile",
         nargs="?",
         choices=("singles", "batches", *PROFILES),
         const="singles",
-        help="say where the time goes instead",
+        help="profile instead of measuring",
     )
     options = parser.parse_args()
     if options.only and options.of != "analyzer":
-        parser.error("--only is for the analyzer's figures")
+        parser.error("--only works with the analyzer only")
     return options
 
 

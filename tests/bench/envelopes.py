@@ -1,7 +1,7 @@
-"""The webhooks of the benches: signed requests, byte for byte as they go over the wire, in a file that wrk reads.
+"""Signed webhook requests for the benches, written as bytes to a file that wrk reads.
 
-Each request has message ids of its own and one of many customers, so records spread over the partitions as real ones
-do, and what arrived can be told by its ids. All requests of one file are equally long: the nth is found by seeking.
+Each request has unique message ids and one of many customers: records spread over the partitions like real ones, and
+an arrived record is identified by its ids. All requests of a file have one length, so the nth is found by seeking.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ BODY_BYTES = 405
 CUSTOMERS, CUSTOMERS_OF_A_BATCH = 5_000, 50
 PAGE = "371000000000001"
 MID_TAIL = "JWElrgbN2SLTPy4T42alAqnDpEjWCDd1skrJo9YDNmtF736xWTbZZqmFhdSWe9vLmv03rnyAHFh5zQ"
-"""What follows the number in a message id, for the length of a real one: `m_` and 86 characters."""
+"""Follows the number in a message id, to reach the length of a real one: `m_` and 86 characters."""
 TEXT = "Hallo 👋 I saw the flat in Lindenstraße; is it still free from May, and may we see it on Saturday, all of us?"
 
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """`count` requests of `length` bytes each, with `events` events in each of them."""
+    """`count` requests of `length` bytes and `events` events each."""
 
     path: Path
     length: int
@@ -33,20 +33,23 @@ class Requests:
 
 
 def envelope(number: int) -> bytes:
-    """One text message as Facebook writes it (escaped, no spaces): 405 bytes."""
+    """Return one text message as Facebook formats it (escaped, no spaces): 405 bytes."""
     room = BODY_BYTES - len(_body([_entry(number, CUSTOMERS, "")]))
     return _body([_entry(number, CUSTOMERS, _shortened(room))])
 
 
 def batch(number: int, size: int) -> bytes:
-    """`size` updates in one body: that many entries with one message each."""
+    """Return a body of `size` entries with one message each."""
     first = number * size
     return _body([_entry(each, CUSTOMERS_OF_A_BATCH, TEXT) for each in range(first, first + size)])
 
 
 def post(body: bytes, secret: str) -> bytes:
-    """The signed request. The signature stands before the middle: LuaJIT, which wrk reads requests with, hashes a long
-    string by a few bytes at its quarter and half, and is slow where those never differ."""
+    """Return the signed request.
+
+    The signature stands before the middle: LuaJIT, by which wrk reads requests, hashes a long string by a few bytes at
+    its quarter and half, and is slow if those never differ.
+    """
     head = (
         "POST /webhook HTTP/1.1\r\nHost: localhost\r\nUser-Agent: facebookexternalua\r\nAccept: */*\r\n"
         f"X-Hub-Signature-256: {webhook_signature(secret, body)}\r\n"
@@ -56,7 +59,7 @@ def post(body: bytes, secret: str) -> bytes:
 
 
 def write_requests(path: Path, bodies: Iterable[bytes], secret: str, events: int) -> Requests:
-    """ValueError when the bodies are not equally long."""
+    """Raise ValueError if the bodies differ in length."""
     count, lengths = 0, set()
     with path.open("wb") as file:
         for body in bodies:
@@ -82,6 +85,6 @@ def _entry(number: int, customers: int, text: str) -> dict[str, Any]:
 
 
 def _shortened(room: int) -> str:
-    """The text, cut so that it has `room` bytes with its escapes."""
+    """Return the text, cut to `room` bytes including its escapes."""
     escaped = len(json.dumps(TEXT)) - 2
     return TEXT[: len(TEXT) - (escaped - room)]

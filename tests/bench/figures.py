@@ -1,4 +1,4 @@
-"""Figures of a service, one after the other: one that fails does not cost the others."""
+"""Measures the figures of a service one by one. A figure that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """`messages` is how many go through where memory is measured."""
+    """`messages` is the number of messages for the memory figures."""
 
     servers: Servers
     folder: Path
@@ -26,7 +26,7 @@ class Bench:
 def measure_each(
     service: str, figures: Mapping[str, Callable[[Bench], Measured]], bench: Bench, say: Say, only: str | None = None
 ) -> Measured:
-    """`only` is the name of one."""
+    """`only` is the name of the one figure to measure."""
     measured = Measured()
     for name, work in figures.items():
         if only in {None, name}:

@@ -1,11 +1,11 @@
-"""Load at a fixed rate, whatever the answers do: what a sender that does not wait for us measures.
+"""Load at a fixed rate that does not depend on the responses, as from a sender that does not wait for us.
 
-Written for this, because of what there is: wrk has no rate; hey and h2load (`--rps`) hold a request back while its
-connection waits for an answer and take the time from when it left, so that a pause of the server counts once and not
-for all that came meanwhile (coordinated omission), and neither sends a body of its own with each request. Here the time
-of a request begins at the moment it was due. Timers of the loop have 1 ms, and so much is in every figure.
+The existing tools do not do this. wrk has no fixed rate. hey and h2load (`--rps`) hold a request back while its
+connection waits for a response and measure from when it is sent, so a pause of the server counts once instead of for
+all requests that were due meanwhile (coordinated omission); neither sends a different body with each request. Here the
+latency of a request starts when it is due. The event loop's timers resolve 1 ms, which is in every figure.
 
-A raw protocol on uvloop, in the bench's own process: 15,000 a second take it a quarter of a core.
+It uses a raw protocol on uvloop in the bench's own process: 15,000 requests a second take a quarter of a core.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """From when each request was due to the end of its answer, in milliseconds. `failed` are answers other than 200.
+    """Milliseconds from when each request was due to the end of its response. `failed` counts statuses other than 200.
 
-    `answered_at` is that end by the number of the request, on the clock of `time.perf_counter`.
+    `answered_at` is the end of the response by the number of the request, on the clock of `time.perf_counter`.
     """
 
     milliseconds: list[float]
@@ -46,9 +46,9 @@ class Latencies:
 
 
 def load_at(port: int, requests: Requests, rate: float, seconds: float) -> Latencies:
-    """Sends `rate` a second from a loop of its own. BenchError when an answer does not come or a connection breaks."""
+    """Send `rate` requests a second from a separate loop. BenchError for a missing response or a broken connection."""
     gc.collect()
-    gc.disable()  # a pause of this process is none of the receiver's
+    gc.disable()  # a pause of this process must not count as the receiver's
     try:
         return uvloop.run(send_at(port, requests, rate, round(rate * seconds)))
     finally:
@@ -56,7 +56,7 @@ def load_at(port: int, requests: Requests, rate: float, seconds: float) -> Laten
 
 
 async def send_at(port: int, requests: Requests, rate: float, total: int, *, start: int = 0) -> Latencies:
-    """From the request with the number `start` on."""
+    """Send from request number `start` on."""
     sender = Sender(enumerate(islice(_read(requests), start, None), start), total)
     loop = asyncio.get_running_loop()
     for _ in range(CONNECTIONS):
@@ -78,7 +78,7 @@ async def send_at(port: int, requests: Requests, rate: float, total: int, *, sta
 
 
 class Sender:
-    """Hands requests to idle connections; those that find none wait in the order in which they were due."""
+    """Hands requests to idle connections; without one, requests wait in the order in which they are due."""
 
     def __init__(self, requests: Iterator[tuple[int, bytes]], total: int) -> None:
         self._requests = requests
@@ -98,7 +98,7 @@ class Sender:
             self._late.append(due_at)
 
     def add(self, connection: Connection) -> None:
-        """One that may send: a new one, or one that has its answer."""
+        """Add an idle connection: a new one, or one that has its response."""
         if self._late:
             connection.send(*next(self._requests), self._late.popleft())
         else:
@@ -123,7 +123,7 @@ class Sender:
 
 
 class Connection(asyncio.Protocol):
-    """One request at a time, kept alive."""
+    """A kept-alive connection that sends one request at a time."""
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
@@ -153,7 +153,7 @@ class Connection(asyncio.Protocol):
 
 
 def is_whole(received: bytes) -> bool:
-    """Whether this is an answer with all of the body that its `Content-Length` says."""
+    """Whether the response has the whole body that its `Content-Length` announces."""
     head, end, body = received.partition(b"\r\n\r\n")
     if not end:
         return False

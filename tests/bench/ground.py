@@ -1,4 +1,4 @@
-"""What all measurements of the receiver stand on: the servers, the requests, and handlers that run."""
+"""The shared set-up of all measurements of the receiver: servers, requests and running handlers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RECEIVER = ("-m", "services.cli.main", "receiver")
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """`singles` have one event in each request, `batches` a thousand. A round of a comparison loads for `seconds`."""
+    """A request of `singles` has one event, one of `batches` a thousand. `seconds` is the length of a round."""
 
     servers: Servers
     folder: Path
@@ -48,7 +48,7 @@ def prepared(folder: Path, seconds: float, rounds: int) -> Iterator[Ground]:
 
 @contextmanager
 def handler(ground: Ground, name: str, command: tuple[str, ...] = RECEIVER) -> Iterator[Handler]:
-    """A process called `name`, with topics and a folder of its own."""
+    """Run a process named `name` with its own topics and folder."""
     own = ground.folder / name
     own.mkdir()
     prefix, port = f"{name}.", free_port()
@@ -74,7 +74,7 @@ def compared(name: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Events answered 200 a second, and the processor time of the handler's process for each."""
+    """Events per second that were answered 200, and the processor time of the handler for each."""
 
     per_second: float
     cpu_microseconds: float
@@ -83,7 +83,7 @@ class Rate:
 def rate(
     handler: Handler, requests: Requests, seconds: float, *, start: int = 0, connections: int = CONNECTIONS
 ) -> Rate:
-    """BenchError when one request is not answered 200: a rate of refusals is no rate."""
+    """Raise BenchError if a request is not answered 200: a rate of refusals means nothing."""
     before = handler.cpu_seconds()
     done = load(handler.port, requests, seconds, start=start, connections=connections)
     if done.failed:
@@ -93,7 +93,7 @@ def rate(
 
 
 def alternate(sides: Mapping[str, Callable[[], Rate]], rounds: int) -> tuple[Side, ...]:
-    """Each side by turns, `rounds` times, after a round that only warms up."""
+    """Measure the sides in turns, `rounds` times, after one round to warm up."""
     for measure in sides.values():
         measure()
     rates: dict[str, list[Rate]] = {name: [] for name in sides}

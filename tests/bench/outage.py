@@ -1,4 +1,4 @@
-"""With the broker down: how fast events are spooled, that none is refused, and how fast they get to the topic after."""
+"""Measures a broker outage: the rate of spooling, refused requests, and the rate of draining the spool afterwards."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.bench.processes import Handler
 from tests.bench.wrk import CONNECTIONS, BenchError, load
 
 SECONDS = 3.0
-"""A round's, so that what is spooled is drained in well under a minute and every request has ids of its own."""
+"""The length of a round: its records drain in well under a minute, and every request has unique ids."""
 DRAIN_SECONDS = 120
 POLL_SECONDS = 0.1
 
 
 def outage(ground: Ground, bare: Handler, receiver: Handler, topic: str) -> Measured:
-    """`receiver` has served nobody before. The broker is up again when this returns."""
+    """`receiver` must not have served a request before. The broker is up again when this returns."""
     down = Outage(ground.singles, receiver)
     ground.servers.stop_kafka()
     try:
@@ -50,7 +50,7 @@ def outage(ground: Ground, bare: Handler, receiver: Handler, topic: str) -> Meas
 
 @dataclass(slots=True)
 class Outage:
-    """Loads while the broker is down: each request has ids of its own, over all rounds."""
+    """Load while the broker is down. Each request has unique ids over all rounds."""
 
     requests: Requests
     receiver: Handler
@@ -61,7 +61,7 @@ class Outage:
     def rate(self) -> Rate:
         before = self.receiver.cpu_seconds()
         done = load(self.receiver.port, self.requests, SECONDS, start=self._next)
-        self._next += done.requests + 2 * CONNECTIONS  # those that wrk gave up at the end were sent as well
+        self._next += done.requests + 2 * CONNECTIONS  # includes those that wrk sent but gave up on at the end
         if self._next > self.requests.count:
             raise BenchError(f"{self.requests.count} requests are too few for the outage: raise SINGLES")
         self.answered += done.requests - done.failed
@@ -72,7 +72,7 @@ class Outage:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """From the first record that left to the last."""
+    """The drain of the spool, from the first record that left to the last."""
 
     records: float
     seconds: float
@@ -83,14 +83,14 @@ class Drain:
 
 
 def drain(receiver: Handler, start_kafka: Callable[[], object]) -> Drain:
-    """Starts the broker and watches the spool until it is empty, or for two minutes."""
+    """Start the broker and watch the spool until it is empty, for at most two minutes."""
     with ThreadPoolExecutor(1) as thread:
         starting = thread.submit(start_kafka)
         return drain_of(list(_depths(receiver, starting)))
 
 
 def drain_of(depths: list[tuple[float, float]]) -> Drain:
-    """Of (seconds, records in the spool): from the last reading before the first record left."""
+    """Compute the drain from (seconds, records in the spool), starting at the last reading before a record left."""
     falls = [at for at, (earlier, later) in enumerate(pairwise(depths)) if later[1] < earlier[1]]
     if not falls:
         return Drain(0, 0)

@@ -1,4 +1,4 @@
-"""The processes that are measured: how they start, and what they cost by their own and the system's counts."""
+"""Starts the measured processes and reads their metrics, processor time and memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ START_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A running process, most often a server with a `/webhook`."""
+    """A running process, usually a server with a `/webhook`."""
 
     port: int
     pid: int
@@ -30,13 +30,13 @@ class Handler:
     log: Path
 
     def require_running(self) -> None:
-        """BenchError with the last thing it said when it has ended."""
+        """Raise BenchError with its last line of output if it has ended."""
         if self.process.poll() is not None:
             last = (self.log.read_text().strip().splitlines() or ["it said nothing"])[-1]
             raise BenchError(f"{self.process.args!r} ended with {self.process.returncode}: {last}")
 
     def cpu_seconds(self) -> float:
-        """Of all its threads, user and system. BenchError when it has ended."""
+        """Return user and system time of all its threads. Raise BenchError if it has ended."""
         self.require_running()
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -53,12 +53,12 @@ class Handler:
     def _memory(self, name: str) -> float:
         found = re.search(rf"{name}:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())
         if not found:
-            raise BenchError(f"the system does not say {name} of a process")
+            raise BenchError(f"the system does not report {name} of a process")
         return int(found[1]) * 1024 / 1e6
 
 
 def read_metric(page: str, name: str) -> float:
-    """The sum of `leadstream_receiver_` and `name` over its labels (one for each spool). BenchError for none."""
+    """Return the sum of `leadstream_receiver_<name>` over its labels (one for each spool). BenchError for none."""
     found = re.findall(rf"^leadstream_receiver_{name}(?:{{[^}}]*}})? (\S+)$", page, re.MULTILINE)
     if not found:
         raise BenchError(f"the receiver has no metric leadstream_receiver_{name}")
@@ -76,7 +76,7 @@ def get(port: int, path: str) -> str:
 
 @contextmanager
 def running(command: Sequence[str], settings: Mapping[str, str], folder: Path, port: int) -> Iterator[Handler]:
-    """`python COMMAND` once it answers at `port`, with these settings alone; it has ended when this returns."""
+    """Run `python COMMAND` with these settings only, from when it answers at `port` to the end of the block."""
     with started(command, settings, folder, port) as handler:
         _wait_until_it_answers(handler)
         yield handler
@@ -84,7 +84,7 @@ def running(command: Sequence[str], settings: Mapping[str, str], folder: Path, p
 
 @contextmanager
 def started(command: Sequence[str], settings: Mapping[str, str], folder: Path, port: int = 0) -> Iterator[Handler]:
-    """As `running`, without waiting for it. What it says is in the file `log`."""
+    """Like `running`, without waiting for an answer. Its output is in the file `log`."""
     env = {**with_settings(settings), "PYTHONPATH": str(ROOT)}
     with (folder / "log").open("wb") as sink:
         process = subprocess.Popen([sys.executable, *command], env=env, cwd=folder, stdout=sink, stderr=sink)

@@ -1,4 +1,4 @@
-"""Where the receiver's time goes, by event: own time of each function with the C that it calls."""
+"""Profiles the receiver: processor time an event of each function, including the C code that it calls."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def profile(ground: Ground, what: str) -> str:
     connections = 8 if what == "batches" else CONNECTIONS
     written = ground.folder / "samples.json"
     with handler(ground, "profiled", ("-m", "tests.bench.sampling", str(written), "receiver")) as receiver:
-        rate(receiver, requests, 3, connections=connections)  # warms up
+        rate(receiver, requests, 3, connections=connections)  # warm up
         os.kill(receiver.pid, signal.SIGUSR2)
         done = load(receiver.port, requests, SECONDS, connections=connections)
         os.kill(receiver.pid, signal.SIGUSR2)
@@ -34,7 +34,7 @@ def profile(ground: Ground, what: str) -> str:
 
 
 def read_samples(written: Path) -> dict[str, Any]:
-    """BenchError when they are not written in time."""
+    """Raise BenchError if the samples are not written in time."""
     deadline = time.monotonic() + WRITE_SECONDS
     while not written.exists():
         if time.monotonic() > deadline:
@@ -45,10 +45,10 @@ def read_samples(written: Path) -> dict[str, Any]:
 
 
 def listing(samples: Mapping[str, int], microseconds: float) -> str:
-    """`microseconds` of one event shared out by samples: over packages, then over places, the dearest first."""
+    """Divide the `microseconds` of one event by samples, over packages, then over functions, dearest first."""
     total = sum(samples.values())
     if not total:
-        raise BenchError("the profiler saw nothing")
+        raise BenchError("the profiler took no samples")
     packages: Counter[str] = Counter()
     for place, count in samples.items():
         packages[place.partition("/")[0]] += count

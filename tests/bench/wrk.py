@@ -1,4 +1,4 @@
-"""Load as fast as it is answered, by wrk: each connection sends its next request when it has the last one's answer."""
+"""Load by wrk, as fast as it is answered: a connection sends its next request after the response to the last."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tests.bench.envelopes import Requests
 
 CONNECTIONS = 64
 TIMEOUT_SECONDS = 5
-"""Facebook waits no longer."""
+"""Facebook does not wait longer for a response."""
 SCRIPT = Path(__file__).parent / "requests.lua"
 
 
 class BenchError(Exception):
-    """Why there is no figure, said to the person in one line."""
+    """A figure could not be measured; the message is one line for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one run of wrk came to. `failed` are answers other than 2xx or 3xx, broken connections, and none in 5 s."""
+    """The result of a run. `failed` counts responses other than 2xx or 3xx, broken connections and time-outs of 5 s."""
 
     requests: int
     requests_per_second: float
@@ -33,7 +33,7 @@ class Load:
 
 
 def load(port: int, requests: Requests, seconds: float, *, start: int = 0, connections: int = CONNECTIONS) -> Load:
-    """Sends `requests` from the number `start` on, from the first again after the last."""
+    """Send `requests` from number `start` on; after the last comes the first again."""
     command = [
         "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", f"--timeout={TIMEOUT_SECONDS}s",
         "-s", str(SCRIPT), f"http://127.0.0.1:{port}/webhook",
@@ -46,7 +46,7 @@ def load(port: int, requests: Requests, seconds: float, *, start: int = 0, conne
 
 
 def parse(printed: str) -> Load:
-    """wrk 4's summary. BenchError when it is none."""
+    """Parse the summary of wrk 4. Raise BenchError if there is none."""
     requests = re.search(r"(\d+) requests in ", printed)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", printed)
     if not requests or not rate:

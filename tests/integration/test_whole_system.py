@@ -1,4 +1,4 @@
-"""Simulator, receiver, backfill and analyzer together, as processes, over real servers."""
+"""Simulator, receiver, backfill and analyzer together, as processes with real servers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ UNCOMPARED = {"version", "created_at", "updated_at", "stage"}
 
 
 class Facebook:
-    """The simulator as a test talks to it."""
+    """A client of the simulator's control API."""
 
     def __init__(self, description: Simulator, session: ClientSession) -> None:
         self.description = description
@@ -83,8 +83,10 @@ async def all_events(stack: Stack) -> list[Event]:
 
 
 def comparable(contacts: dict[str, Contact]) -> dict[str, Any]:
-    """Without versions and the times of making them, which tell of the way and not of the result; and without the
-    stage, which by its rule (`SKIP_EXISTING`) is that of the first analysis, whenever that was made."""
+    """Return contacts without what depends on the order of events: versions, their times, and the stage.
+
+    The stage is the one of the first analysis (`SKIP_EXISTING`).
+    """
     found = {}
     for contact_id, contact in contacts.items():
         fields = contact.model_dump(mode="json", exclude=UNCOMPARED)
@@ -94,7 +96,7 @@ def comparable(contacts: dict[str, Contact]) -> dict[str, Any]:
 
 
 def another_stack(stack: Stack, name: str) -> Stack:
-    """The same servers under other names."""
+    """Return a stack on the same servers with another topic prefix and database."""
     prefix = f"{name}{stack.topic_prefix}"
     url = stack.servers.mongo_url(prefix.removesuffix("."))
     env = {**stack.env, "LEADSTREAM_TOPIC_PREFIX": prefix, "LEADSTREAM_MONGO_URL": url}
@@ -116,7 +118,7 @@ async def facebook(simulator: Simulator) -> Any:
         yield Facebook(simulator, session)
 
 
-async def test_webhook_and_backfill_interleaved_give_the_contacts_that_any_other_order_gives(
+async def test_webhook_and_backfill_interleaved_give_the_same_contacts_as_any_other_order(
     stack: Stack, database: Database, leadstream: Start, simulator: Simulator, facebook: Facebook
 ) -> None:
     add_accounts(leadstream, simulator)
@@ -126,7 +128,7 @@ async def test_webhook_and_backfill_interleaved_give_the_contacts_that_any_other
     backfill = start_backfill(leadstream, simulator)
     await live_story(facebook)
     assert backfill.wait() == 0, backfill.output
-    assert start_backfill(leadstream, simulator).wait() == 0, "what moved meanwhile is read again"
+    assert start_backfill(leadstream, simulator).wait() == 0, "conversations that changed meanwhile are read again"
 
     events = await all_events(stack)
     expected = fold_all(events)
@@ -148,7 +150,7 @@ async def test_webhook_and_backfill_interleaved_give_the_contacts_that_any_other
         await other.client.drop_database(other.name)
 
 
-async def test_a_webhook_alone_makes_a_contact_with_a_placeholder_and_history_brings_the_name(
+async def test_a_webhook_makes_a_contact_with_a_placeholder_name_and_the_backfill_names_it(
     stack: Stack, database: Database, leadstream: Start, simulator: Simulator, facebook: Facebook
 ) -> None:
     add_accounts(leadstream, simulator)
@@ -170,8 +172,8 @@ async def test_a_webhook_alone_makes_a_contact_with_a_placeholder_and_history_br
     assert "Nina" in process.output
 
 
-def test_the_demo_holds_its_counts(tmp_path: Any) -> None:
-    """As a newcomer runs it, on the embedded servers."""
+def test_the_demo_confirms_its_counts(tmp_path: Any) -> None:
+    """Run it like a newcomer, with the embedded servers."""
     done = subprocess.run(
         [sys.executable, "-m", "services.cli.main", "demo", "--exit"],
         cwd=ROOT,

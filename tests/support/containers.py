@@ -1,4 +1,4 @@
-"""Kafka and MongoDB in containers. Imported only where a Docker engine is."""
+"""Kafka and MongoDB in containers. Imported only with a Docker engine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ while (!db.hello().isWritablePrimary) { sleep(50); }
 
 
 def kafka_container(port: int) -> DockerContainer:
-    """One KRaft node at 127.0.0.1:`port`, which stays its own over a stop and a start."""
+    """Return one KRaft node at 127.0.0.1:`port`; it keeps the port over a stop and a start."""
     return (
         DockerContainer("apache/kafka:4.1.0")
         .with_bind_ports(9092, port)
@@ -33,7 +33,7 @@ def kafka_container(port: int) -> DockerContainer:
 
 
 class MongoContainer(DockerContainer):
-    """A replica set of one."""
+    """A replica set of one node."""
 
     def start(self) -> MongoContainer:
         super().start()

@@ -1,4 +1,4 @@
-"""`python -m tests.support.keep_embedded FOLDER`: the embedded servers until SIGTERM or the end of standard input."""
+"""`python -m tests.support.keep_embedded FOLDER`: runs the embedded servers until SIGTERM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events as the tests tell them: one customer's conversation, with as little said as a test needs."""
+"""Builders of events for tests, with few arguments and defaults for the rest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MARIA = ConversationKey(Platform.MESSENGER, "371", "8130000000654321")
 
 
 def events_in(body: bytes, received_at: datetime = EPOCH) -> list[Event]:
-    """What a reader of the topic makes of a webhook's body."""
+    """Return the events that a reader of the topic gets from a webhook's body."""
     return [load_event(dump_encoded_event(draft)) for draft in normalise(body, received_at).events]
 
 

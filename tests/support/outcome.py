@@ -1,4 +1,4 @@
-"""Conversations as they can happen, and what must have become of them."""
+"""Example conversations, and the contacts that they must result in."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def customers(number: int) -> list[ConversationKey]:
 
 
 def story(who: ConversationKey) -> list[Event]:
-    """Webhook and backfill of one conversation, with all that can happen to a message."""
+    """Return the webhook and backfill events of one conversation, with every kind of change to a message."""
     mid = [f"m_{who.customer_id}_{n}" for n in range(6)]
     history: dict[str, Any] = {"source": Source.BACKFILL, "run_id": "run", "who": who}
     return [
@@ -47,18 +47,18 @@ async def contacts(database: Database) -> dict[str, Contact]:
 
 
 async def settled(database: Database, events: Iterable[Event]) -> dict[str, Contact]:
-    """Every contact, once all that `events` tell is stored, said by the contacts, and published.
+    """Return all contacts once everything in `events` is stored, analysed and published.
 
-    The oracle is the fold of the events: a conversation is done when another look at it would change nothing.
+    The oracle is the fold of the events: a conversation is settled when another analysis would change nothing.
     """
     expected = fold_all(events)
     of: dict[str, list[StoredMessage]] = defaultdict(list)
     for message in expected.values():
         of[message.conversation].append(message)
 
-    async def unsaid() -> list[str]:
+    async def outdated() -> list[str]:
         found = await contacts(database)
-        return [key for key in of.keys() | found.keys() if not (key in found and says_it_all(found[key], of[key]))]
+        return [key for key in of.keys() | found.keys() if not (key in found and is_current(found[key], of[key]))]
 
     async def pending() -> tuple[int, int]:
         in_work = {"$or": [{"due_at": {"$exists": True}}, {"lease": {"$exists": True}}]}
@@ -66,13 +66,13 @@ async def settled(database: Database, events: Iterable[Event]) -> dict[str, Cont
         return due, await database.contacts.count_documents({"outbox": {"$ne": []}})
 
     await eventually(lambda: messages(database), lambda found: found == expected)
-    await eventually(unsaid, lambda keys: not keys)
+    await eventually(outdated, lambda keys: not keys)
     await eventually(pending, lambda counts: counts == (0, 0))
     return await contacts(database)
 
 
-def says_it_all(contact: Contact, told: list[StoredMessage]) -> bool:
-    """Whether its analysis is of exactly these messages, and another look at them would change nothing."""
+def is_current(contact: Contact, told: list[StoredMessage]) -> bool:
+    """Whether its analysis covers exactly these messages, and another one would change nothing."""
     transcript, analysis = build_transcript(contact.platform, told), contact.analysis
     if transcript is None or analysis is None or analysis.fingerprint != fingerprint(transcript):
         return False
@@ -85,7 +85,7 @@ async def published(stack: Stack) -> list[ContactUpdated]:
 
 
 def assert_versions_are_whole(updates: Iterable[ContactUpdated], stored: dict[str, Contact]) -> None:
-    """1, 2, 3 … of each contact without a hole, one content each, first seen in order, and the last is what is kept."""
+    """Assert that each contact has versions 1, 2, 3 … in order without a gap, one content each, the last one stored."""
     contents: dict[str, dict[int, ContactUpdated]] = defaultdict(dict)
     for update in updates:
         assert contents[update.contact_id].setdefault(update.version, update) == update

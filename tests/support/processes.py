@@ -12,12 +12,12 @@ from pathlib import Path
 
 
 def with_settings(settings: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment with these settings alone: those of the person who runs the tests are not theirs."""
+    """Return the environment with these settings only: the settings of the person who runs the tests are removed."""
     return {name: value for name, value in os.environ.items() if not name.startswith("LEADSTREAM_")} | dict(settings)
 
 
 class Leadstream:
-    """One running `leadstream ARGS`. Its output is in `log`."""
+    """A running `leadstream ARGS`. Its output is in `log`."""
 
     def __init__(self, arguments: tuple[str, ...], env: Mapping[str, str], log: Path, stdin: str | None = None) -> None:
         self.arguments = arguments
@@ -42,18 +42,18 @@ class Leadstream:
         return self.process.wait(timeout_seconds)
 
     def wait_for(self, text: str, timeout_seconds: float = 90) -> str:
-        """The first line of output that has `text` in it."""
+        """Return the first line of output that contains `text`."""
         deadline = time.monotonic() + timeout_seconds
         while True:
             for line in self.lines():
                 if text in line:
                     return line
             assert self.process.poll() is None, f"{self.arguments} ended with {self.process.poll()}:\n{self.output}"
-            assert time.monotonic() < deadline, f"{self.arguments} did not say {text!r}:\n{self.output}"
+            assert time.monotonic() < deadline, f"{self.arguments} did not print {text!r}:\n{self.output}"
             time.sleep(0.02)
 
     def kill(self) -> None:
-        """As `kill -9` does it."""
+        """Kill it like `kill -9`."""
         self.process.kill()
         self.process.wait()
 

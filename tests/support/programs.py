@@ -1,4 +1,4 @@
-"""Programs beside `leadstream` as processes under test."""
+"""Programs other than `leadstream` as processes under test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.servers import ROOT
 
 
 class Program(Leadstream):
-    """`python -m …`, or what `before` makes of it, watched as `leadstream` is. Its output is in `log`."""
+    """A running `python -m …`, with `before` in front of the command. Its output is in `log`."""
 
     def __init__(self, module: Sequence[str], env: Mapping[str, str], log: Path, before: Sequence[str] = ()) -> None:
         self.arguments = tuple(module)
@@ -27,7 +27,7 @@ class Program(Leadstream):
 
 @contextmanager
 def ended(programs: Sequence[Leadstream]) -> Iterator[None]:
-    """What still runs at the end of the block is killed."""
+    """Kill the programs that still run at the end of the block."""
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""A real broker and a real MongoDB server for one test run: local ones, else containers, else the embedded ones."""
+"""A broker and a MongoDB server for one test run: local ones, else containers, else embedded ones."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ SCRIPT = ROOT / "deploy" / "local" / "servers"
 
 @dataclass(frozen=True)
 class Servers:
-    """Where they are, and how a test takes the broker away and brings it back at the same address with its data.
+    """The addresses of the servers. A test can stop the broker and start it again with its address and data.
 
-    `folder` is that of `deploy/local/servers` (process ids, logs), None where those are not used.
+    `folder` is the folder of `deploy/local/servers` (process ids, logs); None for other servers.
     """
 
     kind: str
@@ -48,7 +48,7 @@ def run_script(*arguments: str) -> str:
 
 
 def choose_kind() -> str:
-    """LEADSTREAM_TEST_SERVERS decides, else what the machine has."""
+    """Return LEADSTREAM_TEST_SERVERS, else what the machine supports."""
     forced = os.environ.get("LEADSTREAM_TEST_SERVERS")
     if forced:
         assert forced in KINDS, f"LEADSTREAM_TEST_SERVERS must be one of {', '.join(KINDS)}, not {forced!r}"
@@ -125,15 +125,15 @@ def embedded(folder: Path) -> Iterator[Servers]:
                 kafka=kafka,
                 mongo=mongo_url.rsplit("/", 1)[0],
                 mongo_options="directConnection=true",
-                stop_kafka=skip_for_the_mock,
-                start_kafka=skip_for_the_mock,
+                stop_kafka=skip_with_mock_broker,
+                start_kafka=skip_with_mock_broker,
             )
         finally:
             child.terminate()
 
 
-def skip_for_the_mock() -> None:
-    pytest.skip("the embedded mock broker keeps nothing over a restart")
+def skip_with_mock_broker() -> None:
+    pytest.skip("the embedded mock broker loses its data at a restart")
 
 
 KINDS: dict[str, Callable[[Path], AbstractContextManager[Servers]]] = {

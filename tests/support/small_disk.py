@@ -1,4 +1,4 @@
-"""A file system of a few hundred kilobytes for one program, full until it is told to have room."""
+"""A file system of a few hundred kilobytes for one program. A test fills it and makes room again."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pathlib import Path
 from tests.support.processes import Leadstream
 
 ROOM_BYTES = 512 * 1024
-"""What fits before it is full."""
+"""The space until the disk is full."""
 BALLAST_BYTES = 16 * 1024 * 1024
-"""What is given back."""
+"""The space that `make_room` frees."""
 
 MOUNT = 'mount -t tmpfs -o size="$2" tmpfs "$1" && truncate -s 0 "$1/ballast" && fallocate -l "$3" "$1/ballast"; '
 
 
 class SmallDisk(ABC):
-    """`before` goes in front of a program's command; `folder` is where the disk is, to that program."""
+    """`before` goes in front of a program's command; `folder` is the mount point that the program sees."""
 
     kind: str
     before: Sequence[str]
@@ -31,15 +31,15 @@ class SmallDisk(ABC):
 
     @abstractmethod
     def fill(self, program: Leadstream) -> None:
-        """From now on `ROOM_BYTES` fit, and what is there may count."""
+        """From now on `ROOM_BYTES` fit; existing files may count."""
 
     @abstractmethod
     def make_room(self, program: Leadstream) -> None:
-        """As somebody does who deletes something else from a full disk."""
+        """Free space, as if somebody had deleted other files."""
 
 
 class Mounted(SmallDisk):
-    """A tmpfs in a mount namespace of the program's own: it goes when the program does, and nobody else sees it."""
+    """A tmpfs in the program's own mount namespace: only the program sees it, and it disappears with the program."""
 
     kind = "a file system that is full"
 
@@ -50,14 +50,14 @@ class Mounted(SmallDisk):
         self.before = ("unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", str(folder), size, ballast)
 
     def fill(self, program: Leadstream) -> None:
-        """It is full as it is."""
+        """Do nothing: the disk starts full."""
 
     def make_room(self, program: Leadstream) -> None:
         (Path(f"/proc/{program.process.pid}/root{self.folder}") / "ballast").unlink()
 
 
 class Limited(SmallDisk):
-    """Where nothing can be mounted: no file of the program's may grow beyond the room (RLIMIT_FSIZE)."""
+    """A limit on the size of each file of the program (RLIMIT_FSIZE), for machines where nothing can be mounted."""
 
     kind = "a limit on the size of a file"
     before = ()
@@ -75,7 +75,7 @@ def small_disk(folder: Path) -> SmallDisk:
 
 
 def can_mount() -> bool:
-    """Whether this machine lets a program have file systems of its own."""
+    """Whether a program may mount a file system of its own on this machine."""
     if shutil.which("unshare") is None:
         return False
     attempt = ["unshare", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]

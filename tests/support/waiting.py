@@ -1,4 +1,4 @@
-"""Waiting for what must become true, with a limit far above what it takes."""
+"""Waits for a condition, with a time limit far above the expected time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Value = TypeVar("Value")
 async def eventually(
     read: Callable[[], Awaitable[Value]], holds: Callable[[Value], object], timeout_seconds: float = 60
 ) -> Value:
-    """Reads until `holds` is true of what was read, and returns that; AssertionError with the last value else."""
+    """Read until `holds` is true of the value and return it. AssertionError with the last value after the limit."""
     deadline = time.monotonic() + timeout_seconds
     while True:
         value = await read()

@@ -1,4 +1,4 @@
-"""SQLite's write-ahead log as bytes: where its commits end (sqlite.org/fileformat2.html#walformat)."""
+"""Finds the commits in the bytes of SQLite's write-ahead log (sqlite.org/fileformat2.html#walformat)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Checksum = tuple[int, int]
 
 
 def commits(log: bytes) -> list[int]:
-    """The offsets behind the last frame of each transaction that is whole in it, first to last.
+    """Return the end offset of each complete transaction, in order.
 
-    A frame counts while it has the header's salt and its checksum, which is over all before it as well.
+    A frame is valid if it has the header's salt and a right checksum, which covers all frames before it as well.
     """
     if len(log) < HEADER_BYTES:
         return []

@@ -1,4 +1,4 @@
-"""docker-compose.yml and the image, as far as they can be checked without a Docker engine."""
+"""docker-compose.yml and the Dockerfile, checked without a Docker engine."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ FIELDS = {
 }
 
 
-def test_it_is_a_compose_file() -> None:
+def test_the_file_matches_the_compose_schema() -> None:
     schema = resources.files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json"
     assert [error.message for error in Draft7Validator(json.loads(schema.read_text())).iter_errors(COMPOSE)] == []
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_every_command_of_ours_is_one_of_leadstream(name: str) -> None:
+def test_every_command_exists(name: str) -> None:
     command: Any = typer.main.get_command(app)
     words = list(OURS[name]["command"])
     while hasattr(command, "commands"):
@@ -46,7 +46,7 @@ def test_every_command_of_ours_is_one_of_leadstream(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_what_a_service_waits_for_can_come_true(name: str) -> None:
+def test_every_dependency_condition_can_be_met(name: str) -> None:
     for other, wait in SERVICES[name].get("depends_on", {}).items():
         needed = {
             "service_healthy": "healthcheck" in SERVICES[other],
@@ -71,7 +71,7 @@ def test_no_secret_has_a_default() -> None:
     assert all(service["env_file"] == ".env" for service in OURS.values())
 
 
-def test_the_image_copies_what_is_there_and_let_through() -> None:
+def test_the_image_copies_files_that_exist_and_are_not_ignored() -> None:
     let_through = set(re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
     lines = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)
     copied = {source for line in lines for source in line.split()}

@@ -1,4 +1,4 @@
-"""The locks say what is installed, and nothing of where it comes from."""
+"""The lock files pin every package and name no package index."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def test_every_pin_has_a_version_and_a_hash(lock: str) -> None:
 
 
 @pytest.mark.parametrize("lock", [LOCK, BENCH])
-def test_it_names_no_address_and_no_option_of_an_installer(lock: str) -> None:
+def test_a_lock_names_no_address_and_no_installer_option(lock: str) -> None:
     assert [line for line in text(lock).splitlines() if "://" in line or " @ " in line or line.startswith("-")] == []
 
 
-def test_they_pin_everything_that_the_project_names() -> None:
-    """What is measured against, with all that the measured needs, apart from the rest: the two do not fit together."""
+def test_the_locks_pin_every_dependency_of_the_project() -> None:
+    """`make bench` compares with packages whose versions conflict with the project's: they have their own lock."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
     bench = extras.pop("bench")

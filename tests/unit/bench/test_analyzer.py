@@ -1,4 +1,4 @@
-"""What the analyzer is measured with is what its figures say, and what is seen of it is read for what it is."""
+"""The load on the analyzer and the reading of its figures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def events(drafts: list[EncodedEvent]) -> list[Event]:
     return [load_event(dump_encoded_event(draft)) for draft in drafts]
 
 
-def test_every_conversation_has_all_of_its_messages_once_whichever_way_they_are_told() -> None:
+def test_every_conversation_has_each_message_once_whatever_its_source() -> None:
     by_turns = events(list(TRAFFIC.drafts()))
     in_rows = events([draft for number in range(TRAFFIC.conversations) for draft in TRAFFIC.of_conversation(number)])
     messages = Counter(str(each.conversation) for each in by_turns if isinstance(each, MessageEvent))
@@ -39,7 +39,7 @@ def test_every_conversation_has_all_of_its_messages_once_whichever_way_they_are_
     assert fold_all(by_turns) == fold_all(in_rows)
 
 
-def test_conversations_go_on_side_by_side_and_some_of_what_is_said_is_changed_later() -> None:
+def test_conversations_interleave_and_some_messages_change_later() -> None:
     told = events(list(TRAFFIC.drafts()))
     assert len({each.conversation for each in told[:AT_ONCE]}) > AT_ONCE * 0.9
     kinds = Counter(each.kind for each in told)
@@ -47,30 +47,30 @@ def test_conversations_go_on_side_by_side_and_some_of_what_is_said_is_changed_la
     assert 0.05 < 1 - kinds["message"] / len(told) < 0.1
 
 
-def test_no_two_messages_have_one_text() -> None:
+def test_no_two_messages_have_the_same_text() -> None:
     texts = [each.text for each in events(list(TRAFFIC.drafts())) if isinstance(each, MessageEvent)]
     assert len(set(texts)) == len(texts)
 
 
-def test_a_rate_is_from_the_first_that_was_done_to_when_all_were() -> None:
+def test_a_rate_runs_from_the_first_result_to_the_last() -> None:
     seen = [(0.0, 0, 5.0), (2.0, 0, 6.0), (3.0, 100, 6.5), (4.0, 300, 7.0), (5.0, 500, 7.5), (9.0, 500, 8.0)]
     rate = rate_of([Reading(*each) for each in seen])
     assert (rate.per_second, rate.cpu_microseconds) == (200, 2500)
 
 
 @pytest.mark.parametrize("readings", [[Reading(1, 0)], [Reading(1, 0), Reading(2, 500)]])
-def test_what_was_done_between_two_looks_has_no_rate(readings: list[Reading]) -> None:
+def test_results_between_two_readings_have_no_rate(readings: list[Reading]) -> None:
     with pytest.raises(BenchError, match="before it could be watched"):
         rate_of(readings)
 
 
-def test_growth_is_from_the_fourth_tenth_to_the_last_and_no_single_reading_makes_it() -> None:
+def test_growth_runs_from_the_fourth_tenth_to_the_last_and_ignores_single_readings() -> None:
     rising = [10.0] * 30 + [100.0] * 10 + [900.0] * 50 + [110.0] * 10
     assert growth_percent(rising) == pytest.approx(10)
     assert growth_percent([*rising[:-1], 5_000.0]) == pytest.approx(10)
 
 
-def test_conversations_of_any_length_say_the_same_but_for_the_numbers() -> None:
+def test_conversations_of_any_length_differ_only_in_their_numbers() -> None:
     assert STRIDE % STORIES == 0
     assert STRIDE * USUAL > MESSAGES
     assert max(LENGTHS) <= MESSAGES
@@ -92,22 +92,22 @@ def words(conversations: list[AnalysisInput]) -> list[str]:
         ({"_id": 1, "a": 1, "b": 2}, {"$unset": {"due": ""}}),
     ],
 )
-def test_a_raw_update_says_what_differs_and_nothing_else(after: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_a_raw_update_contains_only_the_differences(after: dict[str, Any], expected: dict[str, Any]) -> None:
     assert change_of({"_id": 1, "a": 1, "b": 2, "due": 0}, after) == expected
 
 
-def test_what_changes_alike_is_one_update() -> None:
+def test_equal_changes_share_one_update() -> None:
     alike, other = {"$set": {"fence": 1}}, {"$set": {"fence": 2}}
     updates = grouped([("a", alike), ("b", other), ("c", dict(alike))])
     assert [(each._filter["_id"]["$in"], each._doc) for each in updates] == [(["a", "c"], alike), (["b"], other)]
 
 
-def test_a_contact_is_late_by_what_passed_since_its_own_answer() -> None:
+def test_the_delay_of_a_contact_counts_from_its_own_response() -> None:
     assert milliseconds({"a": 1.0, "b": 2.0}, {"b": 2.5, "a": 1.125, "c": 9.0}) == [125, 500]
 
 
 @pytest.mark.parametrize("number", [0, 4_321, CUSTOMERS])
-def test_a_request_is_followed_to_the_contact_of_its_own_customer(number: int) -> None:
+def test_a_request_leads_to_the_contact_of_its_customer(number: int) -> None:
     (draft,) = normalise(envelope(number), datetime(2026, 11, 24, tzinfo=UTC)).events
     assert contact_of(number) == draft.conversation
 
@@ -117,7 +117,7 @@ class Raw:
         self.key, self.value = b"key", value
 
 
-def test_a_reader_is_counted_up_to_the_batch_with_which_it_has_enough() -> None:
+def test_a_reader_is_counted_up_to_the_batch_that_completes_the_count() -> None:
     values = [dump_encoded_event(draft) for draft in Traffic(6, 1).drafts()]
     count = Count(records=4)
     assert len(count.decode([Raw(value) for value in values[:3]])) == 3

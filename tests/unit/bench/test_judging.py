@@ -1,4 +1,4 @@
-"""A figure says what the values say, and is held to its limit."""
+"""Percentiles, medians, limits and the table of a report."""
 
 from __future__ import annotations
 
@@ -15,26 +15,24 @@ def test_a_percentile_is_the_nearest_rank(percent: float, expected: float) -> No
     assert percentile([float(value) for value in range(100, 0, -1)], percent) == expected
 
 
-def test_one_slow_answer_of_a_hundred_is_not_in_p99_but_two_are() -> None:
+def test_one_slow_response_of_a_hundred_is_not_in_p99_but_two_are() -> None:
     assert percentile([1.0] * 99 + [500.0], 99) == 1
     assert percentile([1.0] * 98 + [500.0] * 2, 99) == 500
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1), st.floats(0.1, 100))
-def test_so_many_values_are_not_above_their_percentile_and_fewer_are_below_it(
-    values: list[float], percent: float
-) -> None:
+def test_a_percentile_bounds_the_share_of_values_below_it(values: list[float], percent: float) -> None:
     found = percentile(values, percent)
     assert sum(value <= found for value in values) >= percent / 100 * len(values) * (1 - 1e-9)
     assert sum(value < found for value in values) < percent / 100 * len(values) + 1e-9
 
 
-def test_there_is_no_percentile_of_nothing() -> None:
+def test_an_empty_list_has_no_percentile() -> None:
     with pytest.raises(ValueError, match="of nothing"):
         percentile([], 99)
 
 
-def test_a_side_is_its_median_whatever_one_bad_round_was() -> None:
+def test_one_bad_round_does_not_change_the_median_of_a_side() -> None:
     assert Side("acked", (9000.0, 12.0, 9100.0)).median == 9000
 
 
@@ -49,18 +47,18 @@ def test_a_side_is_its_median_whatever_one_bad_round_was() -> None:
         (at_most(0), 1, False),
     ],
 )
-def test_the_bound_itself_keeps_the_limit(limit: Limit, value: float, kept: bool) -> None:
+def test_a_value_equal_to_its_bound_keeps_the_limit(limit: Limit, value: float, kept: bool) -> None:
     assert Figure("x", value, limit).is_kept is kept
 
 
-def test_one_missed_limit_or_one_figure_that_could_not_be_had_is_not_kept() -> None:
+def test_a_missed_limit_or_a_figure_not_measured_fails_the_run() -> None:
     kept = Measured(figures=(Figure("a", 1, at_least(1)),))
     assert kept.is_kept
     assert not (kept + Measured(figures=(Figure("b", 1, at_most(0)),))).is_kept
     assert not (kept + Measured(problems=("broker down: it did not stop",))).is_kept
 
 
-def test_a_table_has_each_value_each_limit_and_what_was_not_measured_in_100_columns() -> None:
+def test_a_table_shows_values_limits_and_problems_in_100_columns() -> None:
     rounds = tuple(90.25 + number for number in range(10))
     measured = Measured(
         (Side("resident MB, each 100,000", rounds, "peak 99"),),

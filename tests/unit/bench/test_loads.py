@@ -1,4 +1,4 @@
-"""What is sent is what the figures say, and what a load generator says is read for what it is."""
+"""The requests that are sent, and the reading of the load generators' results."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def test_an_envelope_has_405_bytes_and_is_one_message(number: int) -> None:
     assert (found.dead_letters, sum(found.dropped.values())) == ([], 0)
 
 
-def test_a_batch_has_a_thousand_messages_of_their_own_ids_of_some_tens_of_customers() -> None:
+def test_a_batch_has_a_thousand_unique_messages_of_tens_of_customers() -> None:
     messages = [entry["messaging"][0] for entry in json.loads(batch(3, 1000))["entry"]]
     assert len({message["message"]["mid"] for message in messages}) == 1000
     assert 10 <= len({message["sender"]["id"] for message in messages}) <= 100
     assert len(normalise(batch(3, 1000), NOW).events) == 1000
 
 
-def test_a_post_is_signed_over_the_body_it_has() -> None:
+def test_a_request_is_signed_over_its_body() -> None:
     head, _, body = post(envelope(1), "secret").partition(b"\r\n\r\n")
     headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
     assert body == envelope(1)
@@ -57,7 +57,7 @@ def test_a_post_is_signed_over_the_body_it_has() -> None:
     assert is_signed(body, headers["X-Hub-Signature-256"], ["secret"])
 
 
-def test_the_nth_request_of_a_file_is_where_its_length_says(tmp_path: Path) -> None:
+def test_the_nth_request_of_a_file_is_found_by_length(tmp_path: Path) -> None:
     written = write_requests(tmp_path / "requests", map(envelope, range(20)), "secret", 1)
     content = written.path.read_bytes()
     assert written.count == 20
@@ -79,12 +79,12 @@ def test_refused_broken_and_unanswered_requests_all_count_as_failed() -> None:
     assert parse(WRK.format(more=more)).failed == 60
 
 
-def test_a_run_of_wrk_without_a_summary_is_no_figure() -> None:
+def test_a_run_of_wrk_without_a_summary_is_an_error() -> None:
     with pytest.raises(BenchError, match="unable to connect"):
         parse("unable to connect to 127.0.0.1:8080 Connection refused")
 
 
-def test_a_metric_is_summed_over_the_spools_and_one_that_is_not_there_is_no_zero() -> None:
+def test_a_metric_is_summed_over_the_spools_and_a_missing_one_is_an_error() -> None:
     page = '# HELP leadstream_receiver_spool_depth Records.\nleadstream_receiver_spool_depth{spool="a"} 3.0\n'
     page += 'leadstream_receiver_spool_depth{spool="b"} 4.0\nleadstream_receiver_spooled_total 1e+06\n'
     assert read_metric(page, "spool_depth") == 7
@@ -93,7 +93,7 @@ def test_a_metric_is_summed_over_the_spools_and_one_that_is_not_there_is_no_zero
         read_metric(page, "spool_dept")
 
 
-def test_a_drain_is_counted_from_the_first_record_that_left_to_the_last() -> None:
+def test_a_drain_runs_from_the_first_record_that_left_to_the_last() -> None:
     waiting = [(0.0, 900.0), (5.0, 900.0)]
     leaving = [(5.1, 700.0), (5.2, 300.0), (6.0, 0.0), (6.1, 0.0)]
     assert drain_of(waiting + leaving) == Drain(900, 1)
@@ -113,12 +113,12 @@ def test_a_spool_that_never_drained_has_no_rate() -> None:
         (b"HTTP/1.1 204 No Content\r\n\r\n", True),
     ],
 )
-def test_an_answer_is_whole_with_all_of_its_body(received: bytes, whole: bool) -> None:
+def test_a_response_is_whole_with_its_complete_body(received: bytes, whole: bool) -> None:
     assert is_whole(received) is whole
 
 
-async def test_what_a_pause_of_the_server_holds_up_is_late_from_when_it_was_due(tmp_path: Path) -> None:
-    """The coordinated omission that a sender has which waits: it would see 64 slow answers, one of each connection."""
+async def test_a_pause_of_the_server_delays_every_request_that_was_due(tmp_path: Path) -> None:
+    """A sender that waits would measure only 64 slow responses, one a connection (coordinated omission)."""
     requests = write_requests(tmp_path / "requests", map(envelope, range(400)), "secret", 1)
     async with _server_that_pauses(requests, pause_seconds=0.4) as port:
         seen = await send_at(port, requests, 1000, 400)
@@ -127,7 +127,7 @@ async def test_what_a_pause_of_the_server_holds_up_is_late_from_when_it_was_due(
     assert sum(each > 100 for each in seen.milliseconds) > 200
 
 
-async def test_an_answer_is_noted_by_the_number_of_its_request(tmp_path: Path) -> None:
+async def test_a_response_is_recorded_by_the_number_of_its_request(tmp_path: Path) -> None:
     requests = write_requests(tmp_path / "requests", map(envelope, range(20)), "secret", 1)
     async with _server_that_pauses(requests, pause_seconds=0) as port:
         seen = await send_at(port, requests, 1000, 12, start=5)
@@ -135,7 +135,7 @@ async def test_an_answer_is_noted_by_the_number_of_its_request(tmp_path: Path) -
     assert all(seen.answered_at[5] <= at for at in seen.answered_at.values())
 
 
-def test_a_profile_shares_the_time_of_one_event_out_over_packages_and_places() -> None:
+def test_a_profile_divides_the_time_of_an_event_over_packages_and_functions() -> None:
     lines = listing({"a/x.py:rare": 1, "a/y.py:common": 2, "b/z.py:often": 5}, 80.0).splitlines()
     assert [line.split() for line in lines[1:] if line] == [
         ["50.0", "62.5%", "b"],
@@ -148,7 +148,7 @@ def test_a_profile_shares_the_time_of_one_event_out_over_packages_and_places() -
 
 @asynccontextmanager
 async def _server_that_pauses(requests: Requests, pause_seconds: float) -> AsyncIterator[int]:
-    """Answers nobody for the first `pause_seconds` after the first request, and that one with 503."""
+    """Answer nothing for `pause_seconds` after the first request, and that request with 503."""
     resumes_at: list[float] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""The Graph API that the backfill is measured against shows everything that it says it has."""
+"""The Graph API that the backfill is measured against."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def all_of(api: Api, path: str, limit: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("limit", [1, 4, 5, 100])
-def test_every_message_of_every_conversation_is_there_once_and_can_be_read(limit: int) -> None:
+def test_every_message_of_every_conversation_is_listed_once_and_readable(limit: int) -> None:
     api = Api(CORPUS, Pages(CORPUS))
     account = Account(
         platform=Platform.MESSENGER, account_id=PAGE_ID, page_id=PAGE_ID, name="Shop", encrypted_token="-"
@@ -54,7 +54,7 @@ def test_every_message_of_every_conversation_is_there_once_and_can_be_read(limit
     assert api.calls["conversations"] == -(-8 // limit)
 
 
-def test_two_calls_a_second_are_held_on_instagram_alone() -> None:
+def test_the_limit_of_two_calls_a_second_holds_on_instagram_only() -> None:
     for platform, is_refused in (("instagram", True), ("messenger", False)):
         api = Api(Corpus(1, 1, platform=platform), Pages(CORPUS))
         answers = [api.answer(f"/v26.0/{PAGE_ID}/conversations")[0] for _ in range(5)]
