@@ -50,7 +50,7 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
         owner = f"{socket.gethostname()}:{secrets.token_hex(4)}"
         clock = ServerClock(database)
         queue = ClaimQueue(database, owner, settings.lease_seconds, timing, clock)
-        again = AIRetryQueue(database, round(settings.ai_again_seconds * 1000))
+        ai_retries = AIRetryQueue(database, round(settings.ai_again_seconds * 1000))
         async with open_producer(kafka) as producer:
             await require_topics(producer, topics.message_events)
             group, instance = f"{topics.prefix}{GROUP}", settings.analyzer_instance or None
@@ -58,7 +58,7 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
                 parking = Parking(producer, topics, metrics)
                 worker = compose_worker(settings, database, producer, metrics)
                 per_minute = settings.ai_again_per_minute
-                pool = AnalysisPool(queue, again, worker, settings.analysis_parallelism, per_minute, metrics)
+                pool = AnalysisPool(queue, ai_retries, worker, settings.analysis_parallelism, per_minute, metrics)
                 aggregate = Aggregate(database, timing, clock=clock)
                 intake = Intake(consumer, aggregate, parking, pool, utc_now, metrics)
                 health = health_app(metrics, lambda: answers(database))

@@ -12,6 +12,7 @@ from shared.bus.topics import ensure_topics
 from shared.domain.pipelines import TEMPLATES
 from shared.runtime.settings import SERVICE_SETTINGS, KafkaSettings, MongoSettings, Settings
 from shared.store import ai_retry_queue, conversations, messages, profile_queue, runs
+from shared.store.migrations import migrate
 from shared.store.mongo import ensure_indexes, open_database
 
 
@@ -29,6 +30,7 @@ async def make_missing(settings: SetupSettings) -> list[str]:
     """The names of the topics that were made. UnreachableError when a server does not answer."""
     made = await ensure_topics(settings)
     async with open_database(settings.mongo_url.get_secret_value()) as database:
+        await migrate(database)
         for collection in (messages, conversations, ai_retry_queue, profile_queue, runs):
             await ensure_indexes(database, collection.INDEXES)
         for pipeline in TEMPLATES:

@@ -1,4 +1,4 @@
-"""The `forgotten` collection: which customers were erased, by conversation, and when. Nothing else of them is kept.
+"""The `erasures` collection: which customers were erased, by conversation, and when. Nothing else of them is kept.
 
 What was said until then stays erased, however often history is read again. What they write afterwards is stored.
 """
@@ -16,7 +16,7 @@ from shared.store.mongo import Database
 class Erasures:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._erasures = database.forgotten
+        self._erasures = database.erasures
         self._messages = MessageStore(database)
         self._conversations = Conversations(database)
 
@@ -40,5 +40,5 @@ class Erasures:
 
     async def erase_requests(self, key: str) -> None:
         """Delete what is queued for the customer elsewhere: the request for their profile, and the AI's retry."""
-        for collection in (self._database.profiles, self._database.again):
+        for collection in (self._database.profiles, self._database.ai_retries):
             await collection.delete_one({"_id": key})

@@ -46,7 +46,7 @@ def told(number: int) -> list[Event]:
 @pytest.mark.parametrize("step", STEPS)
 async def test_kill_9_at_any_step_loses_nothing(step: str, group: Intakes, database: Database) -> None:
     events = told(8)
-    await group.tell(events, JUNK)
+    await group.publish(events, JUNK)
     dying = group.start(step, 2, LEADSTREAM_TEST_INSTANCE="one")
     assert await asyncio.to_thread(dying.wait) == -9
     assert f"dies at {step}" in dying.output
@@ -61,10 +61,10 @@ async def test_the_database_is_killed_in_the_middle_of_a_batch(
     if stack.servers.folder is None:
         pytest.skip("only the local servers can be taken away one by one")
     events = told(20)
-    await group.tell(events[:100])
+    await group.publish(events[:100])
     process = group.start()
     await group.some_is_committed()
-    await group.tell(events[100:])
+    await group.publish(events[100:])
     os.kill(int((stack.servers.folder / "mongo.pid").read_text().split()[0]), signal.SIGKILL)
     await asyncio.to_thread(process.wait_for, "server_away")
     away = await group.members()
@@ -81,7 +81,7 @@ async def test_a_dlq_that_takes_nothing_stops_the_commit(group: Intakes, stack: 
         pytest.skip("the mock broker has no limits of topics")
     events = told(4)
     await limit_records(stack, "50")
-    await group.tell(events, JUNK)
+    await group.publish(events, JUNK)
     process = group.start()
     await asyncio.to_thread(process.wait_for, "MessageSizeTooLarge")
     assert await group.is_behind()

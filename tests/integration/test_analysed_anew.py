@@ -56,14 +56,14 @@ class Analyzer:
         return await self.rig.database.conversations.count_documents({"due_at": {"$gte": EPOCH}}) == 0
 
     async def is_left_to_the_ai(self) -> bool:
-        return await self.rig.database.again.count_documents({"_id": KEY}) == 1
+        return await self.rig.database.ai_retries.count_documents({"_id": KEY}) == 1
 
     async def is_left_to_nobody(self) -> bool:
         return not await self.is_left_to_the_ai()
 
     async def ask_in_vain(self) -> Analysis:
         """The analysis by the AI that stands meanwhile."""
-        await self.rig.tell(said("How much?", 1))
+        await self.rig.apply(said("How much?", 1))
         await self.run(self.is_left_to_nobody)
         self.ai.is_back = False
         await Conversations(self.rig.database).requeue([KEY], reanalyse=True)
@@ -77,7 +77,7 @@ class Analyzer:
         return contact.analysis
 
     async def end_the_wait(self) -> None:
-        await self.rig.database.again.update_one({"_id": KEY}, {"$set": {"at": EPOCH}})
+        await self.rig.database.ai_retries.update_one({"_id": KEY}, {"$set": {"at": EPOCH}})
 
 
 @pytest.fixture
@@ -94,11 +94,11 @@ async def an_edit(analyzer: Analyzer) -> None:
 
 
 async def a_duplicate(analyzer: Analyzer) -> None:
-    await analyzer.rig.tell(said("How much?", 1))
+    await analyzer.rig.apply(said("How much?", 1))
 
 
 async def a_backfill(analyzer: Analyzer) -> None:
-    await analyzer.rig.tell(listed(2), completed(3))
+    await analyzer.rig.apply(listed(2), completed(3))
 
 
 async def a_process_that_ends(analyzer: Analyzer) -> None:
@@ -147,7 +147,7 @@ async def test_once_the_fallback_has_scored_something_new_the_ai_is_asked_in_vai
     analyzer: Analyzer,
 ) -> None:
     await analyzer.ask_in_vain()
-    await analyzer.rig.tell(said("And delivery?", 5))
+    await analyzer.rig.apply(said("And delivery?", 5))
     await analyzer.run(analyzer.is_left_to_the_ai)
     first, asked = await analyzer.rig.contact(), analyzer.ai.asked
     assert (await analyzer.analysis()).source is AnalysisSource.FALLBACK

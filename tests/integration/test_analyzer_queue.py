@@ -341,19 +341,19 @@ async def test_the_ai_is_asked_again_after_ever_longer_waits(
 ) -> None:
     monkeypatch.setattr("shared.store.ai_retry_queue.LONGEST", 16)
     again, keys = AIRetryQueue(database, wait_ms=1_000), ["a", "b"]
-    await again.put(keys, in_vain=False)
+    await again.put(keys, has_failed=False)
 
     async def waits() -> dict[str, float]:
         now = await server_time(database)
-        return {each["_id"]: (each["at"] - now).total_seconds() async for each in database.again.find()}
+        return {each["_id"]: (each["at"] - now).total_seconds() async for each in database.ai_retries.find()}
 
     first = await waits()
     assert all(0.5 < each <= 1 for each in first.values())
-    await again.put(["a"], in_vain=False)
+    await again.put(["a"], has_failed=False)
     assert (await waits())["a"] <= first["a"]
     assert await again.due(5) == []
     for longest in (2, 4, 8, 16, 16):
-        await again.put(["b"], in_vain=True)
+        await again.put(["b"], has_failed=True)
         assert longest - 0.5 < (await waits())["b"] <= longest
     await eventually(lambda: again.due(5), lambda due: due == ["a"])
     await again.drop(keys)

@@ -94,16 +94,16 @@ async def test_members_come_and_go_under_load(group: Intakes, database: Database
     events = [event for who in customers(60) for event in story(who)]
     parts = [events[start : start + 120] for start in range(0, len(events), 120)]
     first = group.start()
-    await group.tell(parts[0])
+    await group.publish(parts[0])
     await eventually(lambda: done(stack), len)
     second = group.start()
-    await group.tell(parts[1])
+    await group.publish(parts[1])
     await asyncio.to_thread(second.wait_for, "intake_started")
-    await group.tell(parts[2])
+    await group.publish(parts[2])
     assert await asyncio.to_thread(first.terminate) == 0
     group.start()
     for part in parts[3:]:
-        await group.tell(part)
+        await group.publish(part)
     await group.all_is_committed()
     await group.assert_all_is_stored(database, events)
 

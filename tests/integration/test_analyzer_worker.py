@@ -138,16 +138,16 @@ class Rig:
     async def work(self, *held: Claim, analyst: FakeAnalyst | None = None) -> list[AnalysisOutcome]:
         """Those that are read, written and published."""
         worker = self.worker(analyst)
-        return await worker.tell(await worker.record(await worker.read(held) or []))
+        return await worker.publish(await worker.record(await worker.read(held) or []))
 
     async def tried(self, held: Claim) -> list[AnalysisOutcome]:
         """What is written and not published."""
         worker = self.worker()
         recorded = await worker.record(await worker.read([held]) or [])
-        assert await worker.tell(recorded) == []
+        assert await worker.publish(recorded) == []
         return recorded
 
-    async def tell(self, *events: Event) -> None:
+    async def apply(self, *events: Event) -> None:
         await Aggregate(self.database, AT_ONCE).apply(events)
 
     async def claim(self) -> Claim:
@@ -161,9 +161,9 @@ class Rig:
         await self.database.conversations.update_one({"_id": held.contact_id}, {"$set": {"lease.until": EPOCH}})
         return held
 
-    async def look(self, *events: Event) -> Contact | None:
+    async def analyse(self, *events: Event) -> Contact | None:
         """The contact after one look at what `events` tell."""
-        await self.tell(*events)
+        await self.apply(*events)
         held = await self.claim()
         await self.work(held)
         await self.queue().finish_all([held])
@@ -195,7 +195,7 @@ async def test_a_conversation_becomes_a_contact_that_is_published(rig: Rig) -> N
     await rig.use_sales()
     text = "How much? mail maria@example.org"
     told = said(text, 1, source=Source.BACKFILL, sender_name="Maria Clara Santos")
-    contact = await rig.look(listed(0), told, answered("500", 2))
+    contact = await rig.analyse(listed(0), told, answered("500", 2))
     assert contact is not None
     assert (contact.version, contact.name.full, contact.emails) == (1, "Maria Clara Santos", ("maria@example.org",))
     assert (contact.messages_inbound, contact.messages_outbound) == (1, 1)
@@ -213,29 +213,29 @@ async def test_a_conversation_becomes_a_contact_that_is_published(rig: Rig) -> N
 
 
 async def test_the_same_content_is_never_analysed_twice_and_makes_no_version(rig: Rig) -> None:
-    first = await rig.look(said("How much?", 1))
-    assert await rig.look(said("How much?", 1)) == first
+    first = await rig.analyse(said("How much?", 1))
+    assert await rig.analyse(said("How much?", 1)) == first
     assert len(rig.analyst.briefs) == len(rig.producer.sent) == 1
 
 
 async def test_a_name_that_comes_later_is_a_version_without_an_analysis(rig: Rig) -> None:
-    placeholder = await rig.look(said("How much?", 1))
-    named = await rig.look(listed(2, name="Maria Santos"))
+    placeholder = await rig.analyse(said("How much?", 1))
+    named = await rig.analyse(listed(2, name="Maria Santos"))
     assert placeholder is not None
     assert named is not None
     assert (placeholder.name.full, named.name.full) == ("User 654321", "Maria Santos")
     assert (named.version, rig.producer.updates[-1].changed) == (2, ("name",))
     assert len(rig.analyst.briefs) == 1
-    again = await rig.look(listed(3))
+    again = await rig.analyse(listed(3))
     assert again == named
 
 
 async def test_what_a_person_edited_stays(rig: Rig) -> None:
     await rig.use_sales()
-    await rig.look(said("How much?", 1))
+    await rig.analyse(said("How much?", 1))
     edit = {"name.first": "Mary", "name.last": "", "name.source": "person", "edited": ["name", "stage"], "stage": None}
     await rig.database.contacts.update_one({}, {"$set": edit})
-    contact = await rig.look(said("I will take it", 2, source=Source.BACKFILL, sender_name="Maria Santos"))
+    contact = await rig.analyse(said("I will take it", 2, source=Source.BACKFILL, sender_name="Maria Santos"))
     assert contact is not None
     assert (contact.name.full, contact.stage, contact.version) == ("Mary", None, 2)
     assert contact.analysis is not None
@@ -243,14 +243,14 @@ async def test_what_a_person_edited_stays(rig: Rig) -> None:
 
 
 async def test_a_persons_edit_during_an_analysis_is_merged_and_the_analysis_is_not_made_anew(rig: Rig) -> None:
-    await rig.look(said("How much?", 1))
+    await rig.analyse(said("How much?", 1))
 
     async def edit() -> None:
         change = {"$set": {"notes": "call after five", "edited": ["notes"]}, "$inc": {"version": 1}}
         await rig.database.contacts.update_one({}, change)
 
     rig.analyst.before = edit
-    contact = await rig.look(said("I will take it", 2))
+    contact = await rig.analyse(said("I will take it", 2))
     assert contact is not None
     assert (contact.notes, contact.version, len(rig.analyst.briefs)) == ("call after five", 3, 2)
 
@@ -258,14 +258,14 @@ async def test_a_persons_edit_during_an_analysis_is_merged_and_the_analysis_is_n
 async def test_without_a_message_there_is_no_contact(rig: Rig) -> None:
     fields = listed(0).model_dump(include={*ReferralEvent.model_fields} - {"kind", "referral"})
     referral = ReferralEvent(referral=Referral(ref="r"), **fields)
-    assert await rig.look(listed(0), referral, reacted("m_unknown", 1), unsent("m_other", 2)) is None
+    assert await rig.analyse(listed(0), referral, reacted("m_unknown", 1), unsent("m_other", 2)) is None
     assert rig.producer.sent == []
     assert await rig.queue().claim(1) == []
 
 
 async def test_what_was_unsent_is_gone_from_the_contact(rig: Rig) -> None:
-    await rig.look(said("my card is 4111", 1, mid="m_1"))
-    contact = await rig.look(unsent("m_1", 2))
+    await rig.analyse(said("my card is 4111", 1, mid="m_1"))
+    contact = await rig.analyse(unsent("m_1", 2))
     assert contact is not None
     assert contact.analysis is not None
     assert 1 <= contact.analysis.lead_score <= 100
@@ -277,20 +277,20 @@ async def test_what_was_unsent_is_gone_from_the_contact(rig: Rig) -> None:
 
 async def test_what_was_unsent_is_gone_from_what_an_ai_said_of_a_change_of_stage(rig: Rig) -> None:
     await rig.use_sales()
-    await rig.look(said("my card is 4111", 1, mid="m_1"), said("Hi", 2, mid="m_2"))
+    await rig.analyse(said("my card is 4111", 1, mid="m_1"), said("Hi", 2, mid="m_2"))
     (before,) = await rig.database.activities.find({}).to_list(None)
     assert before["reasoning"] == "counted"
-    await rig.look(unsent("m_1", 3))
+    await rig.analyse(unsent("m_1", 3))
     after = await rig.database.activities.find_one({"_id": before["_id"]})
     assert after == {**before, "reasoning": ""}
 
 
 async def test_a_version_that_was_not_acknowledged_is_published_first_with_the_same_bytes(rig: Rig) -> None:
     rig.producer.failures = 1
-    await rig.tell(said("How much?", 1))
+    await rig.apply(said("How much?", 1))
     (told,) = await rig.tried(await rig.stale_claim())
     assert told.new is not None
-    await rig.look(said("I will take it", 2))
+    await rig.analyse(said("I will take it", 2))
     assert [update.version for update in rig.producer.updates] == [1, 2]
     assert rig.producer.sent[0] == (str(MARIA).encode(), told.new.value)
     assert await rig.outbox() == []
@@ -298,10 +298,10 @@ async def test_a_version_that_was_not_acknowledged_is_published_first_with_the_s
 
 async def test_a_version_that_was_not_acknowledged_is_published_though_nothing_else_has_changed(rig: Rig) -> None:
     rig.producer.failures = 1
-    await rig.tell(said("How much?", 1))
+    await rig.apply(said("How much?", 1))
     (told,) = await rig.tried(await rig.stale_claim())
     assert told.new is not None
-    assert await rig.look() == told.contact
+    assert await rig.analyse() == told.contact
     assert rig.producer.sent == [(str(MARIA).encode(), told.new.value)]
 
 
@@ -315,39 +315,39 @@ async def test_a_first_version_is_published_though_its_insert_is_told_to_have_be
         return await insert_all(collection, documents)
 
     monkeypatch.setattr(contact_store, "insert_all", sent_twice)
-    contact = await rig.look(said("How much?", 1))
+    contact = await rig.analyse(said("How much?", 1))
     assert [(update.version, update.contact) for update in rig.producer.updates] == [(1, contact)]
 
 
 async def test_what_two_in_a_row_have_not_published_the_third_does_in_its_order(rig: Rig) -> None:
     rig.producer.failures = 2
-    await rig.tell(said("How much?", 1))
+    await rig.apply(said("How much?", 1))
     await rig.tried(await rig.stale_claim())
-    await rig.tell(said("I will take it", 2))
+    await rig.apply(said("I will take it", 2))
     await rig.tried(await rig.stale_claim())
     assert await rig.outbox() == [1]
-    await rig.look(said("Today?", 3))
+    await rig.analyse(said("Today?", 3))
     assert [update.version for update in rig.producer.updates] == [1, 2, 3]
     assert await rig.outbox() == []
 
 
 async def test_a_persons_edit_over_a_version_that_was_not_acknowledged_leaves_both_in_their_order(rig: Rig) -> None:
     rig.producer.failures = 1
-    await rig.tell(said("How much?", 1))
+    await rig.apply(said("How much?", 1))
     await rig.tried(await rig.stale_claim())
     edited = await edit_contact(rig.database, str(MARIA), ContactEdit(notes="call after five"), utc_now)
     assert await rig.outbox() == [1, 2]
-    assert await rig.look() == edited
+    assert await rig.analyse() == edited
     assert [update.version for update in rig.producer.updates] == [1, 2]
     assert await rig.outbox() == []
 
 
 async def test_a_stale_worker_can_neither_write_nor_publish(rig: Rig) -> None:
-    await rig.tell(said("How much?", 1))
+    await rig.apply(said("How much?", 1))
     stale = await rig.stale_claim()
 
     async def overtaken() -> None:
-        await rig.look(said("I will take it", 2))
+        await rig.analyse(said("I will take it", 2))
 
     assert await rig.work(stale, analyst=FakeAnalyst(before=overtaken)) == []
     contact = await rig.contact()
@@ -359,19 +359,19 @@ async def test_a_stale_worker_can_neither_write_nor_publish(rig: Rig) -> None:
 
 async def test_a_stale_worker_cannot_bring_back_what_was_unsent_meanwhile(rig: Rig) -> None:
     """The look that overtakes it finds the contact as it should be and changes nothing: its fence must stand."""
-    before = await rig.look(said("How much?", 1))
-    await rig.tell(said("my card is 4111", 2, mid="m_2"))
+    before = await rig.analyse(said("How much?", 1))
+    await rig.apply(said("my card is 4111", 2, mid="m_2"))
     stale = await rig.stale_claim()
 
     async def overtaken() -> None:
-        assert await rig.look(unsent("m_2", 3)) == before
+        assert await rig.analyse(unsent("m_2", 3)) == before
 
     assert await rig.work(stale, analyst=FakeAnalyst(before=overtaken)) == []
     assert await rig.contact() == before
 
 
 async def test_a_version_has_one_content_whoever_races_for_it(rig: Rig) -> None:
-    await rig.tell(said("How much?", 1))
+    await rig.apply(said("How much?", 1))
     held = await rig.claim()
     await asyncio.gather(*(rig.work(held) for _ in range(4)))
     contact = await rig.contact()
@@ -398,7 +398,7 @@ async def claimed(rig: Rig, number: int) -> list[Claim]:
 
 
 async def test_a_group_is_read_written_and_published_together(rig: Rig) -> None:
-    await rig.tell(*(asked(who) for who in others(5)))
+    await rig.apply(*(asked(who) for who in others(5)))
     told = await rig.work(*await claimed(rig, 5))
     assert {each.outcome for each in told} == {"created"}
     stored = await Contacts(rig.database).load_all(str(who) for who in others(5))
@@ -411,7 +411,7 @@ async def test_a_group_is_read_written_and_published_together(rig: Rig) -> None:
 
 
 async def test_one_of_a_group_that_was_overtaken_takes_nobody_with_it(rig: Rig) -> None:
-    await rig.tell(*(asked(who) for who in others(3)))
+    await rig.apply(*(asked(who) for who in others(3)))
     claims = await claimed(rig, 3)
 
     async def overtaken() -> None:
@@ -424,7 +424,7 @@ async def test_one_of_a_group_that_was_overtaken_takes_nobody_with_it(rig: Rig) 
 
 
 async def test_what_the_broker_can_never_take_holds_up_only_its_own(rig: Rig) -> None:
-    await rig.tell(*(asked(who) for who in others(3)))
+    await rig.apply(*(asked(who) for who in others(3)))
     rig.producer.failures = 2  # the group's, and then that of the first of it alone
     claims = await claimed(rig, 3)
     told = await rig.work(*claims)
@@ -436,7 +436,7 @@ async def test_what_the_broker_can_never_take_holds_up_only_its_own(rig: Rig) ->
 
 
 async def test_nothing_is_sent_of_a_claim_that_is_not_held_any_more(rig: Rig) -> None:
-    await rig.tell(*(asked(who) for who in others(2)))
+    await rig.apply(*(asked(who) for who in others(2)))
     claims = await claimed(rig, 2)
 
     async def stall() -> None:
@@ -449,23 +449,23 @@ async def test_nothing_is_sent_of_a_claim_that_is_not_held_any_more(rig: Rig) ->
 
 
 async def test_what_was_asked_to_be_analysed_anew_is_though_nothing_has_changed(rig: Rig) -> None:
-    first = await rig.look(said("How much?", 1))
+    first = await rig.analyse(said("How much?", 1))
     rig.analyst.status = LeadStatus.NEGOTIATING
     await Conversations(rig.database).requeue([str(MARIA)], reanalyse=True)
-    again = await rig.look()
+    again = await rig.analyse()
     assert first is not None
     assert again is not None
     assert again.analysis is not None
     assert (again.version, again.analysis.lead_status) == (2, LeadStatus.NEGOTIATING)
     await Conversations(rig.database).requeue([str(MARIA)])
-    assert await rig.look() == again
+    assert await rig.analyse() == again
     assert len(rig.analyst.briefs) == 2
 
 
 async def test_the_fallback_takes_no_verdict_of_the_ai_away_when_that_is_to_be_asked_anew(rig: Rig) -> None:
     ai = NoAi(is_back=True)
     analyst = cast("FakeAnalyst", ResilientAnalyst(ai, FallbackScorer()))
-    await rig.tell(said("How much?", 1))
+    await rig.apply(said("How much?", 1))
 
     async def look() -> AnalysisOutcome:
         held = await rig.claim()
@@ -488,7 +488,7 @@ async def test_the_fallback_takes_no_verdict_of_the_ai_away_when_that_is_to_be_a
 async def test_the_fallbacks_own_verdict_is_made_anew_though_the_ai_is_away(rig: Rig) -> None:
     ai = NoAi()
     analyst = cast("FakeAnalyst", ResilientAnalyst(ai, FallbackScorer()))
-    await rig.tell(said("How much?", 1))
+    await rig.apply(said("How much?", 1))
     first = await rig.claim()
     await rig.work(first, analyst=analyst)
     await rig.queue().finish_all([first])
@@ -514,7 +514,7 @@ class NoAi:
 async def test_what_the_fallback_scored_the_ai_scores_when_it_is_asked_again(rig: Rig) -> None:
     ai = NoAi()
     analyst = cast("FakeAnalyst", ResilientAnalyst(ai, FallbackScorer()))
-    await rig.tell(said("How much?", 1))
+    await rig.apply(said("How much?", 1))
     (told,) = await rig.work(await rig.claim(), analyst=analyst)
     assert (told.outcome, told.is_fallback) == ("created", True)
     await rig.queue().finish_all([told.claim])
@@ -537,36 +537,36 @@ async def test_what_the_fallback_scored_the_ai_scores_when_it_is_asked_again(rig
 
 
 async def test_who_was_forgotten_begins_anew_with_the_version_after(rig: Rig) -> None:
-    await rig.look(said("my card is 4111", 1))
+    await rig.analyse(said("my card is 4111", 1))
     at = await Erasures(rig.database).remember(str(MARIA))
     stub = {"version": 2, "fence": 1, "forgotten_at": at, "outbox": [{"version": 2, "value": b"", "activity": None}]}
     await rig.database.contacts.replace_one({"_id": str(MARIA)}, stub)
     await Conversations(rig.database).requeue([str(MARIA)])
-    assert await rig.look() is None
+    assert await rig.analyse() is None
     assert await rig.database.messages.count_documents({}) == 0
     assert rig.producer.sent[-1][1] is None
 
     later = said("Hi", 2).model_copy(update={"occurred_at": at + timedelta(seconds=5)})
-    contact = await rig.look(later)
+    contact = await rig.analyse(later)
     assert contact is not None
     assert (contact.version, contact.messages_inbound) == (3, 1)
     assert "forgotten_at" not in (await rig.database.contacts.find_one({}) or {})
 
 
 async def test_a_persons_edit_is_published_though_nothing_was_said(rig: Rig) -> None:
-    contact = await rig.look(said("How much?", 1))
+    contact = await rig.analyse(said("How much?", 1))
     assert contact is not None
     edited = contact.model_copy(update={"notes": "call after five", "version": 2})
     assert await Contacts(rig.database).write_edit(Change(edited, ("notes",), None))
     assert not await Contacts(rig.database).write_edit(Change(edited, ("notes",), None))
     await Conversations(rig.database).requeue([str(MARIA)])
-    assert await rig.look() == edited
+    assert await rig.analyse() == edited
     assert [update.version for update in rig.producer.updates] == [1, 2]
     assert await rig.outbox() == []
 
 
 async def test_conversations_that_are_too_much_together_are_not_read_together(rig: Rig) -> None:
-    await rig.tell(*(asked(who, number) for who in others(2) for number in range(3)))
+    await rig.apply(*(asked(who, number) for who in others(2) for number in range(3)))
     claims = await claimed(rig, 2)
     assert await rig.worker().read(claims, limit=5) is None
     assert await rig.worker().read(claims, limit=6) is not None
@@ -577,7 +577,7 @@ async def test_who_lost_the_lease_while_the_broker_answered_leaves_all_to_the_ne
     """They may have been forgotten meanwhile: no activity comes back, and nothing is taken out of the outbox."""
     await rig.use_sales()
     rig.producer.failures = 1
-    await rig.tell(said("How much?", 0))
+    await rig.apply(said("How much?", 0))
     await rig.tried(await rig.stale_claim())
     await edit_contact(rig.database, str(MARIA), ContactEdit(notes="call after five"), utc_now)
     held = await rig.claim()
@@ -605,10 +605,10 @@ async def test_a_very_long_conversation_is_gone_through_beside_everything_else(
         return next_contact(*told)
 
     monkeypatch.setattr(worker, "next_contact", noted)
-    await rig.tell(said("How much?", 0), said("Hello?", 1))
-    looks = await rig.worker().read([await rig.claim()], None)
-    assert looks is not None
-    assert "fingerprint" in vars(looks[0].reading)
-    await rig.worker().record(looks)
+    await rig.apply(said("How much?", 0), said("Hello?", 1))
+    snapshots = await rig.worker().read([await rig.claim()], None)
+    assert snapshots is not None
+    assert "fingerprint" in vars(snapshots[0].loaded)
+    await rig.worker().record(snapshots)
     assert threads
     assert threading.main_thread() not in threads

@@ -48,7 +48,7 @@ class FakeOutbox:
     contacts: Contacts
     published: list[OutboxEntry] = field(default_factory=list)
 
-    async def drain(self, claim: Claim, entries: Sequence[OutboxEntry]) -> None:
+    async def publish_one(self, claim: Claim, entries: Sequence[OutboxEntry]) -> None:
         claim.require_held()
         self.published += entries
         await self.contacts.published_all([(claim.contact_id, entry) for entry in entries])
@@ -73,14 +73,14 @@ class Rig:
         outbox = cast("Outbox", self.outbox)
         return await Erasure(self.database, self.queue(lease_seconds), outbox, waiting).erase(who)
 
-    async def tell(self, *events: Event) -> None:
+    async def apply(self, *events: Event) -> None:
         await Aggregate(self.database, AT_ONCE).apply(events)
 
     async def know(self) -> None:
         """Maria and Juan, in every collection."""
         for who, name in ((MARIA, "Maria Santos"), (JUAN, "Juan")):
             events = history(who, name)
-            await self.tell(listed(0, name=name, who=who), *events, reacted("m_unknown", 4, who=who))
+            await self.apply(listed(0, name=name, who=who), *events, reacted("m_unknown", 4, who=who))
             await HistoryStore(self.database).remember(who, History("run", "t_1", None, 3))
             await self.database.conversations.update_one({"_id": str(who)}, {"$unset": {"due_at": ""}})
             known = contact(who, events)
@@ -90,7 +90,7 @@ class Rig:
     async def everything(self, who: ConversationKey = MARIA) -> str:
         """All that any collection has of a customer, but for the account's and the system's own."""
         found = []
-        for name in ("messages", "conversations", "contacts", "activities", "forgotten"):
+        for name in ("messages", "conversations", "contacts", "activities", "erasures"):
             found += [each async for each in self.database[name].find({"$or": of(who)})]
         return repr(found)
 
@@ -144,7 +144,7 @@ async def test_how_far_the_history_was_read_is_kept_so_that_it_is_not_read_again
 
 async def test_history_that_is_read_again_stays_erased(rig: Rig) -> None:
     await rig.erase()
-    await rig.tell(listed(0, name="Maria Santos"), *history(MARIA, "Maria Santos"), reacted("m_unknown", 4))
+    await rig.apply(listed(0, name="Maria Santos"), *history(MARIA, "Maria Santos"), reacted("m_unknown", 4))
     left = await rig.everything()
     assert [secret for secret in SECRETS if secret in left] == []
     assert await rig.database.messages.count_documents({"conversation": str(MARIA)}) == 0
@@ -171,7 +171,7 @@ async def test_what_is_said_afterwards_begins_anew_and_waits_for_its_analysis(ri
     """Also what was said while a worker was waited for."""
     at = await Erasures(rig.database).remember(str(MARIA))
     seconds = (utc_now() - said("", 0).occurred_at).total_seconds()
-    await rig.tell(said("Hello again", seconds + 30, mid="m_new"))
+    await rig.apply(said("Hello again", seconds + 30, mid="m_new"))
     erased = await rig.erase()
     assert erased.at >= at
     (left,) = [each["_id"] async for each in rig.database.messages.find({"conversation": str(MARIA)})]
@@ -181,7 +181,7 @@ async def test_what_is_said_afterwards_begins_anew_and_waits_for_its_analysis(ri
 
 
 async def test_a_worker_that_has_the_conversation_is_waited_for(rig: Rig) -> None:
-    await rig.tell(said("How much?", 10))
+    await rig.apply(said("How much?", 10))
     (claim,) = await eventually(lambda: rig.queue().claim(1), bool)
     forgetting = asyncio.create_task(rig.erase())
     await eventually(lambda: waits(rig), bool)
@@ -197,7 +197,7 @@ async def waits(rig: Rig) -> int:
 
 
 async def test_a_worker_that_stood_still_can_write_nothing_afterwards(rig: Rig) -> None:
-    await rig.tell(said("How much?", 10))
+    await rig.apply(said("How much?", 10))
     (stale,) = await eventually(lambda: rig.queue(lease_seconds=0.05).claim(1), bool)
     await rig.erase()
     stub = await rig.stub()
@@ -210,7 +210,7 @@ async def test_a_worker_that_stood_still_can_write_nothing_afterwards(rig: Rig) 
 async def test_a_worker_that_stood_still_while_they_were_forgotten_again_can_write_nothing(rig: Rig) -> None:
     await rig.erase()
     seconds = (utc_now() - said("", 0).occurred_at).total_seconds()
-    await rig.tell(said("Hello", seconds + 30))
+    await rig.apply(said("Hello", seconds + 30))
     (stale,) = await eventually(lambda: rig.queue(lease_seconds=0.05).claim(1), bool)
     await rig.erase()
     assert (await rig.stub())["fence"] > stale.fence
@@ -247,10 +247,10 @@ async def test_of_whom_nothing_is_known_nothing_is_written(database: Database) -
     with pytest.raises(NothingKnownError):
         await Rig(database).erase()
     assert await database.contacts.count_documents({}) == 0
-    assert await database.forgotten.count_documents({}) == 0
+    assert await database.erasures.count_documents({}) == 0
 
 
-STEPS = ["remembered", "taken", "drained", "stub", "erased", "published"]
+STEPS = ["remembered", "taken", "published_first", "stub", "erased", "published"]
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -274,7 +274,7 @@ def die_after(step: str, patch: pytest.MonkeyPatch) -> None:
     owner, name = {
         "remembered": (Erasures, "remember"),
         "taken": (Erasure, "_claim"),
-        "drained": (FakeOutbox, "drain"),
+        "published_first": (FakeOutbox, "publish_one"),
         "stub": (Erasure, "_put_stub"),
         "erased": (Erasures, "erase"),
         "published": (Contacts, "published_all"),

@@ -37,7 +37,7 @@ class Intakes:
         self.started.append(Program(module, {**self.stack.env, **settings}, log))
         return self.started[-1]
 
-    async def tell(self, events: Iterable[Event], junk: Sequence[bytes] = ()) -> None:
+    async def publish(self, events: Iterable[Event], junk: Sequence[bytes] = ()) -> None:
         """Publishes `events` in their order with `junk` spread among them."""
         topic = self.stack.topics.message_events
         records = [Record(topic, str(e.conversation).encode(), dump_event(e), event_headers(e)) for e in events]

@@ -1,4 +1,4 @@
-"""What was said in conversations, read for a group of them at once: whole, and without what was forgotten."""
+"""Reads the messages of a group of conversations at once: whole, and without what was erased."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from shared.store.indexes import EPOCH
 from shared.store.messages import MessageStore
 from shared.store.mongo import Database
 
-NOTHING = content_hash([])
+EMPTY_FINGERPRINT = content_hash([])
 MAX_GROUP_MESSAGES = 2_000
-"""Messages of one group in memory, about 1.3 KB each. Conversations that have more between them are read one by one."""
+"""Messages of one group in memory, about 1.3 KB each. Conversations that have more in all are read one by one."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,16 @@ class LoadedConversation:
 
     @property
     def is_long(self) -> bool:
-        """Whether going through it takes so long that leases and the consumer's group must go on meanwhile."""
+        """Whether reading it takes so long that it must not block leases and the consumer group's heartbeats."""
         return len(self.messages) > MAX_GROUP_MESSAGES
 
     @property
     def has_message(self) -> bool:
-        """Of a message that is known by a reaction or a deletion only, there is nothing to make a contact from."""
+        """Whether there is a message with a time. A message known only by a reaction or a deletion makes no contact."""
         return any(message.sent_at for message in self.messages)
 
     @property
-    def has_unsent(self) -> bool:
+    def has_deleted(self) -> bool:
         return any(message.deleted_at for message in self.messages)
 
     @cached_property
@@ -50,38 +50,36 @@ class LoadedConversation:
 
     @cached_property
     def fingerprint(self) -> str:
-        return fingerprint(self.transcript) if self.transcript else NOTHING
+        return fingerprint(self.transcript) if self.transcript else EMPTY_FINGERPRINT
 
 
 class ConversationLoader:
     def __init__(self, database: Database) -> None:
         self._messages = MessageStore(database)
-        self._forgotten = Erasures(database)
+        self._erasures = Erasures(database)
 
-    async def of(
+    async def load(
         self, conversations: Sequence[Conversation], limit: int | None = MAX_GROUP_MESSAGES
     ) -> dict[str, LoadedConversation] | None:
-        """By key. None, and little is read, when they have more than `limit` messages between them."""
+        """Return the conversations by key; None, after reading little, when they have more than `limit` messages."""
         keys = [conversation.key for conversation in conversations]
-        messages, forgotten = await asyncio.gather(
-            self._messages.of_conversations(keys, limit), self._forgotten.of(keys)
-        )
+        messages, erased = await asyncio.gather(self._messages.of_conversations(keys, limit), self._erasures.of(keys))
         if messages is None:
             return None
-        for key, at in forgotten.items():
-            await self._forgotten.erase(key, at)
-        readings = {each.key: _reading(each, messages[each.key], forgotten.get(each.key)) for each in conversations}
-        for each in readings.values():
+        for key, at in erased.items():
+            await self._erasures.erase(key, at)
+        loaded = {each.key: _loaded(each, messages[each.key], erased.get(each.key)) for each in conversations}
+        for each in loaded.values():
             if each.is_long:
-                await asyncio.to_thread(lambda reading: reading.fingerprint, each)
-        return readings
+                await asyncio.to_thread(lambda conversation: conversation.fingerprint, each)
+        return loaded
 
 
-def _reading(
-    conversation: Conversation, messages: Iterable[StoredMessage], forgotten_at: datetime | None
+def _loaded(
+    conversation: Conversation, messages: Iterable[StoredMessage], erased_at: datetime | None
 ) -> LoadedConversation:
-    """In order. What a batch that was under way has brought back of a customer who was forgotten is not there."""
-    kept = [each for each in messages if not forgotten_at or (each.sent_at and each.sent_at > forgotten_at)]
+    """Order the messages and leave out what was erased: a batch that was being written may have brought it back."""
+    kept = [each for each in messages if not erased_at or (each.sent_at and each.sent_at > erased_at)]
     return LoadedConversation(
         conversation, tuple(sorted(kept, key=lambda each: (each.sent_at or EPOCH, each.message_id)))
     )

@@ -1,7 +1,7 @@
-"""Versions of contacts to `contact-updated`, each at least once and in their order.
+"""Publishes versions of contacts to `contact-updated`, each at least once and in order.
 
-Only who holds a conversation's lease publishes its contact. A crash before the conversation is done leaves it due and
-its lease to run out, so the next holder publishes what may not have been: nothing else has to sweep for it.
+Only the holder of a conversation's lease publishes its contact. A crash before the conversation is finished leaves it
+due and its lease to expire, so the next holder publishes what may be unpublished (`contact_versions`).
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from shared.store.contacts import Contacts
 log = structlog.get_logger()
 
 
-class Due(NamedTuple):
-    """What is to be published of one contact: what was `waiting`, oldest first, and then what it has become."""
+class Publication(NamedTuple):
+    """What to publish of one contact: its `unpublished` entries, oldest first, then the `new` version."""
 
     claim: Claim
-    waiting: Sequence[OutboxEntry]
+    unpublished: Sequence[OutboxEntry]
     new: OutboxEntry | None = None
 
     @property
     def entries(self) -> Sequence[OutboxEntry]:
-        return (*self.waiting, self.new) if self.new else self.waiting
+        return (*self.unpublished, self.new) if self.new else self.unpublished
 
 
 class Outbox:
@@ -51,62 +51,69 @@ class Outbox:
         self._activities = activities
         self._metrics = metrics
 
-    async def drain(self, claim: Claim, entries: Iterable[OutboxEntry]) -> None:
-        """As `drain_all`, of one. LeaseLostError before anything is sent that another may have gone beyond."""
-        claim.require_held()
-        await self._publish([Due(claim, tuple(entries))])
-        claim.require_held()
+    async def publish_one(self, claim: Claim, entries: Iterable[OutboxEntry]) -> None:
+        """Publish entries of one contact. LeaseLostError, before anything is sent, when the claim is not held.
 
-    async def drain_all(self, dues: Sequence[Due]) -> list[Claim]:
-        """Those of which all is acknowledged, its activities written, and what waited out of the outbox.
-
-        Nothing is sent of a claim that is not held any more. What the broker can never take holds up only its own.
+        LeaseLostError afterwards, too: then another worker may publish the same entries.
         """
-        held = [due for due in dues if is_still_held(due.claim)]
-        depth = sum(len(due.entries) for due in held)
+        claim.require_held()
+        await self._publish([Publication(claim, tuple(entries))])
+        claim.require_held()
+
+    async def publish_all(self, publications: Sequence[Publication]) -> list[Claim]:
+        """Publish, and return the claims whose versions are acknowledged, whose activities are stored and whose outbox
+        entries are removed.
+
+        Nothing is sent for a claim that is not held. What the broker can never accept holds up only its own contact.
+        """
+        held = [each for each in publications if is_still_held(each.claim)]
+        depth = sum(len(each.entries) for each in held)
         self._metrics.outbox.inc(depth)
         try:
-            return await self._publish_all(held)
+            return await self._publish_separately_on_error(held)
         finally:
             self._metrics.outbox.dec(depth)
 
-    async def _publish_all(self, dues: Sequence[Due]) -> list[Claim]:
+    async def _publish_separately_on_error(self, publications: Sequence[Publication]) -> list[Claim]:
         try:
-            return await self._publish(dues)
+            return await self._publish(publications)
         except KafkaError as error:
-            if len(dues) == 1:
-                log.warning("not_published", contact_id=dues[0].claim.contact_id, error=type(error).__name__)
+            if len(publications) == 1:
+                log.warning("not_published", contact_id=publications[0].claim.contact_id, error=type(error).__name__)
                 return []
-        return [claim for due in dues if is_still_held(due.claim) for claim in await self._publish_all([due])]
+        held = (each for each in publications if is_still_held(each.claim))
+        return [claim for each in held for claim in await self._publish_separately_on_error([each])]
 
-    async def _publish(self, dues: Sequence[Due]) -> list[Claim]:
-        """Those that are still held when the broker has answered, however long that took.
+    async def _publish(self, publications: Sequence[Publication]) -> list[Claim]:
+        """Return the claims that are still held when the broker has answered, however long that took.
 
-        Of the others, whoever has them now publishes all once more. They may have been forgotten: nothing of theirs is
-        written or taken out.
+        The others' next holder publishes everything again. Their customers may have been erased meanwhile, so nothing
+        of theirs is stored or removed.
         """
-        records = [self._record(due.claim.contact_id, entry) for due in dues for entry in due.entries]
+        records = [self._record(each.claim.contact_id, entry) for each in publications for entry in each.entries]
         if records:
             await publish(self._producer, records)
-        held = [due for due in dues if is_still_held(due.claim)]
-        await self._published(held)
-        return [due.claim for due in held]
+        held = [each for each in publications if is_still_held(each.claim)]
+        await self._record_published(held)
+        return [each.claim for each in held]
 
-    async def _published(self, dues: Sequence[Due]) -> None:
-        entries = [entry for due in dues for entry in due.entries]
+    async def _record_published(self, publications: Sequence[Publication]) -> None:
+        entries = [entry for each in publications for entry in each.entries]
         await self._activities.insert([entry.activity for entry in entries if entry.activity])
-        await self._contacts.published_all([(due.claim.contact_id, entry) for due in dues for entry in due.waiting])
+        await self._contacts.published_all(
+            [(each.claim.contact_id, entry) for each in publications for entry in each.unpublished]
+        )
         self._metrics.published.inc(len(entries))
 
     def _record(self, contact_id: str, entry: OutboxEntry) -> Record:
+        is_tombstone = not entry.value
         headers = (
-            contact_updated_headers(load_contact_updated(entry.value)) if entry.value else _gone(contact_id, entry)
+            _tombstone_headers(contact_id, entry.version)
+            if is_tombstone
+            else contact_updated_headers(load_contact_updated(entry.value))
         )
         return Record(self._topic, contact_id.encode(), entry.value, headers)
 
 
-def _gone(contact_id: str, entry: OutboxEntry) -> list[Header]:
-    """Of a tombstone."""
-    return cloud_event_headers(
-        f"{contact_id}#{entry.version}", "contact-forgotten", "analyzer", format_instant(utc_now())
-    )
+def _tombstone_headers(contact_id: str, version: int) -> list[Header]:
+    return cloud_event_headers(f"{contact_id}#{version}", "contact-forgotten", "analyzer", format_instant(utc_now()))

@@ -89,7 +89,7 @@ class Erasure:
         messages = await erasures.erase(key, at)
         activities = await ActivityStore(self.database).erase(key)
         await erasures.erase_requests(key)
-        await self.outbox.drain(claim, stub.outbox)
+        await self.outbox.publish_one(claim, stub.outbox)
         if await MessageStore(self.database).has_any(key):
             await Conversations(self.database).requeue([key])  # for what was said since
         return Erased(at, messages, activities, stub.version)
@@ -103,7 +103,7 @@ class Erasure:
         while True:
             stored = await contacts.load(claim.contact_id)
             if stored and stored.contact:
-                await self.outbox.drain(claim, stored.unpublished(may_be_unpublished=claim.may_be_unpublished))
+                await self.outbox.publish_one(claim, stored.unpublished(may_be_unpublished=claim.may_be_unpublished))
             stub = stub_over(stored, claim.fence)
             if await contacts.put_stub(claim.contact_id, stored, stub, at):
                 return stub

@@ -1,7 +1,7 @@
-"""A look at a group of conversations: read each whole, analyse what is new, write what changed, tell it.
+"""One analysis of a group of conversations: read each whole, analyse what is new, write what changed, publish it.
 
-Groups go through the steps together because one query or write for many costs a fraction of many; only who has to wait
-for the AI goes on alone.
+The steps are taken as a group because one query or write for many costs a fraction of many. A conversation that has to
+wait for the AI continues alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from services.analyzer.analysis.analyst import AnalysisInput, Analyst
 from services.analyzer.analysis.resilient import ResilientAnalyst
 from services.analyzer.contact.conversation_loader import MAX_GROUP_MESSAGES, ConversationLoader, LoadedConversation
 from services.analyzer.contact.merge import NOTHING_LEFT, Placement, next_contact
-from services.analyzer.contact.outbox import Due, Outbox
+from services.analyzer.contact.outbox import Outbox, Publication
 from services.analyzer.contact.pipeline_assignment import PipelineAssignments, account_of
 from services.analyzer.queue.claim_queue import Claim, is_still_held, log_lost_lease
 from shared.contract.contacts import Analysis, AnalysisSource, Change, Contact, Verdict
@@ -24,7 +24,7 @@ from shared.contract.events import compact
 from shared.runtime.clock import Clock
 from shared.runtime.metrics import AnalyzerMetrics
 from shared.store.activities import ActivityStore
-from shared.store.contact_versions import FenceWrite, OutboxEntry, StoredContact, VersionWrite
+from shared.store.contact_versions import OutboxEntry, StoredContact, next_write
 from shared.store.contacts import Contacts
 
 log = structlog.get_logger()
@@ -32,78 +32,85 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ConversationSnapshot:
-    """A conversation and its contact as they are now."""
+    """A conversation and its contact, as they are when they are read."""
 
     claim: Claim
     stored: StoredContact | None
-    reading: LoadedConversation
+    loaded: LoadedConversation
     placement: Placement
 
     @property
-    def old(self) -> Contact | None:
+    def contact(self) -> Contact | None:
         return self.stored.contact if self.stored else None
 
     @property
     def known(self) -> Analysis | None:
-        """The analysis of what is said, if it was made before."""
-        analysis = self.old.analysis if self.old else None
-        return analysis if analysis and analysis.fingerprint == self.reading.fingerprint else None
+        """The stored analysis, if it is of the messages as they are now."""
+        analysis = self.contact.analysis if self.contact else None
+        return analysis if analysis and analysis.fingerprint == self.loaded.fingerprint else None
 
     @property
-    def is_unsaid(self) -> bool:
-        """Whether an earlier analysis may have told of what is unsent now."""
-        return self.old is not None and self.known is None and self.reading.has_unsent
+    def may_quote_deleted(self) -> bool:
+        """Whether an earlier analysis may quote a message that is deleted now."""
+        return self.contact is not None and self.known is None and self.loaded.has_deleted
 
     @property
     def makes_contact(self) -> bool:
-        return self.old is not None or self.reading.has_message
+        return self.contact is not None or self.loaded.has_message
+
+    @property
+    def unpublished(self) -> tuple[OutboxEntry, ...]:
+        """What an earlier worker, or a person, has left to be published."""
+        if self.stored is None:
+            return ()
+        return self.stored.unpublished(may_be_unpublished=self.claim.may_be_unpublished)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnalysisOutcome:
-    """What came of a look: its contact, and what is to be published of it: what was `waiting`, oldest first, and `new`.
+    """The result of one analysis: the contact, and what to publish: `unpublished` entries, oldest first, then `new`.
 
-    `is_unanswered`: a person wanted it analysed anew, and what the AI said before stands until the AI is to be had.
+    `is_unanswered`: a person asked for a new analysis and the AI failed, so its earlier analysis stays.
     """
 
     claim: Claim
     messages: int
     outcome: str
     contact: Contact | None
-    waiting: tuple[OutboxEntry, ...]
+    unpublished: tuple[OutboxEntry, ...]
     new: OutboxEntry | None = None
     is_unanswered: bool = False
 
     @property
-    def is_left_to_ai(self) -> bool:
+    def needs_ai_retry(self) -> bool:
         return self.is_fallback or self.is_unanswered
 
     @property
     def is_fallback(self) -> bool:
-        """Whether there was something to read, and no AI read it."""
+        """Whether there was something to read and the fallback read it."""
         analysis = self.contact.analysis if self.contact else None
         return analysis is not None and analysis.source is AnalysisSource.FALLBACK and analysis.messages_read > 0
 
 
 class AnalysisWorker:
-    """`has_ai`: an analysis may take long, and what the fallback said is to be said again by the AI."""
+    """`has_ai`: an analysis may take long, and the AI is to analyse again what the fallback has analysed."""
 
     def __init__(
         self,
-        histories: ConversationLoader,
+        loader: ConversationLoader,
         contacts: Contacts,
         activities: ActivityStore,
         outbox: Outbox,
-        placements: PipelineAssignments,
+        assignments: PipelineAssignments,
         analyst: Analyst,
         clock: Clock,
         metrics: AnalyzerMetrics,
     ) -> None:
-        self._histories = histories
+        self._loader = loader
         self._contacts = contacts
         self._activities = activities
         self._outbox = outbox
-        self._placements = placements
+        self._assignments = assignments
         self._analyst = analyst
         self._ai = analyst if isinstance(analyst, ResilientAnalyst) else None
         self._clock = clock
@@ -116,116 +123,139 @@ class AnalysisWorker:
     async def read(
         self, claims: Sequence[Claim], limit: int | None = MAX_GROUP_MESSAGES
     ) -> list[ConversationSnapshot] | None:
-        """What there is of each; None when they have more than `limit` messages between them.
+        """Return the conversations, without those that another worker has claimed since.
 
-        Those that another worker has gone beyond are left out.
+        None when they have more than `limit` messages in all.
         """
-        histories, stored, placements = await asyncio.gather(
-            self._histories.of([claim.conversation for claim in claims], limit),
+        loaded, stored, placements = await asyncio.gather(
+            self._loader.load([claim.conversation for claim in claims], limit),
             self._contacts.load_all(claim.contact_id for claim in claims),
-            self._placements.of(claim.conversation for claim in claims),
+            self._assignments.of(claim.conversation for claim in claims),
         )
-        if histories is None:
+        if loaded is None:
             return None
-        looks = []
+        snapshots = []
         for claim in claims:
-            known = stored.get(claim.contact_id)
-            if known and known.fence > claim.fence:
+            contact = stored.get(claim.contact_id)
+            if contact and contact.fence > claim.fence:
                 log_lost_lease(claim)
             else:
                 placement = placements[account_of(claim.conversation)]
-                looks.append(ConversationSnapshot(claim, known, histories[claim.contact_id], placement))
-        return looks
+                snapshots.append(ConversationSnapshot(claim, contact, loaded[claim.contact_id], placement))
+        return snapshots
 
-    def is_slow(self, look: ConversationSnapshot) -> bool:
-        """Whether it has to wait for the AI."""
-        return self._ai is not None and look.reading.transcript is not None and self._is_asked(look)
+    def waits_for_ai(self, snapshot: ConversationSnapshot) -> bool:
+        return self._ai is not None and snapshot.loaded.transcript is not None and self._needs_analysis(snapshot)
 
-    async def record(self, looks: Sequence[ConversationSnapshot]) -> list[AnalysisOutcome]:
-        """Those whose contact says what the conversation says. Where a person's edit comes between, it is merged again,
-        and the analysis is not made anew for it."""
-        await self._activities.withdraw_reasoning(look.claim.contact_id for look in looks if look.is_unsaid)
-        recorded = [_without_contact(look) for look in looks if not look.makes_contact]
-        left = [(look, await self._analysis(look)) for look in looks if look.makes_contact]
-        in_vain = {look.claim.contact_id for look, it in left if look.claim.reanalyse and it is look.known}
-        while left := [(look, analysis) for look, analysis in left if is_still_held(look.claim)]:
-            changes = [(look, await self._change(look, analysis)) for look, analysis in left]
-            entries = await self._contacts.write_all([_write(look, change) for look, change in changes])
-            for look, change in changes:
-                if (contact_id := look.claim.contact_id) in entries:
-                    recorded.append(_recorded(look, change, entries[contact_id], is_unanswered=contact_id in in_vain))
-            left = await self._again([pair for pair in left if pair[0].claim.contact_id not in entries])
+    async def record(self, snapshots: Sequence[ConversationSnapshot]) -> list[AnalysisOutcome]:
+        """Analyse, write the contacts, and return those that say what their conversation says.
+
+        When a person's edit gets between, the same analysis is merged again into the edited contact.
+        """
+        await self._activities.withdraw_reasoning(each.claim.contact_id for each in snapshots if each.may_quote_deleted)
+        recorded = [_without_contact(each) for each in snapshots if not each.makes_contact]
+        pairs = [(each, await self._analysis(each)) for each in snapshots if each.makes_contact]
+        unanswered = {each.claim.contact_id for each, it in pairs if each.claim.reanalyse and it is each.known}
+        while pairs := [(each, analysis) for each, analysis in pairs if is_still_held(each.claim)]:
+            changes = [(each, await self._change(each, analysis)) for each, analysis in pairs]
+            entries = await self._contacts.write_all(
+                [
+                    next_write(
+                        each.claim.contact_id,
+                        each.stored,
+                        change,
+                        each.claim.fence,
+                        may_be_unpublished=each.claim.may_be_unpublished,
+                    )
+                    for each, change in changes
+                ]
+            )
+            for each, change in changes:
+                if (contact_id := each.claim.contact_id) in entries:
+                    is_unanswered = contact_id in unanswered
+                    recorded.append(_recorded(each, change, entries[contact_id], is_unanswered=is_unanswered))
+            pairs = await self._reread([pair for pair in pairs if pair[0].claim.contact_id not in entries])
         return recorded
 
-    async def tell(self, recorded: Sequence[AnalysisOutcome]) -> list[AnalysisOutcome]:
-        """Those of which all versions are published."""
-        published = await self._outbox.drain_all([Due(each.claim, each.waiting, each.new) for each in recorded])
+    async def publish(self, recorded: Sequence[AnalysisOutcome]) -> list[AnalysisOutcome]:
+        """Publish all versions and return the outcomes of which all are acknowledged."""
+        published = await self._outbox.publish_all(
+            [Publication(each.claim, each.unpublished, each.new) for each in recorded]
+        )
         ids = {claim.contact_id for claim in published}
-        told = [each for each in recorded if each.claim.contact_id in ids]
-        for each in told:
+        done = [each for each in recorded if each.claim.contact_id in ids]
+        for each in done:
             self._log(each)
-        return told
+        return done
 
-    def _is_asked(self, look: ConversationSnapshot) -> bool:
-        """Whether there is something to ask an analyst for."""
-        return look.known is None or look.claim.reanalyse or self._is_asked_again(look)
+    def _needs_analysis(self, snapshot: ConversationSnapshot) -> bool:
+        return snapshot.known is None or snapshot.claim.reanalyse or self._needs_ai_retry(snapshot)
 
-    def _is_asked_again(self, look: ConversationSnapshot) -> bool:
-        return bool(look.claim.is_ai_retry and look.known and look.known.source is AnalysisSource.FALLBACK)
+    def _needs_ai_retry(self, snapshot: ConversationSnapshot) -> bool:
+        known = snapshot.known
+        return snapshot.claim.is_ai_retry and known is not None and known.source is AnalysisSource.FALLBACK
 
-    async def _analysis(self, look: ConversationSnapshot) -> Analysis:
-        if look.known and not self._is_asked(look):
-            return look.known
+    async def _analysis(self, snapshot: ConversationSnapshot) -> Analysis:
+        if snapshot.known and not self._needs_analysis(snapshot):
+            return snapshot.known
         verdict: Verdict | None = NOTHING_LEFT
-        transcript = look.reading.transcript
+        transcript = snapshot.loaded.transcript
         if transcript:
-            stages = look.placement.pipeline.stages if look.placement.pipeline else ()
+            stages = snapshot.placement.pipeline.stages if snapshot.placement.pipeline else ()
             with self._metrics.analysis_seconds.time():
-                verdict = await self._ask(look, AnalysisInput(transcript, self._clock(), stages))
-        if verdict is None and look.known:
-            return look.known
+                verdict = await self._ask(snapshot, AnalysisInput(transcript, self._clock(), stages))
+        if verdict is None and snapshot.known:
+            return snapshot.known
         verdict = verdict or NOTHING_LEFT
         self._metrics.analyses.labels(verdict.source).inc()
         return Analysis(
             **verdict.model_dump(),
-            fingerprint=look.reading.fingerprint,
+            fingerprint=snapshot.loaded.fingerprint,
             messages_read=len(transcript.lines) if transcript else 0,
             analysed_at=self._clock(),
         )
 
-    async def _ask(self, look: ConversationSnapshot, analysis_input: AnalysisInput) -> Verdict | None:
-        """None when the AI alone was asked, and is not to be had: the fallback takes the place of no AI's verdict on
-        the same messages."""
-        is_by_ai = look.known and look.known.source is AnalysisSource.AI
-        if self._ai and look.known and (is_by_ai or not look.claim.reanalyse):
+    async def _ask(self, snapshot: ConversationSnapshot, analysis_input: AnalysisInput) -> Verdict | None:
+        """Return a verdict; None when only the AI was asked and it failed.
+
+        The fallback never replaces the AI's verdict on the same messages.
+        """
+        is_by_ai = snapshot.known and snapshot.known.source is AnalysisSource.AI
+        if self._ai and snapshot.known and (is_by_ai or not snapshot.claim.reanalyse):
             return await self._ai.analyse_by_ai(analysis_input)
         return await self._analyst.analyse(analysis_input)
 
-    async def _change(self, look: ConversationSnapshot, analysis: Analysis) -> Change | None:
-        after, messages = look.stored.version if look.stored else 0, look.reading.messages
-        told = look.old, look.claim.conversation, messages, analysis, look.placement, self._clock(), after
-        return await asyncio.to_thread(next_contact, *told) if look.reading.is_long else next_contact(*told)
+    async def _change(self, snapshot: ConversationSnapshot, analysis: Analysis) -> Change | None:
+        """Return the next version. Merging a long conversation takes a thread."""
+        last_version, loaded = snapshot.stored.version if snapshot.stored else 0, snapshot.loaded
+        arguments = (
+            snapshot.contact, snapshot.claim.conversation, loaded.messages, analysis, snapshot.placement,
+            self._clock(), last_version,
+        )  # fmt: skip
+        return await asyncio.to_thread(next_contact, *arguments) if loaded.is_long else next_contact(*arguments)
 
-    async def _again(
-        self, left: Sequence[tuple[ConversationSnapshot, Analysis]]
+    async def _reread(
+        self, pairs: Sequence[tuple[ConversationSnapshot, Analysis]]
     ) -> list[tuple[ConversationSnapshot, Analysis]]:
-        """With the contacts as they are now; one may be what was just written, though the answer denied it. Who was
-        forgotten meanwhile is not written from what was read before."""
-        if not left:
+        """Return the pairs with the contacts as they are now; their versions may be unpublished (`contact_versions`).
+
+        A customer who was erased meanwhile is left out: nothing is written from what was read before.
+        """
+        if not pairs:
             return []
-        stored = await self._contacts.load_all(look.claim.contact_id for look, _ in left)
-        again = []
-        for look, analysis in left:
-            look.claim.may_be_unpublished = True
-            new = replace(look, stored=stored.get(look.claim.contact_id))
-            if (new.stored and new.stored.fence > look.claim.fence) or (look.old and not new.old):
-                log_lost_lease(look.claim)
+        stored = await self._contacts.load_all(each.claim.contact_id for each, _ in pairs)
+        reread = []
+        for each, analysis in pairs:
+            each.claim.may_be_unpublished = True
+            new = replace(each, stored=stored.get(each.claim.contact_id))
+            if (new.stored and new.stored.fence > each.claim.fence) or (each.contact and not new.contact):
+                log_lost_lease(each.claim)
             else:
-                again.append((new, analysis))
-        return again
+                reread.append((new, analysis))
+        return reread
 
     def _log(self, each: AnalysisOutcome) -> None:
-        """A line a conversation: ids and numbers, nothing that was said."""
+        """Log ids and numbers, nothing of what was said."""
         self._metrics.conversations.labels(each.outcome).inc()
         contact = each.contact
         analysis = contact.analysis if contact else None
@@ -246,27 +276,15 @@ class AnalysisWorker:
         )
 
 
-def _write(look: ConversationSnapshot, change: Change | None) -> VersionWrite | FenceWrite:
-    before = look.stored.version if look.stored else 0
-    if change is None:
-        return FenceWrite(look.claim.contact_id, before, look.claim.fence)
-    over = look.stored.own if look.stored and look.claim.may_be_unpublished else None
-    return VersionWrite(change, before, look.claim.fence, over)
-
-
-def _without_contact(look: ConversationSnapshot) -> AnalysisOutcome:
-    return AnalysisOutcome(look.claim, len(look.reading.messages), "no_contact", None, _waiting(look))
+def _without_contact(snapshot: ConversationSnapshot) -> AnalysisOutcome:
+    messages = len(snapshot.loaded.messages)
+    return AnalysisOutcome(snapshot.claim, messages, "no_contact", None, snapshot.unpublished)
 
 
 def _recorded(
-    look: ConversationSnapshot, change: Change | None, entry: OutboxEntry | None, *, is_unanswered: bool
+    snapshot: ConversationSnapshot, change: Change | None, entry: OutboxEntry | None, *, is_unanswered: bool
 ) -> AnalysisOutcome:
-    outcome = "unchanged" if change is None else "updated" if look.old else "created"
-    contact = change.contact if change else look.old
-    messages = len(look.reading.messages)
-    return AnalysisOutcome(look.claim, messages, outcome, contact, _waiting(look), entry, is_unanswered=is_unanswered)
-
-
-def _waiting(look: ConversationSnapshot) -> tuple[OutboxEntry, ...]:
-    """What an earlier holder, or a person, has left to be published."""
-    return look.stored.unpublished(may_be_unpublished=look.claim.may_be_unpublished) if look.stored else ()
+    outcome = "unchanged" if change is None else "updated" if snapshot.contact else "created"
+    contact = change.contact if change else snapshot.contact
+    messages, unpublished = len(snapshot.loaded.messages), snapshot.unpublished
+    return AnalysisOutcome(snapshot.claim, messages, outcome, contact, unpublished, entry, is_unanswered=is_unanswered)

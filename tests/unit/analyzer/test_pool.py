@@ -80,8 +80,8 @@ class FakeQueue:
         self.finished += keys
         self.unanswered += [] if is_answered else keys
 
-    async def put(self, keys: Sequence[str], *, in_vain: bool) -> None:
-        self.for_ai += [(key, in_vain) for key in keys]
+    async def put(self, keys: Sequence[str], *, has_failed: bool) -> None:
+        self.for_ai += [(key, has_failed) for key in keys]
 
     async def drop(self, keys: Sequence[str]) -> None:
         self.dropped += keys
@@ -99,7 +99,7 @@ class FakeWorker:
     """Those of a group that are `slow` go on alone. `too_large` cannot be read with others."""
 
     analyse: Step = at_once
-    publish: Step = at_once
+    on_publish: Step = at_once
     has_ai: bool = False
     too_large: frozenset[str] = frozenset()
     fallback: frozenset[str] = frozenset()
@@ -113,18 +113,18 @@ class FakeWorker:
             ConversationSnapshot(each, None, LoadedConversation(each.conversation, ()), Placement()) for each in claims
         ]
 
-    def is_slow(self, _look: ConversationSnapshot) -> bool:
+    def waits_for_ai(self, _look: ConversationSnapshot) -> bool:
         return self.has_ai
 
-    async def record(self, looks: Sequence[ConversationSnapshot]) -> list[AnalysisOutcome]:
-        self.groups.append([look.claim.contact_id for look in looks])
-        for look in looks:
+    async def record(self, snapshots: Sequence[ConversationSnapshot]) -> list[AnalysisOutcome]:
+        self.groups.append([look.claim.contact_id for look in snapshots])
+        for look in snapshots:
             await self.analyse(look.claim)
-        return [self.recorded(look.claim) for look in looks]
+        return [self.recorded(look.claim) for look in snapshots]
 
-    async def tell(self, recorded: Sequence[AnalysisOutcome]) -> list[AnalysisOutcome]:
+    async def publish(self, recorded: Sequence[AnalysisOutcome]) -> list[AnalysisOutcome]:
         for each in recorded:
-            await self.publish(each.claim)
+            await self.on_publish(each.claim)
         return list(recorded)
 
     def recorded(self, of: Claim) -> AnalysisOutcome:
@@ -279,7 +279,7 @@ async def test_who_is_expected_ends_an_idle_pools_pause(monkeypatch: pytest.Monk
         if queue.left == 2:
             asyncio.get_running_loop().call_later(0.05, pool.notify_written, ["second"])
 
-    worker.publish = tell_of_another
+    worker.on_publish = tell_of_another
     pool = pool_of(queue, worker)
     async with asyncio.timeout(10):
         running = asyncio.create_task(pool.run(queue.stop))
@@ -297,7 +297,7 @@ async def test_a_pool_is_idle_when_all_that_it_was_told_of_is_done() -> None:
         await asyncio.sleep(0.01)
         order.append(of.contact_id)
 
-    worker.publish = publish
+    worker.on_publish = publish
     pool = pool_of(queue, worker)
     queue.left += 2
     async with asyncio.timeout(10):
@@ -327,7 +327,7 @@ async def test_a_pool_is_not_idle_while_a_claim_is_on_its_way_though_all_before_
             pool.notify_written(["second"])
             await finishing.wait()
 
-    worker.publish = publish
+    worker.on_publish = publish
     queue.claim = claim_slowly  # type: ignore[method-assign]
     queue.left += 1
     pool = pool_of(queue, worker)
