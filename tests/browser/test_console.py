@@ -261,7 +261,7 @@ async def test_an_editor_signs_in_and_changes(contacts: Staged, opened: Open) ->
         await expect(page.get_by_role("alert")).to_have_text("That is not the password.")
         await sign_in(page, EDITOR)
         await page.get_by_role("button", name="Check").first.click()
-        await expect(page.locator(".flash")).to_contain_text("well")
+        await expect(page.locator(".flash")).to_contain_text("is connected")
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)])

@@ -14,9 +14,7 @@ from shared.contract.failures import Reason
 
 CONSOLE = Path(__file__).parents[4] / "services" / "console"
 PAGES = sorted(path for path in CONSOLE.rglob("*") if path.suffix in {".html", ".js"})
-MODULES = sorted(
-    path for room in ("index", "contacts", "board", "overview", "view") for path in (CONSOLE / room).glob("*.py")
-)
+MODULES = sorted(CONSOLE.rglob("*.py"))
 UNCLEAR = re.compile(
     r"\b(anew|tick(?:ed|s)?|forget|forgotten|evenly|parted|told|tells?|whoever|in vain|by itself)\b",
     re.IGNORECASE,
