@@ -1,4 +1,4 @@
-"""What the receiver is measured against: `python -m tests.bench.handlers bare|obvious`."""
+"""The handlers that the receiver is compared with: `python -m tests.bench.handlers bare|obvious`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from shared.runtime.settings import ReceiverSettings
 
 
 async def bare(request: web.Request) -> web.Response:
-    """Only reads the body."""
+    """Read the body and respond."""
     await request.read()
     return web.Response(text="EVENT_RECEIVED")
 
 
 def obvious(producer: AIOKafkaProducer, topic: str, secret: str) -> Handler:
     async def handle(request: web.Request) -> web.Response:
-        """Verifies, parses with the standard library, and waits for each event by itself."""
+        """Verify, parse with the standard library, and wait for each event separately."""
         body = await request.read()
         if not is_signed(body, request.headers.get("X-Hub-Signature-256", ""), [secret]):
             return web.Response(status=403)

@@ -1,4 +1,4 @@
-"""Every figure of the receiver, one after the other on the same ground."""
+"""Measures every figure of the receiver, one after another with the same setup."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Say = Callable[[str], None]
 
 
 def measure(ground: Ground, requests: int, say: Say) -> Measured:
-    """`requests` single posts are sent for the figure of memory. Each receiver of these has topics of its own."""
+    """Measure all figures; `requests` single posts are sent for memory. Each receiver has its own topics."""
     with handler(ground, "bare", compared("bare")) as bare:
         measured = _measure_acked(ground, bare, requests, say)
         with handler(ground, "thousands") as acked:
@@ -41,7 +41,7 @@ def _measure_acked(ground: Ground, bare: Handler, requests: int, say: Say) -> Me
 
 
 def _step(name: str, work: Callable[[], Measured], say: Say) -> Measured:
-    """One that fails does not cost the others."""
+    """Run one step; its failure is a problem in the report, and the other steps still run."""
     say(name)
     try:
         return work()
@@ -50,5 +50,5 @@ def _step(name: str, work: Callable[[], Measured], say: Say) -> Measured:
 
 
 def _spooled(acked: Handler, what: str) -> Measured:
-    """What took the spool though the broker was up was not acknowledged by it: no figure of acks may have any."""
+    """Return the figure of events spooled while the broker was up, which must be 0: they were not acknowledged."""
     return Measured(figures=(Figure(f"{what}: events spooled", acked.metric("spooled_total"), at_most(0)),))

@@ -1,4 +1,4 @@
--- For wrk: sends a file of whole requests of one length, one after the other, and begins anew at its end.
+-- For wrk: sends the requests of a file, all of one length, one after another, and starts again at its end.
 -- wrk -s requests.lua URL -- FILE LENGTH FIRST
 
 local file, length

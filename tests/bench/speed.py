@@ -1,4 +1,4 @@
-"""With the broker up: how fast, how evenly, and in how much memory single posts and batches are acknowledged."""
+"""Measures throughput, latency and memory for single posts and batches while the broker is up."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tests.bench.processes import Handler
 from tests.bench.wrk import BenchError, load
 
 BATCH_CONNECTIONS = 8
-"""So that what is in flight is 8,000 events, as it is a few with single posts."""
+"""With this, 8,000 events are in flight; with single posts, only a few."""
 STEP, SETTLED = 100_000, 1
-"""Memory is read after each so many requests; what it has grown by is counted from the second reading."""
+"""Memory is read each time after this many requests. Growth counts from the second reading."""
 MOST_MEGABYTES, FLAT = 120, 0.05
 
 
 def throughput(ground: Ground, bare: Handler, obvious: Handler, acked: Handler) -> Measured:
-    """The acked handler against one that only reads the body, and against the obvious way to write it."""
+    """Compare the receiver with a handler that only reads the body, and with a straightforward one."""
     handlers = {"bare": bare, "obvious": obvious, "acked": acked}
     run = {name: partial(rate, handler, ground.singles, ground.seconds) for name, handler in handlers.items()}
     of_bare, of_obvious, of_acked = alternate(run, ground.rounds)
@@ -30,8 +30,10 @@ def throughput(ground: Ground, bare: Handler, obvious: Handler, acked: Handler) 
 
 
 def latency(ground: Ground, bare: Handler, acked: Handler, maximum: float) -> Measured:
-    """At half of `maximum` (requests a second), each from when it was due. What the machine does to it, by other work
-    and by its timers, is in the bare handler's as well."""
+    """Compare latencies at half of `maximum` requests a second, each from when the request was due.
+
+    The effects of other work on the machine and of its timers are in the bare handler's figures as well.
+    """
     runs: dict[str, list[Latencies]] = {"bare": [], "acked": []}
     for _ in range(ground.rounds):
         for name, handler in (("bare", bare), ("acked", acked)):
@@ -49,7 +51,7 @@ def latency(ground: Ground, bare: Handler, acked: Handler, maximum: float) -> Me
 
 
 def batches(ground: Ground, acked: Handler) -> Measured:
-    """A thousand updates in one POST against one in each, in events a second."""
+    """Compare a thousand updates in one POST with one in each, in events a second."""
     singles, thousands = alternate(
         {
             "events of single posts": partial(rate, acked, ground.singles, ground.seconds),
@@ -64,7 +66,7 @@ def batches(ground: Ground, acked: Handler) -> Measured:
 
 
 def memory(ground: Ground, acked: Handler, requests: int) -> Measured:
-    """Resident megabytes after each 100,000 of `requests` single posts. Whether it is flat takes 300,000 to tell."""
+    """Measure resident megabytes after each 100,000 of `requests` single posts. 300,000 show whether it grows."""
     readings = tuple(_readings(ground, acked, requests))
     side = Side(f"resident MB, each {STEP:,}", readings, f"peak {acked.peak_megabytes():.0f}")
     figures = [Figure(f"resident memory after {requests:,} requests", readings[-1], at_most(MOST_MEGABYTES), "MB")]

@@ -1,4 +1,4 @@
-"""The AI is away for a whole run, and comes back: every conversation is scored meanwhile, and then by the AI, once."""
+"""The AI is down for a whole run and comes back: conversations are scored meanwhile, and then once by the AI."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sources(found: dict[str, Contact]) -> set[AnalysisSource]:
 
 
 def introduced(who: ConversationKey) -> Event:
-    """What makes each conversation's prompt one of its own."""
+    """Return a message that makes each conversation's prompt unique."""
     return said(f"I am {who.customer_id}", 5, mid=f"m_{who.customer_id}_name", who=who)
 
 

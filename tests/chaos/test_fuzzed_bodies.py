@@ -1,6 +1,6 @@
-"""100,000 bodies that nobody should send, over real connections and a real broker: each is answered, none is lost.
+"""100,000 fuzzed bodies over real connections and a real broker: each gets a response, and none is lost.
 
-The bodies are the fuzzer's (`tests.fuzz.mutations`), from one seed; the oracle is what `normalise` says of each.
+The fuzzer (`tests.fuzz.mutations`) makes them from one seed; the oracle is what `normalise` returns for each.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ SEED = 20_261_124
 HALF = 50_000
 CONNECTIONS = 64
 STRANGERS = 0.05
-"""Of all bodies, these are not signed by Facebook."""
+"""The share of bodies that Facebook did not sign."""
 GARBLED, AT_ONCE, MAX_PAUSE_SECONDS = 750, 250, 1.0
-"""What is no HTTP: how often after each half, on how many connections at once, and how long an answer is waited for."""
-GROWTH = 1.10
-"""The most that the memory after the second half may be of that after the first.
+"""Requests that are not HTTP: their number after each half, their connections at once, and the timeout of each."""
+MAX_GROWTH = 1.10
+"""The maximum ratio of the memory after the second half to that after the first.
 
-Not 1: what is kept on purpose, and bounded, still fills (the partitions of the latest 65,536 keys take some 6 % here),
-and an allocator has its own unrest. 10 % are some 200 bytes a request.
+It is not 1: bounded caches still fill (the partitions of the latest 65,536 keys take about 6 % here), and the memory of
+an allocator varies. 10 % are about 200 bytes a request.
 """
 STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})")
 MID = re.compile(rb'"mid": ?"')
-"""Where a number makes a message one of its own: else 100,000 bodies would tell of some thousand messages."""
+"""Where a number makes a message unique: otherwise 100,000 bodies would contain some thousand messages."""
 LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 HEALTHY = b'{"object":"page"}'
-"""A body that nothing comes of."""
+"""A body without events."""
 
 
 @dataclass(slots=True)
 class Sent:
-    """What was sent, what should come of it, and what was answered: `(is signed, status)`."""
+    """What was sent, what is expected of it, and the counts of responses as `(is signed, status)`."""
 
     answers: Counter[tuple[bool, int]] = field(default_factory=Counter)
     events: set[str] = field(default_factory=set)
@@ -66,7 +66,7 @@ class Sent:
 
 
 class Line:
-    """One connection that is kept as long as the receiver keeps it."""
+    """A connection that stays open as long as the receiver keeps it open."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -93,7 +93,7 @@ class Line:
 
 
 async def closed(writer: asyncio.StreamWriter) -> None:
-    """The receiver may have been first."""
+    """Close the connection; the receiver may have closed it already."""
     writer.close()
     with suppress(ConnectionError):
         await writer.wait_closed()
@@ -136,7 +136,7 @@ def forged(body: bytes, random: Random) -> bytes:
 
 
 def fuzzed(sent: Sent, random: Random) -> Iterator[tuple[bool, bytes]]:
-    """Requests without end, and whether each is signed; `sent` expects what comes of those that are."""
+    """Yield requests without end and whether each is signed, and record in `sent` what is expected of them."""
     mutator = Mutator(seed_values())
     for number in count():
         body = mutator.body(random)
@@ -149,7 +149,7 @@ def fuzzed(sent: Sent, random: Random) -> Iterator[tuple[bool, bytes]]:
 
 
 async def send(port: int, requests: Iterator[tuple[bool, bytes]], number: int, sent: Sent) -> None:
-    """The next `number` of `requests`, over many connections at once."""
+    """Send the next `number` of `requests` over many connections at once."""
     numbers = iter(range(number))
 
     async def work() -> None:
@@ -163,7 +163,7 @@ async def send(port: int, requests: Iterator[tuple[bool, bytes]], number: int, s
 
 
 def garbled(random: Random) -> bytes:
-    """What is not quite HTTP, or not quite a webhook. Where a body gets through nothing comes of it."""
+    """Return bytes that are almost HTTP, or almost a webhook. Bodies in them have no events."""
     healthy = signed(HEALTHY)
     head, _, _ = healthy.partition(b"\r\n\r\n")
     odd = random.choice(
@@ -200,7 +200,7 @@ def garbled(random: Random) -> bytes:
 
 
 async def statuses_of(port: int, raw: bytes) -> list[int]:
-    """What is answered before this client has had enough; nothing where the receiver hangs up or waits for more."""
+    """Return the response statuses before this client's timeout; none when the receiver closes or waits for more."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     answer = b""
     with suppress(ConnectionError, TimeoutError):
@@ -229,7 +229,7 @@ def resident_kb(process: Leadstream) -> int:
 
 
 async def differing(stack: Stack, sent: Sent) -> set[str]:
-    """The ids of events and letters that are expected and not on their topic, or there and not expected."""
+    """Return the ids of events and dead letters that are missing on their topic or were not expected."""
     events = await read_all(stack.kafka, stack.topics.message_events)
     dead_letters = await read_all(stack.kafka, stack.topics.dead_letters)
     found = {dict(record.headers)["ce_id"].decode() for record in events}
@@ -256,7 +256,7 @@ async def test_all_fuzzed_bodies_get_a_response_and_nothing_grows_or_is_lost(sta
     assert sent.answers.total() == 2 * HALF
     assert {200, 400, 403, 404, 405} <= set(told)
     assert max(told) < 500, told
-    assert second_kb <= first_kb * GROWTH, f"{first_kb} KB after the first half, {second_kb} KB after the second"
+    assert second_kb <= first_kb * MAX_GROWTH, f"{first_kb} KB after the first half, {second_kb} KB after the second"
 
     assert await ask_once(port, signed(b"[" * (MAX_BODY_BYTES + 1))) == 413
     item = {"sender": {"id": "8"}, "recipient": {"id": "1"}, "message": {"mid": "m_ordinary", "text": "hi"}}

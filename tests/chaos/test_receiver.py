@@ -1,4 +1,4 @@
-"""The receiver while the broker is away: every answer is 200, and every 200 is on the topic in the end."""
+"""The receiver while the broker is away: every response is 200, and every such webhook is on the topic in the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The spool's disk is full while the broker is away: 503, never a 200 that is lost, and no restart afterwards."""
+"""The spool's disk is full while the broker is away: the response is 503, no 200 is lost, no restart is needed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.waiting import eventually
 TO_A_FULL_DISK = ("sh", "-c", 'exec "$@" 2>/dev/full', "sh")
 ROUND = 8
 TEXT = "long " * 1000
-"""Some hundred webhooks fill the disk."""
+"""About a hundred webhooks fill the disk."""
 
 
 def begin(stack: Stack, spool: Path, log: Path, before: Sequence[str], *arguments: str, **settings: str) -> Program:
@@ -33,7 +33,7 @@ def begin(stack: Stack, spool: Path, log: Path, before: Sequence[str], *argument
 
 
 async def send_until(sender: Sender, numbers: itertools.count[int], status: int) -> None:
-    """Whole rounds, up to the first of which every answer is `status`."""
+    """Send whole rounds until every response of one is `status`."""
 
     async def round_of_statuses() -> set[int | None]:
         return {await sender.send(next(numbers)) for _ in range(ROUND)}
@@ -72,7 +72,7 @@ async def test_a_full_disk_is_a_503_and_loses_nothing_answered_200(
 
 
 async def test_a_disk_that_stays_full_loses_no_webhook_once_the_broker_is_back(stack: Stack, tmp_path: Path) -> None:
-    """Then nothing can be written to it, not even that a record has left it."""
+    """Then nothing can be written to it, not even the removal of a record."""
     disk = Mounted(tmp_path / "disk") if can_mount() else Limited(tmp_path / "disk")
     receiver = begin(stack, disk.folder / "spool", tmp_path / "log", disk.before)
     numbers = itertools.count()
@@ -112,7 +112,7 @@ async def test_a_full_disk_stops_no_worker_while_the_broker_is_up(stack: Stack, 
 
 
 async def send_item(session: ClientSession, port: int, kind: str) -> int | None:
-    """Each kind is counted by itself: the more there are, the more room the counts take."""
+    """Each kind has a counter of its own: the more kinds, the larger the metrics files."""
     item = {"sender": {"id": "8"}, "recipient": {"id": "1"}, kind: {"watermark": 1}}
     body = json.dumps({"object": "page", "entry": [{"id": "1", "messaging": [item]}]}).encode()
     headers = {"X-Hub-Signature-256": webhook_signature("app-secret", body)}
@@ -124,7 +124,7 @@ async def send_item(session: ClientSession, port: int, kind: str) -> int | None:
 
 
 def fill_up(folder: Path) -> None:
-    """To the last byte."""
+    """Fill the disk to the last byte."""
     with contextlib.suppress(OSError), (folder / "more").open("wb", buffering=0) as file:
         while file.write(bytes(4096)):
             pass

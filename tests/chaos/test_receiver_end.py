@@ -1,4 +1,4 @@
-"""The end of the receiver in the middle of its work, whatever the broker and the spool are like."""
+"""The receiver is stopped in the middle of its work, in every state of broker and spool."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.support.sending import Sender, port_of, published_in_the_end, start
 from tests.support.waiting import eventually
 
 AMPLE, SCANT = "1000000", "6000"
-"""Bytes of a spool that never becomes full here, and of one that does at once."""
+"""The size of a spool that never becomes full here, and of one that does at once."""
 
 
 async def is_at_work(sender: Sender, answered: int) -> None:
-    """Returns when so many have been answered, and others wait for their answer."""
+    """Return when this many webhooks have a response and others wait for theirs."""
 
     async def state() -> tuple[int, int]:
         return len(sender.statuses), len(sender.began)

@@ -1,7 +1,7 @@
-"""kill -9 at every step of a webhook, whatever the broker and the spool are like: what was answered 200 is published.
+"""kill -9 at every step of a webhook, in every state of broker and spool: what was answered 200 is published.
 
-Each receiver of a case dies by its own hand at one named step (`tests.support.dying_receiver`), all of a case under
-the same broker; then an ordinary one starts over what each has left. The oracle is sets of event ids.
+Each receiver of a case kills itself at one named step (`tests.support.dying_receiver`), all with the same broker. Then
+an ordinary one starts on the spool that each has left. The oracle is sets of event ids.
 """
 
 from __future__ import annotations
@@ -33,28 +33,40 @@ EVERY = REQUEST + SENT + SPOOLED + DRAINED
 CASES = {
     ("up", "empty"): REQUEST + SENT,  # nothing is spooled
     ("up", "filling"): EVERY,
-    ("up", "full"): (*REQUEST, *SENT, "spooling", *DRAINED),  # until it drains nothing gets in, then nothing goes in
+    ("up", "full"): (
+        *REQUEST,
+        *SENT,
+        "spooling",
+        *DRAINED,
+    ),  # until it drains nothing fits, and then nothing is spooled
     ("slow", "empty"): EVERY,
     ("slow", "filling"): EVERY,
     ("slow", "full"): EVERY,
     ("down", "empty"): (*REQUEST, "sending", *SPOOLED, "peeked"),  # nothing is acknowledged
-    ("down", "filling"): (*REQUEST, *SPOOLED, "peeked"),  # … and all goes behind what waits
-    ("down", "full"): ("body_read", "signature_checked", "normalised", "spooling", "answered", "peeked"),  # … to a 503
+    ("down", "filling"): (*REQUEST, *SPOOLED, "peeked"),  # … and every record goes behind those that wait
+    ("down", "full"): (
+        "body_read",
+        "signature_checked",
+        "normalised",
+        "spooling",
+        "answered",
+        "peeked",
+    ),  # … up to a 503
     ("gone", "empty"): ("committed", "answering", "peeked"),  # as down, but connections are refused
 }
-"""Broker and spool, and the steps that can be reached under them; the reason where some cannot."""
+"""The steps that can be reached in each state of broker and spool, with the reason for missing ones."""
 
 LEFT = 100
-"""Records that an earlier process left in a spool that is not empty: more than two drains take."""
+"""The records that an earlier process left in a spool that is not empty: more than two drains remove."""
 APART = 100_000
-"""Between the first webhooks of two receivers; what was left in the spool has the numbers below the first."""
+"""The distance between the first webhooks of two receivers. Records left in the spool have lower numbers."""
 ROUND_SECONDS = 0.05
-"""Between eight webhooks and the next: a slow broker still catches up with so many."""
+"""The time between rounds of eight webhooks, with which a slow broker still keeps up."""
 PLENTY = 1 << 30
 
 
 class Victim:
-    """A receiver that will die at `step`, its spool, and the webhooks that are its own."""
+    """A receiver that will die at `step`, with its spool and its webhooks."""
 
     def __init__(self, stack: Stack, folder: Path, step: str, number: int) -> None:
         self.stack, self.folder, self.step = stack, folder, step
@@ -65,7 +77,7 @@ class Victim:
         folder.mkdir()
 
     async def leave(self, spool: str) -> None:
-        """Fills the spool as an earlier process would have: to the brim where it is to be full."""
+        """Fill the spool as an earlier process would have; `full` fills it completely."""
         if spool == "empty":
             return
         numbers = range(self.first - LEFT, self.first)
@@ -87,7 +99,7 @@ class Victim:
         return self.program
 
     async def die(self, session: ClientSession, *, drains: bool) -> None:
-        """Sends to it until it is dead; AssertionError when it lives on, or died of something else."""
+        """Send webhooks until it dies. AssertionError when it does not, or dies of another cause."""
         self.sender = Sender(session, port_of(self.program))
         if drains:
             self.gate.touch()

@@ -1,4 +1,4 @@
-"""A long outage under load: no answer but 200, and in the end all of it on the topic."""
+"""A long outage under load: every response is 200, and every event is on the topic in the end."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.support.waiting import eventually
 
 OUTAGE_SECONDS = float(os.environ.get("LEADSTREAM_TEST_OUTAGE_SECONDS", "120"))
 A_SECOND = 50
-"""Webhooks a second, before, in and after the outage."""
+"""Webhooks a second before, during and after the outage."""
 FACEBOOK_TIMEOUT = ClientTimeout(5)
 """Facebook counts a later response as a failure (docs/facebook.md)."""
 
 
 async def load(sender: Sender, over: asyncio.Event) -> None:
-    """Sends at a steady rate until `over`, however long an answer takes, then waits for the last answers."""
+    """Send at a constant rate until `over`, independently of response times, then wait for the last responses."""
     async with asyncio.TaskGroup() as webhooks:
         for number in itertools.count():
             if over.is_set():

@@ -1,4 +1,4 @@
-"""The end of the spool's file is torn after a kill -9: the next start publishes what was whole, and nothing else."""
+"""The end of the spool's file is torn after a kill -9: the next start publishes the whole records and nothing else."""
 
 from __future__ import annotations
 
@@ -12,12 +12,20 @@ from aiohttp import ClientSession
 from tests.conftest import Stack, Start
 from tests.support.brokers import frozen
 from tests.support.processes import Leadstream
-from tests.support.sending import TOGETHER, Sender, event_of, port_of, published, published_in_the_end, start
+from tests.support.sending import (
+    MAX_WEBHOOKS_IN_FLIGHT,
+    Sender,
+    event_of,
+    port_of,
+    published,
+    published_in_the_end,
+    start,
+)
 from tests.support.waiting import eventually
 from tests.support.wal import FRAME_HEADER_BYTES, HEADER_BYTES, commits
 
 ONE_BY_ONE = 12
-"""Webhooks that are each answered before the next is sent, so that each is a transaction of its own."""
+"""Webhooks that are sent one after another, so that each is a transaction of its own."""
 PAGE_BYTES = 4096
 FRAME_BYTES = FRAME_HEADER_BYTES + PAGE_BYTES
 
@@ -33,7 +41,7 @@ BEHIND: dict[str, Tear] = {
     "zeros": lambda log: log[: commits(log)[-1]] + bytes(2 * FRAME_BYTES),
     "noise": lambda log: log[: commits(log)[-1]] + Random(1).randbytes(3 * FRAME_BYTES),
 }
-"""What can stand behind the last commit when a write was cut short: all that was answered 200 lies before it."""
+"""What can follow the last commit after an incomplete write. Everything answered 200 is before it."""
 
 INTO: dict[str, Tear] = {
     "a_byte_less": lambda log: log[: commits(log)[-1] - 1],
@@ -44,7 +52,7 @@ INTO: dict[str, Tear] = {
     "half_a_header": lambda log: log[: HEADER_BYTES // 2],
     "all": lambda log: b"",
 }
-"""A disk that lost what it had said was synced: nobody can bring that back."""
+"""A disk that lost synced data, which cannot be recovered."""
 
 
 def flipped(log: bytes, at: int) -> bytes:
@@ -52,7 +60,7 @@ def flipped(log: bytes, at: int) -> bytes:
 
 
 class Torn:
-    """A receiver that spooled, was killed while it wrote, and whose spool's log was then torn."""
+    """A receiver that spooled and was killed during a write, and whose spool's log was then torn."""
 
     def __init__(self, name: str, number: int, folder: Path, leadstream: Start) -> None:
         self.folder = folder / name
@@ -65,14 +73,14 @@ class Torn:
         for number in range(self.first, self.first + ONE_BY_ONE):
             assert await self.sender.send(number) == 200
         self.commits = len(commits(self.log().read_bytes()))
-        together = range(self.first + ONE_BY_ONE, self.first + ONE_BY_ONE + TOGETHER)
+        together = range(self.first + ONE_BY_ONE, self.first + ONE_BY_ONE + MAX_WEBHOOKS_IN_FLIGHT)
         writing = asyncio.create_task(self.sender.send_all(together))
         await eventually(lambda: asyncio.sleep(0, len(self.sender.began)), lambda began: began > ONE_BY_ONE)
         self.process.kill()
         await writing
 
     def tear(self, tear: Tear) -> None:
-        """Afterwards `certain` are the events that are still in the log as they were committed."""
+        """Tear the log. Then `certain` has the events that are still in it as committed."""
         torn = tear(self.log().read_bytes())
         self.log().write_bytes(torn)
         lost = max(0, self.commits - len(commits(torn)))
@@ -86,7 +94,7 @@ class Torn:
 async def spooled_and_torn(
     tears: dict[str, Tear], stack: Stack, leadstream: Start, session: ClientSession, folder: Path
 ) -> list[Torn]:
-    """One receiver for each way to tear, all killed while the broker answered nothing."""
+    """Return one receiver for each kind of tear, all killed while the broker did not respond."""
     all_torn = [Torn(name, number, folder, leadstream) for number, name in enumerate(tears, 1)]
     for torn in all_torn:
         port_of(torn.process)
@@ -98,7 +106,7 @@ async def spooled_and_torn(
 
 
 async def started_again(all_torn: list[Torn], stack: Stack, leadstream: Start, session: ClientSession) -> set[str]:
-    """What is on the topic when ordinary receivers have started, taken one more webhook each, and ended cleanly."""
+    """Start ordinary receivers, send one more webhook to each, stop them, and return the events on the topic."""
     processes = [start(leadstream, torn.folder) for torn in all_torn]
     for torn, process in zip(all_torn, processes, strict=True):
         torn.sender.turn_to(port_of(process))

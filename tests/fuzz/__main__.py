@@ -1,6 +1,6 @@
-"""`python -m tests.fuzz [TARGET …] [--seconds N]`: fuzzes by coverage and says where the inputs are that failed.
+"""`python -m tests.fuzz [TARGET …] [--seconds N]`: fuzzes by coverage and prints where failing inputs are.
 
-What is found stays in `.fuzz/`, so that each run goes on where the last one ended.
+Inputs stay in `.fuzz/`, so that each run continues from the last.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from tests.fuzz.seeds import FUZZED, PAYLOADS, dictionary, keys_of, seed_values
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / ".fuzz"
 TARGETS = ("signature", "parse", "normalise")
-MOST_BYTES, MOST_SECONDS, MOST_MB = 16_384, 10, 2_048
-"""Of one input: its length, how long it may take, and how much memory the process may hold."""
-WRONG_USAGE = 2
+MAX_BYTES, MAX_SECONDS, MAX_MB = 16_384, 10, 2_048
+"""Limits for one input: its length, its time, and the memory of the process."""
+EXIT_USAGE = 2
 
 
 def main() -> int:
@@ -30,8 +30,8 @@ def main() -> int:
     if unknown:
         parser.error(f"no such target: {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}")
     if find_spec("atheris") is None:
-        print("atheris is made for CPython 3.11 to 3.14 on Linux on x86-64 alone", file=sys.stderr)
-        return WRONG_USAGE
+        print("atheris supports only CPython 3.11 to 3.14 on Linux x86-64", file=sys.stderr)
+        return EXIT_USAGE
     failed = [target for target in chosen.targets or TARGETS if run(target, chosen.seconds) != 0]
     for target in failed:
         print(f"{target} failed; the input is in {FOLDER}/crashes: move it to {FUZZED}", file=sys.stderr)
@@ -45,7 +45,7 @@ def run(target: str, seconds: int) -> int:
         folder.mkdir(parents=True, exist_ok=True)
     words.write_text(dictionary(keys_of(seed_values())))
     seeds = [] if target == "signature" else [str(PAYLOADS / "webhook"), str(FUZZED)]
-    limits = {"max_total_time": seconds, "max_len": MOST_BYTES, "timeout": MOST_SECONDS, "rss_limit_mb": MOST_MB}
+    limits = {"max_total_time": seconds, "max_len": MAX_BYTES, "timeout": MAX_SECONDS, "rss_limit_mb": MAX_MB}
     options = [f"-{name}={value}" for name, value in {**limits, "dict": words, "print_final_stats": 1}.items()]
     command = [sys.executable, "-m", f"tests.fuzz.{target}", str(corpus), *seeds, *options]
     return subprocess.run([*command, f"-artifact_prefix={crashes}/{target}-"], cwd=ROOT, check=False).returncode

@@ -1,4 +1,4 @@
-"""What the targets share: atheris, told to change bodies as JSON and not only as bytes."""
+"""Shared by the targets: atheris with mutations of bodies as JSON, not only as bytes."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from tests.fuzz.seeds import changeable, seed_values
 
 
 def instrumented() -> AbstractContextManager[None]:
-    """Within this, what is imported of the receiver counts which of its branches are taken."""
+    """Within the block, imported modules of the receiver count the branches they take."""
     counting: AbstractContextManager[None] = atheris.instrument_imports(include=["services.receiver", "shared"])
     return counting
 
 
 def fuzz(check: Callable[[bytes], object], change: Callable[[bytes, int, int], bytes] | None = None) -> None:
-    """Runs until libFuzzer's own arguments (`sys.argv`) end it, or `check` raises."""
+    """Run until a limit of libFuzzer's arguments (`sys.argv`) is reached, or `check` raises."""
     more = {} if change is None else {"custom_mutator": change}
     atheris.Setup(sys.argv, lambda data: ignore(check(data)), **more)
     atheris.Fuzz()
 
 
 def ignore(_result: object) -> None:
-    """libFuzzer takes nothing but None from a target."""
+    """Return None, the only value that libFuzzer accepts from a target."""
 
 
 class StructuralMutator:
-    """Half of the time changes the JSON of an input, or takes a new body; else leaves it to libFuzzer's own ways."""
+    """Half of the time mutates the JSON of an input or makes a new body, otherwise leaves it to libFuzzer."""
 
     def __init__(self) -> None:
         self._values = seed_values()

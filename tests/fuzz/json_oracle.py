@@ -1,4 +1,4 @@
-"""JSON as the standard library reads it, brought to what the receiver promises of it."""
+"""JSON as the standard library parses it, converted to what the receiver promises."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import re
 from typing import Any, Never
 
 UNREADABLE: Any = object()
-"""For what is no JSON, or has a number that is none here (NaN, an infinity)."""
+"""The result for invalid JSON, and for JSON with NaN or an infinity."""
 _SURROGATES = re.compile("[\ud800-\udbff][\udc00-\udfff]|[\ud800-\udfff]")
 
 
 def read_json(body: bytes) -> Any:
-    """Integers beyond 64 bits are floats, and half a surrogate pair is U+FFFD."""
+    """Parse JSON with integers beyond 64 bits as floats, and half a surrogate pair as U+FFFD."""
     try:
         return _whole(json.loads(body, parse_constant=_refuse, parse_int=_integer, parse_float=_finite))
     except (ValueError, RecursionError):
@@ -21,7 +21,7 @@ def read_json(body: bytes) -> Any:
 
 
 def depth_of(value: Any) -> int:
-    """How many lists and objects stand in one another; without recursion, which the deepest would not survive."""
+    """Return the number of nested lists and objects, without recursion, which the deepest would exceed."""
     deepest, waiting = 0, [(value, 1)]
     while waiting:
         value, level = waiting.pop()
@@ -32,7 +32,7 @@ def depth_of(value: Any) -> int:
 
 
 def contains(whole: Any, part: Any) -> bool:
-    """Whether all that `part` says is in `whole`, which may have more keys."""
+    """Return whether `whole` has every value of `part`; it may have more keys."""
     if isinstance(part, dict):
         return isinstance(whole, dict) and all(k in whole and contains(whole[k], v) for k, v in part.items())
     if isinstance(part, list):

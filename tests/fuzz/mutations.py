@@ -1,6 +1,6 @@
-"""Real bodies, changed: so that what comes out gets past the envelope and deep into what reads it.
+"""Mutates real bodies, so that they pass the envelope and reach deep into the parser.
 
-All that is chosen is chosen by a `random.Random` that is handed in: the same seed gives the same body, everywhere.
+Every choice is made by the given `random.Random`: the same seed gives the same body everywhere.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Slot = tuple[Any, Any]
 """A dict or a list, and a key or an index in it."""
 
 INWARD = ("entry", "messaging", "standby", "changes", "value")
-"""The way from a body to an item."""
+"""The keys on the path from a body to an item."""
 DEPTHS = (1, 2, 8, 120, 240, 254, 300)
-"""How deep a value is buried; 254 levels is the most that the receiver reads."""
+"""The levels around a nested value; the receiver accepts at most 254."""
 
 
 class Mutator:
@@ -32,7 +32,7 @@ class Mutator:
         self._changes: list[Callable[[Slot, Random], None]] = [*often, *often, *seldom]
 
     def body(self, random: Random, changes: int = 4) -> bytes:
-        """A seed with up to `changes` changes, as bytes; now and then broken as bytes as well."""
+        """Return a seed with up to `changes` changes as bytes, sometimes with broken bytes as well."""
         return self.changed(random.choice(self._seeds), random, changes)
 
     def changed(self, value: Any, random: Random, changes: int = 4) -> bytes:
@@ -40,7 +40,7 @@ class Mutator:
         return break_bytes(body, random) if random.random() < 0.03 else body
 
     def change(self, value: Any, random: Random, changes: int = 4) -> Any:
-        """A changed copy of `value`."""
+        """Return a changed copy of `value`."""
         root = [copied(value)]
         for _ in range(random.randint(0, changes)):
             random.choice(self._changes)(slot_in(root, random), random)
@@ -54,7 +54,7 @@ class Mutator:
         holder[key] = copied(random.choice(VALUES))
 
     def _graft(self, slot: Slot, random: Random) -> None:
-        """Puts here what stands somewhere in another body."""
+        """Replace the value by one from another body."""
         holder, key = slot
         donor, place = slot_in([random.choice(self._seeds)], random)
         holder[key] = copied(donor[place])
@@ -76,9 +76,9 @@ class Mutator:
 
 
 class Usual:
-    """Which keys stand beside one another in the seeds, and with which values.
+    """The keys that occur beside one another in the seeds, and their values.
 
-    So that what is added is understood as well, and what real bodies have only apart meets in one.
+    With them, additions are understood by the parser, and parts of several real bodies occur in one.
     """
 
     def __init__(self, seeds: Sequence[Any]) -> None:
@@ -104,15 +104,15 @@ class Usual:
 
 
 def copied(value: Any) -> Any:
-    """As `copy.deepcopy`, for JSON, a hundred times as fast and however deep."""
+    """Copy JSON like `copy.deepcopy`, a hundred times faster and at any depth."""
     return marshal.loads(marshal.dumps(value))
 
 
 def slot_in(root: list[Any], random: Random) -> Slot:
-    """A place somewhere in `root`, which is not empty: walks down and may stop at every step.
+    """Return a slot anywhere in `root`, which is not empty: walk down, and maybe stop at every step.
 
-    Mostly begins at an item, else most changes would be of the few keys of the envelope, and what is then parked as a
-    whole shows nothing of what is in it.
+    Most walks begin at an item: otherwise most changes would be in the few keys of the envelope, and the whole body
+    would become one dead letter.
     """
     holder: Any = root
     key: Any = 0
@@ -131,7 +131,7 @@ def slot_in(root: list[Any], random: Random) -> Slot:
 
 
 def write(value: Any, random: Random) -> bytes:
-    """As Facebook writes it, with escapes; now and then without, where half a surrogate pair is no UTF-8 any more."""
+    """Serialise like Facebook, with escapes; sometimes without, where half a surrogate pair is invalid UTF-8."""
     if random.random() < 0.8:
         return json.dumps(value).encode()
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
@@ -181,7 +181,7 @@ def _bury(slot: Slot, random: Random) -> None:
 
 
 def _retype(slot: Slot, random: Random) -> None:
-    """The same said in another type: an id as a number, a time in another unit, one thing as a list of it."""
+    """Change a value's type: an id to a number, a time to another unit, a value to a list of it."""
     holder, key = slot
     value = holder[key]
     if isinstance(value, bool | None | dict | list):

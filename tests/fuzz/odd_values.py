@@ -1,4 +1,4 @@
-"""Values that somebody reads wrongly: each at an edge of a type, a range, a script or a format."""
+"""Values that parsers misread: each is at an edge of a type, a range, a script or a format."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What must hold of the receiver whatever is sent: for the fuzzing by coverage, for hypothesis and for the replay.
+"""Oracles of the receiver for any input, used by fuzzing, hypothesis and the replay.
 
-Each check raises AssertionError where the promise is broken. What is checked is an argument, so that a test can hand in
-one that is broken on purpose.
+Each check raises AssertionError when a promise is broken. The code under test is an argument, so that a test can pass
+a version with a defect.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.support.models import dump_event, event_headers
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 LATER = datetime(2027, 2, 3, 4, 5, 6, 789000, tzinfo=UTC)
 LEVELS = 254
-"""The most levels of a body that is read."""
+"""The most levels of an accepted body."""
 ITEM_GROUPS = ("messaging", "standby", "changes")
 Normalise = Callable[[bytes, datetime], NormalisedWebhook]
 
@@ -37,13 +37,13 @@ Normalise = Callable[[bytes, datetime], NormalisedWebhook]
 def check_signature(
     body: bytes, header: str, secrets: Sequence[str], signed: Callable[[bytes, str, Sequence[str]], bool] = is_signed
 ) -> None:
-    """Signed if and only if the header is, letter for letter, the HMAC of the body under one of the secrets."""
+    """Check that only the exact HMAC of the body under one of the secrets is a valid header."""
     right = {"sha256=" + hmac.new(each.encode(), body, hashlib.sha256).hexdigest() for each in secrets}
     assert signed(body, header, secrets) is (header in right)
 
 
 def check_parse(body: bytes, parse: Callable[[bytes], Any] = parse_body) -> None:
-    """Reads what the standard library reads, as it reads it, and rejects the rest; what it reads can be written."""
+    """Check that `parse` accepts what the standard library accepts, with equal values that can be serialised."""
     expected = read_json(body)
     parsed, reason = _tried(parse, body)
     if reason is not None:
@@ -56,7 +56,7 @@ def check_parse(body: bytes, parse: Callable[[bytes], Any] = parse_body) -> None
 
 
 def check_normalise(body: bytes, make: Normalise = normalise) -> NormalisedWebhook:
-    """All that is promised of a body's events, letters and counts. Returns what it came to."""
+    """Check every promise about a body's events, dead letters and counts. Returns the normalised body."""
     batch = make(body, NOW)
     assert facts(make(body, NOW)) == facts(batch)
     assert ids(make(body, LATER)) == ids(batch)
@@ -70,7 +70,7 @@ def check_normalise(body: bytes, make: Normalise = normalise) -> NormalisedWebho
 
 
 def check_draft(draft: EncodedEvent) -> None:
-    """It is an event of the contract, and a reader finds in it all that was written and nothing else."""
+    """Check that it is an event of the contract with all of its fields and no others."""
     event = load_event(dump_encoded_event(draft))
     assert (event.kind, event.event_id, str(event.conversation)) == (draft.kind, draft.event_id, draft.conversation)
     assert ConversationKey.parse(draft.conversation) == event.conversation
@@ -85,7 +85,7 @@ def check_draft(draft: EncodedEvent) -> None:
 
 
 def check_letter(dead_letter: DeadLetter, make: Normalise = normalise) -> None:
-    """It is read as it was written, and what is in it comes to the same letter when it is sent again."""
+    """Check that it survives serialisation, and that its payload normalises to the same dead letter."""
     assert load_dead_letter(dump_dead_letter(dead_letter)) == dead_letter
     assert all(isinstance(value, bytes) for _, value in dead_letter_headers(dead_letter))
     again = make(dead_letter.raw, NOW).dead_letters
@@ -97,7 +97,7 @@ def ids(batch: NormalisedWebhook) -> list[str]:
 
 
 def facts(*batches: NormalisedWebhook) -> tuple[Counter[bytes], Counter[tuple[str, bytes]], dict[str, int]]:
-    """All that batches say together, whatever their order."""
+    """Return the contents of all bodies together, independently of order."""
     events = Counter(
         orjson.dumps(draft.value, option=orjson.OPT_SORT_KEYS) for each in batches for draft in each.events
     )
@@ -111,7 +111,7 @@ def facts(*batches: NormalisedWebhook) -> tuple[Counter[bytes], Counter[tuple[st
 
 
 def _check_pieces(body: bytes, batch: NormalisedWebhook, make: Normalise) -> None:
-    """A body is worth what its entries are worth alone, and an entry what its items are."""
+    """Check that a body has the contents of its entries alone, and an entry those of its items alone."""
     parsed, _ = _tried(parse_body, body)
     if not _has_entries(parsed):
         assert not batch.events
@@ -140,7 +140,7 @@ def _check_entry(body: dict[str, Any], whole: NormalisedWebhook, make: Normalise
 
 
 def _items(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A body for each item of the only entry; none when the entry cannot be opened and so is parked as one."""
+    """Yield a body for each item of the only entry; none when the whole entry becomes a dead letter."""
     entry = body["entry"][0]
     if not isinstance(entry, dict) or not _is_id(entry.get("id")):
         return
@@ -154,14 +154,14 @@ def _items(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _is_id(value: object) -> bool:
-    """Said anew, not taken from what is checked."""
+    """A second implementation, independent of the code under test."""
     if isinstance(value, str):
         return 1 <= len(value) <= 128 and ":" not in value and value.isprintable()
     return type(value) is int
 
 
 def _tried(parse: Callable[[bytes], Any], body: bytes) -> tuple[Any, Reason | None]:
-    """What `parse` reads, or why it does not."""
+    """Return what `parse` returns, or its reason to reject."""
     try:
         return parse(body), None
     except RejectedError as error:

@@ -1,4 +1,4 @@
-"""What fuzzing starts from: the bodies seen in the wild or in a document, and those that once were too much."""
+"""The seeds of fuzzing: bodies seen in the wild or in documentation, and inputs that fuzzing found."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.fuzz.json_oracle import depth_of
 
 PAYLOADS = Path(__file__).parent.parent / "unit" / "payloads"
 FUZZED = PAYLOADS / "fuzzed"
-"""Inputs that fuzzing found, each kept for good: `test_replay.py` runs every file."""
+"""Inputs that fuzzing found. `test_replay.py` runs every file."""
 DEEP = 64
 NOT_BODIES = {"expected.json", "SOURCES.md"}
 
@@ -21,12 +21,12 @@ def seed_bodies() -> dict[str, bytes]:
 
 
 def seed_values() -> list[Any]:
-    """The bodies as JSON, less those that cannot be changed: one file is no JSON, and fuzzed ones may be anything."""
+    """Return the bodies as JSON, without those that cannot be mutated: invalid or too deep ones."""
     return [value for body in seed_bodies().values() for value in changeable(body)]
 
 
 def changeable(body: bytes) -> Iterator[Any]:
-    """The JSON in `body`, if there is any and it is an object that is not too deep to be changed."""
+    """Yield the JSON of `body` when it is an object that is not too deep to be mutated."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -36,12 +36,12 @@ def changeable(body: bytes) -> Iterator[Any]:
 
 
 def keys_of(values: list[Any]) -> list[str]:
-    """Every key that stands anywhere in `values`, sorted."""
+    """Return every key anywhere in `values`, sorted."""
     return sorted({key for value in values for key in _keys(value)})
 
 
 def dictionary(keys: list[str]) -> str:
-    """`keys` in the form of libFuzzer's dictionaries (llvm.org/docs/LibFuzzer.html#dictionaries)."""
+    """Return `keys` as a libFuzzer dictionary (llvm.org/docs/LibFuzzer.html#dictionaries)."""
     return "".join(f'"\\"{key}\\":"\n' for key in keys if key.isascii() and key.isprintable() and '"' not in key)
 
 

@@ -24,7 +24,7 @@ def signed_by(secret: str, body: bytes) -> str:
 
 
 def header_for(data: atheris.FuzzedDataProvider, body: bytes) -> str:
-    """A signature, as it is or with one letter changed, or any text (also what is no UTF-8, as aiohttp hands it on)."""
+    """Return a signature, one with a changed character, or any text (including invalid UTF-8, as aiohttp passes it)."""
     header = signed_by(data.PickValueInList([*SECRETS, STRANGE]), body)
     place = data.ConsumeIntInRange(0, len(header))
     way = data.ConsumeIntInRange(0, 3)

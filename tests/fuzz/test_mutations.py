@@ -1,4 +1,4 @@
-"""Fuzzed bodies get everywhere: else what is proven over them would be proven of nothing."""
+"""Fuzzed bodies reach every branch: otherwise tests with them would prove nothing."""
 
 from __future__ import annotations
 

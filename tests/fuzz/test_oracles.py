@@ -1,4 +1,4 @@
-"""The oracles see what they are there for: each of these receivers is broken in one place, and is caught."""
+"""The oracles detect defects: each of these receivers has one, and is caught."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def bodies(number: int = 1500) -> list[bytes]:
 
 
 def breaks(check: Callable[[bytes], object]) -> bool:
-    """Whether a fuzzed body makes `check` fail. What is raised by a receiver that raises is as good as an assertion."""
+    """Return whether a fuzzed body makes `check` fail; an exception of a broken receiver counts as well."""
     for body in bodies():
         try:
             check(body)

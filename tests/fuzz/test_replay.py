@@ -1,4 +1,4 @@
-"""What fuzzing once found, or came close to, stays understood. A new input is a new file in `payloads/fuzzed`."""
+"""Replays inputs that fuzzing found. A new input is a new file in `payloads/fuzzed`."""
 
 from __future__ import annotations
 
@@ -53,6 +53,6 @@ def test_an_odd_input_does_not_affect_others(name: str, events: list[str], reaso
 
 
 def test_a_body_too_deep_for_any_parser_is_rejected() -> None:
-    """Which of the two reasons it is given is the interpreter's: how deep its own parser goes differs by version."""
+    """Either of two reasons is correct: the depth of the interpreter's own parser differs by version."""
     with pytest.raises(RejectedError):
         parse_body((FUZZED / "deeper_than_a_parser_goes.json").read_bytes())

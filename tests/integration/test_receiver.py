@@ -95,7 +95,7 @@ async def test_webhooks_answered_200_survive_a_kill(receiver: Receiver, stack: S
 
 
 async def test_records_too_large_for_the_topic_block_no_others(leadstream: Start, stack: Stack) -> None:
-    """The topics are somebody else's, and smaller than `setup` makes them."""
+    """The topics are not created by `setup` and accept only smaller records."""
     if stack.servers.kind == "embedded":
         pytest.skip("the embedded mock broker makes topics by itself")
     topics = Topics(f"small.{stack.topic_prefix}")

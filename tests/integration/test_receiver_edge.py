@@ -1,4 +1,4 @@
-"""The receiver as a process, and clients that are slow, many, broken, curious or unknown."""
+"""The receiver as a process, with clients that are slow, numerous, broken or unknown."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NOT_HTTP = (
 
 
 class Door:
-    """A receiver's address, with raw connections to it."""
+    """A running receiver, with raw connections to it."""
 
     def __init__(self, process: Leadstream) -> None:
         self.process = process
@@ -52,18 +52,18 @@ class Door:
         self._writers: list[asyncio.StreamWriter] = []
 
     async def connect_both(self, sent: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """The connection stays open until `close`."""
+        """Connect and send. The connection stays open until `close`."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         self._writers.append(writer)
         writer.write(sent)
         return reader, writer
 
     async def connect(self, sent: bytes) -> asyncio.StreamReader:
-        """Where what is answered to `sent` can be read."""
+        """Connect and send. Returns the reader of the response."""
         return (await self.connect_both(sent))[0]
 
     async def told(self, sent: bytes) -> str:
-        """All that is answered until the receiver closes the connection, which it must do."""
+        """Return everything the receiver sends until it closes the connection, which it must do."""
         return (await rest(await self.connect(sent))).decode()
 
     def close(self) -> None:
@@ -72,7 +72,7 @@ class Door:
 
 
 async def rest(reader: asyncio.StreamReader) -> bytes:
-    """What comes until the end of the connection."""
+    """Return what arrives until the end of the connection."""
     try:
         return await asyncio.wait_for(reader.read(), 30)
     except ConnectionResetError:
@@ -171,7 +171,7 @@ async def test_a_compressed_body_is_never_inflated(door: Callable[..., Door], st
 
 
 def resident_bytes(process: Leadstream) -> int:
-    """The most it ever had."""
+    """Return the process's peak resident memory."""
     status = Path(f"/proc/{process.process.pid}/status").read_text()
     (line,) = [line for line in status.splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) * 1024
@@ -260,7 +260,7 @@ async def test_the_access_log_is_optional_and_contains_no_secret(leadstream: Sta
 
 
 class Authority:
-    """Signs certificates, and writes them where a process or a client can load them."""
+    """Signs certificates, and writes them to files that a process or a client can load."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder = folder
@@ -271,7 +271,7 @@ class Authority:
         self.certificate = self._write(f"{name}.pem", builder.sign(self._key, hashes.SHA256()).public_bytes(PEM))
 
     def sign(self, name: str) -> tuple[str, str]:
-        """The files of a certificate for `name`, also good for 127.0.0.1, and of its key."""
+        """Return the files of a certificate for `name` and 127.0.0.1, and of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key)
         names = x509.SubjectAlternativeName([x509.DNSName("localhost")])

@@ -1,4 +1,4 @@
-"""Several receivers on one port, each of which may die."""
+"""Several worker processes on one port, each of which may die."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Begin = Callable[..., Awaitable["Workers"]]
 
 
 class Workers:
-    """A parent and its workers, and a sender that opens a connection for each webhook, so that all workers get some."""
+    """A parent, its workers, and a sender that opens a connection for each webhook so that all workers get some."""
 
     def __init__(self, process: Leadstream, session: ClientSession) -> None:
         self.process = process
@@ -35,7 +35,7 @@ class Workers:
         self.sender = Sender(session, self.port)
 
     async def have_listened(self, number: int) -> None:
-        """Returns when so many workers have; `pids` are then those of all that ever did."""
+        """Return when this many workers have listened; `pids` then has every worker that ever did."""
 
         async def pids() -> list[int]:
             return [int(json.loads(line)["pid"]) for line in self.process.lines() if "worker_listening" in line]
@@ -43,7 +43,7 @@ class Workers:
         self.pids = await eventually(pids, lambda found: len(found) >= number)
 
     async def metric(self, name: str) -> float:
-        """Its sum over all labels, from whichever worker answers."""
+        """Return a metric's sum over all labels, from the worker that responds."""
         async with self._session.get(f"http://127.0.0.1:{self.port}/metrics") as answer:
             text = await answer.text()
         return sum(float(found) for found in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE))
@@ -63,11 +63,11 @@ async def start(leadstream: Start) -> AsyncIterator[Begin]:
 
         yield begin
         for process in begun:
-            process.terminate()  # one that is killed leaves what its workers counted
+            process.terminate()  # a killed parent leaves its workers' metrics
 
 
 def is_running(pid: int) -> bool:
-    """One that has ended and that nobody has waited for is not."""
+    """Return False for a zombie as well."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -162,7 +162,7 @@ async def test_a_port_with_another_receivers_workers_is_in_use(start: Begin, lea
 
 
 def folders(process: Leadstream) -> list[Path]:
-    """Where the workers that run count."""
+    """Return the metrics folders of the running workers."""
     children = Path(f"/proc/{process.process.pid}/task/{process.process.pid}/children").read_text().split()
     found = (
         re.search(r"PROMETHEUS_MULTIPROC_DIR=([^\0]+)", Path(f"/proc/{each}/environ").read_text()) for each in children

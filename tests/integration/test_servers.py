@@ -1,4 +1,4 @@
-"""What every test over real servers stands on."""
+"""The servers that all tests with real servers use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client library that others wrote for the real Graph API can page the simulated one."""
+"""A client library written for the real Graph API can read the simulated one."""
 
 from __future__ import annotations
 

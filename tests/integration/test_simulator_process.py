@@ -1,4 +1,4 @@
-"""`leadstream simulator` as a process: what it prints, where it serves, how it ends."""
+"""`leadstream simulator` as a process: its output, its port and its end."""
 
 from __future__ import annotations
 

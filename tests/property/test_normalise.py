@@ -1,4 +1,4 @@
-"""Whatever a sender writes, nothing is raised, nothing is lost, and nothing costs its neighbours."""
+"""Normalisation of arbitrary bodies raises nothing, loses nothing, and keeps items independent."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ scalars: st.SearchStrategy[Any] = st.one_of(
 
 
 def changed_item(number: int) -> Any:
-    """A real item with some changes; a number that is printed gives the same again."""
+    """Return a real item with some changes; the same number gives the same item."""
     random = Random(number)
     return MUTATOR.change(random.choice(ITEMS), random)
 
 
 def is_readable(item: Any) -> bool:
-    """Has no number beyond a double, and leaves room for the envelope's levels."""
+    """Return whether it has no number beyond a double, and leaves room for the envelope's levels."""
     try:
         return depth_of(parse_body(written(item))) < LEVELS - 10
     except RejectedError:
@@ -57,7 +57,7 @@ def is_readable(item: Any) -> bool:
 
 
 def written(body: Any) -> bytes:
-    """As Facebook writes it, with escapes."""
+    """Serialise a body as Facebook does, with escapes."""
     return json.dumps(body).encode()
 
 
@@ -72,7 +72,7 @@ made_items = st.fixed_dictionaries({}, optional={"sender": sides, "recipient": s
 real_items = numbers.map(changed_item)
 any_items = values | made_items | real_items
 items = any_items.filter(is_readable)
-"""What can be read at all, else the body is parked whole, and there are no neighbours."""
+"""Items that can be parsed: otherwise the whole body is one dead letter."""
 groups = {"messaging": st.lists(any_items, max_size=4), "standby": st.lists(any_items, max_size=2), "changes": values}
 entries = st.fixed_dictionaries({"id": st.sampled_from(["PAGE", "371", 7, "0", "a:b"])}, optional=groups)
 bodies = st.fixed_dictionaries(
@@ -199,7 +199,7 @@ def outcomes(body: bytes) -> set[str]:
     ],
 )  # fmt: skip
 def test_the_strategies_reach_every_outcome(outcome: str) -> None:
-    """What is proven above is proven of all kinds of outcome, not of letters alone."""
+    """The properties above are tested with all outcomes, not with dead letters alone."""
     generous = settings(max_examples=20_000, database=None, phases=[Phase.generate])
     find(real_bodies | made_bodies, lambda body: outcome in outcomes(body), settings=generous)
 

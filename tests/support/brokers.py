@@ -1,4 +1,4 @@
-"""The broker as it can be: up, slow, frozen, gone."""
+"""States of the broker: up, slow, frozen, gone."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 from tests.support.servers import Servers
 
 AWAY_SECONDS, THERE_SECONDS = 0.6, 0.2
-"""How a slow broker's time goes: whoever waits for it less than the first sees it in time and too late in turn."""
+"""The seconds in which a slow broker responds and does not, in turns."""
 
 
 @contextmanager
 def gone(servers: Servers) -> Iterator[None]:
-    """Stopped in the block: connections are refused. Started again after it."""
+    """Stop the broker within the block: connections are refused."""
     servers.stop_kafka()
     try:
         yield
@@ -28,7 +28,7 @@ def gone(servers: Servers) -> Iterator[None]:
 
 @contextmanager
 def frozen(servers: Servers) -> Iterator[None]:
-    """Takes connections and bytes in the block and answers nothing. Where its process cannot be reached it is gone."""
+    """Freeze the broker within the block: it accepts connections and never responds. In a container it is stopped."""
     process = _process_id(servers)
     if process is None:
         with gone(servers):
@@ -43,7 +43,7 @@ def frozen(servers: Servers) -> Iterator[None]:
 
 @contextmanager
 def slow(servers: Servers) -> Iterator[None]:
-    """Answers in the block, but again and again only after `AWAY_SECONDS`."""
+    """Slow the broker within the block: it repeatedly responds only after `AWAY_SECONDS`."""
     process = _process_id(servers)
     if process is None:
         pytest.skip("only the local broker can be slowed")
@@ -66,7 +66,7 @@ def slow(servers: Servers) -> Iterator[None]:
 
 
 def _process_id(servers: Servers) -> int | None:
-    """As `deploy/local/servers` notes it."""
+    """Return the process id that `deploy/local/servers` recorded."""
     return int((servers.folder / "kafka.pid").read_text().split()[0]) if servers.folder else None
 
 

@@ -1,8 +1,8 @@
 """`python -m tests.support.dying_receiver STEP N GATE`: `leadstream receiver` that kills itself at a step.
 
-It dies by SIGKILL at its N-th passing of STEP, and says so as its last words. It moves nothing from its spool to the
-topic before the file GATE is there, as if that had been late, and then `DRAIN_RECORDS` at once, so that a kill can fall
-between two drains of a small spool. Nothing else is different from the real one.
+It sends itself a SIGKILL at the N-th time it reaches STEP, after a message on stderr. It drains nothing from its spool
+before the file GATE exists, and then `DRAIN_RECORDS` at once, so that a kill can occur between two drains of a
+small spool. Otherwise it is the real receiver.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Act = Callable[[], None]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Before or after a call of `owner.name`; `of_drain` says whether only a drain's calls count, or only others."""
+    """Before or after a call of `owner.name`. `of_drain` selects calls of a drain or only others; None selects all."""
 
     owner: Any
     name: str
@@ -40,7 +40,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """When all of a transaction is written but its end: just before COMMIT, within a call of `owner.name`."""
+    """Just before COMMIT within a call of `owner.name`, when all of a transaction except its end is written."""
 
     owner: Any
     name: str
@@ -70,7 +70,7 @@ draining = contextvars.ContextVar("draining", default=False)
 
 
 def die_at(name: str, passing: int) -> Act:
-    """What kills this process at the `passing`-th call, as `kill -9` does it."""
+    """Return a function that kills this process like `kill -9` at its `passing`-th call."""
     passings = itertools.count(1)
 
     def act() -> None:
@@ -82,7 +82,7 @@ def die_at(name: str, passing: int) -> Act:
 
 
 def wrap(owner: Any, name: str, before: Act, after: Act) -> None:
-    """AttributeError when there is no such function any more."""
+    """Wrap `owner.name`. AttributeError when it does not exist any more."""
     original = getattr(owner, name)
 
     @functools.wraps(original)
@@ -119,7 +119,7 @@ def arm(step: Step | Commit, die: Act) -> None:
 
 
 def arm_commit(step: Commit, die: Act) -> None:
-    """SQLite tells each statement before it runs it."""
+    """Call `die` before COMMIT: SQLite reports each statement before it runs."""
     inside: list[bool] = []
     connect: Callable[..., sqlite3.Connection] = sqlite3.connect
 

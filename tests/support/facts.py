@@ -1,4 +1,4 @@
-"""Anything that can be told of a few messages of one conversation, from either producer, for hypothesis."""
+"""Strategies of events about a few messages of one conversation, from either producer."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def facts_of(mid: str) -> st.SearchStrategy[MessageScopedEvent | PostbackEvent]:
 
 
 facts = st.sampled_from(["m_1", "1"]).flatmap(facts_of)
-"""Of one message, whose id either producer writes in its own way."""
+"""Events about one message, whose id each producer writes in its own form."""
 
 told = {
     "thread_id": st.just("t_1"),
@@ -82,4 +82,4 @@ events: st.SearchStrategy[Event] = st.one_of(
     st.builds(ConversationCompletedEvent, messages_read=st.just(3), **told),
     st.builds(ReferralEvent, referral=referrals, **webhook, **conversation),
 )
-"""Of three messages, and of the conversation as a whole."""
+"""Events about three messages and about the whole conversation."""

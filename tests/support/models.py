@@ -1,4 +1,4 @@
-"""Events of the contract as a producer that has models would write them: what drafts are held against."""
+"""Writes events from the contract's models, to compare encoded events with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from shared.contract.events import Event, Header, cloud_event_headers, format_in
 
 
 def dump_event(event: Event) -> bytes:
-    """The record's value: JSON without the fields that have no value."""
+    """Return the record's value: JSON without fields that are None."""
     return orjson.dumps(event.model_dump(mode="json", exclude_none=True))
 
 

@@ -1,4 +1,4 @@
-"""Facebook towards the receiver: signed webhooks out, and what it forgets once it was told 200."""
+"""Sends signed webhooks like Facebook, which never repeats one that was answered 200."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from tests.conftest import Stack, Start
 from tests.support.processes import Leadstream
 from tests.support.waiting import eventually
 
-TOGETHER = 16
-"""Webhooks that are on their way at once."""
+MAX_WEBHOOKS_IN_FLIGHT = 16
+"""Webhooks in flight at once."""
 
 
 def event_of(number: int) -> str:
-    """The id of the event that webhook `number` tells."""
+    """Return the id of the event in webhook `number`."""
     return f"message:messenger:1:{number}"
 
 
 class Sender:
-    """Sends numbered webhooks of one message each, and keeps what became of them.
+    """Sends numbered webhooks of one message each, and records their results.
 
-    `began` are the events of all that were sent, `answered` of those that were answered 200: these Facebook never
-    sends again. `statuses` has None for a webhook whose connection broke. `text` makes the messages longer.
+    `began` has the events of all webhooks sent, `answered` of those answered 200, which Facebook never sends again.
+    `statuses` has None for a webhook whose connection broke. `text` makes the messages longer.
     """
 
     def __init__(self, session: ClientSession, port: int, text: str | None = None) -> None:
@@ -41,7 +41,7 @@ class Sender:
         self.statuses: list[int | None] = []
 
     def turn_to(self, port: int) -> None:
-        """From now on sends there."""
+        """Send to this port from now on."""
         self._base = f"http://127.0.0.1:{port}"
 
     async def send(self, number: int) -> int | None:
@@ -60,8 +60,8 @@ class Sender:
         return status
 
     async def send_all(self, numbers: Sequence[int]) -> None:
-        for start in range(0, len(numbers), TOGETHER):
-            await asyncio.gather(*map(self.send, numbers[start : start + TOGETHER]))
+        for start in range(0, len(numbers), MAX_WEBHOOKS_IN_FLIGHT):
+            await asyncio.gather(*map(self.send, numbers[start : start + MAX_WEBHOOKS_IN_FLIGHT]))
 
     async def status_of(self, path: str) -> int:
         async with self._session.get(self._base + path) as answer:
@@ -75,12 +75,12 @@ class Sender:
 
 
 async def published(stack: Stack) -> set[str]:
-    """The events on the topic; every record must be one that is whole."""
+    """Return the ids of the events on the topic. Every record must be a valid event."""
     return {load_event(each.value).event_id for each in await read_all(stack.kafka, stack.topics.message_events)}
 
 
 async def published_in_the_end(stack: Stack, owed: set[str]) -> set[str]:
-    """The events on the topic once all that is `owed` is there; AssertionError with what is missing else."""
+    """Wait for all `owed` events on the topic and return its events. AssertionError with the missing ones."""
 
     async def missing() -> set[str]:
         return owed - await published(stack)
@@ -94,6 +94,6 @@ def start(leadstream: Start, folder: Path, **settings: str) -> Leadstream:
 
 
 def port_of(receiver: Leadstream) -> int:
-    """Once it listens."""
+    """Return the port once the receiver listens."""
     port: int = json.loads(receiver.wait_for("receiver_listening"))["port"]
     return port

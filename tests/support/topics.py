@@ -1,4 +1,4 @@
-"""Writing events as a producer does."""
+"""Writes events like a producer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated Graph API tells of Pages, tokens, permissions and subscriptions as the real one does."""
+"""The simulated Graph API has Pages, tokens, permissions and subscriptions like the real one."""
 
 from __future__ import annotations
 

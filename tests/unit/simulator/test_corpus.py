@@ -1,4 +1,4 @@
-"""The corpus has the counts of the rules, is the same every time, and reads like people."""
+"""The corpus has the required counts, is reproducible, and reads like real conversations."""
 
 from __future__ import annotations
 

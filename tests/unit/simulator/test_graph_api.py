@@ -1,4 +1,4 @@
-"""The simulated Graph API gives what the real one gives, and refuses what it refuses."""
+"""The simulated Graph API answers and refuses like the real one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever the limit, paging on and back gives every item once; a cursor is good as long as its item is there."""
+"""Paging forward and back returns every item once at any limit. A cursor is valid as long as its item exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Budgets by a clock that the test moves."""
+"""Rate limits with a clock that the test controls."""
 
 from __future__ import annotations
 

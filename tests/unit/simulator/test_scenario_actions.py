@@ -1,4 +1,4 @@
-"""What people do changes the world, and a signed webhook tells of it."""
+"""Actions change the simulator's state, and each sends a signed webhook."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.unit.simulator.conftest import NOW, Client, control, get
 
 @dataclass
 class Callback:
-    """An app's webhook that keeps what it was sent, and answers with `status`."""
+    """An app's callback that records what it receives and responds with `status`."""
 
     status: int = 200
     received: list[tuple[bytes, dict[str, str]]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Bodies that come in parts."""
+"""Reading of bodies that arrive in parts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from services.receiver.http.body import MAX_BODY_BYTES, BodyError, BodyReader
 
 
 class Upload:
-    """A request whose body a test sends."""
+    """A request whose body the test sends."""
 
     def __init__(self, **headers: str) -> None:
         self.content = StreamReader(Mock(connected=True), 2 * MAX_BODY_BYTES, loop=asyncio.get_running_loop())

@@ -1,4 +1,4 @@
-"""Every body that was seen in the wild or in a document gives exactly the events it should."""
+"""Every body seen in the wild or in documentation yields exactly its expected events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RECEIVED = "2026-11-24T09:00:00.000Z"
 
 
 def whole(draft: EncodedEvent) -> dict[str, Any]:
-    """All fields of an event but `received_at`, which is the test's own clock."""
+    """Return an event's fields except `received_at`, which is the test's own clock."""
     value: dict[str, Any] = json.loads(dump_encoded_event(draft))
     assert value.pop("received_at") == RECEIVED
     return value

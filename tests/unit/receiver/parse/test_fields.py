@@ -1,4 +1,4 @@
-"""Facebook's ids and times in all their forms."""
+"""Parsing of Facebook's ids and times in all their forms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fields of events in shapes that Facebook documents or may send, and that no body in the set of bodies has."""
+"""The fields of events of shapes that Facebook documents or may send, and that no recorded body has."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMMON = {
     "received_at": "2026-11-24T09:00:00.000Z",
     "source": "webhook",
 }
-"""What the events of all items below share, written out: nothing but this and what a test names may be in one."""
+"""The fields that the events of all items below share. An event has only these and those that a test names."""
 MESSAGE = {"message_id": f"messenger:{PAGE}:1", "mid": "m_1"}
 
 
@@ -34,7 +34,7 @@ def read(group: str = "messaging", /, **kinds: Any) -> NormalisedWebhook:
 
 
 def own(batch: NormalisedWebhook) -> dict[str, Any]:
-    """The fields of its only event that are not those of every event."""
+    """Return the fields of the only event that are not in every event."""
     [draft] = batch.events
     assert batch.dead_letters == []
     assert COMMON.items() <= draft.value.items()
@@ -42,7 +42,7 @@ def own(batch: NormalisedWebhook) -> dict[str, Any]:
 
 
 def parts(**message: Any) -> dict[str, Any]:
-    """What a message has beside its id."""
+    """Return a message's fields except its id."""
     return {name: value for name, value in own(read(message={"mid": "m_1", **message})).items() if name not in MESSAGE}
 
 

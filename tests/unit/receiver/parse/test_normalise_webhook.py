@@ -1,4 +1,4 @@
-"""Batches: neighbours, duplicates, odd shapes."""
+"""Normalisation of batches, duplicates and unusual shapes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Webhooks that arrive together: in their order, each with its own answer."""
+"""Webhooks that arrive together are published in order, each with its own result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def body(number: int, text: str = "hi") -> bytes:
 
 
 class Broker:
-    """Takes groups of records, when it is open."""
+    """Accepts groups of records while it is open."""
 
     def __init__(self) -> None:
         self.groups: list[list[str]] = []
@@ -116,7 +116,7 @@ async def test_a_failed_group_raises_for_each_webhook_and_stops_nothing(rig: Rig
 
 
 async def test_a_webhook_that_cannot_be_parsed_fails_alone(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`normalise` never raises; if a fault of ours made it, the others must not be sent again and again for it."""
+    """`normalise` never raises. If a defect made it raise, Facebook must not have to repeat the other webhooks."""
 
     def faulty(raw: bytes, at: datetime) -> Any:
         return normalise(raw, at) if b"m_1" not in raw else 1 // 0

@@ -1,4 +1,4 @@
-"""What becomes of records while the broker comes and goes."""
+"""Storing of records while the broker is up, away, and up again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.waiting import eventually
 
 
 class FakeBatch:
-    """Of at most three records."""
+    """A batch of at most three records."""
 
     def __init__(self) -> None:
         self.records: list[dict[str, Any]] = []
@@ -35,7 +35,7 @@ class FakeBatch:
 
 
 class FakeProducer:
-    """Takes records, or is away (a send never ends), or refuses what is too large."""
+    """Accepts records, is away (a send never ends), or refuses records that are too large."""
 
     def __init__(self) -> None:
         self.taken: list[bytes] = []

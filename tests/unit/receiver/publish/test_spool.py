@@ -1,4 +1,4 @@
-"""What waits on the disk: in its order, within its bounds, whatever happens to the process."""
+"""The spool keeps records in order and within its limit, and survives the end of its process."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ async def test_an_unwritable_folder_is_reported(tmp_path: Path) -> None:
 
 
 async def test_a_full_disk_loses_no_acknowledged_records(tmp_path: Path) -> None:
-    """A page limit makes SQLite fail as a full disk does."""
+    """A page limit makes SQLite fail like a full disk."""
     async with open_spool(tmp_path, PLENTY) as spool:
         await spool.put([record(1)])
         spool._connection.execute("PRAGMA max_page_count = 8")

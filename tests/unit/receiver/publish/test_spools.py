@@ -1,4 +1,4 @@
-"""Whose spool is whose, and what becomes of one that is nobody's."""
+"""Claiming of spools, and adoption of free ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def depth(folder: Path) -> int:
 
 
 class Topic:
-    """Takes what is drained onto it."""
+    """Accepts drained records."""
 
     def __init__(self) -> None:
         self.values: list[bytes] = []
@@ -47,7 +47,7 @@ class Topic:
 
 @asynccontextmanager
 async def adopting(root: Path, topic: Topic) -> AsyncIterator[None]:
-    """By the process whose own spool is in the folder 0."""
+    """Adopt free spools, as the process whose own spool is in the folder 0."""
     task = asyncio.create_task(adopt(root, root / "0", MAX_BYTES, topic.drain, 0.01))
     try:
         yield
