@@ -13,11 +13,12 @@ import structlog
 from aiohttp import ClientSession, TCPConnector
 
 from services.backfill.clients import backfill_client, token_of
-from services.backfill.crawl.checkpoints import HistoryStore
-from services.backfill.crawl.crawl import Crawl, PublishDrafts
-from services.backfill.runs.lease_guard import Fence
-from services.backfill.runs.progress import Tally
-from services.backfill.runs.run_executor import Runner
+from services.backfill.crawl.checkpoints import CheckpointStore
+from services.backfill.crawl.conversation_reader import PublishEvents
+from services.backfill.crawl.crawl import Crawl
+from services.backfill.runs.lease_guard import LeaseGuard
+from services.backfill.runs.progress import RunProgress
+from services.backfill.runs.run_executor import RunExecutor
 from services.backfill.runs.run_schedule import RunSchedule
 from services.backfill.runs.run_worker import CannotBeginError, RunWorker
 from shared.bus.producer import Topics, event_record, open_producer, publish, require_topics
@@ -36,7 +37,7 @@ from shared.store.accounts import AccountStore
 from shared.store.mongo import Database, answers, open_database
 from shared.store.runs import ActiveRunError, RunStore
 
-READERS = 2
+READERS_PER_CALL = 2
 """Conversations on their way for each call that may be made at once."""
 
 Show = Callable[[Sequence[Crawl]], AbstractAsyncContextManager[None]]
@@ -46,7 +47,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class RunResources:
     """What all runs of one process share."""
 
     settings: BackfillSettings
@@ -55,12 +56,12 @@ class Tools:
     database: Database
     accounts: AccountStore
     runs: RunStore
-    publish: PublishDrafts
+    publish: PublishEvents
     metrics: BackfillMetrics
 
 
 @asynccontextmanager
-async def open_tools(settings: BackfillSettings) -> AsyncIterator[Tools]:
+async def open_resources(settings: BackfillSettings) -> AsyncIterator[RunResources]:
     """UnreachableError when a server or the topic is not there, WrongKeysError when there are none for the tokens."""
     reduce_garbage_collection()
     vault, metrics = vault_from(settings), BackfillMetrics()
@@ -72,39 +73,39 @@ async def open_tools(settings: BackfillSettings) -> AsyncIterator[Tools]:
     ):
         await require_topics(producer, topic)
 
-        async def publish_drafts(drafts: Sequence[EncodedEvent]) -> None:
-            await publish(producer, [event_record(topic, draft) for draft in drafts])
-            metrics.published.inc(len(drafts))
+        async def publish_events(events: Sequence[EncodedEvent]) -> None:
+            await publish(producer, [event_record(topic, event) for event in events])
+            metrics.published.inc(len(events))
 
         accounts, runs = AccountStore(database), RunStore(database)
-        yield Tools(settings, vault, session, database, accounts, runs, publish_drafts, metrics)
+        yield RunResources(settings, vault, session, database, accounts, runs, publish_events, metrics)
 
 
 async def run_accounts(
-    tools: Tools, accounts: Sequence[Account], show: Show, *, is_anew: bool = False
+    resources: RunResources, accounts: Sequence[Account], show: Show, *, is_anew: bool = False
 ) -> list[Run | str]:
     """For each account its run as it ended, or why there is none. No more at once than a worker does.
 
     SIGTERM and SIGINT cancel the runs; a second one ends the process as if nobody listened. WrongKeysError, before
     any run begins, when a token cannot be decrypted. An exception in one run is raised when the others have ended.
     """
-    runners = [compose(tools, account) for account in accounts]
-    stop, gate = _stop_on_signals(), asyncio.Semaphore(tools.settings.backfill_accounts)
-    async with show([runner.crawl for runner in runners]):
-        running = [_run_here(runner, gate, stop, is_anew=is_anew) for runner in runners]
+    executors = [compose_executor(resources, account) for account in accounts]
+    stop, gate = _stop_on_signals(), asyncio.Semaphore(resources.settings.backfill_accounts)
+    async with show([executor.crawl for executor in executors]):
+        running = [_run_here(executor, gate, stop, is_anew=is_anew) for executor in executors]
         ended = await asyncio.gather(*running, return_exceptions=True)
     return [_outcome(end) for end in ended]
 
 
-async def _run_here(runner: Runner, gate: asyncio.Semaphore, stop: asyncio.Event, *, is_anew: bool) -> Run | str:
-    account = runner.crawl.account
+async def _run_here(executor: RunExecutor, gate: asyncio.Semaphore, stop: asyncio.Event, *, is_anew: bool) -> Run | str:
+    account = executor.crawl.account
     async with gate:
         if stop.is_set():
             return f"{account.platform} {account.account_id}: not begun, as the operator has interrupted this"
-        asked_at = runner.fence.now()
-        begun = await runner.store.begin(account, is_anew=is_anew)
-        runner.fence.extend(asked_at)
-        return await runner.execute(begun, stop)
+        asked_at = executor.lease_guard.now()
+        begun = await executor.store.begin(account, is_anew=is_anew)
+        executor.lease_guard.extend(asked_at)
+        return await executor.execute(begun, stop)
 
 
 def _outcome(end: Run | str | BaseException) -> Run | str:
@@ -130,20 +131,22 @@ def _stop_on_signals() -> asyncio.Event:
 
 async def run_worker(settings: BackfillSettings, stop: asyncio.Event) -> None:
     """Does the runs that are queued or due until `stop`, and gives back what it is at."""
-    async with open_tools(settings) as tools:
+    async with open_resources(settings) as resources:
 
-        async def runner_of(run: Run) -> Runner:
-            account = await tools.accounts.get(run.platform, run.account_id)
+        async def executor_for(run: Run) -> RunExecutor:
+            account = await resources.accounts.get(run.platform, run.account_id)
             if account is None:
                 raise CannotBeginError("the account was removed; `leadstream accounts add` adds it again")
             try:
-                return compose(tools, account, gives_back=True)
+                return compose_executor(resources, account, requeues_on_stop=True)
             except WrongKeysError as error:
                 raise CannotBeginError(str(error)) from None
 
-        schedule = RunSchedule(tools.database, tools.accounts, tools.runs)
-        worker = RunWorker(tools.runs, schedule, runner_of, settings.backfill_accounts, utc_now, tools.metrics)
-        health = health_app(tools.metrics, lambda: answers(tools.database))
+        schedule = RunSchedule(resources.database, resources.accounts, resources.runs)
+        worker = RunWorker(
+            resources.runs, schedule, executor_for, settings.backfill_accounts, utc_now, resources.metrics
+        )
+        health = health_app(resources.metrics, lambda: answers(resources.database))
         async with asyncio.TaskGroup() as group:
             group.create_task(serve_health(health, settings.metrics_port, stop))
             log.info("backfill_worker_started")
@@ -151,24 +154,24 @@ async def run_worker(settings: BackfillSettings, stop: asyncio.Event) -> None:
         log.info("backfill_worker_stopped")
 
 
-def compose(tools: Tools, account: Account, *, gives_back: bool = False) -> Runner:
+def compose_executor(resources: RunResources, account: Account, *, requeues_on_stop: bool = False) -> RunExecutor:
     """WrongKeysError when the account's token cannot be decrypted."""
-    tally, fence, settings = Tally(), Fence(), tools.settings
+    progress, lease_guard, settings = RunProgress(), LeaseGuard(), resources.settings
 
     def throttled(seconds: float) -> None:
-        tally.throttled_until = utc_now() + timedelta(seconds=seconds)
+        progress.throttled_until = utc_now() + timedelta(seconds=seconds)
 
-    governor = governor_for(tools.database, account, throttled)
-    client = backfill_client(settings, tools.session, governor, token_of(tools.vault, account))
+    governor = governor_for(resources.database, account, throttled)
+    client = backfill_client(settings, resources.session, governor, token_of(resources.vault, account))
     crawl = Crawl(
         account=account,
         client=client,
-        history=HistoryStore(tools.database, fence.require_open),
-        publish=fence.guarding(tools.publish),
+        checkpoints=CheckpointStore(resources.database, lease_guard.require_lease),
+        publish=lease_guard.guard(resources.publish),
         clock=utc_now,
         page_size=settings.backfill_page_size,
         parallelism=settings.backfill_parallelism,
-        readers=READERS * settings.backfill_parallelism,
-        tally=tally,
+        readers=READERS_PER_CALL * settings.backfill_parallelism,
+        progress=progress,
     )
-    return Runner(crawl, tools.runs, gives_back, fence)
+    return RunExecutor(crawl, resources.runs, requeues_on_stop, lease_guard)

@@ -11,8 +11,8 @@ from typing import Literal
 from urllib.parse import quote
 
 from services.backfill.clients import require_answer
-from services.backfill.crawl.checkpoints import HistoryStore
-from services.backfill.crawl.conversation_lister import Lister, Parked
+from services.backfill.crawl.checkpoints import CheckpointStore
+from services.backfill.crawl.conversation_lister import ConversationLister, UnlistableConversation
 from services.backfill.crawl.crawl import MESSAGE_DELETED
 from services.backfill.crawl.parse_listing import Listed, read_listed
 from services.backfill.crawl.values import Json, identity, read_time
@@ -77,14 +77,14 @@ class Reconciler:
         A conversation that is gone from the platform has no holes, and is left out; what was said until its customer
         was forgotten is missing on purpose.
         """
-        async with aclosing(Lister(self.client, self.account, self.page_size).pages()) as pages:
+        async with aclosing(ConversationLister(self.client, self.account, self.page_size).pages()) as pages:
             async for page in pages:
                 if isinstance(page, list):
                     async for compared in self._compare_page(page):
                         yield compared
                         if isinstance(compared, Uncompared) and compared.thread_id is None:
                             return
-                elif isinstance(page, Parked):
+                elif isinstance(page, UnlistableConversation):
                     yield Uncompared(page.thread_id, str(page.refusal))
                 else:
                     yield Uncompared(None, f"the conversations could not be listed: {require_answer(page)}")
@@ -93,7 +93,7 @@ class Reconciler:
         read = [(item, read_listed(item, self.account)) for item in items]
         listed = [each for _, each in read if isinstance(each, Listed)]
         stored = await MessageStore(self.database).count_standing([str(self._key(each)) for each in listed])
-        known = await HistoryStore(self.database).known([self._key(each) for each in listed])
+        known = await CheckpointStore(self.database).known([self._key(each) for each in listed])
         forgotten = await Erasures(self.database).of(str(self._key(each)) for each in listed)
         for item, each in read:
             if isinstance(each, str):

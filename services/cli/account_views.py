@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.backfill.accounts.health import AccountHealth, TokenFacts
-from services.backfill.accounts.import_accounts import Found
+from services.backfill.accounts.import_accounts import FoundAccount
 from services.backfill.accounts.permissions import PERMISSIONS
 from shared.domain.accounts import Account, format_every
 from shared.domain.pipelines import Mode
@@ -33,7 +33,7 @@ def accounts_table(accounts: Sequence[Account]) -> Table:
     return table
 
 
-def found_table(found: Sequence[Found], known: Collection[str]) -> Table:
+def found_table(found: Sequence[FoundAccount], known: Collection[str]) -> Table:
     table = _table("", "platform", "id", "page", "name")
     for each in found:
         what = "renew" if each.key in known else "add"
@@ -41,7 +41,7 @@ def found_table(found: Sequence[Found], known: Collection[str]) -> Table:
     return table
 
 
-def _page(each: Account | Found) -> str:
+def _page(each: Account | FoundAccount) -> str:
     return "–" if each.page_id == each.account_id else each.page_id
 
 

@@ -14,7 +14,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from services.backfill.app import open_tools, run_accounts, run_worker
+from services.backfill.app import open_resources, run_accounts, run_worker
 from services.backfill.clients import token_of
 from services.cli.backfill_display import runs_table, showing, summary
 from services.cli.common import fail, with_database
@@ -140,8 +140,8 @@ def _run_here(settings: BackfillSettings, accounts_of: AccountsOf, as_json: bool
     show = partial(showing, console)
 
     async def run_all() -> list[Run | str]:
-        async with open_tools(settings) as tools:
-            return await run_accounts(tools, await accounts_of(tools.database), show, is_anew=is_anew)
+        async with open_resources(settings) as resources:
+            return await run_accounts(resources, await accounts_of(resources.database), show, is_anew=is_anew)
 
     try:
         outcomes = uvloop.run(run_all())

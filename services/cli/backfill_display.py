@@ -15,8 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from services.backfill.runs.eta import Pace, duration
-from services.backfill.runs.progress import Tally
+from services.backfill.runs.eta import RateEstimator, duration
+from services.backfill.runs.progress import RunProgress
 from shared.domain.accounts import Account, account_key
 from shared.domain.runs import Run, RunCounters, RunState
 from shared.graph_api.client import GraphClient
@@ -38,7 +38,7 @@ class Watched(Protocol):
     @property
     def account(self) -> Account: ...
     @property
-    def tally(self) -> Tally: ...
+    def progress(self) -> RunProgress: ...
     @property
     def client(self) -> GraphClient: ...
     @property
@@ -47,36 +47,36 @@ class Watched(Protocol):
 
 @dataclass(slots=True)
 class Watch:
-    """One crawl as it is shown: `look` before telling of it."""
+    """One crawl as it is shown: `sample` before telling of it."""
 
     crawl: Watched
-    pace: Pace = field(default_factory=Pace)
+    estimator: RateEstimator = field(default_factory=RateEstimator)
 
-    def look(self) -> None:
+    def sample(self) -> None:
         counters = self.counters
-        self.pace.look(counters.messages_published, counters.done)
+        self.estimator.sample(counters.messages_published, counters.done)
 
     @property
     def counters(self) -> RunCounters:
-        return self.crawl.tally.counters.model_copy(update={"calls": self.crawl.client.calls})
+        return self.crawl.progress.counters.model_copy(update={"calls": self.crawl.client.calls})
 
     @property
     def of_how_many(self) -> str:
         """With a plus while more may be listed."""
-        return f"{self.counters.conversations_listed:,}{'' if self.crawl.tally.listing_is_complete else '+'}"
+        return f"{self.counters.conversations_listed:,}{'' if self.crawl.progress.listing_is_complete else '+'}"
 
     @property
     def throttled_seconds(self) -> float:
-        until = self.crawl.tally.throttled_until
+        until = self.crawl.progress.throttled_until
         return max(0.0, (until - self.crawl.clock()).total_seconds()) if until else 0.0
 
     @property
     def seconds_left(self) -> float | None:
         """None while it cannot be told: more may be listed, calls are throttled, or none has been read lately."""
         left = self.counters.conversations_listed - self.counters.done
-        if left <= 0 or self.throttled_seconds or not self.crawl.tally.listing_is_complete:
+        if left <= 0 or self.throttled_seconds or not self.crawl.progress.listing_is_complete:
             return None
-        return self.pace.seconds_for(left)
+        return self.estimator.seconds_for(left)
 
 
 @asynccontextmanager
@@ -98,10 +98,10 @@ async def showing(console: Console, crawls: Sequence[Watched]) -> AsyncIterator[
 async def _print_lines(console: Console, watches: Sequence[Watch]) -> None:
     while True:
         for watch in watches:
-            watch.look()
+            watch.sample()
         await asyncio.sleep(PLAIN_LINES_EVERY_SECONDS)
         for watch in watches:
-            watch.look()
+            watch.sample()
             console.print(progress_line(watch), soft_wrap=True, markup=False)
 
 
@@ -113,13 +113,13 @@ def live_view(watches: Sequence[Watch], width: int = 80) -> RenderableType:
     for column in ("conversations", "messages", "msg/s", "calls", "left"):
         table.add_column(column, no_wrap=True, justify="right")
     for watch in watches:
-        watch.look()
+        watch.sample()
         table.add_row(*_row(watch))
     return Group(table, *(note for watch in watches for note in _notes(watch)))
 
 
 def _row(watch: Watch) -> list[RenderableType]:
-    counters, rate, left = watch.counters, watch.pace.messages_per_second, watch.seconds_left
+    counters, rate, left = watch.counters, watch.estimator.messages_per_second, watch.seconds_left
     return [
         title(watch.crawl.account),
         _bar(watch),
@@ -141,12 +141,12 @@ def _bar(watch: Watch) -> ProgressBar:
 
 def _notes(watch: Watch) -> Iterator[Text]:
     """What an operator would ask about; nothing while all goes well."""
-    account, tally, c = watch.crawl.account, watch.crawl.tally, watch.counters
+    account, progress, c = watch.crawl.account, watch.crawl.progress, watch.counters
     whose = f"  {account.platform.capitalize()} {_cut(account.name, 20)}: "
     if watch.throttled_seconds:
         yield Text(f"{whose}throttled, next call in {duration(watch.throttled_seconds)}", "yellow")
     if c.conversations_failed:
-        reason = f", the last: {tally.failures[-1].reason}" if tally.failures else ""
+        reason = f", the last: {progress.failures[-1].reason}" if progress.failures else ""
         yield Text(f"{whose}{c.conversations_failed:,} failed{reason}", "red", no_wrap=True, overflow="ellipsis")
     if c.messages_unavailable:
         yield Text(f"{whose}{c.messages_unavailable:,} messages that the platform does not show", "dim")
@@ -158,7 +158,12 @@ def _cut(name: str, length: int) -> str:
 
 def progress_line(watch: Watch) -> str:
     """One plain line while it runs: `messenger 371: 5 of 9+ conversations (1 failed), 25 messages, 18 calls`."""
-    c, account, rate, left = watch.counters, watch.crawl.account, watch.pace.messages_per_second, watch.seconds_left
+    c, account, rate, left = (
+        watch.counters,
+        watch.crawl.account,
+        watch.estimator.messages_per_second,
+        watch.seconds_left,
+    )
     apart = {
         "unchanged": c.conversations_unchanged,
         "failed": c.conversations_failed,

@@ -30,7 +30,7 @@ from shared.store.mongo import Database, open_database
 
 
 @dataclass(slots=True)
-class Report:
+class ReconcileReport:
     """One account: sums of what was compared, and each conversation in which something is not as it should be."""
 
     account: Account
@@ -85,7 +85,7 @@ def reconcile(
 
 async def _reconcile(
     settings: BackfillSettings, platform: Platform | None, account_id: str | None, by_ids: bool, status: Status
-) -> list[Report]:
+) -> list[ReconcileReport]:
     vault = vault_from(settings)
     async with open_database(settings.mongo_url.get_secret_value()) as database, ClientSession() as session:
         every = await AccountStore(database).all()
@@ -98,8 +98,8 @@ async def _reconcile(
 async def _compare(
     settings: BackfillSettings, vault: TokenVault, database: Database, session: ClientSession, account: Account,
     by_ids: bool, status: Status,
-) -> Report:  # fmt: skip
-    report, name = Report(account), Text(f"{account.platform.capitalize()} {account.name}")
+) -> ReconcileReport:  # fmt: skip
+    report, name = ReconcileReport(account), Text(f"{account.platform.capitalize()} {account.name}")
 
     def throttled(seconds: float) -> None:
         status.update(Text.assemble(name, f": throttled, next call in {duration(seconds)}"))
@@ -112,7 +112,7 @@ async def _compare(
     return report
 
 
-def report_view(report: Report) -> Iterator[Text | Table]:
+def report_view(report: ReconcileReport) -> Iterator[Text | Table]:
     account = report.account
     yield Text.assemble(
         (f"{account.platform.capitalize()} {account.name}", "bold"), f"  {account.account_id}  ",
@@ -143,7 +143,7 @@ def _holes_table(holes: list[Compared]) -> Table:
     return table
 
 
-def report_json(report: Report) -> dict[str, Any]:
+def report_json(report: ReconcileReport) -> dict[str, Any]:
     account = report.account
     sums = {name: getattr(report, name) for name in ("conversations", "listed", "stored", "unavailable", "missing")}
     holes = [{**asdict(hole), "key": str(hole.key), "name": hole.name} for hole in report.holes]

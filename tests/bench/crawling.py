@@ -13,7 +13,7 @@ import orjson
 import uvloop
 from rich.console import Console
 
-from services.backfill.app import open_tools, run_accounts
+from services.backfill.app import open_resources, run_accounts
 from services.cli.backfill_display import showing
 from shared.domain.runs import Run
 from shared.runtime.logging import configure_logging
@@ -25,11 +25,11 @@ READ_SECONDS = 1.0
 async def crawl(settings: BackfillSettings) -> dict[str, object]:
     configure_logging(settings.log_level, as_json=settings.log_json)
     readings: list[float] = []
-    async with open_tools(settings) as tools:
-        accounts = await tools.accounts.all()
+    async with open_resources(settings) as resources:
+        accounts = await resources.accounts.all()
         reader = asyncio.create_task(_read_memory(readings))
         began, cpu = time.perf_counter(), time.process_time()
-        (run,) = await run_accounts(tools, accounts, partial(showing, Console(file=io.StringIO())))
+        (run,) = await run_accounts(resources, accounts, partial(showing, Console(file=io.StringIO())))
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
         reader.cancel()
     if not isinstance(run, Run):

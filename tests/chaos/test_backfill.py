@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from services.backfill.app import READERS
+from services.backfill.app import READERS_PER_CALL
 from shared.contract.contacts import Contact
 from shared.domain.runs import ACTIVE_STATES, Run, RunState
 from shared.store.mongo import Database
@@ -92,7 +92,7 @@ async def test_a_worker_that_stood_still_leaves_the_run_to_the_one_that_took_it_
     await asyncio.to_thread(first.wait_for, "run_lost")
     assert await facebook.run_of("1") == run, "what has ended is not written any more"
     again = repeated(await facebook.events("1"))
-    assert len(again) <= READERS
+    assert len(again) <= READERS_PER_CALL
     assert max(again.values(), default=0) <= PAGE_SIZE
     assert first.terminate(10) == 0
 

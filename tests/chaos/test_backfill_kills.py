@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from services.backfill.app import READERS
+from services.backfill.app import READERS_PER_CALL
 from shared.contract.events import ConversationCompletedEvent
 from shared.domain.runs import ACTIVE_STATES, RunState
 from shared.store.mongo import Database
@@ -71,7 +71,7 @@ async def test_a_kill_at_any_step_costs_nothing_and_repeats_a_page_of_what_was_i
         events = [event for event in everything if event.account_id == run.account_id]
         assert mids(events) == readable, run.account_id
         again = repeated(events)
-        assert len(again) <= READERS * PARALLELISM, run.account_id
+        assert len(again) <= READERS_PER_CALL * PARALLELISM, run.account_id
         assert max(again.values(), default=0) <= PAGE_SIZE, run.account_id
         completed = {event.customer_id for event in events if isinstance(event, ConversationCompletedEvent)}
         assert completed == {event.customer_id for event in events}, run.account_id

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.backfill.crawl.checkpoints import Checkpoint, History, HistoryStore, Known, ReadPosition
-from services.backfill.crawl.read_ranges import NewestSecond
+from services.backfill.crawl.checkpoints import Checkpoint, CheckpointStore, History, ReadPosition, StoredReading
+from services.backfill.crawl.newest_second import NewestSecond
 from shared.contract.encoded_events import EncodedEvent
 from shared.contract.ids import ConversationKey, Platform
 from shared.domain.accounts import Account
@@ -43,9 +43,9 @@ async def test_what_is_said_and_unsent_while_an_account_is_read_is_read(facebook
     names = [each.customer.name for each in facebook.corpus.conversations[account.page_id]]
     acts = 40
 
-    async def happen(drafts: Sequence[EncodedEvent]) -> None:
+    async def happen(events: Sequence[EncodedEvent]) -> None:
         nonlocal acts
-        mids = [draft.value["mid"] for draft in drafts if draft.kind == "message"]
+        mids = [event.value["mid"] for event in events if event.kind == "message"]
         for _ in range(rng.randint(0, 2)):
             if acts == 0:
                 return
@@ -59,10 +59,10 @@ async def test_what_is_said_and_unsent_while_an_account_is_read_is_read(facebook
                 )
                 ever.add(told["message_id"])
 
-    tally = await facebook.read(account, before=happen)
+    progress = await facebook.read(account, before=happen)
     assert acts == 0, "so that what happened last happened before the crawl had ended"
-    counters = tally.counters
-    assert tally.failures == []
+    counters = progress.counters
+    assert progress.failures == []
     read = set(facebook.acknowledged[account.account_id])
     assert await everything(facebook) <= read <= ever
     assert counters.conversations_listed == counters.conversations_read == len(await facebook.oracle())
@@ -72,9 +72,9 @@ async def test_a_second_run_with_nothing_changed_makes_one_call(facebook: Crawli
     account = facebook.page()
     await facebook.read(account)
     before, acknowledged = await facebook.call("stats"), list(facebook.acknowledged[account.account_id])
-    tally = await facebook.read(account, "next")
+    progress = await facebook.read(account, "next")
     after = await facebook.call("stats")
-    assert after["conversations"] - before["conversations"] == tally.counters.calls == 1
+    assert after["conversations"] - before["conversations"] == progress.counters.calls == 1
     assert after["messages"] == before["messages"]
     assert facebook.acknowledged[account.account_id] == acknowledged
 
@@ -87,9 +87,9 @@ async def test_only_what_is_new_of_what_has_moved_is_read(facebook: Crawling) ->
     told = [
         (await facebook.call("act", {"act": "say", "who": who, "text": "x"}))["message_id"] for who in names[3:9] * 2
     ]
-    tally = await facebook.read(account, "next")
+    progress = await facebook.read(account, "next")
     assert sorted(facebook.acknowledged[account.account_id]) == sorted(told)
-    assert tally.counters.conversations_read == 6
+    assert progress.counters.conversations_read == 6
 
 
 @pytest.mark.parametrize("is_unsent", [False, True])
@@ -97,8 +97,8 @@ async def test_a_killed_run_goes_on_behind_what_was_acknowledged(facebook: Crawl
     """With the cursor of its checkpoint, or anew where the message that it stands at is no more."""
     account, at_once = facebook.page(), 3
 
-    async def die(drafts: Sequence[EncodedEvent]) -> None:
-        if len(facebook.acknowledged[account.account_id]) > 60 and drafts[0].kind == "message":
+    async def die(events: Sequence[EncodedEvent]) -> None:
+        if len(facebook.acknowledged[account.account_id]) > 60 and events[0].kind == "message":
             raise ConnectionError
 
     with pytest.raises(ConnectionError):
@@ -107,16 +107,16 @@ async def test_a_killed_run_goes_on_behind_what_was_acknowledged(facebook: Crawl
     if is_unsent:
         for mid in acknowledged[-4 * at_once :]:
             await facebook.call("act", {"act": "unsend", "message_id": mid})
-    tally = await facebook.read(account)
+    progress = await facebook.read(account)
     read = facebook.acknowledged[account.account_id]
     assert await everything(facebook) <= set(read)
-    assert tally.counters.conversations_read == tally.counters.conversations_listed == 12
+    assert progress.counters.conversations_read == progress.counters.conversations_listed == 12
     if not is_unsent:
         assert len(read) - len(set(read)) <= 4 * at_once, "a page of each conversation in flight at most"
 
 
 async def test_a_history_is_remembered_as_it_is_told(database: Database) -> None:
-    store = HistoryStore(database)
+    store = CheckpointStore(database)
     newest = NewestSecond(datetime(2026, 11, 24, 9, tzinfo=UTC), frozenset({"m_1", "m_2"}))
     checkpoint = Checkpoint(
         "run",
@@ -126,11 +126,14 @@ async def test_a_history_is_remembered_as_it_is_told(database: Database) -> None
     )
     other = KEY._replace(customer_id="10")
     await store.checkpoint(KEY, checkpoint)
-    assert await store.known([KEY, other]) == {KEY: Known(None, checkpoint)}
+    assert await store.known([KEY, other]) == {KEY: StoredReading(None, checkpoint)}
     history = History("run", "t_1", None, 7, 1, newest, True)
     await store.remember(KEY, history)
     await store.remember(other, History("run", "t_2", newest.at))
-    assert await store.known([KEY, other]) == {KEY: Known(history), other: Known(History("run", "t_2", newest.at))}
+    assert await store.known([KEY, other]) == {
+        KEY: StoredReading(history),
+        other: StoredReading(History("run", "t_2", newest.at)),
+    }
     stored = await database.conversations.find_one({"_id": str(KEY)})
     assert stored is not None
     assert isinstance(stored["history"]["completed_at"], datetime)
@@ -151,14 +154,14 @@ async def test_a_checkpoint_of_the_layout_with_spans_is_continued_or_read_again(
     await database.conversations.insert_one({"_id": str(KEY), "reading": reading})
     position = ReadPosition({"after": "x"}, 4, 1, NewestSecond(at, frozenset({"m_1"})), True)
     continued = None if has_skipped else Checkpoint("run", "t_1", at, position)
-    assert await HistoryStore(database).known([KEY]) == {KEY: Known(None, continued)}
+    assert await CheckpointStore(database).known([KEY]) == {KEY: StoredReading(None, continued)}
 
 
 async def test_a_process_that_has_lost_its_run_writes_no_history(database: Database) -> None:
     def lost() -> None:
         raise ActiveRunError("another has it")
 
-    store, at = HistoryStore(database, lost), datetime(2026, 11, 24, 9, tzinfo=UTC)
+    store, at = CheckpointStore(database, lost), datetime(2026, 11, 24, 9, tzinfo=UTC)
     for write in (
         store.checkpoint(KEY, Checkpoint("run", "t_1", at, ReadPosition())),
         store.remember(KEY, History("run", "t_1", at)),
@@ -171,7 +174,7 @@ async def test_a_process_that_has_lost_its_run_writes_no_history(database: Datab
 
 
 async def test_a_history_leaves_the_analyzers_fields_alone_and_they_may_come_at_once(database: Database) -> None:
-    store = HistoryStore(database)
+    store = CheckpointStore(database)
 
     async def analyse(number: int) -> None:
         key = str(KEY._replace(customer_id=str(number)))
@@ -185,7 +188,7 @@ async def test_a_history_leaves_the_analyzers_fields_alone_and_they_may_come_at_
 
 
 async def test_until_when_an_account_is_known_is_kept_for_each(facebook: Crawling, database: Database) -> None:
-    store, until = HistoryStore(database), datetime(2026, 11, 24, 9, tzinfo=UTC)
+    store, until = CheckpointStore(database), datetime(2026, 11, 24, 9, tzinfo=UTC)
     await store.complete(facebook.page("1"), "run", until)
     assert await store.complete_until(facebook.page("1")) == until
     assert await store.complete_until(facebook.page("2")) is None

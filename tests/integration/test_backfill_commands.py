@@ -156,7 +156,7 @@ def test_a_database_that_goes_away_during_a_run_is_told_as_such(monkeypatch: pyt
         raise ConnectionFailure
         yield
 
-    monkeypatch.setattr(commands, "open_tools", away)
+    monkeypatch.setattr(commands, "open_resources", away)
     with pytest.raises(UnreachableError, match="MongoDB has gone away"):
         CliRunner().invoke(commands.backfill_app, ["run"], catch_exceptions=False)
 

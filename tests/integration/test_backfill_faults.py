@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from services.backfill.crawl.crawl import AccountStoppedError
-from services.backfill.runs.progress import Tally
+from services.backfill.runs.progress import RunProgress
 from shared.store.mongo import Database
 from tests.conftest import Stack
 from tests.support.crawling import Crawling, crawling
@@ -49,7 +49,7 @@ def page(request: pytest.FixtureRequest) -> dict[str, str]:
     return PAGES[request.param]
 
 
-async def read(facebook: Crawling, name: str, *rules: dict[str, Any], **more: Any) -> Tally:
+async def read(facebook: Crawling, name: str, *rules: dict[str, Any], **more: Any) -> RunProgress:
     """Of an account of that name, which no crawl has read before."""
     await facebook.call("faults", list(rules))
     return await facebook.read(facebook.page(name), **more)
@@ -69,9 +69,9 @@ async def test_what_passes_costs_nothing(facebook: Crawling, page: dict[str, str
     faults: dict[str, dict[str, Any]] = {error: {"error": error, "regain_minutes": 0.0005} for error in PASSES}
     faults |= {effect: {"effect": effect} for effect in BREAKS}
     for name, fault in faults.items():
-        tally = await read(facebook, name, {**page, **fault})
+        progress = await read(facebook, name, {**page, **fault})
         await assert_true(facebook, name)
-        assert tally.counters.conversations_read == CONVERSATIONS, name
+        assert progress.counters.conversations_read == CONVERSATIONS, name
         assert len(facebook.acknowledged[name]) == CONVERSATIONS * MESSAGES, name
     await assert_on_topic(facebook)
 
@@ -103,8 +103,8 @@ async def test_a_conversation_that_is_gone_is_skipped(facebook: Crawling) -> Non
     for kind in ("the first of a conversation", "a later one of a conversation"):
         for error in GONE:
             name = f"{error} {kind}"
-            tally = await read(facebook, name, {**PAGES[kind], "error": error})
-            counters = tally.counters
+            progress = await read(facebook, name, {**PAGES[kind], "error": error})
+            counters = progress.counters
             assert (counters.conversations_gone, counters.conversations_failed) == (1, 0), name
             await assert_true(facebook, name, skipped=1)
 
@@ -117,19 +117,19 @@ async def test_what_lasts_fails_the_conversation_and_no_other_and_the_next_run_m
         for error in LASTS:
             name = f"{error}{query}"
             rule = {"path": f"{thread_id}/messages", "query": query, "error": error, "times": 1_000}
-            tally = await read(facebook, name, rule, deadline_seconds=0.0)
-            assert [failure.thread_id for failure in tally.failures] == [thread_id], name
+            progress = await read(facebook, name, rule, deadline_seconds=0.0)
+            assert [failure.thread_id for failure in progress.failures] == [thread_id], name
             assert thread_id not in await assert_true(facebook, name, skipped=1)
-            tally = await read(facebook, name, run_id="next")
-            assert tally.counters.conversations_read == 1, name
+            progress = await read(facebook, name, run_id="next")
+            assert progress.counters.conversations_read == 1, name
             await assert_true(facebook, name)
 
 
 async def test_a_cursor_that_has_expired_costs_nothing(facebook: Crawling) -> None:
     for kind in ("a later one of the listing", "a later one of a conversation"):
-        tally = await read(facebook, kind, {**PAGES[kind], "error": "bad_cursor"})
+        progress = await read(facebook, kind, {**PAGES[kind], "error": "bad_cursor"})
         await assert_true(facebook, kind)
-        counters = tally.counters
+        counters = progress.counters
         assert (counters.conversations_listed, counters.conversations_read) == (CONVERSATIONS, CONVERSATIONS)
 
 

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
-from services.backfill.app import open_tools
+from services.backfill.app import open_resources
 from services.backfill.runs.run_schedule import RunSchedule
 from shared.domain.runs import ACTIVE_STATES, Run, RunState
 from shared.runtime.clock import utc_now
@@ -158,8 +158,8 @@ async def test_calls_of_many_accounts_do_not_wait_for_one_another(
 
     application = web.Application()
     application.router.add_get("/", answer)
-    async with TestServer(application) as server, open_tools(BackfillSettings()) as tools, asyncio.timeout(10):
-        calls = [tools.session.get(server.make_url("/")) for _ in range(number)]
+    async with TestServer(application) as server, open_resources(BackfillSettings()) as resources, asyncio.timeout(10):
+        calls = [resources.session.get(server.make_url("/")) for _ in range(number)]
         assert {each.status for each in await asyncio.gather(*calls)} == {200}
 
 

@@ -13,7 +13,7 @@ from services.analyzer.contact.outbox import Outbox
 from services.analyzer.erasure.erasure import Erased, Erasure, NothingKnownError
 from services.analyzer.intake.aggregate import Aggregate
 from services.analyzer.queue.claim_queue import Claim, ClaimQueue
-from services.backfill.crawl.checkpoints import History, HistoryStore
+from services.backfill.crawl.checkpoints import CheckpointStore, History
 from shared.bus.reader import read_all
 from shared.contract.contacts import Change, load_contact_updated
 from shared.contract.events import Event, Source
@@ -81,7 +81,7 @@ class Rig:
         for who, name in ((MARIA, "Maria Santos"), (JUAN, "Juan")):
             events = history(who, name)
             await self.apply(listed(0, name=name, who=who), *events, reacted("m_unknown", 4, who=who))
-            await HistoryStore(self.database).remember(who, History("run", "t_1", None, 3))
+            await CheckpointStore(self.database).remember(who, History("run", "t_1", None, 3))
             await self.database.conversations.update_one({"_id": str(who)}, {"$unset": {"due_at": ""}})
             known = contact(who, events)
             await self.database.contacts.insert_one({"_id": str(who), **known.model_dump(), "fence": 1, "outbox": []})
@@ -135,7 +135,7 @@ async def test_nothing_is_left_of_who_was_forgotten_and_all_of_the_others(rig: R
 
 
 async def test_how_far_the_history_was_read_is_kept_so_that_it_is_not_read_again(rig: Rig) -> None:
-    store = HistoryStore(rig.database)
+    store = CheckpointStore(rig.database)
     before = await store.known([MARIA])
     await rig.erase()
     assert await store.known([MARIA]) == before

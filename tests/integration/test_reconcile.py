@@ -16,7 +16,7 @@ from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 from typer.testing import CliRunner
 
-from services.backfill.crawl.checkpoints import History, HistoryStore
+from services.backfill.crawl.checkpoints import CheckpointStore, History
 from services.backfill.reconcile import Compared, Reconciler, Uncompared
 from services.cli.reconcile import reconcile
 from services.simulator.app import APP_SECRET, create_app
@@ -67,7 +67,7 @@ class Staged:
             await self.store(account, each["customer_id"], each["readable"])
             unavailable = len(each["ids"]) - len(each["readable"])
             history = History("run1", each["thread_id"], NOW, len(each["readable"]), unavailable)
-            await HistoryStore(self.database).remember(key_of(account, each["customer_id"]), history)
+            await CheckpointStore(self.database).remember(key_of(account, each["customer_id"]), history)
 
     async def store(self, account: Account, customer_id: str, mids: Sequence[str], **more: Any) -> None:
         for mid in mids:
@@ -188,7 +188,7 @@ async def test_what_the_platform_has_no_more_hides_a_hole_from_the_numbers_but_n
 async def test_more_that_is_not_shown_than_was_recorded_is_missing(staged: Staged) -> None:
     (each, *_) = await staged.conversations(INSTAGRAM)
     history = History("run1", each["thread_id"], NOW, 40, HIDDEN - 4)
-    await HistoryStore(staged.database).remember(key_of(INSTAGRAM, each["customer_id"]), history)
+    await CheckpointStore(staged.database).remember(key_of(INSTAGRAM, each["customer_id"]), history)
     assert await staged.missing(INSTAGRAM) == {each["customer_id"]: 4}
 
 

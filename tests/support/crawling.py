@@ -13,9 +13,9 @@ from typing import Any
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 
-from services.backfill.crawl.checkpoints import HistoryStore
+from services.backfill.crawl.checkpoints import CheckpointStore
 from services.backfill.crawl.crawl import Crawl
-from services.backfill.runs.progress import Tally
+from services.backfill.runs.progress import RunProgress
 from services.simulator.app import APP_SECRET, create_app
 from services.simulator.corpus import Corpus, generate
 from shared.bus.producer import AIOKafkaProducer, Record, open_producer, publish
@@ -49,7 +49,7 @@ class Crawling:
     session: ClientSession
     producer: AIOKafkaProducer
     stack: Stack
-    history: HistoryStore
+    checkpoints: CheckpointStore
     acknowledged: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     completed: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
@@ -64,19 +64,19 @@ class Crawling:
     async def read(
         self, account: Account, run_id: str = "run", *, before: Hear | None = None,
         page_size: int = 4, parallelism: int = 3, deadline_seconds: float = 20.0,
-    ) -> Tally:  # fmt: skip
+    ) -> RunProgress:  # fmt: skip
         """What the crawl has come to. `before` hears what is about to be published."""
 
-        async def publish_drafts(drafts: Sequence[EncodedEvent]) -> None:
+        async def publish_events(events: Sequence[EncodedEvent]) -> None:
             if before:
-                await before(drafts)
+                await before(events)
             topic = self.stack.topics.message_events
             records = [
                 Record(topic, each.conversation.encode(), dump_encoded_event(each), encoded_event_headers(each))
-                for each in drafts
+                for each in events
             ]
             await publish(self.producer, records)
-            for each in drafts:
+            for each in events:
                 if each.kind == "message":
                     self.acknowledged[account.account_id].append(each.value["mid"])
                 elif each.kind == "conversation_completed":
@@ -86,16 +86,16 @@ class Crawling:
             self.session, self.url, "v26.0", self.corpus.accounts[0].token, hurried_governor(account.platform),
             APP_SECRET, deadline_seconds=deadline_seconds,
         )  # fmt: skip
-        tally = Tally()
+        progress = RunProgress()
         crawl = Crawl(
-            account, client, self.history, publish_drafts, utc_now, page_size, parallelism, readers=parallelism,
-            tally=tally,
+            account, client, self.checkpoints, publish_events, utc_now, page_size, parallelism, readers=parallelism,
+            progress=progress,
         )  # fmt: skip
         try:
             await crawl.read(run_id)
         finally:
-            tally.add(calls=client.calls)
-        return tally
+            progress.add(calls=client.calls)
+        return progress
 
     async def call(self, path: str, body: object = None) -> Any:
         method = "GET" if body is None else "POST"
@@ -123,4 +123,4 @@ async def crawling(stack: Stack, database: Database, conversations: int, message
         TestServer(create_app(corpus, session)) as server,
         open_producer(stack.kafka) as producer,
     ):
-        yield Crawling(corpus, str(server.make_url("")), session, producer, stack, HistoryStore(database))
+        yield Crawling(corpus, str(server.make_url("")), session, producer, stack, CheckpointStore(database))

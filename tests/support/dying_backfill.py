@@ -12,19 +12,19 @@ import sys
 from pathlib import Path
 
 from services.backfill import app
-from services.backfill.crawl.checkpoints import HistoryStore
+from services.backfill.crawl.checkpoints import CheckpointStore
 from services.backfill.crawl.crawl import Crawl
-from services.backfill.runs.run_executor import Runner
+from services.backfill.runs.run_executor import RunExecutor
 from services.cli import main as cli
 from tests.support.dying_receiver import Step, arm, die_at
 
 STEPS = {
     "reading": Step(Crawl, "read"),
     "published": Step(app, "publish", is_after=True),
-    "checkpointed": Step(HistoryStore, "checkpoint", is_after=True),
-    "remembering": Step(HistoryStore, "remember"),
-    "ending": Step(Runner, "_save"),
-    "ended": Step(Runner, "_save", is_after=True),
+    "checkpointed": Step(CheckpointStore, "checkpoint", is_after=True),
+    "remembering": Step(CheckpointStore, "remember"),
+    "ending": Step(RunExecutor, "_save"),
+    "ended": Step(RunExecutor, "_save", is_after=True),
 }
 
 

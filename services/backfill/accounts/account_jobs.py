@@ -9,7 +9,7 @@ from aiohttp import ClientSession
 
 from services.backfill.accounts.check import Checker, ThrottledError, refusing
 from services.backfill.accounts.health import AccountHealth
-from services.backfill.accounts.import_accounts import Found, find_accounts, withheld_permissions
+from services.backfill.accounts.import_accounts import FoundAccount, find_accounts, withheld_permissions
 from services.backfill.clients import backfill_client, token_of
 from shared.contract.failures import WrongKeysError
 from shared.contract.ids import Platform
@@ -21,20 +21,20 @@ from shared.runtime.crypto import TokenVault, vault_from
 from shared.runtime.settings import BackfillSettings
 from shared.store.mongo import Database
 
-MAX_PAUSE_SECONDS = 10.0
+CHECK_DEADLINE_SECONDS = 10.0
 """How long a call that a person waits for is tried again."""
-AT_ONCE = 4
+MAX_CHECKS = 4
 USER = Account(platform=Platform.MESSENGER, account_id="me", page_id="me", name="", encrypted_token="")
 """Whose budget a user's own token spends, beside the app's."""
 
 
 async def find_all(
     settings: BackfillSettings, database: Database, token: str
-) -> tuple[list[Found], list[str]] | GraphError:
+) -> tuple[list[FoundAccount], list[str]] | GraphError:
     """What the token gives access to, and the permissions that it lacks for it."""
     async with ClientSession() as session:
         governor = governor_for(database, USER, refusing)
-        client = backfill_client(_hasty(settings), session, governor, token)
+        client = backfill_client(_with_check_deadline(settings), session, governor, token)
         try:
             found = await find_accounts(client)
             if isinstance(found, GraphError):
@@ -48,7 +48,7 @@ async def check_all(
     settings: BackfillSettings, database: Database, accounts: Sequence[Account], *, subscribe: bool
 ) -> list[AccountHealth]:
     """Of each account, in their order. WrongKeysError when there is no key at all."""
-    vault, gate = vault_from(settings), asyncio.Semaphore(AT_ONCE)
+    vault, gate = vault_from(settings), asyncio.Semaphore(MAX_CHECKS)
 
     async def check(account: Account, session: ClientSession) -> AccountHealth:
         async with gate:
@@ -66,11 +66,11 @@ async def _check(
         token = token_of(vault, account)
     except WrongKeysError as error:
         return AccountHealth(account, (str(error),))
-    client = backfill_client(_hasty(settings), session, governor_for(database, account, refusing), token)
+    client = backfill_client(_with_check_deadline(settings), session, governor_for(database, account, refusing), token)
     return await Checker(account, client, utc_now).check(subscribe=subscribe)
 
 
-def _hasty(settings: BackfillSettings) -> BackfillSettings:
+def _with_check_deadline(settings: BackfillSettings) -> BackfillSettings:
     return settings.model_copy(
-        update={"graph_deadline_seconds": min(MAX_PAUSE_SECONDS, settings.graph_deadline_seconds)}
+        update={"graph_deadline_seconds": min(CHECK_DEADLINE_SECONDS, settings.graph_deadline_seconds)}
     )

@@ -22,7 +22,7 @@ from shared.graph_api.client import GraphClient
 from shared.graph_api.errors import FATAL, ErrorKind, GraphError
 from shared.runtime.clock import Clock
 
-SOON = timedelta(days=7)
+EXPIRY_WARNING = timedelta(days=7)
 REFUSALS = FATAL | {ErrorKind.GONE}
 """Which another token, or another id, could change; what else there is, passes."""
 
@@ -130,7 +130,7 @@ def _token_problems(token: TokenFacts, now: datetime) -> list[str]:
     if not token.is_of_page:
         problems.append("the token is not the Page's own; `accounts import` gets that")
     for what, at in (("the token", token.expires_at), ("data access", token.data_access_expires_at)):
-        if at and at - now < SOON:
+        if at and at - now < EXPIRY_WARNING:
             ends = "has ended" if at <= now else f"ends {at:%Y-%m-%d}"
             problems.append(f"{what} {ends}; connect the account again")
     return problems

@@ -17,11 +17,11 @@ from shared.graph_api.errors import ErrorKind, GraphError
 from shared.runtime.crypto import TokenVault
 
 PAGE_FIELDS = "id,name,instagram_business_account{id,username,name}"
-PAGES_AT_ONCE = 100
+PAGE_SIZE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundAccount:
     """An account that the token can read, and the token of the Page that serves it."""
 
     platform: Platform
@@ -35,11 +35,11 @@ class Found:
         return account_key(self.platform, self.account_id)
 
 
-async def find_accounts(client: GraphClient) -> list[Found] | GraphError:
+async def find_accounts(client: GraphClient) -> list[FoundAccount] | GraphError:
     """Those of a user's token; of a Page's own token that Page alone, as it has no `accounts` edge."""
-    found: list[Found] = []
+    found: list[FoundAccount] = []
     parameters = {"fields": f"{PAGE_FIELDS},access_token"}
-    async for page in client.pages("me/accounts", PAGES_AT_ONCE, parameters):
+    async for page in client.pages("me/accounts", PAGE_SIZE, parameters):
         if isinstance(page, GraphError):
             return await _find_page(client) if page.kind is ErrorKind.BAD_REQUEST else page
         for item in page.items:
@@ -47,22 +47,22 @@ async def find_accounts(client: GraphClient) -> list[Found] | GraphError:
     return found
 
 
-async def _find_page(client: GraphClient) -> list[Found] | GraphError:
+async def _find_page(client: GraphClient) -> list[FoundAccount] | GraphError:
     item = await client.get("me", {"fields": PAGE_FIELDS})
     return item if isinstance(item, GraphError) else list(_read(item, client.token))
 
 
-def _read(item: Json, token: str | None) -> Iterator[Found]:
+def _read(item: Json, token: str | None) -> Iterator[FoundAccount]:
     """Nothing for a Page to whose token the user has no right: there is none then."""
     page_id = identity(item.get("id"))
     if not token or not page_id or not is_usable_id(page_id):
         return
-    yield Found(Platform.MESSENGER, page_id, page_id, text(item.get("name")) or page_id, token)
+    yield FoundAccount(Platform.MESSENGER, page_id, page_id, text(item.get("name")) or page_id, token)
     instagram = item.get("instagram_business_account")
     account_id = identity(instagram.get("id")) if isinstance(instagram, dict) else None
     if isinstance(instagram, dict) and account_id and is_usable_id(account_id):
         name = text(instagram.get("username")) or text(instagram.get("name")) or account_id
-        yield Found(Platform.INSTAGRAM, account_id, page_id, name, token)
+        yield FoundAccount(Platform.INSTAGRAM, account_id, page_id, name, token)
 
 
 async def withheld_permissions(client: GraphClient, platforms: Sequence[Platform]) -> list[str]:
@@ -76,7 +76,7 @@ async def withheld_permissions(client: GraphClient, platforms: Sequence[Platform
     return [name for name in needed if name not in granted]
 
 
-def merged(found: Found, known: Account | None, vault: TokenVault) -> Account:
+def merged(found: FoundAccount, known: Account | None, vault: TokenVault) -> Account:
     """What people chose for a known account stays; its token and its Page are the new ones."""
     new = {"page_id": found.page_id, "encrypted_token": vault.encrypt(found.token)}
     if known:

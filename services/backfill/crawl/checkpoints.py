@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from services.backfill.crawl.read_ranges import NewestSecond
+from services.backfill.crawl.newest_second import NewestSecond
 from services.backfill.crawl.write_coalescer import WriteCoalescer
 from shared.contract.ids import ConversationKey
 from shared.domain.accounts import Account
@@ -58,24 +58,24 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class StoredReading:
     history: History | None = None
     checkpoint: Checkpoint | None = None
 
 
-class HistoryStore:
+class CheckpointStore:
     """`history` and `reading` are this service's only fields of a conversation, `crawls` a collection of its own.
 
-    Everything is written behind acknowledged events, and nothing where `require_open` raises.
+    Everything is written behind acknowledged events, and nothing where `require_lease` raises.
     """
 
-    def __init__(self, database: Database, require_open: Callable[[], None] = lambda: None) -> None:
-        self._require_open = require_open
+    def __init__(self, database: Database, require_lease: Callable[[], None] = lambda: None) -> None:
+        self._require_lease = require_lease
         self._conversations = Conversations(database)
         self._writes = WriteCoalescer(self._conversations.write_checkpoints)
         self._crawls = database.crawls
 
-    async def known(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, Known]:
+    async def known(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, StoredReading]:
         """By one query. What was never read has no entry."""
         found = await self._conversations.checkpoints(str(key) for key in keys)
         return {ConversationKey.parse(stored["_id"]): _known(stored) for stored in found}
@@ -113,12 +113,12 @@ class HistoryStore:
         return until
 
     async def complete(self, account: Account, run_id: str, until: datetime) -> None:
-        self._require_open()
+        self._require_lease()
         told = {"complete_until": until, "run_id": run_id}
         await self._crawls.update_one({"_id": account.key}, {"$set": told}, upsert=True)
 
     async def _write(self, update: UpdateOne) -> None:
-        self._require_open()
+        self._require_lease()
         await self._writes.write(update)
 
 
@@ -126,9 +126,9 @@ def _stored(second: NewestSecond | None) -> dict[str, Any] | None:
     return {"at": second.at, "ids": sorted(second.ids)} if second else None
 
 
-def _known(stored: ConversationDocument) -> Known:
+def _known(stored: ConversationDocument) -> StoredReading:
     history, reading = stored.get("history"), stored.get("reading")
-    return Known(_history(history) if history else None, _checkpoint(reading) if reading else None)
+    return StoredReading(_history(history) if history else None, _checkpoint(reading) if reading else None)
 
 
 def _history(told: Mapping[str, Any]) -> History:

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.backfill.crawl.conversation_reader import Patience, is_expired
+from services.backfill.crawl.conversation_reader import RestartLimit, is_expired
 from services.backfill.crawl.parse_listing import LISTING_FIELDS
 from services.backfill.crawl.values import Json, identity, read_time
 from shared.domain.accounts import Account
@@ -16,7 +16,7 @@ from shared.graph_api.errors import ErrorKind, GraphError
 
 
 @dataclass(frozen=True, slots=True)
-class Parked:
+class UnlistableConversation:
     """A conversation that cannot even be listed: the platform says of it alone that it is too much data."""
 
     thread_id: str
@@ -25,20 +25,20 @@ class Parked:
 
 
 @dataclass(slots=True)
-class Place:
+class ListingPosition:
     """Where a listing stands: at a time, and behind which of those that had moved at that time."""
 
     at: datetime | None = None
     ids: set[str | None] = field(default_factory=set)
 
-    def pass_by(self, items: Sequence[Json]) -> None:
+    def advance(self, items: Sequence[Json]) -> None:
         for item in items:
             at = read_time(item.get("updated_time"))
             if at != self.at:
                 self.at, self.ids = at, set()
             self.ids.add(identity(item.get("id")))
 
-    def is_behind(self, item: Json) -> bool:
+    def has_passed(self, item: Json) -> bool:
         """Whether a listing that began anew has not come to it yet. What moved to the front meanwhile has as well."""
         at = read_time(item.get("updated_time"))
         if self.at is None or at is None:
@@ -47,34 +47,34 @@ class Place:
 
 
 @dataclass(slots=True)
-class Lister:
+class ConversationLister:
     client: GraphClient
     account: Account
     page_size: int
     is_complete: bool = False  # once the last page has been given out
-    _place: Place = field(default_factory=Place)
-    _patience: Patience = field(default_factory=Patience)
-    _is_anew: bool = False
+    _position: ListingPosition = field(default_factory=ListingPosition)
+    _restarts: RestartLimit = field(default_factory=RestartLimit)
+    _has_restarted: bool = False
     _listed: int = 0
 
-    async def pages(self) -> AsyncGenerator[list[Json] | Parked | GraphError, None]:
+    async def pages(self) -> AsyncGenerator[list[Json] | UnlistableConversation | GraphError, None]:
         """Latest activity first. Ends behind a refusal; an empty page is not the end.
 
         Anew from the top when a cursor has expired, without what was listed by then.
         """
         following: dict[str, str] | None = {}
         while following is not None:
-            step: GraphPage | Parked | GraphError | None = None
+            step: GraphPage | UnlistableConversation | GraphError | None = None
             async with aclosing(self._from(following)) as pages:
                 async for step in pages:
                     if isinstance(step, GraphPage):
                         following = step.following
                         self.is_complete = following is None
-                        yield self._new(step.items)
+                        yield self._not_yet_listed(step.items)
             if not isinstance(step, GraphError):
                 return
-            if is_expired(step, following) and self._patience.is_left(self._listed):
-                self._is_anew, following = True, {}
+            if is_expired(step, following) and self._restarts.allows(self._listed):
+                self._has_restarted, following = True, {}
             elif step.kind is ErrorKind.REDUCE_DATA:
                 parked, following = await self._park(following or {}, step)
                 yield parked
@@ -83,28 +83,30 @@ class Lister:
                 return
 
     def _from(self, following: dict[str, str]) -> AsyncGenerator[GraphPage | GraphError, None]:
-        return self.client.pages(self._edge, self.page_size, {**self._asked(LISTING_FIELDS), **following})
+        return self.client.pages(self._edge, self.page_size, {**self._parameters(LISTING_FIELDS), **following})
 
     async def _park(
         self, following: dict[str, str], refusal: GraphError
-    ) -> tuple[Parked | GraphError, dict[str, str] | None]:
+    ) -> tuple[UnlistableConversation | GraphError, dict[str, str] | None]:
         """The one conversation that breaks the page, by its id alone, so that the listing can go on behind it."""
-        answer = await self.client.get(self._edge, {**self._asked("id,updated_time"), **following, "limit": "1"})
+        answer = await self.client.get(self._edge, {**self._parameters("id,updated_time"), **following, "limit": "1"})
         page = answer if isinstance(answer, GraphError) else read_page(answer)
         if isinstance(page, GraphError):
             return page, None
-        self._place.pass_by(page.items)
+        self._position.advance(page.items)
         item = page.items[0] if page.items else {}
-        parked = Parked(identity(item.get("id")) or "unknown", read_time(item.get("updated_time")), refusal)
+        parked = UnlistableConversation(
+            identity(item.get("id")) or "unknown", read_time(item.get("updated_time")), refusal
+        )
         return parked, page.following
 
-    def _new(self, items: list[Json]) -> list[Json]:
-        new = [item for item in items if not (self._is_anew and self._place.is_behind(item))]
-        self._place.pass_by(new)
+    def _not_yet_listed(self, items: list[Json]) -> list[Json]:
+        new = [item for item in items if not (self._has_restarted and self._position.has_passed(item))]
+        self._position.advance(new)
         self._listed += len(new)
         return new
 
-    def _asked(self, fields: str) -> dict[str, str]:
+    def _parameters(self, fields: str) -> dict[str, str]:
         return {"platform": self.account.platform.value, "fields": fields}
 
     @property

@@ -31,7 +31,7 @@ MESSAGE_FIELDS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class RunConversation:
     """One conversation read by one run: what all its events share."""
 
     account: Account
@@ -53,21 +53,21 @@ class Reading:
     def key(self) -> ConversationKey:
         return ConversationKey(self.account.platform, self.account.account_id, self.listed.customer.id)
 
-    def listed_draft(self, now: datetime) -> EncodedEvent:
+    def listed_event(self, now: datetime) -> EncodedEvent:
         listed = self.listed
         own_id = event_id("conversation_listed", self.key, listed.thread_id, self._updated, listed.message_count)
         people = [person.model_dump(exclude_none=True) for person in listed.participants]
-        return self._of_whole(
+        return self._conversation_event(
             "conversation_listed", own_id, now, message_count=listed.message_count, participants=people
         )
 
-    def completed_draft(self, read: int, unavailable: int, now: datetime) -> EncodedEvent:
+    def completed_event(self, read: int, unavailable: int, now: datetime) -> EncodedEvent:
         """One for each state of the conversation that a run has read up to: it may move while the run goes on."""
         own_id = event_id("conversation_completed", self.key, self.run_id, self._updated)
         counts = {"messages_read": read, "messages_unavailable": unavailable}
-        return self._of_whole("conversation_completed", own_id, now, **counts)
+        return self._conversation_event("conversation_completed", own_id, now, **counts)
 
-    def message_draft(self, item: Json, now: datetime) -> EncodedEvent | None:
+    def message_event(self, item: Json, now: datetime) -> EncodedEvent | None:
         """None for what the platform does not show: Instagram gives only ids beyond the twenty newest.
 
         Source: https://developers.facebook.com/docs/messenger-platform/conversations.
@@ -90,18 +90,18 @@ class Reading:
             "sender_username": text(sender.get("username")),
         }
         direction = INBOUND if sender_id == self.listed.customer.id else OUTBOUND
-        return self._draft("message", event_id("message", own_id), direction, instant_of(told_at, sent_at), now, fields)
+        return self._event("message", event_id("message", own_id), direction, instant_of(told_at, sent_at), now, fields)
 
     @property
     def _updated(self) -> str:
         return format_instant(self.listed.updated_time) if self.listed.updated_time else ""
 
-    def _of_whole(self, kind: str, own_id: str, now: datetime, **more: object) -> EncodedEvent:
+    def _conversation_event(self, kind: str, own_id: str, now: datetime, **more: object) -> EncodedEvent:
         listed = self.listed
         fields = {"thread_id": listed.thread_id, "updated_time": self._updated or None, **more}
-        return self._draft(kind, own_id, INBOUND, format_instant(listed.updated_time or now), now, fields)
+        return self._event(kind, own_id, INBOUND, format_instant(listed.updated_time or now), now, fields)
 
-    def _draft(
+    def _event(
         self, kind: str, own_id: str, direction: str, occurred_at: str, now: datetime, fields: dict[str, Any]
     ) -> EncodedEvent:
         value = {

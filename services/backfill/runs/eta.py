@@ -13,22 +13,22 @@ RATE_SECONDS, REACH_SECONDS = 10.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ProgressSample:
     at: float
     messages: int
     conversations: int
 
 
 @dataclass(slots=True)
-class Pace:
+class RateEstimator:
     """Looks at what a run has come to from time to time; what it says holds for the last look."""
 
     monotonic: Callable[[], float] = time.monotonic
-    _samples: deque[Sample] = field(default_factory=deque)
+    _samples: deque[ProgressSample] = field(default_factory=deque)
 
-    def look(self, messages: int, conversations: int) -> None:
+    def sample(self, messages: int, conversations: int) -> None:
         now = self.monotonic()
-        self._samples.append(Sample(now, messages, conversations))
+        self._samples.append(ProgressSample(now, messages, conversations))
         while len(self._samples) > 2 and self._samples[1].at <= now - REACH_SECONDS:
             self._samples.popleft()
 
@@ -44,7 +44,7 @@ class Pace:
         done = self._samples[-1].conversations - since.conversations if since else 0
         return conversations * (self._samples[-1].at - since.at) / done if since and done > 0 else None
 
-    def _before(self, seconds: float) -> Sample | None:
+    def _before(self, seconds: float) -> ProgressSample | None:
         """The oldest look of so many seconds, if it is a second ago or more."""
         if not self._samples:
             return None

@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from services.backfill.crawl.crawl import PublishDrafts
+from services.backfill.crawl.conversation_reader import PublishEvents
 from shared.contract.encoded_events import EncodedEvent
 from shared.domain.runs import RUN_LEASE
 from shared.store.runs import ActiveRunError
 
 
 @dataclass(slots=True)
-class Fence:
+class LeaseGuard:
     """Open for as long as nobody else can have taken the run: a lease from when the last heartbeat was on its way.
 
     A process that stood still for longer (stopped, swapped out) finds it shut before it has asked anyone.
@@ -29,16 +29,16 @@ class Fence:
         """A heartbeat that was written; `beat_at` is when it was sent."""
         self._until = beat_at + RUN_LEASE.total_seconds()
 
-    def require_open(self) -> None:
+    def require_lease(self) -> None:
         """ActiveRunError where it is shut."""
         if self.now() >= self._until:
             raise ActiveRunError("the run was not heard of for too long; it may be another's by now")
 
-    def guarding(self, publish: PublishDrafts) -> PublishDrafts:
+    def guard(self, publish: PublishEvents) -> PublishEvents:
         """`publish`, but ActiveRunError where the fence is shut."""
 
-        async def guarded(drafts: Sequence[EncodedEvent]) -> None:
-            self.require_open()
-            await publish(drafts)
+        async def guarded(events: Sequence[EncodedEvent]) -> None:
+            self.require_lease()
+            await publish(events)
 
         return guarded

@@ -11,7 +11,7 @@ FAILURES_KEPT = 100
 
 
 @dataclass(slots=True)
-class Tally:
+class RunProgress:
     """`throttled_until` is in the past, or None, when no call has to wait."""
 
     counters: RunCounters = field(default_factory=RunCounters)

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from services.backfill.crawl.crawl import AccountStoppedError, Crawl
-from services.backfill.runs.lease_guard import Fence
+from services.backfill.runs.lease_guard import LeaseGuard
 from shared.domain.runs import RUN_LEASE, Run, RunCounters, RunState
 from shared.store.mongo import ConnectionFailure
 from shared.store.runs import CANCELLED_BY_OPERATOR, ActiveRunError, RunStore
@@ -22,108 +22,108 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class Runner:
-    """Does one run of `crawl`'s account. `gives_back` says what becomes of a run whose process is told to stop:
-    queued again for another, or CANCELLED. `fence` guards what the crawl publishes.
+class RunExecutor:
+    """Does one run of `crawl`'s account. `requeues_on_stop` says what becomes of a run whose process is told to stop:
+    queued again for another, or CANCELLED. `lease_guard` guards what the crawl publishes.
     """
 
     crawl: Crawl
     store: RunStore
-    gives_back: bool = False
-    fence: Fence = field(default_factory=Fence)
+    requeues_on_stop: bool = False
+    lease_guard: LeaseGuard = field(default_factory=LeaseGuard)
     heartbeat_seconds: float = HEARTBEAT_SECONDS
     lost_after_seconds: float = RUN_LEASE.total_seconds() - HEARTBEAT_SECONDS
 
-    async def execute(self, begun: Run, stop: asyncio.Event) -> Run:
+    async def execute(self, run: Run, stop: asyncio.Event) -> Run:
         """The run in its final state, or QUEUED when it was given back; either is stored.
 
         ActiveRunError when it became another process's, or could not be written for so long that it may have: nothing
         is written then. Any other exception of the crawl leaves it FAILED; ConnectionFailure, of the database, leaves
         it to whoever comes next.
         """
-        self._go_on_from(begun)
-        reading = asyncio.create_task(self.crawl.read(begun.run_id))
-        heart = asyncio.create_task(self._beat(begun))
+        self._resume_from(run)
+        reading = asyncio.create_task(self.crawl.read(run.run_id))
+        heartbeats = asyncio.create_task(self._send_heartbeats(run))
         stopping = asyncio.create_task(stop.wait())
         try:
-            await asyncio.wait({reading, heart, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({reading, heartbeats, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await _end(heart, stopping, reading)
-        return await self._settle(begun, reading, heart)
+            await _end(heartbeats, stopping, reading)
+        return await self._finish(run, reading, heartbeats)
 
-    def _go_on_from(self, begun: Run) -> None:
+    def _resume_from(self, run: Run) -> None:
         """What others had published and called for it stays counted; conversations are counted anew."""
-        self.crawl.is_anew = begun.is_anew
-        counted = begun.counters.model_dump(include={"messages_published", "messages_unavailable"})
-        self.crawl.tally.add(**counted)
-        self.crawl.client.calls = begun.counters.calls
+        self.crawl.is_anew = run.is_anew
+        counted = run.counters.model_dump(include={"messages_published", "messages_unavailable"})
+        self.crawl.progress.add(**counted)
+        self.crawl.client.calls = run.counters.calls
 
-    def _now(self, begun: Run, **end: Any) -> Run:
-        tally = self.crawl.tally
-        counters = tally.counters.model_copy(update={"calls": self.crawl.client.calls})
-        seen = {"failures": tuple(tally.failures), "throttled_until": tally.throttled_until}
-        return begun.model_copy(update={"counters": counters, **seen, **end})
+    def _now(self, run: Run, **end: Any) -> Run:
+        progress = self.crawl.progress
+        counters = progress.counters.model_copy(update={"calls": self.crawl.client.calls})
+        seen = {"failures": tuple(progress.failures), "throttled_until": progress.throttled_until}
+        return run.model_copy(update={"counters": counters, **seen, **end})
 
-    async def _beat(self, begun: Run) -> None:
+    async def _send_heartbeats(self, run: Run) -> None:
         """Returns when somebody asks for the run's cancellation. ActiveRunError once it may be another's."""
         while True:
             try:
                 async with asyncio.timeout(self.lost_after_seconds):
-                    asked = await self._save_in_the_end(begun)
+                    asked = await self._save_until_written(run)
             except TimeoutError:
-                raise ActiveRunError(f"run {begun.run_id} could not be written for too long") from None
+                raise ActiveRunError(f"run {run.run_id} could not be written for too long") from None
             if asked:
                 return
             await asyncio.sleep(self.heartbeat_seconds)
 
-    async def _save_in_the_end(self, begun: Run) -> bool:
+    async def _save_until_written(self, run: Run) -> bool:
         while True:
-            beat_at = self.fence.now()
+            beat_at = self.lease_guard.now()
             try:
-                asked = await self.store.save(self._now(begun))
+                asked = await self.store.save(self._now(run))
             except ConnectionFailure as error:
-                log.warning("run_not_written", run_id=begun.run_id, error=type(error).__name__)
+                log.warning("run_not_written", run_id=run.run_id, error=type(error).__name__)
             else:
-                self.fence.extend(beat_at)
+                self.lease_guard.extend(beat_at)
                 return asked
             await asyncio.sleep(self.heartbeat_seconds)
 
-    async def _settle(self, begun: Run, reading: asyncio.Task[None], heart: asyncio.Task[None]) -> Run:
-        has_beaten_last = heart.done() and not heart.cancelled()
-        if has_beaten_last and (lost := heart.exception()):
+    async def _finish(self, run: Run, reading: asyncio.Task[None], heartbeats: asyncio.Task[None]) -> Run:
+        has_beaten_last = heartbeats.done() and not heartbeats.cancelled()
+        if has_beaten_last and (lost := heartbeats.exception()):
             raise lost
         if reading.done() and not reading.cancelled():
-            return await self._as_read(begun, reading.exception())
+            return await self._as_read(run, reading.exception())
         if has_beaten_last:
-            return await self._save(begun, RunState.CANCELLED, CANCELLED_BY_OPERATOR)
-        if not self.gives_back:
-            return await self._save(begun, RunState.CANCELLED, "interrupted by the operator")
-        return await self._give_back(begun)
+            return await self._save(run, RunState.CANCELLED, CANCELLED_BY_OPERATOR)
+        if not self.requeues_on_stop:
+            return await self._save(run, RunState.CANCELLED, "interrupted by the operator")
+        return await self._requeue(run)
 
-    async def _as_read(self, begun: Run, error: BaseException | None) -> Run:
+    async def _as_read(self, run: Run, error: BaseException | None) -> Run:
         """What the crawl came to."""
         match error:
             case None:
-                reason = _unread(self.crawl.tally.counters)
-                return await self._save(begun, RunState.PARTIAL if reason else RunState.COMPLETED, reason)
+                reason = _unread(self.crawl.progress.counters)
+                return await self._save(run, RunState.PARTIAL if reason else RunState.COMPLETED, reason)
             case AccountStoppedError():
-                return await self._save(begun, RunState.FAILED, str(error), is_warned=error.is_warned)
+                return await self._save(run, RunState.FAILED, str(error), is_warned=error.is_warned)
             case ConnectionFailure():
-                await self._give_back(begun)
+                await self._requeue(run)
             case ActiveRunError():
                 pass
             case _:
-                await self._save(begun, RunState.FAILED, "the process failed; its log says why")
+                await self._save(run, RunState.FAILED, "the process failed; its log says why")
         raise error
 
-    async def _save(self, begun: Run, state: RunState, reason: str | None, **more: Any) -> Run:
+    async def _save(self, run: Run, state: RunState, reason: str | None, **more: Any) -> Run:
         end = {"state": state, "reason": reason, "finished_at": self.crawl.clock(), "throttled_until": None, **more}
-        ended = self._now(begun, **end)
+        ended = self._now(run, **end)
         await self.store.save(ended)
         return ended
 
-    async def _give_back(self, begun: Run) -> Run:
-        queued = self._now(begun, state=RunState.QUEUED)
+    async def _requeue(self, run: Run) -> Run:
+        queued = self._now(run, state=RunState.QUEUED)
         await self.store.give_back(queued)
         return queued
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from services.backfill.runs.run_executor import Runner
+from services.backfill.runs.run_executor import RunExecutor
 from services.backfill.runs.run_schedule import RunSchedule
 from shared.domain.runs import Run, RunState
 from shared.runtime.clock import Clock
@@ -28,15 +28,15 @@ class CannotBeginError(Exception):
 
 @dataclass(slots=True)
 class RunWorker:
-    """At most `at_once` runs at a time. `runner_of` puts one together; CannotBeginError leaves its run FAILED."""
+    """At most `max_runs` runs at a time. `executor_for` puts one together; CannotBeginError leaves its run FAILED."""
 
     runs: RunStore
     schedule: RunSchedule
-    runner_of: Callable[[Run], Awaitable[Runner]]
-    at_once: int
+    executor_for: Callable[[Run], Awaitable[RunExecutor]]
+    max_runs: int
     clock: Clock
     metrics: BackfillMetrics
-    _at_work: set[asyncio.Task[None]] = field(default_factory=set)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def work(self, stop: asyncio.Event) -> None:
         """Returns when, after `stop`, every run was given back. What none of us expected in one run does so too, and
@@ -50,7 +50,7 @@ class RunWorker:
         finally:
             stop.set()
             scheduling.cancel()
-            ended = await asyncio.gather(scheduling, *self._at_work, return_exceptions=True)
+            ended = await asyncio.gather(scheduling, *self._tasks, return_exceptions=True)
         for error in ended:
             if isinstance(error, Exception):
                 raise error
@@ -58,22 +58,22 @@ class RunWorker:
     async def _fill(self, stop: asyncio.Event) -> None:
         """Claims until there is nothing to do or no more can be done."""
         try:
-            while len(self._at_work) < self.at_once and not stop.is_set() and (run := await self.runs.claim()):
+            while len(self._tasks) < self.max_runs and not stop.is_set() and (run := await self.runs.claim()):
                 log.info("run_claimed", run_id=run.run_id, account_id=run.account_id)
-                self._at_work.add(asyncio.create_task(self._do(run, stop)))
+                self._tasks.add(asyncio.create_task(self._do(run, stop)))
         except ConnectionFailure as error:
             log.warning("database_unreachable", error=type(error).__name__)
 
     async def _wait(self, stop: asyncio.Event, scheduling: asyncio.Task[None]) -> None:
         """For a free place, the end, or the time to look again."""
         stopping = asyncio.create_task(stop.wait())
-        watched = {stopping, scheduling, *self._at_work}
+        watched = {stopping, scheduling, *self._tasks}
         ended, _ = await asyncio.wait(watched, timeout=CLAIM_EVERY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        for task in self._at_work & ended:
-            self._at_work.remove(task)
+        for task in self._tasks & ended:
+            self._tasks.remove(task)
             task.result()
-        self.metrics.in_work.set(len(self._at_work))
+        self.metrics.in_work.set(len(self._tasks))
 
     async def _do(self, run: Run, stop: asyncio.Event) -> None:
         try:
@@ -87,13 +87,13 @@ class RunWorker:
 
     async def _end(self, run: Run, stop: asyncio.Event) -> Run:
         try:
-            runner = await self.runner_of(run)
+            executor = await self.executor_for(run)
         except CannotBeginError as error:
             end = {"state": RunState.FAILED, "reason": str(error), "finished_at": self.clock()}
             failed = run.model_copy(update=end)
             await self.runs.save(failed)
             return failed
-        return await runner.execute(run, stop)
+        return await executor.execute(run, stop)
 
     async def _schedule(self) -> None:
         while True:

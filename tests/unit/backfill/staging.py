@@ -10,9 +10,9 @@ from typing import Any
 
 from aiohttp import web
 
-from services.backfill.crawl.checkpoints import Checkpoint, History, HistoryStore, Known
+from services.backfill.crawl.checkpoints import Checkpoint, CheckpointStore, History, StoredReading
 from services.backfill.crawl.crawl import Crawl
-from services.backfill.runs.progress import Tally
+from services.backfill.runs.progress import RunProgress
 from shared.contract.encoded_events import EncodedEvent, dump_encoded_event
 from shared.contract.events import ConversationCompletedEvent, Event, MessageEvent, load_event
 from shared.contract.ids import ConversationKey, Platform
@@ -24,14 +24,14 @@ PAGE = Account(platform=Platform.MESSENGER, account_id="371", page_id="371", nam
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-class MemoryHistory(HistoryStore):
+class MemoryCheckpoints(CheckpointStore):
     def __init__(self) -> None:
         self.histories: dict[str, History] = {}
         self.checkpoints: dict[str, Checkpoint] = {}
         self.until: datetime | None = None
 
-    async def known(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, Known]:
-        return {key: Known(self.histories.get(str(key)), self.checkpoints.get(str(key))) for key in keys}
+    async def known(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, StoredReading]:
+        return {key: StoredReading(self.histories.get(str(key)), self.checkpoints.get(str(key))) for key in keys}
 
     async def checkpoint(self, key: ConversationKey, checkpoint: Checkpoint) -> None:
         self.checkpoints[str(key)] = checkpoint
@@ -145,32 +145,32 @@ class World:
 class Stage:
     world: World
     client: GraphClient
-    history: MemoryHistory = field(default_factory=MemoryHistory)
+    checkpoints: MemoryCheckpoints = field(default_factory=MemoryCheckpoints)
     published: list[Event] = field(default_factory=list)
 
-    async def publish(self, drafts: Sequence[EncodedEvent]) -> None:
-        self.published += [load_event(dump_encoded_event(draft)) for draft in drafts]
+    async def publish(self, events: Sequence[EncodedEvent]) -> None:
+        self.published += [load_event(dump_encoded_event(event)) for event in events]
 
     def crawl(self, **more: Any) -> Crawl:
-        """With a tally of its own, and calls counted from nought."""
+        """Return a crawl with its own progress and calls counted from zero."""
         given = {
             "publish": self.publish,
             "clock": lambda: NOON + timedelta(days=1),
             "page_size": 100,
             "parallelism": 3,
             "readers": more.get("parallelism", 3),
-            "tally": Tally(),
+            "progress": RunProgress(),
             **more,
         }
         self.client.calls = 0
-        return Crawl(account=PAGE, client=self.client, history=self.history, **given)
+        return Crawl(account=PAGE, client=self.client, checkpoints=self.checkpoints, **given)
 
-    async def read(self, run_id: str = "run1", **more: Any) -> Tally:
+    async def read(self, run_id: str = "run1", **more: Any) -> RunProgress:
         """What a run that reads everything has come to, its calls among it."""
         crawl = self.crawl(**more)
         await crawl.read(run_id)
-        crawl.tally.add(calls=self.client.calls)
-        return crawl.tally
+        crawl.progress.add(calls=self.client.calls)
+        return crawl.progress
 
     @property
     def mids(self) -> list[str]:

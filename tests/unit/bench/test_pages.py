@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from services.backfill.crawl.normalise_messages import Reading
+from services.backfill.crawl.normalise_messages import RunConversation
 from services.backfill.crawl.parse_listing import Listed, read_listed
 from shared.contract.ids import Platform
 from shared.domain.accounts import Account
@@ -43,8 +43,8 @@ def test_every_message_of_every_conversation_is_listed_once_and_readable(limit: 
         listed = read_listed(item, account)
         assert isinstance(listed, Listed)
         messages = all_of(api, f"/v26.0/{listed.thread_id}/messages", limit)
-        drafts = [Reading(account, listed, "run").message_draft(each, utc_now()) for each in messages]
-        mids |= {draft.value["mid"] for draft in drafts if draft}
+        events = [RunConversation(account, listed, "run").message_event(each, utc_now()) for each in messages]
+        mids |= {event.value["mid"] for event in events if event}
         counts.append(len(messages))
         times.append(item["updated_time"])
         assert listed.message_count == len(messages)

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from services.backfill.runs.eta import Pace, duration
-from services.backfill.runs.progress import Tally
+from services.backfill.runs.eta import RateEstimator, duration
+from services.backfill.runs.progress import RunProgress
 from services.cli import backfill_display as display
 from services.cli.backfill_display import Watch, live_view, progress_line, runs_table, showing, summary
 from shared.contract.ids import Platform
@@ -34,7 +34,7 @@ class Crawling:
     """A crawl of which only the display's part is there."""
 
     account: Account = PAGE
-    tally: Tally = field(default_factory=Tally)
+    progress: RunProgress = field(default_factory=RunProgress)
     client: Any = field(default_factory=lambda: SimpleNamespace(calls=18))
     clock: Clock = lambda: START
 
@@ -47,13 +47,13 @@ class Staged:
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        self.watch = Watch(self.crawl, Pace(lambda: self.seconds))
-        self.watch.look()
+        self.watch = Watch(self.crawl, RateEstimator(lambda: self.seconds))
+        self.watch.sample()
 
     def pass_on(self, seconds: float, **counted: int) -> None:
         self.seconds += seconds
-        self.crawl.tally.add(**counted)
-        self.watch.look()
+        self.crawl.progress.add(**counted)
+        self.watch.sample()
 
     def drawn(self, width: int = 80) -> str:
         return draw([self.watch], width)
@@ -69,10 +69,10 @@ def draw(watches: Sequence[Watch], width: int) -> str:
 def test_the_widest_run_fits_into_the_terminal_with_every_number_whole(width: int) -> None:
     name = "Casa Aurora Home and Garden of Quezon City, the only one"
     staged = Staged(Crawling(PAGE.model_copy(update={"name": name}), client=SimpleNamespace(calls=18_204)))
-    staged.crawl.tally.listing_is_complete = True
+    staged.crawl.progress.listing_is_complete = True
     numbers = {"conversations_listed": 12_345, "conversations_read": 8_214, "messages_published": 1_204_331}
     staged.pass_on(10, **numbers, messages_unavailable=123_456, conversations_failed=3)
-    staged.crawl.tally.failures.append(ConversationFailure(thread_id="t_1", reason="reduce_data: " + "x" * 200))
+    staged.crawl.progress.failures.append(ConversationFailure(thread_id="t_1", reason="reduce_data: " + "x" * 200))
     lines = staged.drawn(width).splitlines()
     assert max(map(len, lines)) <= width
     for whole in ("8,217/12,345", "1,204,331", "18,204", "123,456 messages", "3 failed, the last: reduce_data"):
@@ -81,7 +81,7 @@ def test_the_widest_run_fits_into_the_terminal_with_every_number_whole(width: in
 
 def test_a_run_says_how_far_it_is_how_fast_it_goes_and_how_long_it_will_take() -> None:
     staged = Staged()
-    staged.crawl.tally.listing_is_complete = True
+    staged.crawl.progress.listing_is_complete = True
     staged.pass_on(10, conversations_listed=59, conversations_read=5, messages_published=250)
     line = "messenger 371: 5 of 59 conversations, 250 messages, 25 a second, 18 calls, about 2 min left"
     assert progress_line(staged.watch) == line
@@ -94,12 +94,12 @@ def test_no_time_is_told_that_nobody_knows() -> None:
     staged.pass_on(10, conversations_listed=59, conversations_read=5)
     assert "5 of 59+" in progress_line(staged.watch)
     assert "left" not in progress_line(staged.watch), "more may be listed"
-    staged.crawl.tally.listing_is_complete = True
+    staged.crawl.progress.listing_is_complete = True
     assert "left" in progress_line(staged.watch)
-    staged.crawl.tally.throttled_until = START + timedelta(seconds=45)
+    staged.crawl.progress.throttled_until = START + timedelta(seconds=45)
     assert progress_line(staged.watch).endswith(", throttled for 45 s")
     assert "throttled, next call in 45 s" in staged.drawn()
-    staged.crawl.tally.throttled_until = START - timedelta(seconds=1)
+    staged.crawl.progress.throttled_until = START - timedelta(seconds=1)
     staged.pass_on(120)
     staged.pass_on(1)
     assert "left" not in progress_line(staged.watch), "none was read in the last minute"
@@ -112,7 +112,7 @@ async def test_the_whole_number_is_known_while_conversations_are_still_being_rea
 
     def note(path: str, _start: int) -> None:
         if path.endswith("/messages"):
-            known.append(crawl.tally.listing_is_complete)
+            known.append(crawl.progress.listing_is_complete)
 
     async with staged(World(conversations=5, messages=5, answer=note)) as stage:
         crawl = stage.crawl()
@@ -121,21 +121,21 @@ async def test_the_whole_number_is_known_while_conversations_are_still_being_rea
 
 
 def test_the_rate_is_that_of_the_last_seconds() -> None:
-    pace, now = Pace(lambda: now), 0.0
-    pace.look(0, 0)
-    assert pace.messages_per_second is None
+    estimator, now = RateEstimator(lambda: now), 0.0
+    estimator.sample(0, 0)
+    assert estimator.messages_per_second is None
     now = 50.0
-    pace.look(1_000, 0)
+    estimator.sample(1_000, 0)
     now = 55.0
-    pace.look(1_500, 0)
-    assert pace.messages_per_second == 100
+    estimator.sample(1_500, 0)
+    assert estimator.messages_per_second == 100
 
 
 def test_what_went_wrong_or_is_not_shown_is_told_below_the_table_and_only_then() -> None:
     staged = Staged()
     staged.pass_on(1, conversations_listed=9, conversations_read=5)
     assert len(staged.drawn().splitlines()) == 2
-    staged.crawl.tally.fail("t_1", "transient 2")
+    staged.crawl.progress.fail("t_1", "transient 2")
     staged.pass_on(1, messages_unavailable=23, conversations_unchanged=2)
     assert "Casa [Aurora]: 1 failed, the last: transient 2" in staged.drawn()
     assert "23 messages that the platform does not show" in staged.drawn()
@@ -158,7 +158,7 @@ async def test_where_there_is_no_terminal_lines_are_printed_again_and_again(monk
 async def test_on_a_terminal_the_table_stands_there_at_the_end() -> None:
     file, crawl = io.StringIO(), Crawling()
     async with showing(Console(file=file, width=80, force_terminal=True), [crawl]):
-        crawl.tally.add(conversations_listed=59, conversations_read=59)
+        crawl.progress.add(conversations_listed=59, conversations_read=59)
     assert "59/59" in file.getvalue()
 
 

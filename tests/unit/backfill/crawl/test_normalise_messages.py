@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.backfill.crawl.normalise_messages import Reading
+from services.backfill.crawl.normalise_messages import RunConversation
 from services.backfill.crawl.parse_listing import Listed, read_listed
 from services.backfill.crawl.values import instant_of, read_time
 from shared.contract.encoded_events import EncodedEvent, dump_encoded_event, encoded_event_headers
@@ -31,7 +31,7 @@ from shared.contract.ids import Platform
 from shared.domain.accounts import Account
 from tests.support.models import event_headers
 
-PAYLOADS = Path(__file__).parent.parent / "payloads" / "graph"
+PAYLOADS = Path(__file__).parents[2] / "payloads" / "graph"
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 CUSTOMER = "2711636948859886"
 PAGE = Account(platform=Platform.MESSENGER, account_id="371", page_id="371", name="The Page", encrypted_token="x")
@@ -42,24 +42,25 @@ def load(name: str) -> Any:
     return json.loads((PAYLOADS / f"{name}.json").read_text())
 
 
-def reading(customer: str = CUSTOMER, account: Account = PAGE) -> Reading:
-    return Reading(account, Listed("t_1", Participant(id=customer), (), NOW, 2), "run")
+def conversation(customer: str = CUSTOMER, account: Account = PAGE) -> RunConversation:
+    return RunConversation(account, Listed("t_1", Participant(id=customer), (), NOW, 2), "run")
 
 
 def message(item: dict[str, Any], customer: str = CUSTOMER, account: Account = PAGE) -> MessageEvent:
-    draft = reading(customer, account).message_draft(item, NOW)
-    assert draft is not None
-    event = as_read(draft)
+    encoded = conversation(customer, account).message_event(item, NOW)
+    assert encoded is not None
+    event = as_read(encoded)
     assert isinstance(event, MessageEvent)
     return event
 
 
-def as_read(draft: EncodedEvent) -> Event:
-    """What a reader of the topic makes of a draft, which says what the model would say, and no more."""
-    event = load_event(dump_encoded_event(draft))
-    assert event.model_dump(mode="json", exclude_unset=True) == draft.value
-    assert set(encoded_event_headers(draft)) == set(event_headers(event))
-    assert (draft.kind, draft.event_id, draft.conversation) == (event.kind, event.event_id, str(event.conversation))
+def as_read(encoded: EncodedEvent) -> Event:
+    """Return what a reader of the topic gets, which must say what the model would say, and no more."""
+    event = load_event(dump_encoded_event(encoded))
+    assert event.model_dump(mode="json", exclude_unset=True) == encoded.value
+    assert set(encoded_event_headers(encoded)) == set(event_headers(event))
+    sent = (encoded.kind, encoded.event_id, encoded.conversation)
+    assert sent == (event.kind, event.event_id, str(event.conversation))
     return event
 
 
@@ -127,9 +128,9 @@ def test_replies_to_messages_and_to_stories() -> None:
 
 def test_what_the_platform_shows_only_the_id_of_is_unavailable() -> None:
     for item in load("doc_conversation_messages_ids")["messages"]["data"]:
-        assert reading().message_draft(item, NOW) is None
+        assert conversation().message_event(item, NOW) is None
     for item in load("doc_page_conversations_participants_messages")["data"][0]["messages"]["data"]:
-        assert reading().message_draft(item, NOW) is None
+        assert conversation().message_event(item, NOW) is None
 
 
 ITEM = {"id": "m_1", "from": {"id": CUSTOMER}, "created_time": "2021-07-23T09:50:48+0000"}
@@ -144,7 +145,7 @@ ITEM = {"id": "m_1", "from": {"id": CUSTOMER}, "created_time": "2021-07-23T09:50
     ],
 )  # fmt: skip
 def test_an_item_without_id_sender_or_time_is_unavailable(odd: dict[str, Any]) -> None:
-    assert reading().message_draft(ITEM | odd, NOW) is None
+    assert conversation().message_event(ITEM | odd, NOW) is None
 
 
 FIELDS = st.sampled_from(
@@ -160,8 +161,8 @@ ANYTHING = st.recursive(
 
 @given(st.dictionaries(FIELDS, ANYTHING))
 def test_no_shape_of_a_message_is_an_exception(odd: dict[str, Any]) -> None:
-    draft = reading().message_draft(ITEM | odd, NOW)
-    assert draft is None or as_read(draft).occurred_at.tzinfo
+    event = conversation().message_event(ITEM | odd, NOW)
+    assert event is None or as_read(event).occurred_at.tzinfo
 
 
 @given(st.dictionaries(FIELDS, ANYTHING), st.sampled_from([PAGE, GRAM]))
@@ -177,7 +178,7 @@ def test_a_conversation_with_two_participants_has_one_customer() -> None:
     assert listed.customer == Participant(id="261743132120084", name="Participant One")
     assert (listed.thread_id, listed.message_count) == ("t_id.378684585488220", 2)
     assert listed.updated_time == datetime(2012, 4, 10, 17, 41, 10, tzinfo=UTC)
-    event = as_read(Reading(page, listed, "run").listed_draft(NOW))
+    event = as_read(RunConversation(page, listed, "run").listed_event(NOW))
     assert isinstance(event, ConversationListedEvent)
     assert event.event_id == (
         "conversation_listed:messenger:120042743874449:261743132120084:t_id.378684585488220:2012-04-10T17:41:10.000Z:2"
@@ -186,18 +187,18 @@ def test_a_conversation_with_two_participants_has_one_customer() -> None:
 
 
 def test_a_conversation_is_completed_once_for_each_state_that_a_run_has_read_up_to() -> None:
-    event = as_read(reading().completed_draft(2, 1, NOW))
+    event = as_read(conversation().completed_event(2, 1, NOW))
     assert isinstance(event, ConversationCompletedEvent)
     assert event.event_id == f"conversation_completed:messenger:371:{CUSTOMER}:run:2026-11-24T09:00:00.000Z"
     assert (event.messages_read, event.messages_unavailable, event.updated_time) == (2, 1, NOW)
 
 
 def test_what_the_platform_leaves_out_of_a_conversation_is_left_out() -> None:
-    bare = Reading(PAGE, Listed("t_1", Participant(id=CUSTOMER), (), None, None), "run")
-    for draft in (bare.listed_draft(NOW), bare.completed_draft(0, 0, NOW)):
-        event = as_read(draft)
+    bare = RunConversation(PAGE, Listed("t_1", Participant(id=CUSTOMER), (), None, None), "run")
+    for encoded in (bare.listed_event(NOW), bare.completed_event(0, 0, NOW)):
+        event = as_read(encoded)
         assert event.occurred_at == NOW
-        assert not {"updated_time", "message_count"} & draft.value.keys()
+        assert not {"updated_time", "message_count"} & encoded.value.keys()
 
 
 def participants(*people: dict[str, Any]) -> dict[str, Any]:

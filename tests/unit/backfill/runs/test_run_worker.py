@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from services.backfill.runs import run_worker as module
-from services.backfill.runs.run_executor import Runner
+from services.backfill.runs.run_executor import RunExecutor
 from services.backfill.runs.run_schedule import RunSchedule
 from services.backfill.runs.run_worker import CannotBeginError, RunWorker
 from shared.contract.ids import Platform
@@ -60,13 +60,13 @@ class Stage:
         self.stop = asyncio.Event()
         self.metrics = BackfillMetrics()
         idle = Idle(*cast(tuple[Any, Any, Any], (None, None, None)))
-        self.worker = RunWorker(runs, idle, self.runner_of, at_once, utc_now, self.metrics)
+        self.worker = RunWorker(runs, idle, self.executor_for, at_once, utc_now, self.metrics)
 
-    async def runner_of(self, run: Run) -> Runner:
+    async def executor_for(self, run: Run) -> RunExecutor:
         act = self.acts.get(run.run_id)
         if isinstance(act, CannotBeginError):
             raise act
-        return cast(Runner, SimpleNamespace(execute=self.execute))
+        return cast(RunExecutor, SimpleNamespace(execute=self.execute))
 
     async def execute(self, run: Run, stop: asyncio.Event) -> Run:
         """As told; who is told nothing reads until it is stopped."""

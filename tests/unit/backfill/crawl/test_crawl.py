@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from services.backfill.crawl.crawl import ROUNDS, AccountStoppedError
-from services.backfill.runs.progress import Tally
+from services.backfill.runs.progress import RunProgress
 from shared.contract.encoded_events import EncodedEvent
 from shared.contract.events import ConversationCompletedEvent, ConversationListedEvent
 from shared.domain.runs import RunCounters
@@ -25,10 +25,10 @@ READ_IN_FULL = 3 + 5 * 3 + 1
 
 async def test_everything_is_read_once_and_completed_behind_its_messages() -> None:
     async with staged(World()) as stage:
-        tally = await stage.read()
+        progress = await stage.read()
     assert sorted(stage.mids) == sorted(stage.world.all_ids)
-    assert stage.history.counts == {f"t_{number}": (5, 0) for number in range(5)}
-    assert tally.counters == RunCounters(
+    assert stage.checkpoints.counts == {f"t_{number}": (5, 0) for number in range(5)}
+    assert progress.counters == RunCounters(
         conversations_listed=5, conversations_read=5, messages_published=25, calls=READ_IN_FULL
     )
     for number in range(5):
@@ -48,8 +48,8 @@ async def test_a_second_run_looks_at_one_page_and_publishes_nothing() -> None:
     async with staged(World()) as stage:
         await stage.read()
         before = len(stage.published)
-        tally = await stage.read("run2")
-    assert tally.counters == RunCounters(conversations_listed=2, conversations_unchanged=2, calls=1)
+        progress = await stage.read("run2")
+    assert progress.counters == RunCounters(conversations_listed=2, conversations_unchanged=2, calls=1)
     assert len(stage.published) == before
 
 
@@ -57,10 +57,10 @@ async def test_a_run_that_reads_anew_publishes_everything_again_and_the_next_one
     async with staged(World()) as stage:
         await stage.read()
         stage.published.clear()
-        tally = await stage.read("run2", is_anew=True)
+        progress = await stage.read("run2", is_anew=True)
         assert sorted(stage.mids) == sorted(stage.world.all_ids)
-        assert (tally.counters.conversations_listed, tally.counters.conversations_read) == (5, 5)
-        assert stage.history.counts == {f"t_{number}": (5, 0) for number in range(5)}
+        assert (progress.counters.conversations_listed, progress.counters.conversations_read) == (5, 5)
+        assert stage.checkpoints.counts == {f"t_{number}": (5, 0) for number in range(5)}
         assert (await stage.read("run3")).counters.calls == 1
 
 
@@ -71,17 +71,17 @@ async def test_a_run_that_reads_anew_goes_on_where_it_was_killed(mid: str) -> No
         stage.published.clear()
         await die_at(stage, mid, run_id="run2", is_anew=True, parallelism=1)
         stage.world.say(0, "new")
-        tally = await stage.read("run2", is_anew=True)
+        progress = await stage.read("run2", is_anew=True)
     assert sorted(stage.mids) == sorted(stage.world.all_ids)
-    assert (tally.counters.conversations_listed, tally.counters.conversations_read) == (5, 5)
+    assert (progress.counters.conversations_listed, progress.counters.conversations_read) == (5, 5)
 
 
 async def test_without_a_run_that_was_complete_the_whole_listing_is_read() -> None:
     async with staged(World()) as stage:
         await stage.read()
-        stage.history.until = None
-        tally = await stage.read("run2")
-    assert (tally.counters.conversations_unchanged, tally.counters.calls) == (5, 3 + 1)
+        stage.checkpoints.until = None
+        progress = await stage.read("run2")
+    assert (progress.counters.conversations_unchanged, progress.counters.calls) == (5, 3 + 1)
 
 
 async def test_what_a_failed_run_left_below_a_page_that_has_not_moved_is_found() -> None:
@@ -93,8 +93,8 @@ async def test_what_a_failed_run_left_below_a_page_that_has_not_moved_is_found()
         world.answer = lambda path, _start: error(1, 99) if path.endswith("t_4/messages") else None
         assert (await stage.read("run2")).counters.conversations_failed == 1
         world.answer = lambda _path, _start: None
-        tally = await stage.read("run3")
-    assert tally.counters.conversations_read == 1
+        progress = await stage.read("run3")
+    assert progress.counters.conversations_read == 1
     assert set(stage.mids) == world.all_ids
 
 
@@ -104,12 +104,12 @@ async def test_what_has_moved_is_read_back_to_what_is_known() -> None:
         await stage.read()
         stage.published.clear()
         world.say(3, "new.1", "new.2")
-        tally = await stage.read("run2")
+        progress = await stage.read("run2")
     assert stage.mids == ["new.2", "new.1"]
-    counters = tally.counters
+    counters = progress.counters
     assert (counters.conversations_read, counters.messages_published) == (1, 2)
     assert counters.calls == 2 + 2 + 1, "two pages of the listing, two of its messages, and the listing's first again"
-    assert stage.history.counts["t_3"] == (52, 0)
+    assert stage.checkpoints.counts["t_3"] == (52, 0)
 
 
 async def test_what_was_said_in_the_second_of_the_newest_that_was_known_is_read() -> None:
@@ -129,10 +129,10 @@ async def test_what_is_said_in_the_very_second_in_which_it_is_read_is_read(ends:
     """By the same run where that takes longer, else by the next: the listing looks as it did before."""
     world, now = World(conversations=3), NOON
 
-    async def happen(drafts: Sequence[EncodedEvent]) -> None:
+    async def happen(events: Sequence[EncodedEvent]) -> None:
         nonlocal now
-        await stage.publish(drafts)
-        if now == NOON and any(draft.value.get("mid") == "t_0.4" for draft in drafts):
+        await stage.publish(events)
+        if now == NOON and any(event.value.get("mid") == "t_0.4" for event in events):
             world.say(0, "unseen", minutes=0)
             now += timedelta(seconds=ends + 0.9)
 
@@ -140,9 +140,9 @@ async def test_what_is_said_in_the_very_second_in_which_it_is_read_is_read(ends:
         return now
 
     async with staged(world) as stage:
-        tally = await stage.read(publish=happen, parallelism=1, clock=clock)
-        assert (tally.counters.conversations_listed, tally.counters.conversations_read) == (3, 3)
-        assert tally.counters.calls <= 2 + 3 * 3 + 2 + 2 + 1, "and it is not looked at again and again"
+        progress = await stage.read(publish=happen, parallelism=1, clock=clock)
+        assert (progress.counters.conversations_listed, progress.counters.conversations_read) == (3, 3)
+        assert progress.counters.calls <= 2 + 3 * 3 + 2 + 2 + 1, "and it is not looked at again and again"
         assert ("unseen" in stage.mids) == (ends > 0)
         now = NOON + timedelta(minutes=5)
         await stage.read("run2", clock=clock)
@@ -169,9 +169,9 @@ async def test_two_threads_with_one_customer_that_are_listed_at_once_are_both_re
 
     async with staged(world) as stage:
 
-        async def wait(drafts: Sequence[EncodedEvent]) -> None:
+        async def wait(events: Sequence[EncodedEvent]) -> None:
             await eventually(listed, lambda number: number >= 2)
-            await stage.publish(drafts)
+            await stage.publish(events)
 
         await stage.read(publish=wait)
     assert set(stage.mids) == world.all_ids
@@ -207,23 +207,23 @@ async def test_a_run_that_dies_anywhere_goes_on_behind_what_was_acknowledged(dea
     async with staged(World()) as stage:
         times = 0
 
-        async def die(drafts: Sequence[EncodedEvent]) -> None:
+        async def die(events: Sequence[EncodedEvent]) -> None:
             nonlocal times
             times += 1
             if times <= death or is_acknowledged:
-                await stage.publish(drafts)
+                await stage.publish(events)
             if times > death:
                 raise ConnectionError
 
         with pytest.raises(ConnectionError):
             await stage.read(publish=die, parallelism=1)
-        tally = await stage.read()
+        progress = await stage.read()
     assert set(stage.mids) == stage.world.all_ids
     assert len(stage.mids) - 25 == (0 if not is_acknowledged else 1 if death % 3 == 2 else 2), (
         "three pages of 2, 2 and 1"
     )
-    assert stage.history.counts == {f"t_{number}": (5, 0) for number in range(5)}
-    assert (tally.counters.conversations_listed, tally.counters.conversations_read) == (5, 5)
+    assert stage.checkpoints.counts == {f"t_{number}": (5, 0) for number in range(5)}
+    assert (progress.counters.conversations_listed, progress.counters.conversations_read) == (5, 5)
 
 
 async def test_a_conversation_that_moved_between_two_processes_of_a_run_is_read_to_its_newest() -> None:
@@ -233,7 +233,7 @@ async def test_a_conversation_that_moved_between_two_processes_of_a_run_is_read_
         world.say(0, "new")
         await stage.read()
     assert sorted(stage.mids) == sorted(world.all_ids)
-    assert stage.history.counts == {"t_0": (7, 0)}
+    assert stage.checkpoints.counts == {"t_0": (7, 0)}
 
 
 async def test_what_moved_between_two_processes_but_not_to_the_front_is_read_to_its_newest() -> None:
@@ -243,16 +243,16 @@ async def test_what_moved_between_two_processes_but_not_to_the_front_is_read_to_
         world.say(5, "new", minutes=-2.5)
         await stage.read()
     assert set(stage.mids) == world.all_ids
-    assert stage.history.counts["t_5"] == (6, 0)
+    assert stage.checkpoints.counts["t_5"] == (6, 0)
 
 
 async def die_at(stage: Stage, mid: str, **more: Any) -> None:
     """A process that ends before that message is acknowledged."""
 
-    async def die(drafts: Sequence[EncodedEvent]) -> None:
-        if any(draft.value.get("mid") == mid for draft in drafts):
+    async def die(events: Sequence[EncodedEvent]) -> None:
+        if any(event.value.get("mid") == mid for event in events):
             raise ConnectionError
-        await stage.publish(drafts)
+        await stage.publish(events)
 
     with pytest.raises(ConnectionError):
         await stage.read(publish=die, **more)
@@ -270,15 +270,15 @@ async def test_a_cursor_that_expired_between_two_processes_begins_the_conversati
     world = World(conversations=1, messages=6)
     async with staged(world) as stage:
         await die_at(stage, "t_0.4")
-        (checkpoint,) = stage.history.checkpoints.values()
+        (checkpoint,) = stage.checkpoints.checkpoints.values()
         world.expired.add(checkpoint.position.following["after"])
         ever = world.all_ids | {"new"}
         world.threads[0].messages.pop(3)
         world.say(0, "new")
-        tally = await stage.read()
+        progress = await stage.read()
     assert set(stage.mids) == ever
-    assert stage.history.counts == {"t_0": (6, 0)}, "what is there now"
-    assert tally.counters.messages_published == 6, "by this process"
+    assert stage.checkpoints.counts == {"t_0": (6, 0)}, "what is there now"
+    assert progress.counters.messages_published == 6, "by this process"
 
 
 @pytest.mark.parametrize("starts", [[2], [4], [4, 2], [2, 4, 2, 6]])
@@ -295,12 +295,12 @@ async def test_an_expired_cursor_begins_the_conversation_again(starts: list[int]
 
     world.answer = expire
     async with staged(world) as stage:
-        tally = await stage.read()
+        progress = await stage.read()
     assert due == []
     assert set(stage.mids) == world.all_ids
     assert len(stage.mids) == 9 + len(starts) + sum(starts), "what was read by then is published again, and no more"
-    assert stage.history.counts == {"t_0": (9 + len(starts), 0)}
-    assert (tally.counters.messages_published, tally.counters.conversations_failed) == (len(stage.mids), 0)
+    assert stage.checkpoints.counts == {"t_0": (9 + len(starts), 0)}
+    assert (progress.counters.messages_published, progress.counters.conversations_failed) == (len(stage.mids), 0)
 
 
 async def test_a_message_that_appears_late_is_read_when_an_expired_cursor_begins_the_conversation_again() -> None:
@@ -324,8 +324,8 @@ async def test_a_conversation_whose_cursors_are_never_good_is_a_failure_and_stop
         return error(100) if path.endswith("t_1/messages") and start == 4 else None
 
     async with staged(World(answer=expire)) as stage:
-        tally = await stage.read()
-    assert reasons(tally) == {"t_1": "transient 100: its cursors are refused again and again"}
+        progress = await stage.read()
+    assert reasons(progress) == {"t_1": "transient 100: its cursors are refused again and again"}
     assert stage.completed == {"t_0", "t_2", "t_3", "t_4"}
 
 
@@ -337,9 +337,9 @@ async def test_a_cursor_of_the_listing_that_expires_begins_it_anew_without_what_
         return refusals.pop() if refusals and path.endswith("conversations") and at == start else None
 
     async with staged(World(answer=expire)) as stage:
-        tally = await stage.read()
+        progress = await stage.read()
     assert sorted(stage.mids) == sorted(stage.world.all_ids)
-    assert tally.counters == RunCounters(
+    assert progress.counters == RunCounters(
         conversations_listed=5, conversations_read=5, messages_published=25, calls=READ_IN_FULL + start // 2 + 1
     )
 
@@ -357,9 +357,9 @@ async def test_what_moves_while_a_cursor_of_the_listing_expires_is_read() -> Non
 
     world.answer = expire
     async with staged(world) as stage:
-        tally = await stage.read()
+        progress = await stage.read()
     assert set(stage.mids) == world.all_ids
-    assert (tally.counters.conversations_listed, tally.counters.conversations_read) == (10, 10)
+    assert (progress.counters.conversations_listed, progress.counters.conversations_read) == (10, 10)
 
 
 async def test_what_is_said_while_it_is_read_is_read_at_the_end() -> None:
@@ -374,9 +374,9 @@ async def test_what_is_said_while_it_is_read_is_read_at_the_end() -> None:
 
     world.answer = happen
     async with staged(world) as stage:
-        tally = await stage.read(parallelism=1)
+        progress = await stage.read(parallelism=1)
     assert sorted(stage.mids) == sorted(world.all_ids)
-    assert (tally.counters.conversations_listed, tally.counters.conversations_read) == (8, 8)
+    assert (progress.counters.conversations_listed, progress.counters.conversations_read) == (8, 8)
     ends = [event for event in stage.published if isinstance(event, ConversationCompletedEvent)]
     assert len({event.event_id for event in ends}) == len(ends) == 9, "one was read twice, and is told of as such"
 
@@ -419,13 +419,13 @@ async def test_a_conversation_that_is_gone_is_skipped_and_fails_nothing() -> Non
         return error(100, 2534001) if path.endswith("t_2/messages") and start == 2 else None
 
     async with staged(World(answer=gone)) as stage:
-        tally = await stage.read()
+        progress = await stage.read()
         gone_at = stage.world.thread(2).place[0]
-        assert stage.history.until is not None
-        assert stage.history.until < gone_at, "it may come back, unmoved, with the right to see it"
-    assert (tally.counters.conversations_gone, tally.counters.conversations_failed) == (1, 0)
-    assert (tally.counters.conversations_read, tally.counters.conversations_listed) == (4, 5)
-    assert stage.completed == set(stage.history.counts) == {"t_0", "t_1", "t_3", "t_4"}
+        assert stage.checkpoints.until is not None
+        assert stage.checkpoints.until < gone_at, "it may come back, unmoved, with the right to see it"
+    assert (progress.counters.conversations_gone, progress.counters.conversations_failed) == (1, 0)
+    assert (progress.counters.conversations_read, progress.counters.conversations_listed) == (4, 5)
+    assert stage.completed == set(stage.checkpoints.counts) == {"t_0", "t_1", "t_3", "t_4"}
 
 
 @pytest.mark.parametrize("start", [0, 2, 4])
@@ -445,14 +445,14 @@ async def test_a_conversation_that_cannot_be_read_is_recorded_and_the_others_are
 
     async with staged(World(answer=fail)) as stage:
         stage.client.deadline_seconds = 0.0
-        tally = await stage.read()
-        assert stage.history.until is not None
-        assert stage.history.until < stage.world.thread(0).place[0], "what was not read in full is looked for again"
-    (failure,) = tally.failures
+        progress = await stage.read()
+        assert stage.checkpoints.until is not None
+        assert stage.checkpoints.until < stage.world.thread(0).place[0], "what was not read in full is looked for again"
+    (failure,) = progress.failures
     assert failure.thread_id == "t_0"
     assert failure.reason.startswith(reason)
-    assert (tally.counters.conversations_read, tally.counters.conversations_failed) == (4, 1)
-    assert stage.completed == set(stage.history.counts) == {"t_1", "t_2", "t_3", "t_4"}
+    assert (progress.counters.conversations_read, progress.counters.conversations_failed) == (4, 1)
+    assert stage.completed == set(stage.checkpoints.counts) == {"t_1", "t_2", "t_3", "t_4"}
 
 
 async def test_behind_what_was_given_up_the_next_run_lists_no_farther_and_reads_what_can_be_read_again() -> None:
@@ -485,13 +485,13 @@ async def test_a_conversation_without_a_customer_is_a_failure_and_not_left_out()
         return ok({"data": [None, {"id": "t_9"}]}) if path.endswith("/conversations") else None
 
     async with staged(World(answer=odd)) as stage:
-        tally = await stage.read()
-    assert list(reasons(tally)) == ["unknown", "t_9"]
-    assert tally.counters.conversations_listed == 2
+        progress = await stage.read()
+    assert list(reasons(progress)) == ["unknown", "t_9"]
+    assert progress.counters.conversations_listed == 2
 
 
-def reasons(tally: Tally) -> dict[str, str]:
-    return {each.thread_id: each.reason for each in tally.failures}
+def reasons(progress: RunProgress) -> dict[str, str]:
+    return {each.thread_id: each.reason for each in progress.failures}
 
 
 @pytest.mark.parametrize("start", [0, 2, 4])
@@ -509,9 +509,9 @@ async def test_one_conversation_that_breaks_the_listing_is_parked_and_the_others
 
     world.answer = break_page
     async with staged(world) as stage:
-        tally = await stage.read()
-    assert reasons(tally) == {f"t_{start}": "reduce_data 1/99"}
-    assert (tally.counters.conversations_listed, tally.counters.conversations_read) == (5, 4)
+        progress = await stage.read()
+    assert reasons(progress) == {f"t_{start}": "reduce_data 1/99"}
+    assert (progress.counters.conversations_listed, progress.counters.conversations_read) == (5, 4)
 
 
 @pytest.mark.parametrize("start", [0, 2, 4])
@@ -524,7 +524,7 @@ async def test_a_listing_that_fails_on_any_page_stops_the_account(start: int, re
         stage.client.deadline_seconds = 0.0
         with pytest.raises(AccountStoppedError, match=r"^the conversations could not be listed: "):
             await stage.read()
-        assert stage.history.until is None
+        assert stage.checkpoints.until is None
 
 
 async def test_what_was_listed_before_the_listing_failed_is_read() -> None:
@@ -551,7 +551,7 @@ async def test_a_token_that_dies_stops_the_account_at_once(refusal: Answer, read
             await stage.read(readers=readers)
     assert stopped.value.is_warned == (refusal in WARNINGS)
     assert world.message_calls <= 4 + 3, "three calls in flight, and none behind the first refusal"
-    assert stage.completed == set(stage.history.counts)
+    assert stage.completed == set(stage.checkpoints.counts)
 
 
 async def test_a_request_that_is_wrong_from_the_first_page_on_stops_the_account() -> None:
@@ -580,16 +580,16 @@ async def test_a_conversation_that_is_listed_again_while_it_is_read_is_read_and_
     world.answer = repeat
     async with staged(world) as stage:
 
-        async def wait(drafts: Sequence[EncodedEvent]) -> None:
+        async def wait(events: Sequence[EncodedEvent]) -> None:
             await eventually(calls, lambda number: number >= 4)
-            await stage.publish(drafts)
+            await stage.publish(events)
 
         async def calls() -> int:
             return world.listing_calls
 
-        tally = await stage.read(publish=wait)
+        progress = await stage.read(publish=wait)
     assert sorted(stage.mids) == sorted(world.all_ids)
-    assert (tally.counters.conversations_listed, tally.counters.conversations_read) == (5, 5)
+    assert (progress.counters.conversations_listed, progress.counters.conversations_read) == (5, 5)
 
 
 @pytest.mark.parametrize("has_moved", [False, True])
@@ -601,7 +601,7 @@ async def test_a_conversation_that_is_listed_again_after_it_was_read_is_counted_
     world, again = World(size=1), list[str]()
 
     async def read() -> set[str]:
-        return {each.thread_id for each in stage.history.histories.values()}
+        return {each.thread_id for each in stage.checkpoints.histories.values()}
 
     async def respond(request: web.Request) -> Answer:
         after = request.query.get("after", "")
@@ -617,7 +617,7 @@ async def test_a_conversation_that_is_listed_again_after_it_was_read_is_counted_
     async with staged(world) as stage:
         if is_known:
             await stage.read("run0")
-            stage.history.until = None
+            stage.checkpoints.until = None
         again.append("due")
         counters = (await stage.read()).counters
     assert again == ["due", "listed"]
@@ -638,9 +638,9 @@ async def test_a_listing_that_is_not_in_order_is_read_whole() -> None:
 
     world.answer = shuffle
     async with staged(world) as stage:
-        tally = await stage.read()
+        progress = await stage.read()
     assert sorted(stage.mids) == sorted(world.all_ids)
-    assert tally.counters.conversations_listed == 5
+    assert progress.counters.conversations_listed == 5
 
 
 async def test_an_empty_page_before_the_last_is_not_the_end() -> None:
@@ -663,9 +663,9 @@ async def test_messages_that_are_not_shown_are_counted_and_do_not_fail_the_run()
         return ok(only_ids) if path.endswith("messages") and start == 4 else None
 
     async with staged(World(answer=hidden)) as stage:
-        tally = await stage.read()
-    assert (tally.counters.messages_published, tally.counters.messages_unavailable) == (20, 10)
-    assert set(stage.history.counts.values()) == {(4, 2)}
+        progress = await stage.read()
+    assert (progress.counters.messages_published, progress.counters.messages_unavailable) == (20, 10)
+    assert set(stage.checkpoints.counts.values()) == {(4, 2)}
     ends = [event for event in stage.published if isinstance(event, ConversationCompletedEvent)]
     assert {(end.messages_read, end.messages_unavailable) for end in ends} == {(4, 2)}
 
@@ -673,8 +673,8 @@ async def test_messages_that_are_not_shown_are_counted_and_do_not_fail_the_run()
 async def test_what_is_not_acknowledged_is_neither_completed_nor_remembered() -> None:
     async with staged(World()) as stage:
         await die_at(stage, "t_1.4")
-        (checkpoint,) = [each for each in stage.history.checkpoints.values() if each.thread_id == "t_1"]
-    assert "t_1" not in stage.completed | set(stage.history.counts)
+        (checkpoint,) = [each for each in stage.checkpoints.checkpoints.values() if each.thread_id == "t_1"]
+    assert "t_1" not in stage.completed | set(stage.checkpoints.counts)
     assert checkpoint.position.read == 4
 
 
@@ -682,8 +682,8 @@ async def test_a_crawl_that_is_cancelled_ends_and_leaves_its_checkpoints() -> No
     async with staged(World()) as stage:
         never = asyncio.Event()
 
-        async def wait(drafts: Sequence[EncodedEvent]) -> None:
-            await stage.publish(drafts)
+        async def wait(events: Sequence[EncodedEvent]) -> None:
+            await stage.publish(events)
             if len(stage.mids) > 5:
                 await never.wait()
 
@@ -697,7 +697,7 @@ async def test_a_crawl_that_is_cancelled_ends_and_leaves_its_checkpoints() -> No
             await task
         stage.published.clear()
         await stage.read()
-    assert set(stage.history.counts.values()) == {(5, 0)}
+    assert set(stage.checkpoints.counts.values()) == {(5, 0)}
     assert len(stage.mids) < 25
 
 
@@ -705,7 +705,7 @@ async def test_the_lister_does_not_run_ahead_of_the_readers() -> None:
     world, ahead = World(conversations=200, messages=1), list[int]()
 
     def note(_path: str, _start: int) -> None:
-        ahead.append(2 * world.listing_calls - len(stage.history.counts))
+        ahead.append(2 * world.listing_calls - len(stage.checkpoints.counts))
 
     async with staged(world) as stage:
         world.answer = note

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from services.backfill.reconcile import Compared, Uncompared
 from services.cli.account_views import show
-from services.cli.reconcile import Report, report_json, report_view
+from services.cli.reconcile import ReconcileReport, report_json, report_view
 from shared.contract.ids import ConversationKey, Platform
 from shared.domain.accounts import Account
 
@@ -22,14 +22,14 @@ WHOLE = Compared(KEY, "Maria", listed=43, counted_by="pages", stored=20, unavail
 HOLE = Compared(KEY, "Nguyễn Thu Hà " * 5, listed=1_043, counted_by="pages", stored=1_000, unavailable=17, missing=26)
 
 
-def report_of(*found: Compared | Uncompared) -> Report:
-    report = Report(ACCOUNT)
+def report_of(*found: Compared | Uncompared) -> ReconcileReport:
+    report = ReconcileReport(ACCOUNT)
     for each in found:
         report.add(each)
     return report
 
 
-def drawn(report: Report, width: int) -> str:
+def drawn(report: ReconcileReport, width: int) -> str:
     console = Console(width=width, record=True, file=io.StringIO())
     show(console, report_view(report))
     return console.export_text()

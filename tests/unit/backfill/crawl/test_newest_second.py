@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.backfill.crawl.read_ranges import MAX_IDS, NewestSecond, newest_of, unknown
+from services.backfill.crawl.newest_second import MAX_IDS, NewestSecond, newest_of, unknown
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from services.backfill.accounts.check import Checker, refusing
 from services.backfill.accounts.health import AccountHealth, health_json
-from services.backfill.accounts.import_accounts import Found, find_accounts, merged, withheld_permissions
+from services.backfill.accounts.import_accounts import FoundAccount, find_accounts, merged, withheld_permissions
 from services.backfill.accounts.permissions import WEBHOOK_FIELDS
 from services.cli.account_views import health_view, show
 from services.simulator.app import APP_SECRET, create_app
@@ -109,12 +109,12 @@ def test_what_is_not_how_often_is_refused(text: str) -> None:
 async def test_a_users_token_finds_every_page_and_instagram_account_with_the_pages_own_token(
     facebook: Facebook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.backfill.accounts.import_accounts.PAGES_AT_ONCE", 1)
+    monkeypatch.setattr("services.backfill.accounts.import_accounts.PAGE_SIZE", 1)
     found = await find_accounts(facebook.client(USER_TOKEN))
     assert found == [
-        Found(Platform.MESSENGER, PAGE_ID, PAGE_ID, "Casa Aurora Home", TOKEN),
-        Found(Platform.INSTAGRAM, INSTAGRAM_ID, PAGE_ID, "casaaurora.home", TOKEN),
-        Found(Platform.MESSENGER, OUTLET_PAGE.id, OUTLET_PAGE.id, OUTLET_PAGE.name, OUTLET_PAGE.token),
+        FoundAccount(Platform.MESSENGER, PAGE_ID, PAGE_ID, "Casa Aurora Home", TOKEN),
+        FoundAccount(Platform.INSTAGRAM, INSTAGRAM_ID, PAGE_ID, "casaaurora.home", TOKEN),
+        FoundAccount(Platform.MESSENGER, OUTLET_PAGE.id, OUTLET_PAGE.id, OUTLET_PAGE.name, OUTLET_PAGE.token),
     ]
     assert TOKEN not in repr(found)
     assert sum("me/accounts" in url for url in facebook.urls) >= 2, "the Pages come on several pages"
@@ -135,7 +135,7 @@ async def test_a_token_that_is_refused_finds_nothing_and_says_why(facebook: Face
 async def test_a_page_to_whose_token_the_user_has_no_right_is_left_out() -> None:
     pages = [{"id": "371", "name": "Theirs"}, {"id": "372", "access_token": "EAAours"}, {"name": "?"}, "?"]
     async with answering(ok({"data": pages})) as (_, client):
-        assert await find_accounts(client) == [Found(Platform.MESSENGER, "372", "372", "372", "EAAours")]
+        assert await find_accounts(client) == [FoundAccount(Platform.MESSENGER, "372", "372", "372", "EAAours")]
 
 
 async def test_what_the_user_has_withheld_is_named_for_the_platforms_that_need_it(facebook: Facebook) -> None:
@@ -147,7 +147,7 @@ async def test_what_the_user_has_withheld_is_named_for_the_platforms_that_need_i
 
 
 def test_what_people_chose_for_an_account_outlives_its_token() -> None:
-    found = Found(Platform.INSTAGRAM, "1784", "372", "new.name", "EAAnew")
+    found = FoundAccount(Platform.INSTAGRAM, "1784", "372", "new.name", "EAAnew")
     known = Account(
         platform=Platform.INSTAGRAM, account_id="1784", page_id="371", name="Ours", encrypted_token="old",
         pipeline="Sales", mode=Mode.UPDATE_EXISTING, every_seconds=3_600,

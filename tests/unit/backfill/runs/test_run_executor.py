@@ -10,9 +10,9 @@ from typing import Any, cast
 import pytest
 
 from services.backfill.crawl.crawl import AccountStoppedError, Crawl
-from services.backfill.runs.lease_guard import Fence
-from services.backfill.runs.progress import Tally
-from services.backfill.runs.run_executor import Runner
+from services.backfill.runs.lease_guard import LeaseGuard
+from services.backfill.runs.progress import RunProgress
+from services.backfill.runs.run_executor import RunExecutor
 from shared.contract.encoded_events import EncodedEvent
 from shared.contract.ids import Platform
 from shared.domain.accounts import Account
@@ -26,7 +26,7 @@ BEGUN = Run(
     run_id="run1", platform=PAGE.platform, account_id="371", state=RunState.RUNNING, created_at=utc_now(),
     started_at=utc_now(), owner="me",
 )  # fmt: skip
-Read = Callable[[Tally], Awaitable[None]]
+Read = Callable[[RunProgress], Awaitable[None]]
 
 
 class MemoryRuns(RunStore):
@@ -59,31 +59,31 @@ class ScriptedCrawl(Crawl):
     """Reads what `script` says."""
 
     def __init__(self, script: Read) -> None:
-        self.account, self.clock, self.tally = PAGE, utc_now, Tally()
+        self.account, self.clock, self.progress = PAGE, utc_now, RunProgress()
         self.client = cast(Any, SimpleNamespace(calls=0))
         self.script = script
 
     async def read(self, run_id: str) -> None:
         assert run_id == BEGUN.run_id
-        await self.script(self.tally)
+        await self.script(self.progress)
 
 
-def runner_of(script: Read, **more: Any) -> tuple[Runner, MemoryRuns]:
+def executor_for(script: Read, **more: Any) -> tuple[RunExecutor, MemoryRuns]:
     store = MemoryRuns()
-    return Runner(ScriptedCrawl(script), store, heartbeat_seconds=0.001, **more), store
+    return RunExecutor(ScriptedCrawl(script), store, heartbeat_seconds=0.001, **more), store
 
 
-async def at_once(_tally: Tally) -> None:
+async def at_once(_progress: RunProgress) -> None:
     pass
 
 
-async def for_ever(tally: Tally) -> None:
-    tally.add(conversations_read=1, messages_published=3)
+async def for_ever(progress: RunProgress) -> None:
+    progress.add(conversations_read=1, messages_published=3)
     await asyncio.Event().wait()
 
 
 def failing(error: Exception) -> Read:
-    async def script(_tally: Tally) -> None:
+    async def script(_progress: RunProgress) -> None:
         raise error
 
     return script
@@ -96,43 +96,43 @@ async def until(holds: Callable[[], object]) -> None:
 
 
 async def test_a_run_of_which_all_was_read_is_completed() -> None:
-    runner, store = runner_of(at_once)
-    end = await runner.execute(BEGUN, asyncio.Event())
+    executor, store = executor_for(at_once)
+    end = await executor.execute(BEGUN, asyncio.Event())
     assert (end.state, end.reason, store.saved[-1]) == (RunState.COMPLETED, None, end)
     assert end.finished_at is not None
 
 
 async def test_a_run_of_which_something_failed_is_partial_with_what_and_why() -> None:
-    async def script(tally: Tally) -> None:
-        tally.fail("t_1", "gone")
+    async def script(progress: RunProgress) -> None:
+        progress.fail("t_1", "gone")
 
-    runner, _ = runner_of(script)
-    end = await runner.execute(BEGUN, asyncio.Event())
+    executor, _ = executor_for(script)
+    end = await executor.execute(BEGUN, asyncio.Event())
     assert (end.state, end.reason, len(end.failures)) == (RunState.PARTIAL, "1 conversations failed", 1)
 
 
 async def test_a_run_that_could_not_go_on_is_failed_with_what_to_do() -> None:
-    runner, _ = runner_of(failing(AccountStoppedError("connect the account again")))
-    end = await runner.execute(BEGUN, asyncio.Event())
+    executor, _ = executor_for(failing(AccountStoppedError("connect the account again")))
+    end = await executor.execute(BEGUN, asyncio.Event())
     assert (end.state, end.reason, end.is_warned) == (RunState.FAILED, "connect the account again", False)
 
 
 async def test_a_run_that_was_ended_with_a_warning_says_so() -> None:
-    runner, store = runner_of(failing(AccountStoppedError("find its cause", is_warned=True)))
-    assert (await runner.execute(BEGUN, asyncio.Event())).is_warned
+    executor, store = executor_for(failing(AccountStoppedError("find its cause", is_warned=True)))
+    assert (await executor.execute(BEGUN, asyncio.Event())).is_warned
     assert store.saved[-1].is_warned
 
 
 async def test_what_nobody_expected_leaves_it_failed_and_is_raised() -> None:
-    runner, store = runner_of(failing(ZeroDivisionError()))
+    executor, store = executor_for(failing(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
-        await runner.execute(BEGUN, asyncio.Event())
+        await executor.execute(BEGUN, asyncio.Event())
     assert store.saved[-1].state is RunState.FAILED
 
 
 async def test_counts_are_written_while_it_runs_and_the_cancellation_that_is_asked_for_keeps_them() -> None:
-    runner, store = runner_of(for_ever)
-    ended = asyncio.create_task(runner.execute(BEGUN, asyncio.Event()))
+    executor, store = executor_for(for_ever)
+    ended = asyncio.create_task(executor.execute(BEGUN, asyncio.Event()))
     await until(lambda: store.saved and store.saved[-1].counters.messages_published == 3)
     assert store.saved[-1].state is RunState.RUNNING
     store.is_asked = True
@@ -142,21 +142,21 @@ async def test_counts_are_written_while_it_runs_and_the_cancellation_that_is_ask
 
 
 async def test_a_run_that_was_read_to_its_end_is_not_cancelled_by_a_word_that_came_too_late() -> None:
-    async def script(_tally: Tally) -> None:
+    async def script(_progress: RunProgress) -> None:
         await asyncio.sleep(0)
         store.is_asked = True
 
-    runner, store = runner_of(script)
-    assert (await runner.execute(BEGUN, asyncio.Event())).state is RunState.COMPLETED
+    executor, store = executor_for(script)
+    assert (await executor.execute(BEGUN, asyncio.Event())).state is RunState.COMPLETED
 
 
-@pytest.mark.parametrize(("gives_back", "state"), [(True, RunState.QUEUED), (False, RunState.CANCELLED)])
+@pytest.mark.parametrize(("requeues_on_stop", "state"), [(True, RunState.QUEUED), (False, RunState.CANCELLED)])
 async def test_a_process_that_is_told_to_stop_gives_its_run_back_or_cancels_it(
-    gives_back: bool, state: RunState
+    requeues_on_stop: bool, state: RunState
 ) -> None:
-    runner, store = runner_of(for_ever, gives_back=gives_back)
+    executor, store = executor_for(for_ever, requeues_on_stop=requeues_on_stop)
     stop = asyncio.Event()
-    ended = asyncio.create_task(runner.execute(BEGUN, stop))
+    ended = asyncio.create_task(executor.execute(BEGUN, stop))
     await until(lambda: store.saved)
     stop.set()
     end = await ended
@@ -167,11 +167,11 @@ async def test_a_process_that_is_told_to_stop_gives_its_run_back_or_cancels_it(
 async def test_what_others_had_counted_for_it_stays_counted() -> None:
     before = RunCounters(conversations_read=5, messages_published=10, messages_unavailable=2, calls=7)
 
-    async def script(tally: Tally) -> None:
-        tally.add(conversations_read=6, messages_published=1)
+    async def script(progress: RunProgress) -> None:
+        progress.add(conversations_read=6, messages_published=1)
 
-    runner, _ = runner_of(script)
-    end = await runner.execute(BEGUN.model_copy(update={"counters": before}), asyncio.Event())
+    executor, _ = executor_for(script)
+    end = await executor.execute(BEGUN.model_copy(update={"counters": before}), asyncio.Event())
     assert end.counters == RunCounters(
         conversations_read=6, messages_published=11, messages_unavailable=2, calls=7
     )  # fmt: skip
@@ -179,54 +179,54 @@ async def test_what_others_had_counted_for_it_stays_counted() -> None:
 
 @pytest.mark.parametrize("is_anew", [False, True])
 async def test_a_run_that_is_to_read_everything_anew_does_so_in_whatever_process(is_anew: bool) -> None:
-    runner, store = runner_of(at_once)
-    await runner.execute(BEGUN.model_copy(update={"is_anew": is_anew}), asyncio.Event())
-    assert runner.crawl.is_anew == store.saved[-1].is_anew == is_anew
+    executor, store = executor_for(at_once)
+    await executor.execute(BEGUN.model_copy(update={"is_anew": is_anew}), asyncio.Event())
+    assert executor.crawl.is_anew == store.saved[-1].is_anew == is_anew
 
 
 async def test_whose_run_was_taken_writes_no_more() -> None:
-    runner, store = runner_of(for_ever)
+    executor, store = executor_for(for_ever)
     store.fails = [ActiveRunError()]
     with pytest.raises(ActiveRunError):
-        await runner.execute(BEGUN, asyncio.Event())
+        await executor.execute(BEGUN, asyncio.Event())
     assert not store.saved + store.given_back
 
 
 async def test_a_database_that_is_away_for_a_moment_costs_nothing() -> None:
-    async def script(_tally: Tally) -> None:
+    async def script(_progress: RunProgress) -> None:
         await until(lambda: store.saved)
 
-    runner, store = runner_of(script)
+    executor, store = executor_for(script)
     store.fails = [ConnectionFailure(), ConnectionFailure()]
-    assert (await runner.execute(BEGUN, asyncio.Event())).state is RunState.COMPLETED
+    assert (await executor.execute(BEGUN, asyncio.Event())).state is RunState.COMPLETED
 
 
 async def test_a_database_that_is_away_for_too_long_ends_the_work_at_it() -> None:
-    runner, store = runner_of(for_ever, lost_after_seconds=0.05)
+    executor, store = executor_for(for_ever, lost_after_seconds=0.05)
     store.is_away = True
     with pytest.raises(ActiveRunError, match="could not be written"):
-        await runner.execute(BEGUN, asyncio.Event())
+        await executor.execute(BEGUN, asyncio.Event())
 
 
 async def test_a_crawl_that_loses_the_database_gives_the_run_back() -> None:
-    runner, store = runner_of(failing(ConnectionFailure()))
+    executor, store = executor_for(failing(ConnectionFailure()))
     with pytest.raises(ConnectionFailure):
-        await runner.execute(BEGUN, asyncio.Event())
+        await executor.execute(BEGUN, asyncio.Event())
     assert store.given_back[-1].state is RunState.QUEUED
 
 
 async def test_a_process_that_stood_still_publishes_nothing_any_more() -> None:
     now, published = 0.0, []
 
-    async def publish(drafts: Sequence[EncodedEvent]) -> None:
-        published.append(drafts)
+    async def publish(events: Sequence[EncodedEvent]) -> None:
+        published.append(events)
 
-    fence = Fence(lambda: now)
-    guarded = fence.guarding(publish)
+    lease_guard = LeaseGuard(lambda: now)
+    guarded = lease_guard.guard(publish)
     await guarded([])
     now = RUN_LEASE.total_seconds()
     with pytest.raises(ActiveRunError):
         await guarded([])
-    fence.extend(1.0)
+    lease_guard.extend(1.0)
     await guarded([])
     assert len(published) == 2
