@@ -40,7 +40,6 @@ COMPOSITION_ROOT = "services.cli"
 NOT_COLLECTIONS = {"client", "name"}
 PENDING = {
     "services.analyzer.profiles.profile_worker",
-    "services.backfill.crawl.checkpoints",
     "services.cli.contact_query",
     "services.cli.contacts",
     "services.cli.message_trace",

@@ -1,4 +1,4 @@
-"""How far the history of each conversation was read, in `conversations`, and of each account, in `crawls`."""
+"""How far each conversation and each account was read, as values and as stored documents."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from shared.contract.ids import ConversationKey
 from shared.domain.accounts import Account
 from shared.store.conversation_updates import checkpoint_reading, complete_reading
 from shared.store.conversations import ConversationDocument, Conversations
+from shared.store.crawls import Crawls
 from shared.store.mongo import Database, UpdateOne
 
 
@@ -33,9 +34,9 @@ class ReadPosition:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A conversation that was read in full: by which run, as it was when it had last moved at `updated_time`.
+    """A conversation that was read in full by a run, in the state in which it had last moved at `updated_time`.
 
-    The counts are of all that was ever read of it. Where it is not `is_settled` it may have moved since, unseen.
+    The counts cover all runs. If it is not `is_settled`, it may have moved since then unseen.
     """
 
     run_id: str
@@ -49,7 +50,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A conversation that is being read: by which run, as it was at `updated_time` when that began."""
+    """A conversation that a run is reading, in the state in which it had last moved at `updated_time`."""
 
     run_id: str
     thread_id: str
@@ -59,30 +60,32 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class StoredReading:
+    """What is stored about the reading of a conversation."""
+
     history: History | None = None
     checkpoint: Checkpoint | None = None
 
 
 class CheckpointStore:
-    """`history` and `reading` are this service's only fields of a conversation, `crawls` a collection of its own.
+    """Stores `history` and `reading`, the only fields of a conversation that this service writes, and `crawls`.
 
-    Everything is written behind acknowledged events, and nothing where `require_lease` raises.
+    Callers write after events are acknowledged. Nothing is written when `require_lease` raises.
     """
 
     def __init__(self, database: Database, require_lease: Callable[[], None] = lambda: None) -> None:
         self._require_lease = require_lease
         self._conversations = Conversations(database)
         self._writes = WriteCoalescer(self._conversations.write_checkpoints)
-        self._crawls = database.crawls
+        self._crawls = Crawls(database)
 
     async def known(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, StoredReading]:
-        """By one query. What was never read has no entry."""
+        """Return what is stored, by one query. A conversation that was never read has no entry."""
         found = await self._conversations.checkpoints(str(key) for key in keys)
         return {ConversationKey.parse(stored["_id"]): _known(stored) for stored in found}
 
     async def checkpoint(self, key: ConversationKey, checkpoint: Checkpoint) -> None:
         position = checkpoint.position
-        told = {
+        fields = {
             "run_id": checkpoint.run_id,
             "thread_id": checkpoint.thread_id,
             "updated_time": checkpoint.updated_time,
@@ -92,10 +95,10 @@ class CheckpointStore:
             "newest": _stored(position.newest),
             "is_settled": position.is_settled,
         }
-        await self._write(checkpoint_reading(key, told))
+        await self._write(checkpoint_reading(key, fields))
 
     async def remember(self, key: ConversationKey, history: History) -> None:
-        told = {
+        fields = {
             "run_id": history.run_id,
             "thread_id": history.thread_id,
             "updated_time": history.updated_time,
@@ -104,18 +107,15 @@ class CheckpointStore:
             "newest": _stored(history.newest),
             "is_settled": history.is_settled,
         }
-        await self._write(complete_reading(key, told))
+        await self._write(complete_reading(key, fields))
 
     async def complete_until(self, account: Account) -> datetime | None:
-        """What of the account had last moved by then was read in full, as it is now; None where nobody knows."""
-        stored = await self._crawls.find_one({"_id": account.key})
-        until: datetime | None = stored["complete_until"] if stored else None
-        return until
+        """Return the time up to which everything that had moved was read in full; `None` when nothing is known."""
+        return await self._crawls.complete_until(account)
 
     async def complete(self, account: Account, run_id: str, until: datetime) -> None:
         self._require_lease()
-        told = {"complete_until": until, "run_id": run_id}
-        await self._crawls.update_one({"_id": account.key}, {"$set": told}, upsert=True)
+        await self._crawls.complete(account, run_id, until)
 
     async def _write(self, update: UpdateOne) -> None:
         self._require_lease()
@@ -131,27 +131,27 @@ def _known(stored: ConversationDocument) -> StoredReading:
     return StoredReading(_history(history) if history else None, _checkpoint(reading) if reading else None)
 
 
-def _history(told: Mapping[str, Any]) -> History:
+def _history(stored: Mapping[str, Any]) -> History:
     return History(
-        told["run_id"], told["thread_id"], told["updated_time"], told["messages"], told["unavailable"],
-        _maybe(told.get("newest")), told.get("is_settled", False),
+        stored["run_id"], stored["thread_id"], stored["updated_time"], stored["messages"], stored["unavailable"],
+        _maybe(stored.get("newest")), stored.get("is_settled", False),
     )  # fmt: skip
 
 
-def _checkpoint(told: Mapping[str, Any]) -> Checkpoint | None:
-    """None for one of an earlier layout that skipped what it had published before its cursor expired: read again."""
-    if told.get("ahead"):
+def _checkpoint(stored: Mapping[str, Any]) -> Checkpoint | None:
+    """Return `None`, which means "read again", for a checkpoint of an earlier layout that skips published messages."""
+    if stored.get("ahead"):
         return None
     position = ReadPosition(
-        dict(told["following"]), told["messages"], told["unavailable"], _maybe(told.get("newest")),
-        told.get("is_settled", False),
+        dict(stored["following"]), stored["messages"], stored["unavailable"], _maybe(stored.get("newest")),
+        stored.get("is_settled", False),
     )  # fmt: skip
-    return Checkpoint(told["run_id"], told["thread_id"], told["updated_time"], position)
+    return Checkpoint(stored["run_id"], stored["thread_id"], stored["updated_time"], position)
 
 
-def _maybe(told: Mapping[str, Any] | None) -> NewestSecond | None:
-    return _second(told) if told else None
+def _maybe(stored: Mapping[str, Any] | None) -> NewestSecond | None:
+    return _second(stored) if stored else None
 
 
-def _second(told: Mapping[str, Any]) -> NewestSecond:
-    return NewestSecond(told["at"], frozenset(told["ids"]))
+def _second(stored: Mapping[str, Any]) -> NewestSecond:
+    return NewestSecond(stored["at"], frozenset(stored["ids"]))
