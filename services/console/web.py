@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 
 from aiohttp import web
 
 from services.console.auth.auth_middleware import AuthMiddleware
-from shared.runtime.health import Probe
+from shared.runtime.health import Probe, probe_routes
 
+ASSETS = Path(str(resources.files("services.console"))) / "static"
 MAX_FORM_BYTES = 512 * 1024
 """The largest form; the largest real one is a tenth of it."""
 
@@ -19,22 +20,8 @@ def create_app(middleware: AuthMiddleware, routes: Iterable[web.AbstractRouteDef
     app = web.Application(middlewares=middleware.middlewares, client_max_size=MAX_FORM_BYTES)
     app.on_response_prepare.append(middleware.add_headers)
     app.add_routes(routes)
-    app.add_routes([web.get("/live", _live), web.get("/ready", _ready(is_ready)), web.get("/static/{name}", _asset)])
+    app.add_routes([*probe_routes(is_ready), web.get("/static/{name}", _asset)])
     return app
-
-
-async def _live(_request: web.Request) -> web.Response:
-    return web.Response(text="live")
-
-
-def _ready(is_ready: Probe) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def ready(_request: web.Request) -> web.Response:
-        return web.Response(text="ready") if await is_ready() else web.Response(status=503, text="not ready")
-
-    return ready
-
-
-ASSETS = Path(str(resources.files("services.console"))) / "static"
 
 
 async def _asset(request: web.Request) -> web.StreamResponse:

@@ -17,8 +17,8 @@ def metrics_response(metrics: Metrics) -> web.Response:
     return web.Response(body=body, headers={"Content-Type": content_type})
 
 
-def health_app(metrics: Metrics, is_ready: Probe) -> web.Application:
-    """`/ready` answers 503 while `is_ready` says no."""
+def probe_routes(is_ready: Probe) -> list[web.RouteDef]:
+    """Return `/live` and `/ready`, which answers 503 while `is_ready` returns False."""
 
     async def live(_request: web.Request) -> web.Response:
         return web.Response(text="live")
@@ -26,11 +26,15 @@ def health_app(metrics: Metrics, is_ready: Probe) -> web.Application:
     async def ready(_request: web.Request) -> web.Response:
         return web.Response(text="ready") if await is_ready() else web.Response(status=503, text="not ready")
 
+    return [web.get("/live", live), web.get("/ready", ready)]
+
+
+def health_app(metrics: Metrics, is_ready: Probe) -> web.Application:
     async def page(_request: web.Request) -> web.Response:
         return metrics_response(metrics)
 
     app = web.Application()
-    app.add_routes([web.get("/live", live), web.get("/ready", ready), web.get("/metrics", page)])
+    app.add_routes([*probe_routes(is_ready), web.get("/metrics", page)])
     return app
 
 

@@ -24,20 +24,16 @@ class OverviewApi:
         return {"show_overview": self.overview, "show_board": self.board}
 
     async def overview(self, _request: web.Request) -> web.Response:
-        system_status, rates, sources = (
-            self._system_status,
-            self._system_status.rates(),
-            self._contact_index.by_source(),
-        )
+        status, rates, sources = self._system_status, self._system_status.rates(), self._contact_index.by_source()
         return json_of(
             models.OverviewInfo(
                 contacts=len(self._contact_index),
                 events_a_second=rates[-1] if rates else None,
-                lag=system_status.lag,
-                conversations_due=system_status.due,
+                lag=status.lag,
+                conversations_due=status.due,
                 analyses={source: sources[source] for source in AnalysisSource},
-                dead_letters=None if system_status.dead_letters is None else len(system_status.dead_letters),
-                spool=system_status.spool,
+                dead_letters=None if status.dead_letters is None else len(status.dead_letters),
+                spool=status.spool,
             )
         )
 

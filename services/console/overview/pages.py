@@ -50,14 +50,10 @@ class OverviewPages:
 
     def facts(self) -> dict[str, Any]:
         """Return what is in memory: the system's status and figures of the contacts."""
-        system_status, rates, sources = (
-            self._system_status,
-            self._system_status.rates(),
-            self._contact_index.by_source(),
-        )
-        dead_letters = sorted(system_status.dead_letters or (), key=lambda letter: letter.parked_at, reverse=True)
+        status, rates, sources = self._system_status, self._system_status.rates(), self._contact_index.by_source()
+        dead_letters = sorted(status.dead_letters or (), key=lambda letter: letter.parked_at, reverse=True)
         return {
-            "system_status": system_status,
+            "system_status": status,
             "rate": rates[-1] if rates else None,
             "spark": sparkline(rates),
             "contacts": len(self._contact_index),

@@ -70,20 +70,15 @@ class SystemStatusReader:
     """Keeps a `SystemStatus` up to date. A value that cannot be read does not stop the others."""
 
     def __init__(
-        self,
-        system_status: SystemStatus,
-        database: Database,
-        dead_letters: DeadLetterQueue,
-        receiver_url: str,
-        clock: Clock,
+        self, status: SystemStatus, database: Database, dead_letters: DeadLetterQueue, receiver_url: str, clock: Clock
     ) -> None:
-        self._system_status = system_status
+        self._status = status
         self._database = database
         self._dead_letters = dead_letters
         self._receiver_url = receiver_url.rstrip("/")
         self._clock = clock
         self._dead_letters_end: int | None = None
-        system_status.asks_receiver = bool(receiver_url)
+        status.asks_receiver = bool(receiver_url)
 
     async def run(self, gauge: AbstractAsyncContextManager[LagReader], stop: asyncio.Event) -> None:
         async with (
@@ -95,30 +90,26 @@ class SystemStatusReader:
             group.create_task(_repeat(lambda: self.read_dead_letters(opened), DEAD_LETTERS_SECONDS, stop))
 
     async def read(self, gauge: LagReader, session: ClientSession) -> None:
-        system_status = self._system_status
-        due = Conversations(self._database).count_due(self._clock())
-        system_status.due, system_status.spool, read = await asyncio.gather(
-            _read_or_none("due", due),
-            _read_or_none("spool", self._spool(session)),
-            _read_or_none("events", gauge.read()),
+        status, due = self._status, Conversations(self._database).count_due(self._clock())
+        status.due, status.spool, read = await asyncio.gather(
+            _read_or_none("due", due), _read_or_none("spool", self._spool(session)), _read_or_none("lag", gauge.read())
         )
-        system_status.broker_answers = read is not None
+        status.broker_answers = read is not None
         if read:
-            system_status.samples.append(ThroughputSample(self._clock(), *read))
+            status.samples.append(ThroughputSample(self._clock(), *read))
 
     async def read_dead_letters(self, gauge: LagReader) -> None:
         end = await _read_or_none("dead_letters", gauge.end_of(self._dead_letters.topic))
-        if end is None or end != self._dead_letters_end or self._system_status.dead_letters is None:
-            parked = (
-                None
-                if end is None
-                else await _read_or_none("dead_letters", self._dead_letters.parked(), DEAD_LETTERS_READ_SECONDS)
-            )
-            self._system_status.dead_letters = None if parked is None else tuple(parked.values())
+        if end is None or end != self._dead_letters_end or self._status.dead_letters is None:
+            self._status.dead_letters = None if end is None else await self._parked()
             self._dead_letters_end = end
 
+    async def _parked(self) -> tuple[DeadLetterSummary, ...] | None:
+        parked = await _read_or_none("dead_letters", self._dead_letters.parked(), DEAD_LETTERS_READ_SECONDS)
+        return None if parked is None else tuple(parked.values())
+
     async def _spool(self, session: ClientSession) -> int | None:
-        if not self._system_status.asks_receiver:
+        if not self._status.asks_receiver:
             return None
         async with session.get(f"{self._receiver_url}/metrics") as answer:
             depths = _SPOOL.findall(await answer.read()) if answer.ok else []
