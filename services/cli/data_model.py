@@ -169,7 +169,7 @@ COLLECTIONS = (
         },
     ),
     CollectionPage(
-        "again",
+        "ai_retries",
         "conversation's key",
         "conversations that the AI has yet to analyse",
         "shared/store/ai_retry_queue.py",
@@ -180,7 +180,7 @@ COLLECTIONS = (
         {"at": "when to ask the AI", "tries": "how often it was asked"},
     ),
     CollectionPage(
-        "forgotten",
+        "erasures",
         "conversation's key",
         "which customers were erased",
         "shared/store/erasures.py",
