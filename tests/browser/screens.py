@@ -88,7 +88,7 @@ async def inner_paths(site: Staged, browser: Browser) -> dict[str, str]:
     links = {
         "contact": (f"/contacts?q={NEW_CUSTOMER}", "tr .who a"),
         "run": ("/integrations", "#live-history tr:last-child a"),
-        "letter": ("/dead-letters", "td a"),
+        "dead-letter": ("/dead-letters", "td a"),
     }
     found = {"pipeline-edit": "/pipelines"}
     for name, (where, link) in links.items():

@@ -59,10 +59,10 @@ class ContactActions:
             if "next" in form:
                 raise self._renderer.redirect(back, f"Not saved: {error}.", is_problem=True) from None
             sent = {**changes_of(form), "was_tags": form.get("was_tags", "")}
-            return await contact_page(
-                request, self._database, self._renderer, FormError.from_exception(error, contact_id, sent)
-            )
-        raise self._renderer.redirect(back, "Saved. Analyses will not overwrite your changes.")
+            form_error = FormError.from_exception(error, contact_id, sent)
+            return await contact_page(request, self._database, self._renderer, form_error)
+        kept = "The next analysis sets it" if "give_back" in form else "Analyses will not overwrite your changes"
+        raise self._renderer.redirect(back, f"Saved. {kept}.")
 
     async def analyse(self, request: web.Request) -> web.Response:
         contact_id = request.match_info["contact_id"]
@@ -70,16 +70,13 @@ class ContactActions:
             await self._changes.analyse(contact_id)
         except NoContactError:
             raise web.HTTPNotFound(text="There is no such conversation.") from None
-        raise self._renderer.redirect(
-            contact_path(contact_id), "The conversation is queued and will be analysed again shortly."
-        )
+        raise self._renderer.redirect(contact_path(contact_id), "Queued: it will be analysed again shortly.")
 
     async def confirm_erasure(self, request: web.Request) -> web.Response:
         contact = await Contacts(self._database).read(request.match_info["contact_id"])
         if contact is None:
             raise web.HTTPNotFound(text=NOT_FOUND)
-        names = [contact.name.full]
-        return self._confirm(request, [contact.contact_id], names, contact_path(contact.contact_id))
+        return self._confirm(request, [contact.contact_id], [contact.name.full], contact_path(contact.contact_id))
 
     async def erase(self, request: web.Request) -> web.Response:
         contact_id = request.match_info["contact_id"]
@@ -107,7 +104,7 @@ class ContactActions:
         refused = await apply_to_each(ids, self._action(form, back))
         done = len(ids) - len(refused)
         if refused:
-            message = f"{done} of {len(ids)} contacts changed. The others were not: {next(iter(refused.values()))}."
+            message = f"Done for {done} of {len(ids)} contacts. The others failed: {next(iter(refused.values()))}."
             raise self._renderer.redirect(back, message, is_problem=True)
         raise self._renderer.redirect(back, f"Done for {done} {'contact' if done == 1 else 'contacts'}.")
 
