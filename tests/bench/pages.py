@@ -1,7 +1,7 @@
-"""A Graph API whose conversations are made on the way: `python -m tests.bench.pages PORT CORPUS`, CORPUS as JSON.
+"""A Graph API that generates its conversations: `python -m tests.bench.pages PORT CORPUS`, with CORPUS as JSON.
 
-Holds no message, so that a million cost it nothing, and its answers are bytes put together, so that it is never what a
-crawl waits for. An account that is Instagram's is held to the limits of the simulator, which count strictly.
+It stores no messages, so a million of them take no memory, and builds its answers from strings, so that a crawl never
+waits for it. An Instagram account is held to the simulator's limits.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from shared.contract.ids import Platform
 
 PAGE_ID, INSTAGRAM_ID = "371000000000001", "17841400000000001"
 NEWEST = datetime(2026, 11, 1, tzinfo=UTC)
-KEPT_PAGES = 4_096
+CACHED_PAGES = 4_096
 TEXT = "Magkano po ba ito? Available pa po ba yung kulay blue, size medium? Salamat po sa sagot!"
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """`conversations` of `messages` each, and `large` messages in one more, if any, that is listed first."""
+    """`conversations` of `messages` each; with `large`, one more of that many messages is listed first."""
 
     conversations: int
     messages: int
@@ -55,16 +55,16 @@ class Corpus:
 
 @dataclass(slots=True)
 class Pages:
-    """`answer` is the body to a request's path and query."""
+    """The bodies of answers, generated and cached."""
 
     corpus: Corpus
     body: Callable[[str, int, int], bytes] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.body = lru_cache(KEPT_PAGES)(self._body)
+        self.body = lru_cache(CACHED_PAGES)(self._body)
 
     def _body(self, thread: str, start: int, limit: int) -> bytes:
-        """Of the listing when `thread` is empty."""
+        """Return a page of a thread's messages, or of the listing when `thread` is empty."""
         number = int(thread.removeprefix("t_")) if thread else 0
         total = self.corpus.messages_of(number) if thread else self.corpus.sizes
         end = min(total, start + limit)
@@ -74,7 +74,7 @@ class Pages:
         return f'{{"data":[{",".join(items)}],"paging":{paging}{following}}}}}'.encode()
 
     def _conversation(self, number: int) -> str:
-        moved = _told(NEWEST - timedelta(minutes=number))
+        moved = _timestamp(NEWEST - timedelta(minutes=number))
         return (
             f'{{"id":"t_{number}","updated_time":"{moved}","message_count":{self.corpus.messages_of(number)},'
             f'"participants":{{"data":[{_customer(number)},{{"id":"{self.corpus.account_id}","name":"Shop"}}]}}}}'
@@ -82,7 +82,7 @@ class Pages:
 
     def _message(self, number: int, index: int) -> str:
         sender = _customer(number) if index % 2 else f'{{"id":"{self.corpus.account_id}","name":"Shop"}}'
-        at = _told(NEWEST - timedelta(minutes=number, seconds=index))
+        at = _timestamp(NEWEST - timedelta(minutes=number, seconds=index))
         return (
             f'{{"id":"m_{number}_{index}_AbCdEfGhIjKlMnOpQrStUvWxYz0123456789","created_time":"{at}",'
             f'"from":{sender},"to":{{"data":[{_customer(number)}]}},"message":"{TEXT}"}}'
@@ -93,13 +93,13 @@ def _customer(number: int) -> str:
     return f'{{"id":"{8130000000000000 + number}","name":"Maria Santos {number}"}}'
 
 
-def _told(at: datetime) -> str:
+def _timestamp(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%S+0000")
 
 
 @dataclass(slots=True)
 class Api:
-    """Answers, and counts who asked for what and when."""
+    """Answers requests and counts them."""
 
     corpus: Corpus
     pages: Pages
@@ -109,7 +109,7 @@ class Api:
     last_at: float = 0.0
 
     def answer(self, target: str) -> tuple[int, bytes, float]:
-        """Status, body, and seconds until they are sent."""
+        """Return the status, the body, and the seconds to wait before sending them."""
         split = urlsplit(target)
         match split.path.strip("/").split("/"):
             case ["live"]:
@@ -140,7 +140,7 @@ class Api:
 
 
 class Connection(asyncio.Protocol):
-    """HTTP/1.1 as far as it is needed: GET, kept alive, one request after the other."""
+    """Minimal HTTP/1.1: GET requests on a kept-alive connection, one after the other."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -148,7 +148,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's is none by its class
+        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's transport is not a subclass
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -168,7 +168,7 @@ class Connection(asyncio.Protocol):
 
 async def serve(port: int, corpus: Corpus) -> None:
     pages = Pages(corpus)
-    if corpus.conversations * (1 + corpus.messages // 100) < KEPT_PAGES and not corpus.large:
+    if corpus.conversations * (1 + corpus.messages // 100) < CACHED_PAGES and not corpus.large:
         for number in range(corpus.conversations):
             for start in range(0, corpus.messages, 100):
                 pages.body(f"t_{number}", start, 100)
