@@ -1,4 +1,4 @@
-"""`leadstream analyse`: how an owner tries out a change of rules or prompt before trusting it."""
+"""`leadstream analyse`: try out a change of rules or prompt on transcripts in a file."""
 
 from __future__ import annotations
 
@@ -24,31 +24,33 @@ from shared.contract.contacts import AnalysisSource, Verdict, band
 from shared.runtime.logging import configure_logging
 from shared.runtime.settings import AnalyzerSettings
 
-Asker = Callable[[AnalysisInput], Awaitable[Verdict]]
-"""ValueError when no verdict is to be had."""
-Outcome = tuple[TranscriptCase, Verdict] | ValueError
+Analyse = Callable[[AnalysisInput], Awaitable[Verdict]]
+"""ValueError when there is no verdict."""
+LineOutcome = tuple[TranscriptCase, Verdict] | ValueError
 
 
-class Choice(StrEnum):
+class AnalystChoice(StrEnum):
     FALLBACK = "fallback"
     GEMINI = "gemini"
 
 
 def analyse(
-    file: Annotated[str, typer.Argument(metavar="FILE.jsonl", help="`-`: standard input.")],
-    analyst: Annotated[Choice, typer.Option(help="Who reads them.")] = Choice.FALLBACK,
-    evaluate: Annotated[bool, typer.Option("--evaluate", help="Measure against the labels, on a last line.")] = False,
+    file: Annotated[str, typer.Argument(metavar="FILE.jsonl", help="The file; `-` is standard input.")],
+    analyst: Annotated[AnalystChoice, typer.Option(help="The analyst to use.")] = AnalystChoice.FALLBACK,
+    evaluate: Annotated[
+        bool, typer.Option("--evaluate", help="Print the agreement with the labels on a last line.")
+    ] = False,
 ) -> None:
-    """Read transcripts from a file, and print a verdict on each as one JSON object a line, in the file's order.
+    """Analyse the transcripts in a file and print each verdict as one JSON object a line, in the file's order.
 
     A line of the file is {"id", "platform", "now", "messages": [{"at", "from", "text", "attachment"}], "label"?}, in
     UTF-8; times without a zone are UTC. A line of the output has id, score, status, band, confidence and reasoning.
 
-    With --evaluate a last line {"measures": ...} says for how many of the labelled ones the score lies in the interval,
-    the band and the status are right (shares, 0 to 1), and how well the order agrees (Spearman).
+    With --evaluate, a last line {"measures": ...} has the shares (0 to 1) of labelled transcripts with the score in the
+    interval, the right band and the right status, and the rank correlation of the scores (Spearman).
 
-    A line that cannot be read, or that the AI gives no answer to, is named on standard error with its number; the rest
-    is analysed all the same, and the status is 1. Nothing stands in for the AI here.
+    A line that cannot be read, or that the AI does not answer, is reported on standard error with its number; the rest
+    is analysed, and the status is 1. The fallback does not replace the AI here.
     """
     settings = AnalyzerSettings()
     configure_logging(settings.log_level, as_json=settings.log_json)
@@ -68,9 +70,9 @@ def _opened(file: str) -> contextlib.AbstractContextManager[BinaryIO]:
         raise typer.BadParameter(f"{file}: {error.strerror}", param_hint="FILE.jsonl") from None
 
 
-def _composed(choice: Choice, settings: AnalyzerSettings) -> tuple[Asker, int]:
-    """Whom to ask, and how many conversations at once."""
-    if choice is Choice.FALLBACK:
+def _composed(choice: AnalystChoice, settings: AnalyzerSettings) -> tuple[Analyse, int]:
+    """Return the analyst and the number of parallel analyses."""
+    if choice is AnalystChoice.FALLBACK:
         return FallbackScorer().analyse, 1
     if not settings.gemini_api_keys:
         raise typer.BadParameter("gemini needs LEADSTREAM_GEMINI_API_KEYS", param_hint="--analyst")
@@ -85,11 +87,11 @@ def _composed(choice: Choice, settings: AnalyzerSettings) -> tuple[Asker, int]:
     return ask_ai, settings.analysis_parallelism
 
 
-async def _print_all(source: BinaryIO, ask: Asker, parallelism: int, evaluate: bool) -> bool:
-    """Whether every line got its verdict."""
+async def _print_all(source: BinaryIO, analyse_one: Analyse, parallelism: int, evaluate: bool) -> bool:
+    """Print the verdicts. Return whether every line got one."""
     judged: list[LabelledVerdict] = []
     complete = True
-    async for number, outcome in _in_order(source, ask, parallelism):
+    async for number, outcome in _in_order(source, analyse_one, parallelism):
         if isinstance(outcome, ValueError):
             complete = False
             typer.echo(f"leadstream: line {number}: {outcome}", err=True)
@@ -103,25 +105,25 @@ async def _print_all(source: BinaryIO, ask: Asker, parallelism: int, evaluate: b
     return complete
 
 
-async def _in_order(source: BinaryIO, ask: Asker, parallelism: int) -> AsyncIterator[tuple[int, Outcome]]:
-    """The outcomes by their lines' numbers: `parallelism` at once, and no more lines read than that."""
-    under_way: deque[tuple[int, asyncio.Task[Outcome]]] = deque()
+async def _in_order(source: BinaryIO, analyse_one: Analyse, parallelism: int) -> AsyncIterator[tuple[int, LineOutcome]]:
+    """Yield line numbers and outcomes in order, with `parallelism` analyses at once and no more lines read ahead."""
+    pending: deque[tuple[int, asyncio.Task[LineOutcome]]] = deque()
     async with asyncio.TaskGroup() as group:
         for number, line in enumerate(source, 1):
             if not line.strip():
                 continue
-            under_way.append((number, group.create_task(_outcome(line, ask))))
-            if len(under_way) == parallelism:
-                first, task = under_way.popleft()
+            pending.append((number, group.create_task(_outcome(line, analyse_one))))
+            if len(pending) == parallelism:
+                first, task = pending.popleft()
                 yield first, await task
-        for rest, task in under_way:
+        for rest, task in pending:
             yield rest, await task
 
 
-async def _outcome(line: bytes, ask: Asker) -> Outcome:
+async def _outcome(line: bytes, analyse_one: Analyse) -> LineOutcome:
     try:
         case = read_case(line)
-        return case, await ask(case.analysis_input)
+        return case, await analyse_one(case.analysis_input)
     except ValueError as error:
         return error
 

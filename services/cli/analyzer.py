@@ -9,7 +9,7 @@ from shared.runtime.settings import AnalyzerSettings
 
 
 def analyzer() -> None:
-    """Turn events into contacts: aggregate, analyse, publish."""
+    """Run the analyzer: it turns message events into scored contacts and publishes them."""
     settings = AnalyzerSettings()
     if settings.encryption_keys:
         vault_from(settings)  # raises before the service starts when a key is malformed

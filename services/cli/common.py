@@ -1,4 +1,4 @@
-"""What the commands of a person have in common."""
+"""Helpers of the commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 def with_database(settings: MongoSettings, work: Callable[[Database], Awaitable[Result]]) -> Result:
-    """What `work` returns. UnreachableError when no server answers."""
+    """Return what `work` returns. UnreachableError when no server answers."""
 
     async def go() -> Result:
         async with open_database(settings.mongo_url.get_secret_value()) as database:
@@ -26,6 +26,6 @@ def with_database(settings: MongoSettings, work: Callable[[Database], Awaitable[
 
 
 def fail(message: str) -> NoReturn:
-    """Ends the command with status 1."""
+    """Print the message and end the command with status 1."""
     print(f"leadstream: {message}", file=sys.stderr)
     raise typer.Exit(1)

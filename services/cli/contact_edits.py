@@ -1,4 +1,4 @@
-"""`leadstream contacts edit` and `reanalyse`: what a person asks the analyzers to take over."""
+"""`leadstream contacts edit` and `leadstream contacts reanalyse`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from shared.store.contact_editing import NoContactError, edit_contact
 from shared.store.conversations import Conversations
 from shared.store.mongo import Database
 
-AT_ONCE = 1000
-"""Conversations made due by one update."""
+REQUEUE_BATCH_SIZE = 1000
+"""Conversations requeued by one update."""
 
 
-class Given(StrEnum):
-    """As a person names what `AutomaticField` names."""
+class EditableField(StrEnum):
+    """The names of `AutomaticField` on the command line."""
 
     NAME = "name"
     STAGE = "stage"
@@ -33,17 +33,19 @@ class Given(StrEnum):
 
 def edit(
     contact_id: ContactId,
-    name: Annotated[str | None, typer.Option(help="What they are called: first word, then the rest.")] = None,
-    stage: Annotated[str | None, typer.Option(help="A stage of their account's pipeline.")] = None,
-    status: Annotated[LeadStatus | None, typer.Option(help="It counts, whatever an analysis says.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The name: first word is the first name, the rest the last name.")
+    ] = None,
+    stage: Annotated[str | None, typer.Option(help="A stage of the account's pipeline.")] = None,
+    status: Annotated[LeadStatus | None, typer.Option(help="The status; it overrides every analysis.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="Add this tag; may be given several times.")] = None,
-    untag: Annotated[list[str] | None, typer.Option(help="Take this tag away.")] = None,
-    note: Annotated[str | None, typer.Option(help="In place of the notes that are there.")] = None,
+    untag: Annotated[list[str] | None, typer.Option(help="Remove this tag; may be given several times.")] = None,
+    note: Annotated[str | None, typer.Option(help="Replace the notes.")] = None,
     give_back: Annotated[
-        list[Given] | None, typer.Option(help="Let the machine set this again; may be given several times.")
+        list[EditableField] | None, typer.Option(help="Let analyses set this field again; may be given several times.")
     ] = None,
 ) -> None:
-    """Set what no machine overwrites from then on, or give it back to the machine. Prints the contact as it is then."""
+    """Edit a contact and print it. No analysis overwrites an edited field until it is given back."""
     given_back = frozenset(AutomaticField[each.name] for each in give_back or ())
     change = ContactEdit(name, stage, status, note, tuple(tag or ()), tuple(untag or ()), given_back)
     if change == ContactEdit():
@@ -59,23 +61,23 @@ def edit(
 
 
 def reanalyse(
-    contact_ids: Annotated[list[str] | None, typer.Argument(metavar="[CONTACT_ID]...", help="These.")] = None,
+    contact_ids: Annotated[list[str] | None, typer.Argument(metavar="[CONTACT_ID]...", help="The contacts.")] = None,
     account: OfAccount = None,
-    fallback: Annotated[bool, typer.Option("--fallback", help="Those whose analysis is the fallback's.")] = False,
+    fallback: Annotated[bool, typer.Option("--fallback", help="Contacts whose analysis is the fallback's.")] = False,
 ) -> None:
-    """Have conversations analysed anew by the running analyzers, whether or not anything was said since."""
+    """Analyse conversations again, even if nothing was written since. Running analyzers do the work."""
     if bool(contact_ids) == bool(account or fallback):
-        raise typer.BadParameter("name contacts, or choose them by --account or --fallback")
+        raise typer.BadParameter("name contacts, or select them by --account or --fallback")
     wanted = Wanted(account, source=AnalysisSource.FALLBACK if fallback else None)
-    asked, made = with_database(MongoSettings(), lambda database: _make_due(database, contact_ids, wanted))
-    typer.echo(f"{made} conversations will be analysed anew")
-    if made < asked:
-        fail(f"{asked - made} of {asked} are not known")
+    asked, requeued = with_database(MongoSettings(), lambda database: _requeue(database, contact_ids, wanted))
+    typer.echo(f"{requeued} conversations will be analysed again")
+    if requeued < asked:
+        fail(f"{asked - requeued} of {asked} do not exist")
 
 
-async def _make_due(database: Database, contact_ids: list[str] | None, wanted: Wanted) -> tuple[int, int]:
-    """How many were asked for, and how many of them there are."""
+async def _requeue(database: Database, contact_ids: list[str] | None, wanted: Wanted) -> tuple[int, int]:
+    """Requeue the conversations. Return how many were named and how many of them exist."""
     ids = contact_ids or [contact.contact_id async for contact in find_contacts(database, wanted)]
     each = list(dict.fromkeys(ids))
-    batches = [each[start : start + AT_ONCE] for start in range(0, len(each), AT_ONCE)]
+    batches = [each[start : start + REQUEUE_BATCH_SIZE] for start in range(0, len(each), REQUEUE_BATCH_SIZE)]
     return len(each), sum([await Conversations(database).requeue(batch, reanalyse=True) for batch in batches])

@@ -1,4 +1,4 @@
-"""Contacts as a person at a terminal sees them."""
+"""Contacts as text for a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.contract.contacts import Activity, Contact
 
 
 def show_contacts(console: Console, contacts: Sequence[Contact]) -> None:
-    """A table on a terminal, a line for each elsewhere."""
+    """Print a table on a terminal, else one line for each contact."""
     if console.is_terminal:
         console.print(contacts_table(contacts))
     else:
@@ -22,7 +22,7 @@ def show_contacts(console: Console, contacts: Sequence[Contact]) -> None:
 
 
 def contacts_table(contacts: Iterable[Contact]) -> Table:
-    """The names and the stages give way where it is narrow; an id never does, since other commands take it."""
+    """Return the table. Names and stages wrap on a narrow terminal; ids do not, as other commands take them."""
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     for column in ("id", "score", "status", "by", "stage", "name", "last message"):
         table.add_column(column, no_wrap=column not in ("stage", "name"), overflow="fold")
@@ -49,7 +49,7 @@ def contact_line(contact: Contact) -> str:
 
 
 def contact_text(contact: Contact, activities: Iterable[Activity]) -> Iterator[str]:
-    """Line by line: who it is, where they stand and why, what is known of them, and how they got there."""
+    """Yield the lines about a contact: score and stage, details, analysis, notes, activities."""
     yield contact_line(contact)
     known = {
         "e-mail": ", ".join(contact.emails),
@@ -80,7 +80,7 @@ def activity_line(activity: Activity) -> str:
 
 
 def printable(text: str) -> str:
-    """Without the controls by which a name could write to the rest of a terminal."""
+    """Replace control characters, with which a name could write to other parts of the terminal."""
     return "".join(character if character.isprintable() else "�" for character in text)
 
 

@@ -1,4 +1,4 @@
-"""`leadstream contacts …`."""
+"""`leadstream contacts`: list, show and export; its other commands are in modules of their own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from services.cli.common import fail, with_database
 from services.cli.contact_edits import edit, reanalyse
 from services.cli.contact_query import Wanted, find_contacts
 from services.cli.contact_views import contact_text, show_contacts
-from services.cli.erase import forget
+from services.cli.erase import erase
 from services.cli.options import AsJson, ContactId, OfAccount
 from services.cli.tail import tail
 from shared.contract.contacts import Activity, Contact, LeadStatus, activities_of
@@ -23,16 +23,17 @@ from shared.runtime.settings import MongoSettings
 from shared.store.contacts import CONTACT_ALONE
 from shared.store.mongo import Database
 
-contacts_app = typer.Typer(help="Look at contacts, edit, export and forget them.", no_args_is_help=True)
+contacts_app = typer.Typer(help="List, show, edit, export and erase contacts.", no_args_is_help=True)
 contacts_app.command()(edit)
 contacts_app.command()(reanalyse)
-contacts_app.command()(forget)
+contacts_app.command()(erase)
+contacts_app.command("forget", hidden=True, help="Alias of `erase`.")(erase)
 contacts_app.command()(tail)
 
 OfStatus = Annotated[
-    LeadStatus | None, typer.Option("--status", help="Of this status only, a person's or a machine's.")
+    LeadStatus | None, typer.Option("--status", help="Only this status, whether set by a person or an analysis.")
 ]
-OfStage = Annotated[str | None, typer.Option("--stage", help="In the stage of this name only.")]
+OfStage = Annotated[str | None, typer.Option("--stage", help="Only the stage of this name.")]
 
 
 @contacts_app.command("list")
@@ -40,10 +41,10 @@ def list_contacts(
     account: OfAccount = None,
     status: OfStatus = None,
     stage: OfStage = None,
-    limit: Annotated[int, typer.Option(min=0, help="No more than these; 0 is all.")] = 0,
+    limit: Annotated[int, typer.Option(min=0, help="At most this many; 0 means all.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Contacts in the order of their ids."""
+    """List contacts in the order of their ids."""
     wanted = Wanted(account, status, stage)
     with_database(MongoSettings(), lambda database: _print_contacts(database, wanted, limit, as_json=as_json))
 
@@ -59,7 +60,7 @@ async def _print_contacts(database: Database, wanted: Wanted, limit: int, *, as_
 
 @contacts_app.command("show")
 def show_contact(contact_id: ContactId, as_json: AsJson = False) -> None:
-    """One contact and how its stage changed. Status 1 where there is none."""
+    """Show one contact and the changes of its stage. Status 1 if there is none."""
     shown = with_database(MongoSettings(), lambda database: _find(database, contact_id))
     if shown is None:
         fail(f"no contact {contact_id}")
@@ -82,13 +83,17 @@ async def _find(database: Database, contact_id: str) -> tuple[Contact, list[Acti
 
 @contacts_app.command("export")
 def export(
-    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="Where to; else standard output.")] = None,
-    form: Annotated[Format, typer.Option("--format", help="For a spreadsheet, or whole as JSON lines.")] = Format.CSV,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="The file to write; without it, standard output.")
+    ] = None,
+    form: Annotated[
+        Format, typer.Option("--format", help="CSV for a spreadsheet, or JSON lines with every field.")
+    ] = Format.CSV,
     account: OfAccount = None,
     status: OfStatus = None,
     stage: OfStage = None,
 ) -> None:
-    """Write contacts to a file. In CSV, a cell that a spreadsheet would calculate begins with an apostrophe."""
+    """Write contacts to a file. In CSV, an apostrophe precedes a cell that a spreadsheet would take for a formula."""
     wanted = Wanted(account, status, stage)
 
     async def go(database: Database) -> int:

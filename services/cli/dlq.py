@@ -1,4 +1,4 @@
-"""`leadstream dlq`: what could not be understood, and another try of it."""
+"""`leadstream dlq`: list, show and replay dead letters."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 
 from services.cli.common import fail
 from services.cli.contact_views import printable
+from services.cli.options import AsJson
 from shared.bus.dead_letter_queue import DeadLetterQueue, DeadLetterSummary
 from shared.bus.dead_letter_replay import ReadWebhook, Replay
 from shared.bus.producer import Topics, open_producer
@@ -20,13 +21,12 @@ from shared.contract.failures import Reason
 from shared.runtime.settings import KafkaSettings
 from shared.store.mongo import is_storable
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
-OfReason = Annotated[Reason | None, typer.Option("--reason", help="Only what was parked for this.")]
+OfReason = Annotated[Reason | None, typer.Option("--reason", help="Only dead letters of this reason.")]
 
 
 def dlq_app(read_webhook: ReadWebhook) -> typer.Typer:
-    """`read_webhook` is the receiver's, which the composition root knows: a body goes through it once more."""
-    app = typer.Typer(help="What could not be understood: look at it, and try again.", no_args_is_help=True)
+    """Return the commands. `read_webhook` is the receiver's parser, passed in because no service imports another."""
+    app = typer.Typer(help="List, show and replay what could not be processed.", no_args_is_help=True)
     app.command("list")(list_letters)
     app.command("show")(show_letter)
 
@@ -34,28 +34,28 @@ def dlq_app(read_webhook: ReadWebhook) -> typer.Typer:
     def replay(
         letter_ids: Annotated[list[str] | None, typer.Argument(metavar="LETTER_ID…")] = None,
         reason: OfReason = None,
-        every: Annotated[bool, typer.Option("--all", help="Everything that is parked.")] = False,
+        every: Annotated[bool, typer.Option("--all", help="Every dead letter.")] = False,
     ) -> None:
-        """Try again what is parked, as after an upgrade. Status 1 if any of it is still not understood: that stays."""
+        """Process dead letters again, for example after an upgrade. Status 1 if some fail again; those stay parked."""
         if sum(map(bool, (letter_ids, reason, every))) != 1:
-            raise typer.BadParameter("name letters, or --reason, or --all")
+            raise typer.BadParameter("name dead letters, or use --reason or --all")
         _replay(read_webhook, letter_ids, reason)
 
     return app
 
 
 def list_letters(reason: OfReason = None, as_json: AsJson = False) -> None:
-    """What is parked, the oldest first: when, where, why, how large, which."""
-    found = asyncio.run(_letters().parked(reason))
+    """List the dead letters, oldest first: time, service, reason, size, id, key, detail."""
+    found = asyncio.run(_open_queue().parked(reason))
     for summary in found.values():
         typer.echo(orjson.dumps(asdict(summary)).decode() if as_json else _line(summary))
 
 
 def show_letter(letter_id: Annotated[str, typer.Argument(metavar="LETTER_ID")], as_json: AsJson = False) -> None:
-    """One letter with all that it holds, which may be what a customer wrote. Status 1 where there is none."""
-    letter = asyncio.run(_letters().find(letter_id))
+    """Show one dead letter whole, which may include a customer's text. Status 1 if it does not exist."""
+    letter = asyncio.run(_open_queue().find(letter_id))
     if letter is None:
-        fail(f"no letter {letter_id} is parked")
+        fail(f"no dead letter {letter_id} is parked")
     if as_json:
         typer.echo(dump_dead_letter(letter).decode())
         return
@@ -69,25 +69,25 @@ def show_letter(letter_id: Annotated[str, typer.Argument(metavar="LETTER_ID")], 
 def _replay(read_webhook: ReadWebhook, letter_ids: list[str] | None, reason: Reason | None) -> None:
     settings, refused = KafkaSettings(), list[str]()
 
-    def tell(letter: DeadLetter, is_replayed: bool) -> None:
+    def report(letter: DeadLetter, is_replayed: bool) -> None:
         if not is_replayed:
             refused.append(letter.letter_id)
-        typer.echo(f"{letter.letter_id}  {'replayed' if is_replayed else f'still not understood: {letter.reason}'}")
+        typer.echo(f"{letter.letter_id}  {'replayed' if is_replayed else f'failed again: {letter.reason}'}")
 
     async def go() -> set[str]:
         topics = Topics(settings.topic_prefix)
         async with open_producer(settings.kafka_bootstrap_servers) as producer:
-            replay = Replay(_letters(), producer, topics, read_webhook, is_storable)
-            return await replay.run(letter_ids or None, reason, tell)
+            replay = Replay(_open_queue(), producer, topics, read_webhook, is_storable)
+            return await replay.run(letter_ids or None, reason, report)
 
     missing = asyncio.run(go())
     for letter_id in sorted(missing):
-        typer.echo(f"leadstream: no letter {letter_id} is parked", err=True)
+        typer.echo(f"leadstream: no dead letter {letter_id} is parked", err=True)
     if refused or missing:
         raise typer.Exit(1)
 
 
-def _letters() -> DeadLetterQueue:
+def _open_queue() -> DeadLetterQueue:
     settings = KafkaSettings()
     return DeadLetterQueue(settings.kafka_bootstrap_servers, Topics(settings.topic_prefix))
 

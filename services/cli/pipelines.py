@@ -17,19 +17,19 @@ from shared.runtime.settings import MongoSettings
 from shared.store.mongo import Database
 from shared.store.pipelines import PipelineStore
 
-pipelines_app = typer.Typer(help="Look at pipelines and bring them in.", no_args_is_help=True)
+pipelines_app = typer.Typer(help="List and import pipelines.", no_args_is_help=True)
 
 
 @pipelines_app.command("list")
 def list_pipelines(as_json: AsJson = False) -> None:
-    """The pipelines that accounts can have."""
+    """List the pipelines that accounts can have."""
     for pipeline in with_database(MongoSettings(), _pipelines):
         _print_pipeline(pipeline, as_json)
 
 
 @pipelines_app.command("templates")
 def list_templates(as_json: AsJson = False) -> None:
-    """The pipelines that `import` knows by name."""
+    """List the pipelines that `import` knows by name."""
     for pipeline in TEMPLATES:
         _print_pipeline(pipeline, as_json)
 
@@ -39,10 +39,10 @@ def import_pipeline(
     source: Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="A template's name, or a JSON file.")],
     account: OfAccount = None,
 ) -> None:
-    """Bring a pipeline in, or replace the one of its name; with --account, give it to that account.
+    """Import a pipeline, replacing one of the same name. With --account, assign it to that account.
 
-    A file is {"name", "stages": [{"name", "type", "range": {"low", "high"}}]}. Ranges that it leaves out are made;
-    those that a person has set, there or before, stay.
+    A file is {"name", "stages": [{"name", "type", "range": {"low", "high"}}]}. Missing ranges are computed; ranges that
+    a person has set, in the file or before, are kept.
     """
     pipeline = template(source) or _read_pipeline(Path(source))
     with_database(MongoSettings(), lambda database: _store(database, pipeline, account))
@@ -62,7 +62,7 @@ async def _store(database: Database, pipeline: Pipeline, account: str | None) ->
 
 
 def _read_pipeline(path: Path) -> Pipeline:
-    """A range that stands in the file was set by a person, unless the file says otherwise."""
+    """Read a pipeline from a file. Its ranges count as set by a person unless the file says otherwise."""
     try:
         pipeline = Pipeline.model_validate_json(path.read_bytes())
         stages = tuple(_as_edited(stage) for stage in pipeline.stages)
@@ -72,7 +72,7 @@ def _read_pipeline(path: Path) -> Pipeline:
         names = ", ".join(each.name for each in TEMPLATES)
         raise typer.BadParameter(f"{path} is neither a template ({names}) nor a file that can be read") from None
     except ValidationError as error:
-        raise typer.BadParameter(f"{path} is not a pipeline: {'; '.join(_wrongs(error))}") from None
+        raise typer.BadParameter(f"{path} is not a pipeline: {'; '.join(_error_clauses(error))}") from None
     except ValueError as error:
         raise typer.BadParameter(f"{path}: {error}") from None
 
@@ -82,11 +82,11 @@ def _as_edited(stage: Stage) -> Stage:
     return stage.model_copy(update={"range_edited": True}) if is_edited else stage
 
 
-def _wrongs(error: ValidationError) -> Iterator[str]:
-    """One clause for each fault, with its place in the file: `stages.2.type: Input should be 'LEAD', …`."""
-    for fault in error.errors():
-        place = ".".join(map(str, fault["loc"]))
-        yield f"{place}: {fault['msg']}" if place else fault["msg"]
+def _error_clauses(error: ValidationError) -> Iterator[str]:
+    """Yield one clause for each error, with its place in the file: `stages.2.type: Input should be 'LEAD', …`."""
+    for each in error.errors():
+        place = ".".join(map(str, each["loc"]))
+        yield f"{place}: {each['msg']}" if place else each["msg"]
 
 
 def _print_pipeline(pipeline: Pipeline, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""`leadstream schema`: the contracts of the topics, generated from the models that keep them."""
+"""`leadstream schema`: the contracts of the topics, generated from their models."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEADERS = ("ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "conten
 
 
 def contracts() -> dict[str, dict[str, Any]]:
-    """Every contract's JSON Schema and the AsyncAPI document over them, by file name."""
+    """Return the JSON Schema of every contract and the AsyncAPI document, by file name."""
     schemas = {
         "message-events.schema.json": event_adapter.json_schema(mode="serialization"),
         "contact-updated.schema.json": ContactUpdated.model_json_schema(mode="serialization"),
@@ -29,7 +29,7 @@ def contracts() -> dict[str, dict[str, Any]]:
 
 
 def _asyncapi() -> dict[str, Any]:
-    """AsyncAPI 3.0 (asyncapi.com/docs/reference/specification/v3.0.0), from the view of this system."""
+    """Return the AsyncAPI 3.0 document (asyncapi.com/docs/reference/specification/v3.0.0) of the topics we write."""
     topics = Topics()
     described = {
         topics.message_events: "what happened in conversations, keyed by conversation",
@@ -54,7 +54,7 @@ def _channel(name: str, meaning: str) -> dict[str, Any]:
 
 
 def schema(
-    folder: Annotated[Path | None, typer.Option("--dir", help="Write one file per contract there.")] = None,
+    folder: Annotated[Path | None, typer.Option("--dir", help="Write one file per contract into this folder.")] = None,
     data_model: Annotated[bool, typer.Option("--data-model", help="Print docs/data-model.md instead.")] = False,
 ) -> None:
     """Print the JSON Schema of every topic's values, or write them to a folder."""

@@ -19,10 +19,10 @@ POLL_MS = 500
 
 
 def tail(
-    from_start: Annotated[bool, typer.Option("--from-start", help="First what is on the topic already.")] = False,
+    from_start: Annotated[bool, typer.Option("--from-start", help="Print what is on the topic first.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Follow contact-updated: every version of every contact as it is published, until interrupted."""
+    """Print every version of every contact as it is published on contact-updated, until interrupted."""
     asyncio.run(_follow(KafkaSettings(), from_start=from_start, as_json=as_json))
 
 
@@ -36,18 +36,16 @@ async def _follow(settings: KafkaSettings, *, from_start: bool, as_json: bool) -
 
 
 def _shown(key: bytes, value: bytes | None, *, as_json: bool) -> str:
-    """A customer who was forgotten has no value, and what is not of the contract is no reason to end."""
+    """Return the line of a record. A tombstone means that the customer was erased."""
     contact_id = key.decode(errors="replace")
     if not value:
-        return _without_value(contact_id, "forgotten", as_json=as_json)
+        return _json(contact_id, "forgotten") if as_json else printable(f"{contact_id}  erased")
     try:
         update = load_contact_updated(value)
     except ValueError:
-        return _without_value(contact_id, "unreadable", as_json=as_json)
+        return _json(contact_id, "unreadable") if as_json else printable(f"{contact_id}  unreadable")
     return value.decode() if as_json else f"{contact_line(update.contact)}  ({', '.join(update.changed)})"
 
 
-def _without_value(contact_id: str, why: str, *, as_json: bool) -> str:
-    if as_json:
-        return orjson.dumps({"contact_id": contact_id, why: True}).decode()
-    return printable(f"{contact_id}  {why}")
+def _json(contact_id: str, why: str) -> str:
+    return orjson.dumps({"contact_id": contact_id, why: True}).decode()

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from services.cli.contact_views import printable
-from services.cli.message_trace import Facts, Trace, Tracer
+from services.cli.message_trace import StepFields, Trace, Tracer
 from services.cli.options import AsJson
 from shared.bus.producer import Topics
 from shared.contract.events import compact, format_instant
@@ -21,21 +21,21 @@ from shared.store.mongo import open_database
 
 
 class TraceSettings(KafkaSettings, MongoSettings):
-    """What `leadstream trace` needs."""
+    pass
 
 
 def trace(
-    mid: Annotated[str, typer.Argument(metavar="MID", help="A message's id, with or without m_.")],
-    text: Annotated[bool, typer.Option("--text", help="Show as well what was said.")] = False,
+    mid: Annotated[str, typer.Argument(metavar="MID", help="The message's id, with or without `m_`.")],
+    text: Annotated[bool, typer.Option("--text", help="Also print the text of the message.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Follow one message from its arrival to the published contact. Status 1 where it has not got through.
+    """Follow one message from its arrival to the published contact. Status 1 if the message has not got there.
 
-    Of an id that messages of several accounts have, all are shown.
+    If messages of several accounts have the id, all are shown.
     """
     traces = asyncio.run(_trace(TraceSettings(), mid))
     for each in traces:
-        steps = [(name, facts if text else {**facts, "text": None}) for name, facts in each.steps]
+        steps = [(name, fields if text else {**fields, "text": None}) for name, fields in each.steps]
         if as_json:
             typer.echo(_json(each, steps))
         else:
@@ -51,18 +51,21 @@ async def _trace(settings: TraceSettings, mid: str) -> list[Trace]:
         return await Tracer(database, settings.kafka_bootstrap_servers, topics, utc_now).trace(mid)
 
 
-def _json(found: Trace, steps: list[tuple[str, Facts]]) -> str:
-    told = [{"step": name, **{key: _told(value) for key, value in compact(facts).items()}} for name, facts in steps]
-    return json.dumps({"message_id": found.message_id, "steps": told, "stopped": found.stopped or None})
+def _json(found: Trace, steps: list[tuple[str, StepFields]]) -> str:
+    printed = [
+        {"step": name, **{key: _printable_value(value) for key, value in compact(fields).items()}}
+        for name, fields in steps
+    ]
+    return json.dumps({"message_id": found.message_id, "steps": printed, "stopped": found.stopped or None})
 
 
-def _lines(found: Trace, steps: list[tuple[str, Facts]]) -> Iterator[str]:
+def _lines(found: Trace, steps: list[tuple[str, StepFields]]) -> Iterator[str]:
     yield found.message_id
-    for name, facts in steps:
-        yield f"  {name:<9}  " + "  ".join(f"{key} {_told(value)}" for key, value in compact(facts).items())
+    for name, fields in steps:
+        yield f"  {name:<9}  " + "  ".join(f"{key} {_printable_value(value)}" for key, value in compact(fields).items())
     if found.stopped:
         yield f"  stopped    {found.stopped}"
 
 
-def _told(value: Any) -> Any:
+def _printable_value(value: Any) -> Any:
     return format_instant(value) if isinstance(value, datetime) else value
