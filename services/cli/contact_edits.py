@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from services.cli.common import fail, with_database
-from services.cli.contact_query import Wanted, find_contacts
+from services.cli.contact_filter import ContactFilter
 from services.cli.contact_views import contact_text
 from services.cli.options import ContactId, OfAccount
 from shared.contract.contacts import AnalysisSource, LeadStatus
@@ -16,6 +16,7 @@ from shared.domain.contact_edits import AutomaticField, ContactEdit, InvalidEdit
 from shared.runtime.clock import utc_now
 from shared.runtime.settings import MongoSettings
 from shared.store.contact_editing import NoContactError, edit_contact
+from shared.store.contacts import Contacts
 from shared.store.conversations import Conversations
 from shared.store.mongo import Database
 
@@ -68,16 +69,16 @@ def reanalyse(
     """Analyse conversations again, even if nothing was written since. Running analyzers do the work."""
     if bool(contact_ids) == bool(account or fallback):
         raise typer.BadParameter("name contacts, or select them by --account or --fallback")
-    wanted = Wanted(account, source=AnalysisSource.FALLBACK if fallback else None)
-    asked, requeued = with_database(MongoSettings(), lambda database: _requeue(database, contact_ids, wanted))
+    where = ContactFilter(account, source=AnalysisSource.FALLBACK if fallback else None)
+    asked, requeued = with_database(MongoSettings(), lambda database: _requeue(database, contact_ids, where))
     typer.echo(f"{requeued} conversations will be analysed again")
     if requeued < asked:
         fail(f"{asked - requeued} of {asked} do not exist")
 
 
-async def _requeue(database: Database, contact_ids: list[str] | None, wanted: Wanted) -> tuple[int, int]:
+async def _requeue(database: Database, contact_ids: list[str] | None, where: ContactFilter) -> tuple[int, int]:
     """Requeue the conversations. Return how many were named and how many of them exist."""
-    ids = contact_ids or [contact.contact_id async for contact in find_contacts(database, wanted)]
+    ids = contact_ids or [contact.contact_id async for contact in Contacts(database).find(where.query())]
     each = list(dict.fromkeys(ids))
     batches = [each[start : start + REQUEUE_BATCH_SIZE] for start in range(0, len(each), REQUEUE_BATCH_SIZE)]
     return len(each), sum([await Conversations(database).requeue(batch, reanalyse=True) for batch in batches])

@@ -12,15 +12,16 @@ from rich.console import Console
 
 from services.cli.common import fail, with_database
 from services.cli.contact_edits import edit, reanalyse
-from services.cli.contact_query import Wanted, find_contacts
+from services.cli.contact_filter import ContactFilter
 from services.cli.contact_views import contact_text, show_contacts
 from services.cli.erase import erase
 from services.cli.options import AsJson, ContactId, OfAccount
 from services.cli.tail import tail
-from shared.contract.contacts import Activity, Contact, LeadStatus, activities_of
+from shared.contract.contacts import Activity, Contact, LeadStatus
 from shared.domain.contact_export import Format, write_contacts
 from shared.runtime.settings import MongoSettings
-from shared.store.contacts import CONTACT_ALONE
+from shared.store.activities import ActivityStore
+from shared.store.contacts import Contacts
 from shared.store.mongo import Database
 
 contacts_app = typer.Typer(help="List, show, edit, export and erase contacts.", no_args_is_help=True)
@@ -45,12 +46,12 @@ def list_contacts(
     as_json: AsJson = False,
 ) -> None:
     """List contacts in the order of their ids."""
-    wanted = Wanted(account, status, stage)
-    with_database(MongoSettings(), lambda database: _print_contacts(database, wanted, limit, as_json=as_json))
+    where = ContactFilter(account, status, stage)
+    with_database(MongoSettings(), lambda database: _print_contacts(database, where, limit, as_json=as_json))
 
 
-async def _print_contacts(database: Database, wanted: Wanted, limit: int, *, as_json: bool) -> None:
-    found = find_contacts(database, wanted, limit)
+async def _print_contacts(database: Database, where: ContactFilter, limit: int, *, as_json: bool) -> None:
+    found = Contacts(database).find(where.query(), limit)
     if as_json:
         async for contact in found:
             typer.echo(contact.model_dump_json(exclude_none=True))
@@ -74,11 +75,8 @@ def show_contact(contact_id: ContactId, as_json: AsJson = False) -> None:
 
 
 async def _find(database: Database, contact_id: str) -> tuple[Contact, list[Activity]] | None:
-    stored = await database.contacts.find_one({"_id": contact_id, "forgotten_at": {"$exists": False}}, CONTACT_ALONE)
-    if stored is None:
-        return None
-    found = [Activity.model_validate(each) async for each in database.activities.find(activities_of(contact_id))]
-    return Contact.model_validate(stored), sorted(found, key=lambda activity: activity.version)
+    contact = await Contacts(database).read(contact_id)
+    return (contact, await ActivityStore(database).of(contact_id)) if contact else None
 
 
 @contacts_app.command("export")
@@ -94,11 +92,11 @@ def export(
     stage: OfStage = None,
 ) -> None:
     """Write contacts to a file. In CSV, an apostrophe precedes a cell that a spreadsheet would take for a formula."""
-    wanted = Wanted(account, status, stage)
+    where = ContactFilter(account, status, stage)
 
     async def go(database: Database) -> int:
         with file.open("w", encoding="utf-8", newline="") if file else nullcontext(sys.stdout) as sink:
-            return await write_contacts(find_contacts(database, wanted), form, sink)
+            return await write_contacts(Contacts(database).find(where.query()), form, sink)
 
     try:
         number = with_database(MongoSettings(), go)

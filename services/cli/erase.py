@@ -1,4 +1,4 @@
-"""`leadstream contacts forget`."""
+"""`leadstream contacts erase`, with its alias `forget`."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from shared.runtime.settings import AnalyzerSettings
 from shared.store.mongo import open_database
 
 
-def forget(
+def erase(
     contact_id: ContactId,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Erase a customer: messages, contact, activities, and what the conversation says of them. It cannot be undone.
+    """Erase a customer: messages, contact, activities and the conversation's description. It cannot be undone.
 
-    Followers of contact-updated get a tombstone. History that is read again stays erased; what they write from now on
-    begins anew. After a crash it is asked for again, and goes on. Status 1 where no such customer is known.
+    Consumers of contact-updated get a tombstone. The customer stays erased when history is read again; messages written
+    from now on start a new contact. After a crash, run the command again. Status 1 if no such customer is known.
     """
     try:
         key = ConversationKey.parse(contact_id)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    if not yes and not (sys.stdin.isatty() and typer.confirm(f"Erase all that is known of {key}?")):
+    if not yes and not (sys.stdin.isatty() and typer.confirm(f"Erase everything known about {key}?")):
         fail("nothing was erased; `--yes` erases it")
     settings = AnalyzerSettings()
     try:
@@ -42,7 +42,7 @@ def forget(
     except ExceptionGroup as errors:
         if errors.subgroup(LeaseLostError) is None:
             raise
-        fail("this stood still for too long, and a worker went on with the conversation: ask for it again")
+        fail("the erasure paused for too long and a worker claimed the conversation: run the command again")
     for line in report(erased, Topics(settings.topic_prefix)):
         typer.echo(line)
 
@@ -50,7 +50,7 @@ def forget(
 async def _erase(settings: AnalyzerSettings, key: ConversationKey) -> Erased:
     topics, kafka = Topics(settings.topic_prefix), settings.kafka_bootstrap_servers
     async with open_database(settings.mongo_url.get_secret_value()) as database, open_producer(kafka) as producer:
-        waiting = lambda: typer.echo("a worker has the conversation: waiting for it", err=True)  # noqa: E731
+        waiting = lambda: typer.echo("a worker holds the conversation: waiting for it", err=True)  # noqa: E731
         erasure = await compose_erasure(
             database, producer, topics, settings.lease_seconds, timing_of(settings), waiting
         )
@@ -58,11 +58,11 @@ async def _erase(settings: AnalyzerSettings, key: ConversationKey) -> Erased:
 
 
 def report(erased: Erased, topics: Topics) -> list[str]:
-    """What was done, and what no command can do."""
+    """Return lines about what was erased, what is kept and what no command can erase."""
     return [
         f"erased: {erased.messages} messages, {erased.activities} activities, the contact",
-        f"told on {topics.contact_updated}: a tombstone, version {erased.version}",
-        f"kept: that this conversation was forgotten at {erased.at:%Y-%m-%dT%H:%M:%SZ}",
-        f"not erased: what lies on {topics.message_events} until its retention ends, older versions on "
-        f"{topics.contact_updated} until it is compacted, and what was parked on {topics.dead_letters}, which stays",
+        f"published on {topics.contact_updated}: a tombstone, version {erased.version}",
+        f"kept: the time at which this conversation was erased, {erased.at:%Y-%m-%dT%H:%M:%SZ}",
+        f"not erased: events on {topics.message_events} until their retention ends, older versions on "
+        f"{topics.contact_updated} until it is compacted, dead letters on {topics.dead_letters}",
     ]

@@ -14,6 +14,7 @@ from services.cli.contact_views import printable
 from services.cli.options import AsJson, OfAccount
 from shared.domain.pipelines import TEMPLATES, Pipeline, Stage, fill_ranges, template
 from shared.runtime.settings import MongoSettings
+from shared.store.accounts import AccountStore
 from shared.store.mongo import Database
 from shared.store.pipelines import PipelineStore
 
@@ -54,11 +55,12 @@ async def _pipelines(database: Database) -> list[Pipeline]:
 
 
 async def _store(database: Database, pipeline: Pipeline, account: str | None) -> None:
-    if account and not await database.accounts.find_one({"_id": account}, {"_id": True}):
+    accounts = AccountStore(database)
+    if account and not await accounts.by_key(account):
         fail(f"no account {account}; `leadstream accounts list` shows all")
     await PipelineStore(database).put(pipeline)
     if account:
-        await database.accounts.update_one({"_id": account}, {"$set": {"pipeline": pipeline.name}})
+        await accounts.set_pipeline(account, pipeline.name)
 
 
 def _read_pipeline(path: Path) -> Pipeline:

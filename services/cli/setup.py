@@ -14,6 +14,7 @@ from shared.runtime.settings import SERVICE_SETTINGS, KafkaSettings, MongoSettin
 from shared.store import ai_retry_queue, conversations, messages, profile_queue, runs
 from shared.store.migrations import migrate
 from shared.store.mongo import ensure_indexes, open_database
+from shared.store.pipelines import PipelineStore
 
 
 class SetupSettings(KafkaSettings, MongoSettings):
@@ -33,9 +34,7 @@ async def make_missing(settings: SetupSettings) -> list[str]:
         await migrate(database)
         for collection in (messages, conversations, ai_retry_queue, profile_queue, runs):
             await ensure_indexes(database, collection.INDEXES)
-        for pipeline in TEMPLATES:
-            stored = {"$setOnInsert": pipeline.model_dump(mode="json")}
-            await database.pipelines.update_one({"_id": pipeline.name}, stored, upsert=True)
+        await PipelineStore(database).add_missing(TEMPLATES)
     return made
 
 

@@ -67,6 +67,14 @@ class AccountStore:
             async for each in found
         }
 
+    async def set_pipeline(self, key: str, name: str) -> None:
+        await self._accounts.update_one({"_id": key}, {"$set": {"pipeline": name}})
+
+    async def with_token(self) -> list[Account]:
+        """Return the accounts that can be asked."""
+        stored = self._accounts.find({"encrypted_token": {"$exists": True}})
+        return [Account.model_validate(each) async for each in stored]
+
     async def save_choices(self, account: Account) -> None:
         """Writes what a person chooses of it, and leaves its token to whoever renews that meanwhile."""
         chosen = account.model_dump(mode="json", include={"name", "pipeline", "mode", "every_seconds"})

@@ -40,6 +40,12 @@ class PipelineStore:
         await self._pipelines.replace_one({"_id": made.name}, _document(made), upsert=True)
         return made
 
+    async def add_missing(self, pipelines: Iterable[Pipeline]) -> None:
+        """Add those of `pipelines` whose names are free, as they are."""
+        for pipeline in pipelines:
+            stored = {"$setOnInsert": pipeline.model_dump(mode="json")}
+            await self._pipelines.update_one({"_id": pipeline.name}, stored, upsert=True)
+
     async def add(self, pipeline: Pipeline) -> Pipeline:
         """A new one. DuplicatePipelineError; ValueError as well where stages share scores."""
         made = _ranged(pipeline)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from services.cli.contact_query import Wanted, find_contacts
+from services.cli.contact_filter import ContactFilter
 from services.cli.main import app
 from shared.bus.reader import read_all
 from shared.contract.contacts import AnalysisSource, Change, Contact, LeadStatus, load_contact_updated
@@ -144,7 +144,7 @@ async def test_contacts_are_found_by_account_status_stage_and_source(database: D
     await database.contacts.insert_one({"_id": "messenger:371:0", "version": 2, "forgotten_at": utc_now()})
 
     async def found(limit: int = 0, **wanted: object) -> set[str]:
-        return {each.contact_id async for each in find_contacts(database, Wanted(**wanted), limit)}  # type: ignore[arg-type]
+        return {each.contact_id async for each in Contacts(database).find(ContactFilter(**wanted).query(), limit)}  # type: ignore[arg-type]
 
     assert await found() == {str(MARIA), str(JUAN), str(LIZA), str(OTHER)}
     assert await found(account="messenger:371") == {str(MARIA), str(JUAN)}
@@ -204,7 +204,7 @@ async def test_an_operator_edits_and_the_analyzer_publishes_and_keeps_it(
     with (tmp_path / "all.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert (row["name"], row["status"], row["notes"], row["tags"]) == ("Mary Cruz", "NEGOTIATING", "'=1+1", "vip")
-    assert "1 conversations will be analysed anew" in again.output
+    assert "1 conversations will be analysed again" in again.output
     assert "1 of 2 are not known" in again.output
     await eventually(lambda: stored(database), lambda found: analysed_at(found) > analysed_at(kept))
     assert analyzer.terminate() == 0

@@ -132,7 +132,7 @@ async def test_a_trace_names_erased_and_parked_messages(rig: Rig) -> None:
     await rig.publish(*TOLD)
     await rig.store([said("Hello", 0)])
     await Erasures(rig.database).remember(str(MARIA))
-    assert "the customer was forgotten" in await rig.stopped()
+    assert "the customer was erased" in await rig.stopped()
     letter = DeadLetter(
         reason=Reason.MALFORMED, where="receiver", parked_at=utc_now(), payload='{"message": {"mid": "m_odd"}}'
     )

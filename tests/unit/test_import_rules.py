@@ -39,12 +39,6 @@ ONLY_IN = {
 COMPOSITION_ROOT = "services.cli"
 NOT_COLLECTIONS = {"client", "name"}
 PENDING = {
-    "services.analyzer.profiles.profile_worker",
-    "services.cli.contact_query",
-    "services.cli.contacts",
-    "services.cli.message_trace",
-    "services.cli.pipelines",
-    "services.cli.setup",
     "services.demo.observed_state",
     "shared.graph_api.shared_governor",
 }

@@ -28,6 +28,7 @@ from shared.runtime.clock import Clock, utc_now
 from shared.runtime.crypto import vault_from
 from shared.runtime.retry import retry_until_stopped
 from shared.runtime.settings import AnalyzerSettings
+from shared.store.accounts import AccountStore
 from shared.store.contact_editing import write_and_publish
 from shared.store.contacts import Contacts
 from shared.store.mongo import ConnectionFailure, Database
@@ -109,8 +110,7 @@ class ProfileWorker:
 
     async def _waiting(self) -> list[tuple[Account, list[str]]]:
         """Return the waiting contacts of the accounts that can be asked now."""
-        with_token = self.database.accounts.find({"encrypted_token": {"$exists": True}})
-        known = [Account.model_validate(each) async for each in with_token]
+        known = await AccountStore(self.database).with_token()
         accounts = {account.key: account for account in known if self._is_free(account.key)}
         found = await self.queue.waiting(accounts, LOOKUP_BATCH_SIZE) if accounts else {}
         return [(accounts[key], contact_ids) for key, contact_ids in found.items()]
