@@ -205,7 +205,7 @@ async def test_an_operator_edits_and_the_analyzer_publishes_and_keeps_it(
         (row,) = csv.DictReader(file)
     assert (row["name"], row["status"], row["notes"], row["tags"]) == ("Mary Cruz", "NEGOTIATING", "'=1+1", "vip")
     assert "1 conversations will be analysed again" in again.output
-    assert "1 of 2 are not known" in again.output
+    assert "1 of 2 do not exist" in again.output
     await eventually(lambda: stored(database), lambda found: analysed_at(found) > analysed_at(kept))
     assert analyzer.terminate() == 0
 
@@ -220,7 +220,7 @@ def analysed_at(found: Contact) -> float:
     [
         (("edit", "messenger:1:2", "--note", "x"), 1, "no contact messenger:1:2"),
         (("edit", "messenger:1:2"), 2, "say what to change"),
-        (("reanalyse",), 2, "name contacts, or choose them"),
+        (("reanalyse",), 2, "name contacts, or select them"),
         (("list", "--account", "371"), 2, "PLATFORM:ID"),
         (("forget", "messenger:1:2"), 1, "nothing was erased"),
         (("forget", "messenger:1:2", "--yes"), 1, "nothing is known of messenger:1:2"),

@@ -112,7 +112,7 @@ async def test_a_trace_says_where_the_message_stopped(rig: Rig) -> None:
     """Each step of the way is missing in its turn."""
     assert "nothing is known of it" in await rig.stopped()
     await rig.publish(*TOLD)
-    assert "no analyzer has taken it yet" in await rig.stopped()
+    assert "no analyzer has read it yet" in await rig.stopped()
     await rig.store(TOLD)
     assert "it waits for its analysis, due at 20" in await rig.stopped()
     known = await rig.analyse(TOLD)
@@ -125,7 +125,7 @@ async def test_a_trace_says_where_the_message_stopped(rig: Rig) -> None:
 
 async def test_a_message_known_only_by_a_reaction_was_never_seen(rig: Rig) -> None:
     await rig.store([reacted("m_1", 3)])
-    assert "only that it was reacted to or unsent" in await rig.stopped()
+    assert "only a reaction or its deletion" in await rig.stopped()
 
 
 async def test_a_trace_names_erased_and_parked_messages(rig: Rig) -> None:
