@@ -177,7 +177,7 @@ async def test_a_card_moved_by_mouse_or_keys_stays_moved(contacts: Staged, opene
         async with page.expect_response(lambda answer: answer.request.method == "PATCH"):
             await page.keyboard.press("]")
         await expect(card_in("Proposal Sent")).to_be_visible()
-        await expect(page.locator("[data-board-said]")).to_contain_text("moved to Proposal Sent")
+        await expect(page.locator("[data-board-message]")).to_contain_text("moved to Proposal Sent")
         await page.reload()
         await expect(card_in("Proposal Sent")).to_be_visible()
 

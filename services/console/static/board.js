@@ -48,9 +48,9 @@ async function move(lead, stage) {
   const refusal = await refusalOf(lead.dataset.contact, stage, form.elements.csrf.value);
   if (refusal) place(lead, cards, next?.parentElement === cards ? next : null);
   form.elements.stage.value = lead.closest(".column").dataset.stage;
-  const said = document.querySelector("[data-board-said]");
-  said.className = refusal ? "flash problem" : "away";
-  said.textContent = refusal || `${lead.querySelector("a").textContent} moved to ${stage}`;
+  const message = document.querySelector("[data-board-message]");
+  message.className = refusal ? "flash problem" : "away";
+  message.textContent = refusal || `${lead.querySelector("a").textContent} moved to ${stage}`;
 }
 
 function place(lead, cards, before) {

@@ -51,7 +51,7 @@ function say(word, isLost) {
   state.hidden = false;
   state.classList.toggle("lost", isLost);
   state.querySelector("[data-live-word]").textContent = word;
-  if (isLost !== wasLost) document.querySelector("[data-live-said]").textContent = isLost ? "Live updates are paused" : "Live updates are back";
+  if (isLost !== wasLost) document.querySelector("[data-live-message]").textContent = isLost ? "Live updates are paused" : "Live updates are back";
 }
 
 function hear(kind, change) {
