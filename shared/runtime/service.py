@@ -43,6 +43,16 @@ async def run_until(stop: asyncio.Event, grace_seconds: float, *works: Coroutine
     return True
 
 
+async def stopped_within(stop: asyncio.Event, seconds: float) -> bool:
+    """Wait up to `seconds` for `stop` and return whether it is set."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
 def _exit_in(seconds: float, status: int) -> None:
     """Ends the process then, whatever its threads wait for: a model, a server that is away."""
     watchdog = threading.Timer(seconds, os._exit, (status,))

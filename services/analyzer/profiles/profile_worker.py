@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -27,6 +26,7 @@ from shared.graph_api.shared_governor import governor_for
 from shared.runtime.clock import Clock, utc_now
 from shared.runtime.crypto import vault_from
 from shared.runtime.retry import retry_until_stopped
+from shared.runtime.service import stopped_within
 from shared.runtime.settings import AnalyzerSettings
 from shared.store.accounts import AccountStore
 from shared.store.contact_editing import write_and_publish
@@ -104,9 +104,7 @@ class ProfileWorker:
             for account, contact_ids in await retry_until_stopped(self._waiting, ConnectionFailure):
                 task = tasks.create_task(self._serve(client_for, account, contact_ids))
                 self._tasks_by_account[account.key] = task
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self.poll_seconds):
-                    await stop.wait()
+            await stopped_within(stop, self.poll_seconds)
 
     async def _waiting(self) -> list[tuple[Account, list[str]]]:
         """Return the waiting contacts of the accounts that can be asked now."""

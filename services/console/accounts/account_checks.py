@@ -8,12 +8,12 @@ from typing import Any
 
 import structlog
 
-from services.console.index.index_updater import ends
 from services.console.ports import Check
 from shared.contract.events import format_instant
 from shared.contract.failures import UnreachableError
 from shared.domain.accounts import Account
 from shared.runtime.clock import Clock
+from shared.runtime.service import stopped_within
 from shared.store.accounts import AccountStore
 from shared.store.mongo import Database, PyMongoError
 from shared.store.runs import RunStore
@@ -38,7 +38,7 @@ class AccountChecks:
         self._clock = clock
 
     async def run(self, stop: asyncio.Event) -> None:
-        while not await ends(stop, CHECK_INTERVAL_SECONDS):
+        while not await stopped_within(stop, CHECK_INTERVAL_SECONDS):
             try:
                 await self.check_due(stop)
             except PyMongoError as error:

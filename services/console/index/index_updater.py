@@ -19,6 +19,7 @@ from services.console.index.contact_index import ContactIndex, Row, row_of, row_
 from shared.bus.consumer import Consumer
 from shared.contract.contacts import load_contact_updated
 from shared.domain.runs import Run
+from shared.runtime.service import stopped_within
 from shared.store.contacts import Contacts, is_stub
 from shared.store.mongo import Database, Document, PyMongoError, server_time
 from shared.store.runs import RunStore
@@ -75,7 +76,7 @@ class IndexUpdater:
             log.warning("contact_update_not_understood", error=type(error).__name__)
 
     async def compare_periodically(self, stop: asyncio.Event) -> None:
-        while not await ends(stop, COMPARE_SECONDS):
+        while not await stopped_within(stop, COMPARE_SECONDS):
             try:
                 await self.compare()
             except PyMongoError as error:
@@ -117,7 +118,7 @@ class IndexUpdater:
 
     async def follow_runs(self, stop: asyncio.Event) -> None:
         """Broadcast changes of runs while pages are open."""
-        while not await ends(stop, RUNS_SECONDS):
+        while not await stopped_within(stop, RUNS_SECONDS):
             if self._broadcast.listeners:
                 try:
                     await self.broadcast_runs()
@@ -142,13 +143,3 @@ def _shown(run: Run, now: datetime) -> object:
     progress = progress_of(run, now)
     waits = (round(progress.throttled_seconds), progress.is_abandoned, progress.is_unclaimed)
     return run.state, run.counters, run.cancel_asked, waits
-
-
-async def ends(stop: asyncio.Event, seconds: float) -> bool:
-    """Wait up to `seconds` and return whether `stop` is set."""
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return False
-    return True

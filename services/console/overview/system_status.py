@@ -14,12 +14,12 @@ from typing import TypeVar
 import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
-from services.console.index.index_updater import ends
 from shared.bus.dead_letter_queue import DeadLetterQueue, DeadLetterSummary
 from shared.bus.lag import LagReader
 from shared.bus.producer import KafkaError
 from shared.contract.failures import UnreachableError
 from shared.runtime.clock import Clock
+from shared.runtime.service import stopped_within
 from shared.store.conversations import Conversations
 from shared.store.mongo import Database, PyMongoError
 
@@ -119,7 +119,7 @@ class SystemStatusReader:
 async def _repeat(read: Callable[[], Awaitable[None]], seconds: float, stop: asyncio.Event) -> None:
     while True:
         await read()
-        if await ends(stop, seconds):
+        if await stopped_within(stop, seconds):
             return
 
 
