@@ -1,4 +1,4 @@
-"""The `leadstream` command: the one place where the services are put together."""
+"""The `leadstream` command: the only place that knows every service."""
 
 from __future__ import annotations
 
@@ -59,23 +59,23 @@ COMMANDS: dict[str, str | Callable[[], Any]] = {
 
 
 class Commands(TyperGroup):
-    """Each is imported when it is asked for: all of them would double the time in which a service starts."""
+    """Imports a command when it is called: importing all of them would double the start time of a service."""
 
     def list_commands(self, _context: Any) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, _context: Any, name: str) -> Any:
-        return _command(name, _found(COMMANDS[name])) if name in COMMANDS else None
+        return _command(name, _load(COMMANDS[name])) if name in COMMANDS else None
 
     def invoke(self, context: Any) -> Any:
-        """Wrong encryption keys are wrong usage of any command."""
+        """Report malformed encryption keys as wrong usage, whichever command reads them."""
         try:
             return super().invoke(context)
         except WrongKeysError as error:
             raise typer.BadParameter(str(error)) from None
 
 
-def _found(where: str | Callable[[], Any]) -> Any:
+def _load(where: str | Callable[[], Any]) -> Any:
     if callable(where):
         return where()
     module, _, attribute = where.partition(":")

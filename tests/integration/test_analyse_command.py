@@ -18,7 +18,7 @@ from services.cli import analyse as analyse_command
 from services.cli.main import app
 from tests.support.fake_gemini import exhausted, good, serving_gemini
 from tests.support.processes import with_settings
-from tests.unit.analysts.labelled import GIVEN
+from tests.unit.analyzer.analysis.labelled import GIVEN
 
 FIELDS = {"id", "score", "status", "band", "confidence", "reasoning"}
 

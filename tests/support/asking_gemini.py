@@ -1,4 +1,4 @@
-"""The real analyst on the real client, with a clock that stands still unless it sleeps."""
+"""The real analyst and client, with a clock that moves only by sleeping."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 
 @dataclass
 class Time:
-    """Seconds that pass by sleeping only."""
+    """A clock in seconds that moves only by sleeping."""
 
     now: float = 0.0
 
@@ -27,7 +27,7 @@ class Time:
 
 @dataclass
 class Asking:
-    """Makes analysts that share a client and a clock."""
+    """Creates analysts that share a client and a clock."""
 
     gemini: GeminiClient
     time: Time
@@ -47,7 +47,7 @@ class Asking:
 
 
 def analysis_input(*said: str) -> AnalysisInput:
-    """The customer's lines, and then one of the business."""
+    """Return the customer's lines, followed by one of the business."""
     lines = [TranscriptLine(NOW, SpeakerRole.CUSTOMER, text) for text in said or ("How much is it?",)]
     answer = TranscriptLine(NOW, SpeakerRole.BUSINESS, "500", ("[image]",))
     return AnalysisInput(Transcript(Platform.MESSENGER, (*lines, answer)), NOW, TEMPLATES[0].stages)

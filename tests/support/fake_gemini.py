@@ -1,7 +1,7 @@
-"""Stands in for Gemini's endpoint: generateContent and countTokens over REST, as Google's client speaks it.
+"""A fake of Gemini's endpoint: generateContent and countTokens over REST, as Google's client calls them.
 
-What it answers is told beforehand, each answer once and the last for ever, so that it fails as the real one does when
-a test says so. `python -m tests.support.fake_gemini --port N --delay 1.5` serves good answers as a process.
+A test sets the replies, each used once and the last repeated, so that it fails as the real endpoint does.
+`python -m tests.support.fake_gemini --port N --delay 1.5` serves good answers as a process.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ GOOD: dict[str, Any] = {
 }  # fmt: skip
 DIGEST = "Asked for a price."
 INPUT_TOKENS, OUTPUT_TOKENS = 900, 120
-"""What every answer of a model cost."""
+"""The cost of every answer."""
 MAX_BODY = 64 << 20
 ORDER = re.compile("<<<(.*?)>>>", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Reply:
-    """`body` as JSON, or as it is where it is a text; `delay_seconds` goes by before it, and all of them if `hangs`."""
+    """A body, sent as JSON unless it is text, after `delay_seconds`. With `hangs` it is never sent."""
 
     body: object
     status: int = 200
@@ -47,7 +47,7 @@ class Reply:
 
 
 def said(text: str, finish_reason: str = "STOP") -> Reply:
-    """A model's answer with just this text."""
+    """Return a model's answer with this text."""
     candidate = {"content": {"role": "model", "parts": [{"text": text}]}, "finishReason": finish_reason}
     return Reply({"candidates": [candidate], **_usage(OUTPUT_TOKENS)})
 
@@ -61,7 +61,7 @@ def digest(text: str = DIGEST) -> Reply:
 
 
 def truncated() -> Reply:
-    """What is left of an answer that met the limit of output tokens."""
+    """Return an answer cut at the limit of output tokens."""
     return said(json.dumps(GOOD)[:40], "MAX_TOKENS")
 
 
@@ -86,7 +86,7 @@ def counted(tokens: int) -> Reply:
 
 
 def refused(status: int, name: str, *details: dict[str, Any], message: str = "no") -> Reply:
-    """An error as Google writes it (google.rpc.Status in JSON)."""
+    """Return an error as Google sends it (google.rpc.Status in JSON)."""
     return Reply({"error": {"code": status, "message": message, "status": name, "details": list(details)}}, status)
 
 
@@ -104,7 +104,6 @@ def failed() -> Reply:
 
 
 def hanging() -> Reply:
-    """Never answers."""
     return Reply({}, hangs=True)
 
 
@@ -130,7 +129,7 @@ def _usage(output: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Asked:
-    """One request that came."""
+    """A received request."""
 
     key: str
     model: str
@@ -153,11 +152,11 @@ class Asked:
 
 @dataclass
 class FakeGemini:
-    """Without being told anything it gives good answers and counts a token for four bytes of the prompt.
+    """By default it gives good answers and counts one token for four bytes of the prompt.
 
-    `answers` are for generateContent and `counts` for countTokens, in turn, the last for ever. With `answers_together`
-    none is answered before so many are there; with `obeys` a transcript has its way, with `echoes` a digest is
-    the part's first line. `asked` is what came; `remembers` is for a test that wants it.
+    `answers` reply to generateContent and `counts` to countTokens, in order, the last one repeated. With
+    `answers_together`, no call is answered before so many have arrived. With `obeys`, the answer is what the transcript
+    orders; with `echoes`, a digest is the part's first line. `asked` has the requests, if `remembers`.
     """
 
     url: str = ""
@@ -174,7 +173,7 @@ class FakeGemini:
     _closed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def says(self, *replies: Reply) -> None:
-        """From now on, and nothing that it was told before."""
+        """Replace the answers."""
         self.answers[:] = replies
 
     @property
@@ -191,7 +190,7 @@ class FakeGemini:
         return app
 
     def close(self) -> None:
-        """Nothing hangs any longer."""
+        """End the calls that hang."""
         self._closed.set()
 
     async def _handle(self, request: web.Request) -> web.Response:
@@ -216,10 +215,10 @@ class FakeGemini:
         await together.wait()
 
     def _reply(self, asked: Asked) -> Reply:
-        """One that `obeys` says what the transcript tells it to, between <<< and >>>."""
-        told = self.counts if asked.method == "countTokens" else self.answers
-        if told:
-            return told.pop(0) if len(told) > 1 else told[0]
+        """Return the reply; with `obeys`, what stands between <<< and >>> in the transcript."""
+        replies = self.counts if asked.method == "countTokens" else self.answers
+        if replies:
+            return replies.pop(0) if len(replies) > 1 else replies[0]
         if asked.method == "countTokens":
             return counted(len(asked.prompt.encode()) // 4)
         if self.obeys and (order := ORDER.search(asked.prompt)):
@@ -251,7 +250,7 @@ async def _serve(port: int, delay_seconds: float) -> None:
 
 
 def main() -> None:
-    """Prints one JSON line when it serves, with the URL for LEADSTREAM_GEMINI_ENDPOINT; port 0 takes a free one."""
+    """Serve, and print one JSON line with the URL for LEADSTREAM_GEMINI_ENDPOINT. Port 0 takes a free port."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--delay", type=float, default=0.0, help="seconds a call")

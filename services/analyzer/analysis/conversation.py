@@ -1,4 +1,4 @@
-"""Whose messages they are. Pure."""
+"""The identity of a conversation. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.contract.ids import Platform
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """`key` is the conversation's and the contact's id. `participants` are as a backfill has listed them."""
+    """`key` is the id of the conversation and of its contact. `participants` are from a backfill's listing."""
 
     key: str
     platform: Platform

@@ -12,8 +12,8 @@ from services.analyzer.analysis.fallback.scorer import FallbackScorer
 from services.analyzer.evaluation.transcripts_file import TranscriptCase
 from shared.contract.contacts import AnalysisSource, LeadStatus
 from shared.contract.ids import Platform
-from tests.unit.analysts.labelled import GIVEN, held_out_cases, labelled, measures
-from tests.unit.analysts.original_scorer import original_score
+from tests.unit.analyzer.analysis.labelled import GIVEN, held_out_cases, labelled, measures
+from tests.unit.analyzer.analysis.original_scorer import original_score
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 SCORER = FallbackScorer()

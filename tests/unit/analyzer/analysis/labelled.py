@@ -1,4 +1,4 @@
-"""Labelled conversations, and how well a scorer meets the labels."""
+"""Labelled conversations, and the agreement of a scorer with the labels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def labelled(file: Path = GIVEN) -> Iterator[TranscriptCase]:
 
 
 def held_out_cases() -> list[TranscriptCase]:
-    """Of our own, those that no rule was made for (see SOURCES.md)."""
+    """Return our own cases that no rule was written for (see SOURCES.md)."""
     numbered = [(int(case.id.removeprefix("own-")), case) for case in labelled(OWN)]
     return [case for number, case in numbered if number > 218 or (number <= 202 and number % 2)]
 
