@@ -1,4 +1,4 @@
-"""Members of consumer groups, and clients that only read."""
+"""Consumers: members of consumer groups, and readers without a group."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from shared.bus.producer import BATCH_BYTES, stop_client
 from shared.contract.failures import UnreachableError
 
 FETCH_BYTES = BATCH_BYTES
-"""What a consumer has of each partition in its memory while it is busy: a batch of ours at the least. A larger record
-comes alone (KIP-74)."""
+"""How much a busy consumer holds in memory per partition: at least one of our batches. A larger record comes alone
+(KIP-74)."""
 SESSION_MS = 6_000
-"""How long a member of a group may be silent, or take to join again, before its partitions go to the others."""
+"""How long a member may send no heartbeat, or take to rejoin, before its partitions are assigned to others."""
 
 Polled: TypeAlias = dict[TopicPartition, list[Any]]
 """Records by partition, in their order."""
 
 
 class OffsetsGoneError(Exception):
-    """What a group had yet to read is not on its topic any more. It is for a person to say where to go on."""
+    """Records that the group has not read were deleted. A person must decide where the group continues."""
 
 
 class Consumer:
-    """A member of a group, which tells of its membership what aiokafka's own keeps to itself.
+    """A member of a group that exposes revocations of partitions, which aiokafka's consumer does not.
 
-    `term` rises whenever partitions are taken away, before anybody else can have them: what was polled in an earlier
-    term is not to be committed any more. `before_revocation` runs just before that and delays it, so that what is under
-    way can still be committed; the group waits for it, so it must take less than `SESSION_MS`.
+    `term` rises whenever partitions are revoked, before another member can get them: records polled in an earlier term
+    must not be committed. `before_revocation` runs before that and delays it, so that work in progress can still be
+    committed. The group waits for it, so it must take less than `SESSION_MS`.
     """
 
     def __init__(self, consumer: AIOKafkaConsumer, topic: str, group: str | None) -> None:
@@ -48,14 +48,14 @@ class Consumer:
         consumer.subscribe([topic], listener=_Revocations(self))
 
     async def getmany(self, *, timeout_ms: int, max_records: int | None = None) -> Polled:
-        """A group that has not read a partition yet begins at its beginning: that is decided here, and is no default.
+        """Return the next records by partition. A group starts a partition that it has never read at its beginning.
 
-        OffsetsGoneError when what it had yet to read was deleted: to begin anew, or to skip, would hide a loss.
+        OffsetsGoneError when unread records were deleted: starting over or skipping would hide the loss.
         """
         try:
             polled: Polled = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=max_records)
         except NoOffsetForPartitionError as error:
-            with suppress(IllegalStateError):  # taken away meanwhile
+            with suppress(IllegalStateError):  # revoked meanwhile
                 await self._consumer.seek_to_beginning(error.args[0])
             return {}
         except OffsetOutOfRangeError as error:
@@ -63,25 +63,26 @@ class Consumer:
         return polled
 
     async def skip_to_end(self) -> None:
-        """For a reader without a group: what is there now is not read, and all that comes from now on is; also of
-        partitions that are only made later."""
+        """Skip all present records. For a reader without a group; it also reads partitions that are created later."""
         for partition in self._consumer.assignment():
             await self._consumer.seek_to_end(partition)
             await self._consumer.position(partition)
 
     async def commit(self, offsets: dict[TopicPartition, int]) -> None:
-        """CommitFailedError or IllegalStateError when the group has gone on without this member."""
+        """CommitFailedError or IllegalStateError when this member is no longer in the group."""
         await self._consumer.commit(offsets)
 
     async def poll_paused(self) -> None:
-        """To be called now and then while nothing more can be taken: nothing is fetched, and the group keeps a member
-        that otherwise, without a poll for five minutes, it would take to be stuck."""
+        """Poll without fetching. To be called regularly while no more records can be processed.
+
+        The group removes a member that has not polled for five minutes.
+        """
         self._consumer.pause(*self._consumer.assignment())
-        for partition, records in (await self.getmany(timeout_ms=0)).items():  # just assigned, hence not paused yet
+        for partition, records in (await self.getmany(timeout_ms=0)).items():  # assigned just now and not paused yet
             self._consumer.seek(partition, records[0].offset)
 
     def resume(self) -> None:
-        """After `poll_paused`."""
+        """Fetch again after `poll_paused`."""
         self._consumer.resume(*self._consumer.paused())
 
 
@@ -90,7 +91,7 @@ class _Revocations(ConsumerRebalanceListener):
         self._consumer = consumer
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        """From before aiokafka calls this until there is a new assignment, it hands out no records."""
+        """aiokafka returns no records from before this call until there is a new assignment."""
         try:
             if revoked and self._consumer.before_revocation:
                 await self._consumer.before_revocation()
@@ -102,11 +103,12 @@ class _Revocations(ConsumerRebalanceListener):
 
 
 def _advice(group: str | None, offsets: dict[TopicPartition, int]) -> str:
-    where = ", ".join(f"{at.topic}:{at.partition} at {offset}" for at, offset in offsets.items())
+    positions = ", ".join(f"{at.topic}:{at.partition} at {offset}" for at, offset in offsets.items())
     return (
-        f"group {group} was to go on with {where}, which the topic does not have: it was deleted unread, or the topic "
-        f"was made anew. To go on with what there is, stop every member and run `kafka-consumer-groups.sh --group "
-        f"{group} --all-topics --reset-offsets --to-earliest --execute`; then bring in by a backfill what was lost"
+        f"group {group} cannot continue at {positions}: these records were deleted before they were read, or the topic "
+        f"was created again. To continue with the records that exist, stop every member and run "
+        f"`kafka-consumer-groups.sh --group {group} --all-topics --reset-offsets --to-earliest --execute`; then run a "
+        f"backfill for what was lost"
     )
 
 
@@ -114,11 +116,12 @@ def _advice(group: str | None, offsets: dict[TopicPartition, int]) -> str:
 async def open_consumer(
     bootstrap_servers: str, topic: str, group: str | None, *, from_start: bool = True, instance: str | None = None
 ) -> AsyncIterator[Consumer]:
-    """Never commits by itself. UnreachableError when no broker answers.
+    """Open a consumer that never commits by itself. UnreachableError when no broker answers.
 
-    In a group, reads on from what is committed, and from the start where nothing is. With `instance`, which no other
-    process may have at the same time, membership is static: a process that is back within `SESSION_MS` gets its
-    partitions again and the others keep theirs; but one that ends for good is only missed after that time.
+    A group continues from its committed offsets, and starts at the beginning where there are none. With `instance`, a
+    name that no other running process has, membership is static: a process that restarts within `SESSION_MS` gets its
+    partitions back and the others keep theirs. The partitions of one that ends for good are reassigned only after that
+    time.
     """
     start = "earliest" if from_start else "latest"
     inner = AIOKafkaConsumer(

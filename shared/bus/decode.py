@@ -1,4 +1,4 @@
-"""From records to events; what is none becomes a dead letter. Pure."""
+"""Decoding records into events; a record that is no event becomes a dead letter. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.contract.ids import is_usable_id
 
 
 class RawRecord(Protocol):
-    """What a consumer hands out."""
+    """A record as a consumer returns it."""
 
     @property
     def key(self) -> bytes | None: ...
@@ -23,11 +23,11 @@ class RawRecord(Protocol):
 
 
 def decode(record: RawRecord, now: datetime) -> Event | DeadLetter:
-    """Never fails the batch it came in (promise 7)."""
+    """Return the event, or a dead letter if the record is none: one bad record never fails its batch (promise 7)."""
     try:
         event = load_event(record.value or b"")
     except ValueError as error:
-        return dead_letter(record, _reason(error), _where(error), now)
+        return dead_letter(record, _reason(error), _detail(error), now)
     if not (is_usable_id(event.account_id) and is_usable_id(event.customer_id)):
         return dead_letter(record, Reason.BAD_ID, "account_id or customer_id cannot be part of a key", now)
     return event
@@ -47,14 +47,14 @@ def dead_letter(record: RawRecord, reason: Reason, detail: str, now: datetime) -
 
 
 def _reason(error: ValueError) -> Reason:
-    """A kind that a newer producer knows is told apart: such a letter can be replayed after an upgrade."""
+    """An unknown kind has a reason of its own: such a dead letter can be replayed after an upgrade."""
     unknown = isinstance(error, ValidationError) and error.errors()[0]["type"] == "union_tag_invalid"
     return Reason.UNKNOWN_KIND if unknown else Reason.NOT_AN_EVENT
 
 
-def _where(error: ValueError) -> str:
-    """Names of fields and kinds of fault: an error's own text quotes what a customer wrote."""
+def _detail(error: ValueError) -> str:
+    """Return field names and error types; the error's own text quotes what a customer wrote."""
     if not isinstance(error, ValidationError):
         return "not JSON"
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'value'}: {fault['type']}" for fault in faults[:5])
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'value'}: {each['type']}" for each in details[:5])

@@ -1,4 +1,4 @@
-"""How far a topic goes, and a group has come on it."""
+"""The length of a topic and the lag of a consumer group on it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from shared.bus.consumer import started_consumer
 
 
 class LagReader:
-    """It reads no record and joins no group. KafkaError where the broker does not tell, or a topic is not there."""
+    """Reads offsets only, without joining the group. KafkaError when the broker fails or a topic does not exist."""
 
     def __init__(self, consumer: AIOKafkaConsumer, topic: str) -> None:
         self._consumer = consumer
         self._topic = topic
 
     async def read(self) -> tuple[int, int]:
-        """Records that were ever put on the topic, and how many of them the group has yet to commit."""
+        """Return how many records were ever written to the topic, and how many the group has not committed."""
         partitions = await self._partitions(self._topic)
         ends = await self._consumer.end_offsets(partitions)
         begins = await self._consumer.beginning_offsets(partitions)
@@ -28,12 +28,12 @@ class LagReader:
         return sum(ends.values()), lag
 
     async def end_of(self, topic: str) -> int:
-        """Records that were ever put on `topic`, which may be another."""
+        """Return how many records were ever written to `topic`, which may be another one."""
         return sum((await self._consumer.end_offsets(await self._partitions(topic))).values())
 
     async def _partitions(self, topic: str) -> list[TopicPartition]:
         if not (numbers := self._consumer.partitions_for_topic(topic)):
-            # The consumer's own `topics()` leaves its metadata as they are: without a subscription they have no topic.
+            # Without a subscription the metadata has no topic, and the consumer's own `topics()` does not update it.
             await self._consumer._client.force_metadata_update()
             numbers = self._consumer.partitions_for_topic(topic)
         if not numbers:

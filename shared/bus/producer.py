@@ -1,4 +1,4 @@
-"""The topics, and what is written to them."""
+"""The topics' names, and publishing records to them."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ __all__ = [
 ]
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
-"""A record can hold a whole webhook body (4 MiB) with its escapes, parked."""
+"""A dead letter can hold a whole webhook body (4 MiB) with JSON escapes."""
 BATCH_BYTES = 256 * 1024
-"""Records of one partition go out in batches of at most this size; a larger record goes alone."""
+"""Maximum size of a batch of one partition's records; a larger record is sent alone."""
 TOPIC_LOOKUP_SECONDS = 10.0
-"""What finding a topic gets, at a start."""
+"""Time limit for finding a topic when a service starts."""
 PUBLISH_RETRY_SECONDS = 0.5
-"""After a send that aiokafka itself has given up, which it does after 40 s."""
+"""Pause after a send that aiokafka has given up, which it does after 40 s."""
 CLIENT_STOP_SECONDS = 1.0
-"""What a client gets to flush and to leave its group; one that waits for a broker that is away would never end."""
+"""Time for a client to flush and leave its group; while the broker is away it would wait without limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The names of the topics, behind the prefix of the settings."""
+    """The topics' names, with the prefix from the settings."""
 
     prefix: str = ""
 
@@ -75,7 +75,7 @@ class Topics:
 
 
 class Record(NamedTuple):
-    """An empty `value` is published as null: a tombstone, which says that nothing is left of the key."""
+    """An empty `value` is published as null: a tombstone, which deletes the key."""
 
     topic: str
     key: bytes | None
@@ -83,13 +83,13 @@ class Record(NamedTuple):
     headers: list[tuple[str, bytes]]
 
 
-def event_record(topic: str, draft: EncodedEvent, *headers: Header) -> Record:
-    return Record(topic, draft.conversation.encode(), dump_encoded_event(draft), encoded_event_headers(draft, *headers))
+def event_record(topic: str, event: EncodedEvent, *headers: Header) -> Record:
+    return Record(topic, event.conversation.encode(), dump_encoded_event(event), encoded_event_headers(event, *headers))
 
 
 @asynccontextmanager
 async def open_producer(bootstrap_servers: str) -> AsyncIterator[AIOKafkaProducer]:
-    """All acks. UnreachableError when no broker answers. Not idempotent: ADR 9."""
+    """Open a producer with acks=all, not idempotent (ADR 9). UnreachableError when no broker answers."""
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap_servers,
         acks="all",
@@ -107,10 +107,10 @@ async def open_producer(bootstrap_servers: str) -> AsyncIterator[AIOKafkaProduce
 
 
 async def stop_client(stop: Coroutine[Any, Any, None]) -> None:
-    """Ends a client. What is given up here was acknowledged to nobody.
+    """Stop a client within CLIENT_STOP_SECONDS. Records dropped here were never acknowledged to a caller.
 
-    A task of its own: a consumer that waits for its broker ends by raising its own tasks' CancelledError (aiokafka
-    0.14).
+    `stop` runs as its own task, as a consumer that waits for its broker raises its own tasks' CancelledError
+    (aiokafka 0.14).
     """
     stopping = asyncio.create_task(stop)
     await asyncio.wait({stopping}, timeout=CLIENT_STOP_SECONDS)
@@ -121,10 +121,10 @@ async def stop_client(stop: Coroutine[Any, Any, None]) -> None:
 
 
 async def publish(producer: AIOKafkaProducer, records: Sequence[Record]) -> None:
-    """Returns when every record is acknowledged by all in-sync replicas; KafkaError when one can never be.
+    """Return when all in-sync replicas have acknowledged every record. KafkaError when one can never be.
 
-    Has no time limit of its own: what can be tried again is, until the broker is back. Callers bound it. A record may
-    be on its topic twice then: readers know an event by its id, and a contact by its version.
+    Retriable errors are retried without limit until the broker is back; callers set a limit. A record may then be on
+    its topic twice: readers know an event by its id, and a contact by its version.
     """
     while True:
         try:
@@ -136,21 +136,18 @@ async def publish(producer: AIOKafkaProducer, records: Sequence[Record]) -> None
 
 
 async def _publish_once(producer: AIOKafkaProducer, records: Sequence[Record]) -> None:
-    """One batch a partition, in the order of `records`: a future for each record would cost more than the record."""
+    """Send one batch per partition, in the order of `records`: a future per record costs more than the record."""
     by_partition: dict[tuple[str, int], list[Record]] = {}
     counts: dict[str, int] = {}
     for topic in {record.topic for record in records}:
         counts[topic] = len(await producer.partitions_for(topic))
     for record in records:
         count = counts[record.topic]
-        place = (record.topic, partition_of(record.key, count) if count > 1 else 0)
-        if place in by_partition:
-            by_partition[place].append(record)
-        else:
-            by_partition[place] = [record]
+        partition = (record.topic, partition_of(record.key, count) if count > 1 else 0)
+        by_partition.setdefault(partition, []).append(record)
     acknowledged = [
-        await producer.send_batch(batch, topic, partition=partition)
-        for (topic, partition), of_partition in by_partition.items()
+        await producer.send_batch(batch, topic, partition=number)
+        for (topic, number), of_partition in by_partition.items()
         for batch in _batches(producer, of_partition)
     ]
     await asyncio.gather(*acknowledged)
@@ -167,17 +164,17 @@ def _batches(producer: AIOKafkaProducer, records: list[Record]) -> Iterator[Batc
 
 
 async def require_topics(producer: AIOKafkaProducer, *topics: str) -> None:
-    """UnreachableError when one cannot be found in time: what is published to it would wait for it for ever."""
+    """UnreachableError when a topic cannot be found in time: publishing to it would wait without limit."""
     for topic in topics:
         try:
             async with asyncio.timeout(TOPIC_LOOKUP_SECONDS):
                 await producer.partitions_for(topic)
         except (TimeoutError, KafkaError) as error:
-            raise UnreachableError(f"no topic {topic} can be found; run `leadstream setup`") from error
+            raise UnreachableError(f"topic {topic} cannot be found; run `leadstream setup`") from error
 
 
 @lru_cache(16_384)
 def partition_of(key: bytes | None, partitions: int) -> int:
-    """The partition that Kafka's own clients choose, so that every producer puts a conversation in the same place."""
+    """Return the partition that Kafka's own clients choose, so that all producers agree on a conversation's."""
     positive: int = murmur2(key or b"") & 0x7FFFFFFF
     return positive % partitions

@@ -1,4 +1,4 @@
-"""What lies on a topic, read once and by nobody's group."""
+"""Reading the present records of a topic once, without a consumer group."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.bus.producer import MAX_RECORD_BYTES, Record, partition_of
 
 
 class PlacedRecord(NamedTuple):
-    """Where a record is on its topic, and since when."""
+    """A record with its position on the topic and its timestamp."""
 
     partition: int
     offset: int
@@ -24,7 +24,7 @@ class PlacedRecord(NamedTuple):
 
 @asynccontextmanager
 async def _reader(bootstrap_servers: str, topic: str) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
-    """Of the whole topic from its beginning, and its partitions."""
+    """Open a consumer at the beginning of the topic; yields it and the topic's partitions."""
     consumer = AIOKafkaConsumer(
         topic,
         bootstrap_servers=bootstrap_servers,
@@ -36,19 +36,19 @@ async def _reader(bootstrap_servers: str, topic: str) -> AsyncIterator[tuple[AIO
 
 
 async def read_all(bootstrap_servers: str, topic: str) -> list[Record]:
-    """Every record that is on `topic` when this is called. Tombstones have an empty value."""
+    """Return every record on `topic` at the time of the call. Tombstones have an empty value."""
     return [record async for record in stream_all(bootstrap_servers, topic)]
 
 
 async def stream_all(bootstrap_servers: str, topic: str) -> AsyncGenerator[Record, None]:
-    """As `read_all`, without ever having all of them. Who stops before the end has to close it (`aclosing`)."""
+    """Yield the records of `read_all` one by one. Close the generator (`aclosing`) when stopping early."""
     async with aclosing(stream_placed(bootstrap_servers, topic)) as every:
         async for each in every:
             yield each.record
 
 
 async def stream_placed(bootstrap_servers: str, topic: str) -> AsyncGenerator[PlacedRecord, None]:
-    """As `stream_all`, with the place of each."""
+    """Yield the records of `read_all` with their positions."""
     async with _reader(bootstrap_servers, topic) as (consumer, partitions):
         ends = await consumer.end_offsets(partitions)
         while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
@@ -60,9 +60,9 @@ async def stream_placed(bootstrap_servers: str, topic: str) -> AsyncGenerator[Pl
 async def stream_since(
     bootstrap_servers: str, topic: str, since: datetime, key: bytes | None = None
 ) -> AsyncGenerator[PlacedRecord, None]:
-    """What has come onto `topic` from `since` on and is there when this is called; with `key`, only what has it.
+    """Yield the records written to `topic` since `since`, up to the time of the call.
 
-    Then only the partition of that key is read.
+    With `key`, only records with that key, and only the key's partition is read.
     """
     async with _reader(bootstrap_servers, topic) as (consumer, every):
         wanted = every if key is None else [TopicPartition(topic, partition_of(key, len(every)))] if every else []

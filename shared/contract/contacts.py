@@ -1,4 +1,4 @@
-"""What is known of one customer, and how a change of it is told to others. Pure."""
+"""A contact: what is known of one customer, and the event that publishes a change of it. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from enum import StrEnum
 from typing import Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from shared.contract.events import Header, Instant, cloud_event_headers, format_instant
+from shared.contract.events import ContractModel, Header, Instant, cloud_event_headers, format_instant
 from shared.contract.ids import Platform
 
 
@@ -46,7 +46,7 @@ class Band(StrEnum):
 
 
 def band(score: int) -> Band:
-    """0-30 cold, 31-60 warm, 61-80 hot, 81-100 ready to close."""
+    """Return the band: 0-30 cold, 31-60 warm, 61-80 hot, 81-100 ready to close."""
     if score <= 30:
         return Band.COLD
     if score <= 60:
@@ -54,12 +54,8 @@ def band(score: int) -> Band:
     return Band.HOT if score <= 80 else Band.READY
 
 
-class ContractModel(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-
 class Verdict(ContractModel):
-    """What an analyst says of a conversation."""
+    """An analyst's result for a conversation."""
 
     summary: str
     lead_score: int = Field(ge=1, le=100)
@@ -70,7 +66,7 @@ class Verdict(ContractModel):
     language: str | None = Field(default=None, description="ISO 639-1, or `taglish`")
     next_action: str | None = None
     source: AnalysisSource
-    model: str | None = Field(default=None, description="the model, or the version of the fallback's rules")
+    model: str | None = Field(default=None, description="name of the model, or version of the fallback's rules")
     prompt_version: str | None = None
     retry_count: int = Field(default=0, ge=0)
     input_tokens: int | None = None
@@ -78,15 +74,15 @@ class Verdict(ContractModel):
 
 
 class Analysis(Verdict):
-    """The result of reading one whole conversation once."""
+    """The result of analysing one whole conversation once."""
 
-    fingerprint: str = Field(description="of the content that was read; the same content is never analysed twice")
+    fingerprint: str = Field(description="hash of the content that was read; the same content is never analysed twice")
     messages_read: int = Field(ge=0)
     analysed_at: Instant
 
 
 class NameSource(StrEnum):
-    """Where a name came from, weakest first: a stronger source is never overwritten by a weaker one."""
+    """Where a name came from, weakest first: a weaker source never overwrites a stronger one."""
 
     PLACEHOLDER = "placeholder"
     USERNAME = "username"
@@ -104,7 +100,7 @@ class Name(ContractModel):
 
     @classmethod
     def split(cls, full: str, source: NameSource, username: str | None = None) -> Name:
-        """First word → first name, the rest → last name."""
+        """Return a name whose first word is the first name and whose rest is the last name."""
         first, _, last = " ".join(full.split()).partition(" ")
         return cls(first=first, last=last, username=username, source=source)
 
@@ -114,7 +110,7 @@ class Name(ContractModel):
 
 
 class StageRef(ContractModel):
-    """Where a contact stands: a stage of the pipeline of its account."""
+    """The stage of a contact in its account's pipeline."""
 
     pipeline: str
     name: str
@@ -126,14 +122,14 @@ class Contact(ContractModel):
     platform: Platform
     account_id: str
     customer_id: str
-    version: int = Field(ge=1, description="1, 2, 3 … without a hole")
+    version: int = Field(ge=1, description="1, 2, 3 … without gaps")
     name: Name
     profile_pic: str | None = None
     locale: str | None = None
-    timezone: float | None = Field(default=None, description="hours from UTC, as the customer's profile says")
+    timezone: float | None = Field(default=None, description="hours from UTC, from the customer's profile")
     analysis: Analysis | None = None
     lead_status: LeadStatus | None = Field(
-        default=None, description="set by a person: it counts, whatever the analysis says"
+        default=None, description="set by a person; wins over the status of the analysis"
     )
     stage: StageRef | None = None
     emails: tuple[str, ...] = Field(default=(), description="found in the customer's messages, lower-cased")
@@ -144,13 +140,13 @@ class Contact(ContractModel):
     messages_outbound: int = 0
     tags: tuple[str, ...] = ()
     notes: str = ""
-    edited: tuple[str, ...] = Field(default=(), description="fields a person set; no machine overwrites them")
+    edited: tuple[str, ...] = Field(default=(), description="fields a person set; analysis never overwrites them")
     created_at: Instant
     updated_at: Instant
 
     @property
     def status(self) -> LeadStatus | None:
-        """The status that counts: a person's, else the analysis's."""
+        """The status set by a person, else that of the analysis."""
         return self.lead_status or (self.analysis.lead_status if self.analysis else None)
 
     @property
@@ -160,9 +156,9 @@ class Contact(ContractModel):
 
 
 class Activity(ContractModel):
-    """A stage that did change, and why. `activity_id` is `contact_id#version`, so that writing it again is harmless.
+    """A change of stage and its reason. `activity_id` is `contact_id#version`, so writing it twice is harmless.
 
-    Where a person changed it, `score` and `status` are those of that moment, and no machine was sure of anything.
+    For a change by a person, `score` and `status` are those of that moment, and `confidence` is empty.
     """
 
     activity_id: str
@@ -183,7 +179,7 @@ class Activity(ContractModel):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A version to be written. `changed` are names of fields; `activity` is there if the stage did change."""
+    """A version to be written. `changed` names the fields that differ; `activity` is set if the stage changed."""
 
     contact: Contact
     changed: tuple[str, ...]
@@ -194,7 +190,7 @@ SCORES_KEPT = 100
 
 
 class Score(ContractModel):
-    """What one version's analysis said: the contact keeps the last hundred, for its score to be seen over time."""
+    """The score of one version's analysis. A contact keeps the last SCORES_KEPT, to show its score over time."""
 
     version: int
     score: int
@@ -203,7 +199,7 @@ class Score(ContractModel):
 
 
 def score_of(change: Change) -> Score | None:
-    """Of a version that came by an analysis."""
+    """Return the score to keep, or None if the version did not come from an analysis."""
     contact, analysis = change.contact, change.contact.analysis
     if analysis is None or "analysis" not in change.changed:
         return None
@@ -214,22 +210,22 @@ _NOT_COMPARED = {"version", "created_at", "updated_at"}
 
 
 def changed_fields(old: Contact | None, new: Contact) -> tuple[str, ...]:
-    """Names of the fields that differ; of a first version: of those that have a value."""
+    """Return the names of the fields that differ; for a first version, of those that are not the default."""
     before = {name: getattr(old, name) if old else field.default for name, field in Contact.model_fields.items()}
     return tuple(name for name in before if name not in _NOT_COMPARED and getattr(new, name) != before[name])
 
 
 def activities_of(contact_id: str) -> dict[str, dict[str, str]]:
-    """The query for all activities of a contact, as a range of ids."""
+    """Return the query for all activities of a contact, as a range of ids."""
     return {"_id": {"$gt": f"{contact_id}#", "$lt": f"{contact_id}$"}}
 
 
 class ContactUpdated(ContractModel):
-    """A value on `contact-updated`. At-least-once: a consumer keeps the highest version of a contact."""
+    """A value on `contact-updated`. Delivery is at least once: a consumer keeps a contact's highest version."""
 
     contact_id: str
     version: int = Field(ge=1)
-    changed: tuple[str, ...] = Field(description="names of the contact's fields that differ from the version before")
+    changed: tuple[str, ...] = Field(description="names of the contact's fields that differ from the previous version")
     contact: Contact
 
 
@@ -238,11 +234,11 @@ def dump_contact_updated(event: ContactUpdated) -> bytes:
 
 
 def load_contact_updated(value: bytes) -> ContactUpdated:
-    """ValueError when `value` is not one of this contract."""
+    """ValueError when `value` does not fit the contract."""
     return ContactUpdated.model_validate(orjson.loads(value))
 
 
 def contact_updated_headers(event: ContactUpdated) -> list[Header]:
-    """`ce_id` is `contact_id#version`."""
+    """Return CloudEvents headers; `ce_id` is `contact_id#version`."""
     updated_at = format_instant(event.contact.updated_at)
     return cloud_event_headers(f"{event.contact_id}#{event.version}", "contact-updated", "analyzer", updated_at)

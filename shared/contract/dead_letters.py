@@ -1,7 +1,7 @@
-"""What could not be understood, whole, with its reason, as published on `message-events.dlq`. Pure.
+"""A dead letter: input that could not be understood, whole and with the reason, as on `message-events.dlq`. Pure.
 
-A record's key is its letter's id. A record of that key without a value says that the letter was replayed, and in its
-header `replayed-offset` until which place; it counts again where it is parked behind that.
+A record's key is the dead letter's id. A record with that key and without a value says that the dead letter was
+replayed, up to the offset in its header `replayed-offset`. A dead letter behind that offset is parked again.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from shared.contract.ids import content_hash
 class DeadLetter(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
     reason: Reason
-    detail: str = Field(default="", description="never quotes the payload: it may be shown and logged")
+    detail: str = Field(default="", description="never quotes the payload, as it is shown and logged")
     where: Literal["receiver", "analyzer"]
     parked_at: Instant
-    payload: str = Field(description="the whole of what was not understood, in `encoding`", repr=False)
+    payload: str = Field(description="the whole input, in `encoding`", repr=False)
     encoding: Literal["utf-8", "base64"] = "utf-8"
-    key: str | None = Field(default=None, description="the Kafka key it had, if it had one")
+    key: str | None = Field(default=None, description="the input's Kafka key, if it had one")
 
     @property
     def letter_id(self) -> str:
-        """The same input parked twice has one id."""
+        """A hash of the input: the same input parked twice has one id."""
         return content_hash([self.where, self.payload])
 
     @property
@@ -38,7 +38,7 @@ class DeadLetter(BaseModel):
 
 
 def encode_payload(raw: bytes) -> tuple[str, Literal["utf-8", "base64"]]:
-    """`raw` as text that JSON can carry without loss and in at most four thirds of its length."""
+    """Return `raw` as text that JSON carries without loss, in at most four thirds of its length."""
     encoded = base64.b64encode(raw).decode("ascii")
     try:
         text = raw.decode("utf-8")

@@ -1,6 +1,7 @@
-"""Events as producers write them: the JSON values of `shared/events.py`, made without a model in between. Pure.
+"""Events as producers write them: JSON values of `shared/contract/events.py`, made without building a model. Pure.
 
-A model costs more than everything else a webhook needs. Tests hold every draft of every known body against the model.
+Building a model costs more than everything else a webhook needs. Tests compare the encoded events of every known body
+with the model.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from shared.contract.events import Header, cloud_event_headers
 
 
 class EncodedEvent(NamedTuple):
-    """`value` has the event's fields as JSON has them; one that is missing has the contract's default."""
+    """`value` has the event's fields in their JSON form; a missing field has the contract's default."""
 
     kind: str
     event_id: str
@@ -24,12 +25,11 @@ class EncodedEvent(NamedTuple):
     value: dict[str, Any]
 
 
-def dump_encoded_event(draft: EncodedEvent) -> bytes:
-    """The record's value."""
-    return orjson.dumps(draft.value)
+def dump_encoded_event(event: EncodedEvent) -> bytes:
+    return orjson.dumps(event.value)
 
 
-def encoded_event_headers(draft: EncodedEvent, *more: Header) -> list[Header]:
-    source, run_id = draft.value["source"], draft.value.get("run_id")
+def encoded_event_headers(event: EncodedEvent, *more: Header) -> list[Header]:
+    source, run_id = event.value["source"], event.value.get("run_id")
     name = f"{source}/{run_id}" if run_id else source
-    return cloud_event_headers(draft.event_id, draft.kind, name, draft.occurred_at, *more)
+    return cloud_event_headers(event.event_id, event.kind, name, event.occurred_at, *more)

@@ -1,7 +1,7 @@
-"""What happened in a conversation, as published on `message-events`. The only definition of that contract. Pure.
+"""The events of a conversation, as published on `message-events`. The only definition of that contract. Pure.
 
-Values are JSON; CloudEvents 1.0 binary mode in the record's headers. A reader must ignore fields it does not know
-and kinds it does not know: both may be added within version 1 (`ce_type` ends in `.v1`).
+Values are JSON; headers are CloudEvents 1.0 in binary mode. A reader must ignore unknown fields and unknown kinds: both
+may be added within version 1 (`ce_type` ends in `.v1`).
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ Header = tuple[str, bytes]
 
 
 def _read_instant(value: object) -> datetime:
-    """What `format_instant` writes is read by Python's own parser: times were half of what decoding an event took."""
+    """Parse a time, in `format_instant`'s form by Python's own parser: times took half of decoding an event."""
     try:
         if type(value) is str and len(value) == 24 and value[19] == "." and value[23] == "Z":
             return datetime.fromisoformat(value)
         return _to_utc_ms(_datetimes.validate_python(value))
     except ValueError:
-        raise ValueError("not a time with an offset") from None  # the error's own text quotes what was there
+        raise ValueError("not a time with an offset") from None  # the original error quotes the value
 
 
 def _to_utc_ms(value: datetime) -> datetime:
-    if value.tzinfo is UTC and not value.microsecond % 1000:  # as it is where it was read once already
+    if value.tzinfo is UTC and not value.microsecond % 1000:  # already normalised
         return value
     if value.tzinfo is None:
         raise ValueError
@@ -42,7 +42,7 @@ def _to_utc_ms(value: datetime) -> datetime:
 
 @lru_cache(64)
 def format_instant(value: datetime) -> str:
-    """RFC 3339 in UTC with milliseconds: `2024-08-12T18:16:49.684Z`."""
+    """Return the time as RFC 3339 in UTC with milliseconds: `2024-08-12T18:16:49.684Z`."""
     return value.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
@@ -67,6 +67,8 @@ class Source(StrEnum):
 
 
 class ContractModel(BaseModel):
+    """Base of public models. Errors do not quote the input, which may be what a customer wrote."""
+
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
@@ -76,11 +78,11 @@ class Attachment(ContractModel):
     type: str
     url: str | None = None
     title: str | None = None
-    payload: dict[str, Any] = Field(default_factory=dict, description="what else the platform said of it, as it came")
+    payload: dict[str, Any] = Field(default_factory=dict, description="other fields of the platform, unchanged")
 
 
 class ReplyTo(ContractModel):
-    """What a message answers: another message, or a story."""
+    """The message or story that a message replies to."""
 
     mid: str | None = None
     story_id: str | None = None
@@ -88,13 +90,13 @@ class ReplyTo(ContractModel):
 
 
 class Referral(ContractModel):
-    """How the customer came here: an ad, a link, a product."""
+    """How the customer came to the conversation: an ad, a link, a product."""
 
     ref: str | None = None
     source: str | None = None
     type: str | None = None
     ad_id: str | None = None
-    payload: dict[str, Any] = Field(default_factory=dict, description="what else the platform said of it, as it came")
+    payload: dict[str, Any] = Field(default_factory=dict, description="other fields of the platform, unchanged")
 
 
 class Participant(ContractModel):
@@ -104,15 +106,15 @@ class Participant(ContractModel):
 
 
 class EventBase(ContractModel):
-    event_id: str = Field(description="deterministic: the same fact has the same id, from either producer")
+    event_id: str = Field(description="deterministic: both producers give the same fact the same id")
     platform: Platform
     account_id: str
     customer_id: str
     direction: Direction
     occurred_at: Instant = Field(description="by the platform's clock")
-    received_at: Instant = Field(description="when this system read it; differs between reports of one fact")
+    received_at: Instant = Field(description="when this system read it; differs between reports of the same fact")
     source: Source
-    run_id: str | None = Field(default=None, description="the backfill run that read it")
+    run_id: str | None = Field(default=None, description="the backfill run that read the event")
 
     @property
     def conversation(self) -> ConversationKey:
@@ -120,8 +122,8 @@ class EventBase(ContractModel):
 
 
 class MessageScopedEvent(EventBase):
-    message_id: str = Field(description="platform:account_id:mid, equal from webhook and Graph")
-    mid: str = Field(description="as the platform wrote it, for calls")
+    message_id: str = Field(description="platform:account_id:mid, equal from webhook and Graph API")
+    mid: str = Field(description="the platform's own id, for Graph API calls")
 
 
 class MessageEvent(MessageScopedEvent):
@@ -129,18 +131,18 @@ class MessageEvent(MessageScopedEvent):
     text: str | None = None
     attachments: tuple[Attachment, ...] = ()
     reply_to: ReplyTo | None = None
-    quick_reply: str | None = Field(default=None, description="payload of the quick reply that was chosen")
+    quick_reply: str | None = Field(default=None, description="payload of the chosen quick reply")
     sticker_id: str | None = None
     referral: Referral | None = None
-    app_id: str | None = Field(default=None, description="the app that sent an outbound message")
+    app_id: str | None = Field(default=None, description="the app that sent the outbound message")
     is_unsupported: bool = False
-    standby: bool = Field(default=False, description="seen while another app held the conversation")
+    standby: bool = Field(default=False, description="received while another app controlled the conversation")
     sender_name: str | None = None
     sender_username: str | None = None
 
 
 class EditEvent(MessageScopedEvent):
-    """`text` is absent in Instagram's live notices, which carry only the number of the edit (FACEBOOK.md §2.4)."""
+    """`text` is absent in Instagram's webhooks, which carry only the number of the edit (see docs/facebook.md)."""
 
     kind: Literal["edit"] = "edit"
     num_edit: int | None = None
@@ -148,13 +150,13 @@ class EditEvent(MessageScopedEvent):
 
 
 class DeletionEvent(MessageScopedEvent):
-    """The sender took the message back: its content must go from every store (promise 9)."""
+    """The sender deleted the message: its content must be removed from every store (promise 9)."""
 
     kind: Literal["deletion"] = "deletion"
 
 
 class ReactionEvent(MessageScopedEvent):
-    """`direction` is that of the person who reacted. `emoji` and `reaction` are absent on `unreact`."""
+    """`direction` is that of who reacted. `emoji` and `reaction` are absent on `unreact`."""
 
     kind: Literal["reaction"] = "reaction"
     action: Literal["react", "unreact"]
@@ -163,7 +165,7 @@ class ReactionEvent(MessageScopedEvent):
 
 
 class PostbackEvent(EventBase):
-    """A button that was pressed. With a `mid` the Graph API lists it as a message with the button's title as text."""
+    """A pressed button. With a `mid`, the Graph API lists it as a message with the button's title as text."""
 
     kind: Literal["postback"] = "postback"
     message_id: str | None = None
@@ -182,7 +184,7 @@ class ReferralEvent(EventBase):
 class ConversationListedEvent(EventBase):
     """A backfill has begun to read a conversation; analysis waits for its `conversation_completed`.
 
-    This event and the next are about a conversation as a whole: their `direction` is `inbound` by convention.
+    This event and `conversation_completed` are about the whole conversation; their `direction` is always `inbound`.
     """
 
     kind: Literal["conversation_listed"] = "conversation_listed"
@@ -193,13 +195,13 @@ class ConversationListedEvent(EventBase):
 
 
 class ConversationCompletedEvent(EventBase):
-    """A backfill has read a conversation as far as the platform allows. One that failed never gets this event."""
+    """A backfill has read a conversation as far as the platform allows. There is none after a failed read."""
 
     kind: Literal["conversation_completed"] = "conversation_completed"
     thread_id: str
     updated_time: Instant | None = None
-    messages_read: int = Field(ge=0, description="published as `message` events by this run")
-    messages_unavailable: int = Field(default=0, ge=0, description="listed, but not shown by the platform")
+    messages_read: int = Field(ge=0, description="number of `message` events this run published")
+    messages_unavailable: int = Field(default=0, ge=0, description="listed, but not returned by the platform")
 
 
 Event = Annotated[
@@ -218,12 +220,12 @@ event_adapter: TypeAdapter[Event] = TypeAdapter(Event, config=ConfigDict(hide_in
 
 
 def load_event(value: bytes) -> Event:
-    """ValueError (pydantic's or orjson's, which both are) when `value` is not an event of this contract."""
+    """ValueError (also pydantic's and orjson's) when `value` is not an event of this contract."""
     return event_adapter.validate_python(orjson.loads(value))
 
 
 def cloud_event_headers(event_id: str, kind: str, source: str, time: str, *more: Header) -> list[Header]:
-    """CloudEvents 1.0, Kafka binary content mode, and `more`; `time` is RFC 3339."""
+    """Return the headers of CloudEvents 1.0 in Kafka's binary mode, and `more`; `time` is RFC 3339."""
     return [*_fixed_headers(kind, source), ("ce_id", event_id.encode()), ("ce_time", time.encode()), *more]
 
 
@@ -238,5 +240,5 @@ def _fixed_headers(kind: str, source: str) -> tuple[Header, ...]:
 
 
 def compact(values: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` without those that are None: what Facebook leaves out and what it sends as null mean the same."""
+    """Return `values` without those that are None: a field that Facebook omits means the same as null."""
     return {key: value for key, value in values.items() if value is not None}

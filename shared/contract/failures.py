@@ -1,4 +1,4 @@
-"""The three kinds of failure. Whatever is neither of these crashes the process, for its supervisor to restart. Pure."""
+"""The expected kinds of failure. Any other error crashes the process, and its supervisor restarts it. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why an input can never work: the closed list that stands on a dead letter."""
+    """Why an input can never be processed: the closed list of reasons of dead letters."""
 
     NOT_JSON = "not_json"
     TOO_DEEP = "too_deep"
@@ -22,7 +22,7 @@ class Reason(StrEnum):
 
 
 class RejectedError(Exception):
-    """This input can never work: it goes to the DLQ with its reason."""
+    """This input can never be processed: it becomes a dead letter with this reason."""
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else str(reason))
@@ -31,11 +31,11 @@ class RejectedError(Exception):
 
 
 class TransientError(Exception):
-    """Transient: back off with jitter and try again; hold the offset meanwhile."""
+    """The call may succeed later: retry it with jittered back-off and hold the offset meanwhile."""
 
 
 class UnreachableError(Exception):
-    """A server that is needed to start could not be reached: exit status 3."""
+    """A server that the process needs could not be reached: exit status 3."""
 
 
 class WrongKeysError(ValueError):

@@ -1,4 +1,4 @@
-"""A Facebook Page or an Instagram professional account that was added. Pure."""
+"""An account: a Facebook Page or an Instagram professional account that was added. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.domain.pipelines import Mode
 
 
 def account_key(platform: Platform, account_id: str) -> str:
-    """An account's `_id`: `platform:account_id`."""
+    """Return an account's `_id`: `platform:account_id`."""
     return f"{platform}:{account_id}"
 
 
@@ -19,15 +19,15 @@ UNIT_SECONDS = {"d": 86_400, "h": 3_600, "m": 60}
 
 
 def parse_every(text: str) -> int:
-    """Seconds of `30m`, `6h` or `1d`. ValueError for anything else."""
+    """Return the seconds of `30m`, `6h` or `1d`. ValueError for anything else."""
     match = re.fullmatch(r"([1-9]\d{0,4})([mhd])", text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is not how often: give minutes, hours or days as in 30m, 6h or 1d")
+        raise ValueError(f"{text!r} is not an interval: give minutes, hours or days as in 30m, 6h or 1d")
     return int(match[1]) * UNIT_SECONDS[match[2]]
 
 
 def format_every(seconds: int) -> str:
-    """The inverse, in the largest unit of which it is a whole number."""
+    """Return the interval in the largest unit that divides it: the inverse of `parse_every`."""
     unit = next((unit for unit, length in UNIT_SECONDS.items() if seconds % length == 0), "m")
     return f"{seconds // UNIT_SECONDS[unit]}{unit}"
 
@@ -36,12 +36,12 @@ class Account(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
     platform: Platform
     account_id: str = Field(description="Page id, or the Instagram professional account's id")
-    page_id: str = Field(description="the Page whose edges and token serve it; for Messenger the account itself")
+    page_id: str = Field(description="the Page whose edges and token are used; for Messenger the account itself")
     name: str
     encrypted_token: str = Field(repr=False)
-    pipeline: str | None = Field(default=None, description="name of the pipeline whose stages its contacts get")
+    pipeline: str | None = Field(default=None, description="name of the pipeline of its contacts")
     mode: Mode = Mode.SKIP_EXISTING
-    every_seconds: int | None = Field(default=None, description="how often it is read by itself; None: when asked")
+    every_seconds: int | None = Field(default=None, description="interval of scheduled runs; None for none")
 
     @property
     def key(self) -> str:

@@ -1,4 +1,4 @@
-"""What a person changes of a contact. It wins over whatever a machine finds (promise 10). Pure."""
+"""A person's edit of a contact, which wins over any analysis (promise 10). Pure."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from shared.contract.contacts import (
 from shared.domain.pipelines import Pipeline
 
 MAX_NAME_CHARS, MAX_TAG_CHARS, MAX_TAGS, MAX_NOTES_CHARS = 200, 100, 100, 20_000
-"""Characters, and tags: a version must fit into a record, which the broker limits to 1 MB, or it is never published."""
+"""A version larger than a record may be (1 MB at the broker) could never be published."""
 
 
 class InvalidEditError(ValueError):
-    """It cannot be made; says why to the person who asked for it, and at which field."""
+    """The edit cannot be made. The message tells the person why; `at` names the field."""
 
     def __init__(self, message: str, at: str = "") -> None:
         super().__init__(message)
@@ -33,7 +33,7 @@ class InvalidEditError(ValueError):
 
 
 class AutomaticField(StrEnum):
-    """The fields of a contact that are a machine's until a person sets them."""
+    """The fields of a contact that analysis sets until a person does."""
 
     NAME = "name"
     STAGE = "stage"
@@ -42,10 +42,10 @@ class AutomaticField(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ContactEdit:
-    """None, and no tags, leave alone what is there. What is `given_back` is a machine's again.
+    """None leaves a field as it is. Fields in `given_back` become automatic again.
 
-    `was` is what its editor had seen of name, stage, status and notes, empty for none: one that they change must still
-    be so. Tags need none, as they are added and removed one by one.
+    `was` has the values of name, stage, status and notes that the editor saw, empty for none: a field that the edit
+    changes must still have that value. Tags need none, as they are added and removed one by one.
     """
 
     name: str | None = None
@@ -59,10 +59,10 @@ class ContactEdit:
 
 
 def edited(contact: Contact, edit: ContactEdit, pipeline: Pipeline | None, now: datetime) -> Change | None:
-    """The next version; None when all is so already. `pipeline` is that of the contact's account.
+    """Return the next version, or None if the edit changes nothing. `pipeline` is that of the contact's account.
 
-    A name that is given back gives way to any that is found, a stage stays until an analysis moves it.
-    InvalidEditError, also where it was made of what is no longer so.
+    A name made automatic is replaced by any name that is found; a stage stays until an analysis moves it.
+    InvalidEditError when the edit cannot be made or a value in `was` is outdated.
     """
     _check_seen(contact, edit)
     found = {**_given_back(contact, edit.given_back), **_set(contact, edit, pipeline)}
@@ -88,8 +88,8 @@ def _check_seen(contact: Contact, edit: ContactEdit) -> None:
     }
     for name, wanted in _wanted(edit).items():
         if name in edit.was and _plain(now[name]) not in {_plain(edit.was[name]), _plain(wanted)}:
-            told = f": it is {now[name]!r} now" if now[name] and name != "notes" else ""
-            raise InvalidEditError(f"a person or an analysis has changed the {name} meanwhile{told}", name)
+            current = f": it is {now[name]!r} now" if now[name] and name != "notes" else ""
+            raise InvalidEditError(f"a person or an analysis has changed the {name} meanwhile{current}", name)
 
 
 def _wanted(edit: ContactEdit) -> dict[str, str]:
@@ -99,12 +99,12 @@ def _wanted(edit: ContactEdit) -> dict[str, str]:
 
 
 def _plain(text: str) -> str:
-    """As a browser sends it back, give or take."""
+    """Return the text without the differences that a browser makes when it sends it back."""
     return text.replace("\r\n", "\n").strip()
 
 
 def _set(contact: Contact, edit: ContactEdit, pipeline: Pipeline | None) -> dict[str, Any]:
-    """By name of field. Tags and notes are no machine's: where they stay as they are, nothing is said of them."""
+    """Return the new values by field name; tags and notes, which are never automatic, only if they change."""
     found: dict[str, Any] = {}
     if edit.name is not None:
         found[AutomaticField.NAME] = _name(edit.name, contact.name.username)
@@ -113,7 +113,7 @@ def _set(contact: Contact, edit: ContactEdit, pipeline: Pipeline | None) -> dict
     if edit.status is not None:
         found[AutomaticField.STATUS] = edit.status
     if both := found.keys() & edit.given_back:
-        raise InvalidEditError(f"either set {', '.join(sorted(both))} or give it back")
+        raise InvalidEditError(f"either set {', '.join(sorted(both))} or make it automatic")
     if edit.notes is not None and len(edit.notes) > MAX_NOTES_CHARS:
         raise InvalidEditError(f"notes have at most {MAX_NOTES_CHARS} characters, not {len(edit.notes)}", "notes")
     if edit.notes is not None and edit.notes != contact.notes:
@@ -133,7 +133,7 @@ def _given_back(contact: Contact, fields: frozenset[AutomaticField]) -> dict[str
 
 def _name(full: str, username: str | None) -> Name:
     if not full.strip():
-        raise InvalidEditError("a name needs a letter", "name")
+        raise InvalidEditError("a name must not be empty", "name")
     if len(full) > MAX_NAME_CHARS:
         raise InvalidEditError(f"a name has at most {MAX_NAME_CHARS} characters, not {len(full)}", "name")
     return Name.split(full, NameSource.PERSON, username)
@@ -141,7 +141,7 @@ def _name(full: str, username: str | None) -> Name:
 
 def _stage(name: str, pipeline: Pipeline | None) -> StageRef:
     if pipeline is None:
-        raise InvalidEditError("its account has no pipeline, so there is no stage to be in", "stage")
+        raise InvalidEditError("the account has no pipeline, so no stage can be set", "stage")
     stage = pipeline.stage(name)
     if stage is None:
         names = ", ".join(each.name for each in pipeline.stages)
@@ -150,10 +150,10 @@ def _stage(name: str, pipeline: Pipeline | None) -> StageRef:
 
 
 def _tags(contact: Contact, edit: ContactEdit) -> tuple[str, ...]:
-    """In the order in which they came, each once."""
+    """Return the tags in the order they were added, each once."""
     added = [" ".join(tag.split()) for tag in edit.tags_added]
     if not all(added):
-        raise InvalidEditError("a tag needs a letter", "tags")
+        raise InvalidEditError("a tag must not be empty", "tags")
     tags = tuple(tag for tag in dict.fromkeys((*contact.tags, *added)) if tag not in edit.tags_removed)
     if added and (len(tags) > MAX_TAGS or max(map(len, added)) > MAX_TAG_CHARS):
         raise InvalidEditError(f"a contact has at most {MAX_TAGS} tags of {MAX_TAG_CHARS} characters", "tags")

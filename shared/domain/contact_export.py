@@ -12,8 +12,8 @@ from shared.contract.contacts import Contact
 from shared.contract.events import format_instant
 
 FORMULA = re.compile("(?:^|(?<=[;\t\r\n])) *(?=[=+@\uff1d\uff0b\uff0d\uff20-])|^(?=[\t\r\n])")
-"""A spreadsheet takes a cell that begins so for a formula, also with the full-width forms of the same characters. Where
-a semicolon parts the cells, one may begin within ours, also behind the end of a line.
+"""Matches where a spreadsheet would read a formula, also with the full-width forms of the same characters. In a file
+with semicolons as separators, a cell may begin inside ours, also after a line end.
 
 Source: https://owasp.org/www-community/attacks/CSV_Injection."""
 
@@ -51,7 +51,7 @@ COLUMNS: Mapping[str, Callable[[Contact], object]] = {
     "tags": lambda contact: ";".join(contact.tags),
     "notes": lambda contact: contact.notes,
 }
-"""Of a CSV file; new ones come last. What there is none of is an empty cell, times are UTC."""
+"""Columns of a CSV file; new ones come last. A missing value is an empty cell, times are UTC."""
 
 
 def row(contact: Contact) -> list[str]:
@@ -60,12 +60,12 @@ def row(contact: Contact) -> list[str]:
 
 
 def escape_formula(cell: str) -> str:
-    """With an apostrophe before what a spreadsheet would calculate: a customer chooses their own name and words."""
+    """Put an apostrophe before a formula, as a customer chooses their own name and words."""
     return FORMULA.sub(r"\g<0>'", cell)
 
 
 async def write_contacts(contacts: AsyncIterator[Contact], form: Format, sink: TextIO) -> int:
-    """How many there were. Each is written as it comes, so that their number costs no memory."""
+    """Write the contacts one by one and return their number. Memory does not grow with it."""
     number = 0
     write_header(form, sink)
     async for contact in contacts:

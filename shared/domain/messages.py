@@ -1,8 +1,8 @@
-"""What is stored of a conversation's messages, as a fold over events that does not mind their order. Pure.
+"""The stored state of a message, as a fold over events in any order. Pure.
 
-`fold` is commutative and idempotent: every part of a message's state is the maximum, under a total order, of what
-was reported of it. Hence any interleaving of webhook and backfill, any duplication and any replay gives one state
-(promise 3). A deletion absorbs content whether it comes before or after it (promise 9).
+`fold` is commutative and idempotent: each part of the state is the maximum, under a total order, of everything that
+was reported. So any interleaving of webhook and backfill, any duplication and any replay gives the same state
+(promise 3). A deletion removes content that comes before or after it (promise 9).
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from shared.contract.events import (
 from shared.contract.ids import Platform
 
 CONFIG = ConfigDict(extra="ignore", hide_input_in_errors=True)
-"""Of what follows: validated as models are, in two fifths of their memory, for conversations are read whole."""
+"""Config of the dataclasses below. They take two fifths of a model's memory; conversations are loaded whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
 class Content:
-    """What a message says, as one source shows it."""
+    """The content of a message as one source reports it."""
 
     text: str | None = None
     attachments: tuple[Attachment, ...] = ()
@@ -57,7 +57,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
 class MessageReport:
-    """What one source said of a message when it was last asked."""
+    """The newest report of a message by one source."""
 
     received_at: Instant
     content: Content
@@ -80,7 +80,7 @@ class MessageEdit:
 
 
 class TimeSource(StrEnum):
-    """Who told when a message was sent, most exact first: Graph has whole seconds, an edit comes later."""
+    """Where a message's time comes from, most exact first: Graph has whole seconds, an edit comes later."""
 
     WEBHOOK = "webhook"
     POSTBACK = "postback"
@@ -100,30 +100,30 @@ class Reaction:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
 class StoredMessage:
-    """One document of `messages`. Only a part of it may be known: a reaction can come before its message."""
+    """One document of `messages`. It may be incomplete: a reaction can come before its message."""
 
     message_id: str
     conversation: str
     platform: Platform
     account_id: str
     customer_id: str
-    mid: str = Field(description="as the platform wrote it, for calls")
-    direction: Direction | None = Field(default=None, description="unknown while only a reaction or a deletion is")
-    times: dict[TimeSource, Instant] = Field(default_factory=dict, description="the earliest told by each")
+    mid: str = Field(description="the platform's own id, for Graph API calls")
+    direction: Direction | None = Field(default=None, description="unknown while only a reaction or deletion is known")
+    times: dict[TimeSource, Instant] = Field(default_factory=dict, description="the earliest time by source")
     webhook: MessageReport | None = None
     backfill: MessageReport | None = None
     postback: Postback | None = None
     edit: MessageEdit | None = None
-    reactions: dict[Direction, Reaction] = Field(default_factory=dict, description="the last of each side")
+    reactions: dict[Direction, Reaction] = Field(default_factory=dict, description="the newest of each side")
     deleted_at: Instant | None = None
 
     @property
     def sent_at(self) -> datetime | None:
-        return next((self.times[told] for told in TIME_SOURCES if told in self.times), None)
+        return next((self.times[source] for source in TIME_SOURCES if source in self.times), None)
 
     @property
     def text(self) -> str | None:
-        """The newest wording: an edit, else what Graph shows (read later than a webhook), else the webhook's."""
+        """The newest text: an edit's, else the Graph API's (read later than the webhook), else the webhook's."""
         candidates = (
             self.edit and self.edit.text,
             self.backfill and self.backfill.content.text,
@@ -133,17 +133,17 @@ class StoredMessage:
 
     @property
     def content(self) -> Content | None:
-        """Attachments and references: the webhook's where it has any, since it says more of them than Graph."""
+        """Attachments and references: the webhook's if it has any, as it has more details than the Graph API."""
         reports = [report.content for report in (self.webhook, self.backfill) if report]
         return next((content for content in reports if not content.is_empty), reports[0] if reports else None)
 
 
 _messages = TypeAdapter(StoredMessage)
-_told: TypeAdapter[MessageReport | Postback] = TypeAdapter(MessageReport | Postback)
+_reports: TypeAdapter[MessageReport | Postback] = TypeAdapter(MessageReport | Postback)
 
 
 def document(message: StoredMessage) -> dict[str, Any]:
-    """As it lies in MongoDB: `_id`, and `sent_at` for the index."""
+    """Return the MongoDB document: with `_id`, and with `sent_at` for the index."""
     fields = _messages.dump_python(message, exclude_none=True, exclude={"message_id"})
     return {"_id": message.message_id, "sent_at": message.sent_at, **fields}
 
@@ -153,14 +153,14 @@ def from_document(stored: dict[str, Any]) -> StoredMessage:
 
 
 def message_of(event: Event) -> str | None:
-    """The id of the message that `event` is about, if it is about one."""
+    """Return the id of the message that `event` is about; None for other events."""
     if isinstance(event, MessageScopedEvent | PostbackEvent):
         return event.message_id
     return None
 
 
 def fold(state: StoredMessage | None, event: MessageScopedEvent | PostbackEvent) -> StoredMessage:
-    """`state` with what `event` adds; `event` must have a message id. Equal states compare equal."""
+    """Return `state` with what `event` adds. ValueError when `event` has no message id. Equal states compare equal."""
     if event.message_id is None or event.mid is None:
         raise ValueError(f"{event.event_id} is not about a message")
     known = state or EMPTY_MESSAGE
@@ -188,12 +188,12 @@ def fold(state: StoredMessage | None, event: MessageScopedEvent | PostbackEvent)
 
 
 def fold_all(events: Iterable[Event]) -> dict[str, StoredMessage]:
-    """The messages that `events` tell of, by id: the oracle for what must be stored."""
+    """Return the messages of `events` by id: the reference for what must be stored."""
     return fold_into({}, events)
 
 
 def fold_into(states: dict[str, StoredMessage], events: Iterable[Event]) -> dict[str, StoredMessage]:
-    """`states` by message id, changed to hold what `events` tell as well."""
+    """Fold `events` into `states`, by message id, in place, and return it."""
     for event in events:
         if isinstance(event, MessageScopedEvent | PostbackEvent) and event.message_id:
             states[event.message_id] = fold(states.get(event.message_id), event)
@@ -210,11 +210,11 @@ def _identity(event: MessageScopedEvent | PostbackEvent) -> dict[str, Any]:
     }
 
 
-def _sent(state: StoredMessage, event: MessageScopedEvent | PostbackEvent, told: TimeSource) -> dict[str, Any]:
-    """Time and side. An edit comes from the message's sender, so it tells the side as well."""
-    earliest = min(filter(None, (state.times.get(told), event.occurred_at)))
+def _sent(state: StoredMessage, event: MessageScopedEvent | PostbackEvent, source: TimeSource) -> dict[str, Any]:
+    """Return the fields for time and side. An edit comes from the message's sender, so it gives the side as well."""
+    earliest = min(filter(None, (state.times.get(source), event.occurred_at)))
     side = max(filter(None, (state.direction, event.direction)))
-    return {"times": {**state.times, told: earliest}, "direction": side}
+    return {"times": {**state.times, source: earliest}, "direction": side}
 
 
 def _report(state: StoredMessage, event: MessageEvent) -> MessageReport:
@@ -245,8 +245,8 @@ def _greatest(known: Part | None, new: Part, rank: Callable[[Part], Any]) -> Par
     return new if known is None else max(known, new, key=rank)
 
 
-def _canonical(told: MessageReport | Postback) -> bytes:
-    return orjson.dumps(_told.dump_python(told, mode="json"), option=orjson.OPT_SORT_KEYS)
+def _canonical(report: MessageReport | Postback) -> bytes:
+    return orjson.dumps(_reports.dump_python(report, mode="json"), option=orjson.OPT_SORT_KEYS)
 
 
 def _report_rank(report: MessageReport) -> tuple[bool, datetime]:
@@ -263,8 +263,8 @@ def _reaction_rank(reaction: Reaction) -> tuple[datetime, str, str]:
 
 
 DELETED_FIELDS: dict[str, Any] = {"webhook": None, "backfill": None, "postback": None, "edit": None, "reactions": {}}
-"""Once unsent, time and side stay (they order the transcript), and all that was said goes."""
+"""What a deletion removes. Time and side stay, as they order the transcript."""
 EMPTY_MESSAGE = StoredMessage(
     message_id="", conversation="", platform=Platform.MESSENGER, account_id="", customer_id="", mid=""
 )
-"""What is known of a message of which nothing was told."""
+"""The state of a message before any event."""

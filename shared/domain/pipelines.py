@@ -1,4 +1,4 @@
-"""Pipelines of stages, the score range of each, and which stage a contact belongs in. Pure."""
+"""Pipelines, their stages and the score range of each stage. Pure."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from shared.contract.contacts import StageType
 from shared.contract.ids import content_hash
 
 RECOMMENDATION_REACH = 10
-"""How far outside its range a score may lie for a recommended stage to be taken."""
+"""How many points outside a recommended stage's range a score may be."""
 BACKWARD_MARGIN = 10
-"""How far below its stage's range an AI score must lie to move a contact backward."""
+"""How many points below its stage's range an AI score must be to move a contact backward."""
 REOPEN_CONFIDENCE = 70
-"""The confidence an analysis needs to take a contact out of WON or LOST."""
+"""The confidence an analysis needs to move a contact out of WON or LOST."""
 
 
 OPEN_TYPES = (StageType.LEAD, StageType.IN_PROGRESS)
@@ -25,7 +25,7 @@ _BANDS = {StageType.LEAD: (1, 30), StageType.IN_PROGRESS: (31, 80), StageType.WO
 
 
 class Mode(StrEnum):
-    """What an analysis may do to the stage that a contact already has."""
+    """Whether an analysis may change the stage of a contact that has one."""
 
     SKIP_EXISTING = "SKIP_EXISTING"
     UPDATE_EXISTING = "UPDATE_EXISTING"
@@ -51,7 +51,7 @@ class ScoreRange(BaseModel):
         return self.low <= score <= self.high
 
     def distance(self, score: int) -> int:
-        """How many points `score` lies outside of the range; 0 inside."""
+        """Return how many points `score` is outside the range; 0 inside."""
         return max(self.low - score, score - self.high, 0)
 
 
@@ -60,7 +60,7 @@ class Stage(BaseModel):
     name: str = Field(min_length=1)
     type: StageType
     range: ScoreRange | None = Field(default=None, description="none for LOST and ARCHIVED")
-    range_edited: bool = Field(default=False, description="set by a person: never made anew")
+    range_edited: bool = Field(default=False, description="set by a person: never recomputed")
 
 
 class Pipeline(BaseModel):
@@ -74,7 +74,7 @@ class Pipeline(BaseModel):
     def _unique_names(self) -> Self:
         names = [stage.name for stage in self.stages]
         if len(set(names)) != len(names):
-            raise ValueError("two stages of a pipeline have one name")
+            raise ValueError("two stages of a pipeline have the same name")
         return self
 
     def stage(self, name: str | None) -> Stage | None:
@@ -85,7 +85,7 @@ class Pipeline(BaseModel):
 
     @property
     def edition(self) -> str:
-        """Another one for whatever else the pipeline may hold: who edits it says what they had seen."""
+        """A hash of the content: an editor sends it back to show which version they have seen."""
         return content_hash(self.model_dump(mode="json"))
 
     @property
@@ -94,15 +94,17 @@ class Pipeline(BaseModel):
 
 
 def fill_ranges(stages: Sequence[Stage]) -> tuple[Stage, ...]:
-    """Each type's band split evenly over its stages without shared borders; ranges set by a person are kept."""
+    """Split each type's band evenly over its stages without overlap; ranges set by a person are kept."""
     of_type = {kind: [s for s in stages if s.type is kind and not s.range_edited] for kind in _BANDS}
     made = {s.name: r for kind, group in of_type.items() for s, r in zip(group, _split(kind, len(group)), strict=True)}
     return tuple(s if s.range_edited else s.model_copy(update={"range": made.get(s.name)}) for s in stages)
 
 
 def check_no_overlap(stages: Sequence[Stage]) -> None:
-    """ValueError where open stages share a score, of which the first would have it alone. What WON and LOST have is
-    not asked for their place, and may be shared."""
+    """ValueError when open stages share a score, as the first would always get it.
+
+    WON and LOST are chosen by status, so their ranges may overlap.
+    """
     ranged = [(stage.name, stage.range) for stage in stages if stage.type in OPEN_TYPES and stage.range]
     for (one, a), (other, b) in itertools.combinations(ranged, 2):
         if a.low <= b.high and b.low <= a.high:
@@ -110,7 +112,7 @@ def check_no_overlap(stages: Sequence[Stage]) -> None:
 
 
 def keep_edited_ranges(stages: Sequence[Stage], before: Pipeline | None) -> tuple[Stage, ...]:
-    """With the ranges that a person had set on stages of these names, where `stages` do not set others."""
+    """Return `stages` with the ranges a person has set on stages of these names before, unless they set new ones."""
     old = {stage.name: stage for stage in before.stages if stage.range_edited} if before else {}
     return tuple(s if s.range_edited or s.name not in old else _edited_as(s, old[s.name]) for s in stages)
 

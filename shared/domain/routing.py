@@ -1,4 +1,4 @@
-"""Which stage a contact belongs in. Pure."""
+"""Routing: which stage of its pipeline a contact belongs in after an analysis. Pure."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ CLOSED = {LeadStatus.WON: StageType.WON, LeadStatus.LOST: StageType.LOST}
 
 
 def route(pipeline: Pipeline, current: StageRef | None, verdict: Verdict, mode: Mode) -> Stage | None:
-    """The stage that the contact should be in; None when it should stay, or when the pipeline has no place for it.
+    """Return the stage to move the contact to; None if it stays or the pipeline has no stage for it.
 
-    A stage of `current` that the pipeline does not have any more counts as none.
+    A current stage that the pipeline no longer has counts as none.
     """
     here = pipeline.stage(current.name) if current else None
     if here and (mode is Mode.SKIP_EXISTING or not _may_leave(here, verdict)):
@@ -33,7 +33,7 @@ def route(pipeline: Pipeline, current: StageRef | None, verdict: Verdict, mode: 
 
 
 def _target(pipeline: Pipeline, verdict: Verdict) -> Stage | None:
-    """WON and LOST by status alone; open stages by recommendation, else by score, else the last open one."""
+    """Return the WON or LOST stage by status alone, else an open stage: recommended, by score, or the last one."""
     closed = CLOSED.get(verdict.lead_status)
     if closed:
         stage = pipeline.first(closed)
@@ -54,12 +54,13 @@ def _may_leave(here: Stage, verdict: Verdict) -> bool:
 
 
 def _is_backward(pipeline: Pipeline, here: Stage, there: Stage) -> bool:
-    """To an open stage that stands before this one. To be won or lost is never to go back."""
+    """Return whether `there` is an open stage before `here`. Moves to WON and LOST are never backward."""
     return there.type in OPEN_TYPES and pipeline.stages.index(there) < pipeline.stages.index(here)
 
 
 def _may_go_back(here: Stage, verdict: Verdict) -> bool:
-    """Never on a fallback. Out of WON and LOST confidence decides, not the score."""
+    """Return whether an analysis may move a contact backward; a fallback never does. Leaving WON or LOST needs
+    confidence, not a low score."""
     if verdict.source is not AnalysisSource.AI:
         return False
     low = here.range.low if here.range else 1

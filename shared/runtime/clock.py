@@ -1,4 +1,4 @@
-"""The time as an argument. Pure code takes `now`; edges take a `Clock`."""
+"""The clock. Pure code takes `now` as an argument; code with I/O takes a `Clock`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ Clock = Callable[[], datetime]
 
 
 def utc_now() -> datetime:
-    """Now, in UTC, to the millisecond: the precision that events and MongoDB keep."""
+    """Return the time in UTC to the millisecond, the precision of events and MongoDB."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)

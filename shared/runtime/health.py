@@ -1,4 +1,4 @@
-"""`/live`, `/ready` and `/metrics` of a service that has no other HTTP side."""
+"""`/live`, `/ready` and `/metrics` of a service without another HTTP server."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def health_app(metrics: Metrics, is_ready: Probe) -> web.Application:
 
 
 async def serve_health(app: web.Application, port: int, stop: asyncio.Event) -> None:
-    """Until `stop`, on every address: a probe comes from outside of a container. Nothing for port 0."""
+    """Serve on every address until `stop`, as probes come from outside the container. Port 0 serves nothing."""
     if not port:
         return
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)

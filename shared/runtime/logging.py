@@ -1,4 +1,4 @@
-"""Structured logs on standard error. What a person wrote and what opens a door is never an argument of a log call."""
+"""Structured logs on standard error. Text of customers and secrets are never arguments of a log call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import structlog
 
 
 def configure_logging(level: str, *, as_json: bool) -> None:
-    """Called once by a composition root. ValueError when `level` is not one of logging's names."""
+    """Configure logging, once per process. ValueError when `level` is not one of logging's names."""
     numeric = logging.getLevelNamesMapping().get(level.upper())
     if numeric is None:
         raise ValueError(f"LEADSTREAM_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not {level!r}")
@@ -32,11 +32,11 @@ def configure_logging(level: str, *, as_json: bool) -> None:
 
 
 _UNWRITABLE = (OSError, ValueError)
-"""ValueError is a stream that was closed."""
+"""ValueError is raised by a closed stream."""
 
 
 class BestEffortStream:
-    """A log that cannot be written (its disk is full, its reader has gone) is no reason to fail what it tells of."""
+    """Ignores write errors (a full disk, a closed pipe), so that logging never fails the work it reports."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -51,5 +51,5 @@ class BestEffortStream:
 
 
 def without_message(error: BaseException) -> dict[str, str]:
-    """What a log may say of an error that nobody expected: its kind and where it happened. Its message may quote."""
+    """Return the type and traceback of an unexpected error, without its message, which may quote a customer."""
     return {"error": type(error).__name__, "traceback": "".join(traceback.format_tb(error.__traceback__))}

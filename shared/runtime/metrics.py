@@ -1,4 +1,4 @@
-"""What the services count, by name: the one registry of metrics. Everything starts with `leadstream_`."""
+"""All metrics of the services. Every name starts with `leadstream_`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 
 class Metrics:
-    """A registry of its own, so that two of one process (as in tests) do not meet."""
+    """A service's metrics in a registry of their own, so that two instances in a process do not collide."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
 
     def render(self) -> tuple[bytes, str]:
-        """The text format and its content type; of all processes where several serve one port together.
+        """Return the metrics in text format and their content type.
 
-        Those share the folder PROMETHEUS_MULTIPROC_DIR, as prometheus_client has it.
+        Processes that serve one port share the folder PROMETHEUS_MULTIPROC_DIR; the metrics are of all of them.
         """
         registry = self.registry
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
@@ -28,7 +28,7 @@ class Metrics:
 
 
 class CountersByLabel(dict[str, Counter]):
-    """The children of a counter with one label, each looked up once: `events["message"].inc()`."""
+    """The children of a counter by its one label, each looked up once: `events["message"].inc()`."""
 
     def __init__(self, counter: Counter) -> None:
         super().__init__()
@@ -44,18 +44,20 @@ class AnalyzerMetrics(Metrics):
         super().__init__()
         name, registry = "leadstream_analyzer", self.registry
         self.events = Counter(f"{name}_events", "Events written to the store, by kind.", ["kind"], registry=registry)
-        self.parked = Counter(f"{name}_parked", "Put on the DLQ, by reason.", ["reason"], registry=registry)
+        self.parked = Counter(f"{name}_parked", "Dead letters, by reason.", ["reason"], registry=registry)
         self.conversations = Counter(
-            f"{name}_conversations", "Conversations looked at, by what became of the contact.", ["outcome"],
+            f"{name}_conversations", "Conversations processed, by outcome.", ["outcome"],
             registry=registry,
         )  # fmt: skip
-        self.analyses = Counter(f"{name}_analyses", "Analyses made, by source.", ["source"], registry=registry)
+        self.analyses = Counter(f"{name}_analyses", "Analyses, by source.", ["source"], registry=registry)
         self.analysis_seconds = Histogram(
-            f"{name}_analysis_seconds", "Time of one analysis.", registry=registry
+            f"{name}_analysis_seconds", "Duration of one analysis.", registry=registry
         )  # fmt: skip
-        self.published = Counter(f"{name}_published", "Versions acknowledged on contact-updated.", registry=registry)
-        self.outbox = Gauge(f"{name}_outbox", "Versions written and not acknowledged yet.", registry=registry)
-        self.in_work = Gauge(f"{name}_in_work", "Conversations that it has a lease of.", registry=registry)
+        self.published = Counter(
+            f"{name}_published", "Contact versions acknowledged on contact-updated.", registry=registry
+        )
+        self.outbox = Gauge(f"{name}_outbox", "Contact versions written and not acknowledged yet.", registry=registry)
+        self.in_work = Gauge(f"{name}_in_work", "Conversations this process has a lease on.", registry=registry)
 
 
 class ReceiverMetrics(Metrics):
@@ -63,36 +65,34 @@ class ReceiverMetrics(Metrics):
         super().__init__()
         name, registry = "leadstream_receiver", self.registry
 
-        def counter(what: str, meaning: str, label: str) -> CountersByLabel:
-            return CountersByLabel(Counter(f"{name}_{what}", meaning, [label], registry=registry))
+        def counter(suffix: str, help_text: str, label: str) -> CountersByLabel:
+            return CountersByLabel(Counter(f"{name}_{suffix}", help_text, [label], registry=registry))
 
-        def spool_gauge(what: str, meaning: str) -> Gauge:
-            names = ["spool"]
-            return Gauge(f"{name}_spool_{what}", meaning, names, registry=registry, multiprocess_mode="livesum")
+        def spool_gauge(suffix: str, help_text: str) -> Gauge:
+            labels = ["spool"]
+            return Gauge(f"{name}_spool_{suffix}", help_text, labels, registry=registry, multiprocess_mode="livesum")
 
-        self.answers = Counter(f"{name}_answers", "HTTP answers by status.", ["status"], registry=registry)
-        self.events = counter("events", "Events that are safe, by kind.", "kind")
-        self.dropped = counter("dropped", "Understood and not needed, by kind.", "kind")
-        self.parked = counter("parked", "Put on the DLQ, by reason.", "reason")
+        self.answers = Counter(f"{name}_answers", "HTTP responses, by status.", ["status"], registry=registry)
+        self.events = counter("events", "Events published or spooled, by kind.", "kind")
+        self.dropped = counter("dropped", "Items that are known and not needed, by kind.", "kind")
+        self.parked = counter("parked", "Dead letters, by reason.", "reason")
         self.refused_connections = Counter(
-            f"{name}_refused_connections", "Closed at once because there were too many.", registry=registry
+            f"{name}_refused_connections", "Connections closed because of the connection limit.", registry=registry
         )
-        self.spooled = Counter(f"{name}_spooled", "Records that went to the spool.", registry=registry)
+        self.spooled = Counter(f"{name}_spooled", "Records written to the spool.", registry=registry)
         self.spool_depth = spool_gauge("depth", "Records in the spool.")
         self.spool_bytes = spool_gauge("bytes", "Bytes in the spool.")
         self.spool_oldest = spool_gauge(
-            "oldest_timestamp_seconds", "When the oldest record in the spool was put there; 0 when it is empty."
+            "oldest_timestamp_seconds", "Time at which the oldest record was spooled; 0 if the spool is empty."
         )
 
 
 class BackfillMetrics(Metrics):
-    """Of one worker."""
-
     def __init__(self) -> None:
         super().__init__()
         name, registry = "leadstream_backfill", self.registry
         self.runs = CountersByLabel(
-            Counter(f"{name}_runs", "Runs that left it, by state.", ["state"], registry=registry)
+            Counter(f"{name}_runs", "Runs that this worker ended or released, by state.", ["state"], registry=registry)
         )
         self.published = Counter(f"{name}_published", "Events acknowledged on message-events.", registry=registry)
-        self.in_work = Gauge(f"{name}_in_work", "Runs it is at now.", registry=registry)
+        self.in_work = Gauge(f"{name}_in_work", "Runs in progress in this worker.", registry=registry)

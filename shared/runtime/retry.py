@@ -1,4 +1,4 @@
-"""Waiting for a server that is away: a retry of what is idempotent, never a loss and never a skip."""
+"""Retrying idempotent calls while a server is away."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ log = structlog.get_logger()
 
 
 async def retry_until_stopped(call: Callable[[], Awaitable[Result]], *transient: type[Exception]) -> Result:
-    """Makes `call` again, for ever and with jittered back-off up to 5 s, while it fails in one of these ways.
+    """Retry `call` without limit, with jittered back-off up to 5 s, while it raises one of the `transient` errors.
 
-    Only cancellation ends it: the caller's offset or lease is held meanwhile.
+    Only cancellation ends it. The caller holds its offset or lease meanwhile.
     """
 
     async def attempt() -> Result:
@@ -25,11 +25,11 @@ async def retry_until_stopped(call: Callable[[], Awaitable[Result]], *transient:
     retrying = AsyncRetrying(
         retry=retry_if_exception_type(transient),
         wait=wait_random_exponential(multiplier=0.2, max=5),
-        before_sleep=_tell,
+        before_sleep=_log_retry,
     )
     return await retrying(attempt)
 
 
-def _tell(state: RetryCallState) -> None:
+def _log_retry(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     log.warning("server_away", error=type(error).__name__, attempt=state.attempt_number)

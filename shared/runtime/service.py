@@ -1,4 +1,4 @@
-"""How a process of ours starts and ends."""
+"""How a service's process starts and ends."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from shared.runtime.logging import configure_logging
 from shared.runtime.settings import Settings
 
 DRAIN_LIMIT_SECONDS = 9.0
-"""After a signal: a supervisor kills after 10 s, and what is not acknowledged by then is not lost but done again."""
+"""Time to end after a signal: a supervisor kills after 10 s. Work that is not acknowledged by then is repeated."""
 THREADS_LIMIT_SECONDS = 1.0
-"""After all is done."""
+"""Time for other threads to end after the main function has returned."""
 
 M_MMAP_THRESHOLD, LARGE_BYTES = -3, 64 * 1024
 """The option's number in glibc's malloc.h."""
@@ -28,9 +28,9 @@ Main = Callable[[asyncio.Event], Awaitable[int | None]]
 
 
 async def run_until(stop: asyncio.Event, grace_seconds: float, *works: Coroutine[Any, Any, None]) -> bool:
-    """Runs `works` together; each ends by itself after `stop`. Whether all did within `grace_seconds` of it.
+    """Run `works` concurrently; each ends by itself after `stop`. Return whether all ended within `grace_seconds`.
 
-    What did not is cancelled. An exception in one cancels the others and is raised in an exception group.
+    Those that did not are cancelled. An exception in one cancels the others and is raised in an exception group.
     """
     try:
         async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as group:
@@ -54,17 +54,16 @@ async def stopped_within(stop: asyncio.Event, seconds: float) -> bool:
 
 
 def _exit_in(seconds: float, status: int) -> None:
-    """Ends the process then, whatever its threads wait for: a model, a server that is away."""
+    """End the process after `seconds`, even if a thread still waits for a model or a server."""
     watchdog = threading.Timer(seconds, os._exit, (status,))
     watchdog.daemon = True
     watchdog.start()
 
 
 def reduce_garbage_collection() -> None:
-    """Looks for reference cycles a thirtieth as often as Python does by itself, and no more among what is loaded.
+    """Collect reference cycles a thirtieth as often as by default, and never among the objects loaded so far.
 
-    A service that holds many small objects for a moment each spends a tenth of its time on looking, and makes hardly
-    any cycles.
+    A service with many short-lived objects spends a tenth of its time on collection, and makes hardly any cycles.
     """
     gc.collect()
     gc.freeze()
@@ -72,22 +71,21 @@ def reduce_garbage_collection() -> None:
 
 
 def return_large_buffers() -> None:
-    """Has the C library take each buffer of 64 KB or more from the system, and give it back when it is let go of.
+    """Make glibc allocate each buffer of 64 KB or more from the system and return it when it is freed.
 
-    glibc stops doing so after the first such one was: what a consumer fetches then lies between small objects and
-    leaves holes. The analyzer had grown to 590 MB when a run of a million messages was stopped. Elsewhere there is
-    nothing to be told.
+    By default glibc raises that threshold after the first such buffer is freed. Fetched batches then lie between small
+    objects and fragment the heap: the analyzer had grown to 590 MB when a run of a million messages was stopped. Other
+    C libraries have no such option.
     """
-    if (tell := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
-        tell(M_MMAP_THRESHOLD, LARGE_BYTES)
+    if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
+        mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 def run_service(settings: Settings, main: Main) -> int:
-    """Runs `main(stop)` on uvloop and returns the exit status that it gives, 0 for None.
+    """Run `main(stop)` on uvloop and return its exit status, 0 for None.
 
-    `stop` is set on SIGTERM and SIGINT: finish what is begun, then return.
-
-    The process ends within 10 s of that in any case, with status 1 where `main` had not returned.
+    `stop` is set on SIGTERM and SIGINT: `main` finishes the work in progress, then returns. The process ends within
+    10 s of that in any case, with status 1 if `main` has not returned.
     """
     configure_logging(settings.log_level, as_json=settings.log_json)
 

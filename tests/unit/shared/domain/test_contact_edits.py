@@ -132,15 +132,15 @@ def test_an_edit_without_effect_makes_no_version() -> None:
     ("wrong", "why"),
     [
         (ContactEdit(stage="Nowhere"), "has no stage 'Nowhere'; it has: New Lead, Contacted"),
-        (ContactEdit(name="  "), "needs a letter"),
-        (ContactEdit(tags_added=(" ",)), "needs a letter"),
+        (ContactEdit(name="  "), "must not be empty"),
+        (ContactEdit(tags_added=(" ",)), "must not be empty"),
         (ContactEdit(name="M" * 201), "a name has at most 200 characters, not 201"),
         (ContactEdit(notes="n" * 20_001), "notes have at most 20000 characters, not 20001"),
         (ContactEdit(tags_added=("t" * 101,)), "at most 100 tags of 100 characters"),
         (ContactEdit(tags_added=tuple(map(str, range(101)))), "at most 100 tags of 100 characters"),
         (
             ContactEdit(status=LeadStatus.WON, given_back=frozenset({AutomaticField.STATUS})),
-            "either set lead_status or give it back",
+            "either set lead_status or make it automatic",
         ),
     ],
 )
