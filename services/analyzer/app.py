@@ -17,7 +17,7 @@ from services.analyzer.contact.conversation_loader import ConversationLoader
 from services.analyzer.contact.outbox import Outbox
 from services.analyzer.contact.pipeline_assignment import PipelineAssignments
 from services.analyzer.intake.aggregate import Aggregate
-from services.analyzer.intake.event_intake import Intake, Parking
+from services.analyzer.intake.event_intake import DeadLetterPublisher, EventIntake
 from services.analyzer.profiles.profile_worker import compose_profiles
 from services.analyzer.queue.analysis_pool import AnalysisPool
 from services.analyzer.queue.analysis_worker import AnalysisWorker
@@ -36,14 +36,14 @@ from shared.store.conversation_updates import Timing
 from shared.store.mongo import ConnectionFailure, Database, answers, open_database
 from shared.store.server_clock import ServerClock
 
-GROUP = "analyzer"
+CONSUMER_GROUP = "analyzer"
 DRAIN_SECONDS = 4
 
 log = structlog.get_logger()
 
 
 async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
-    """Aggregates and analyses until `stop`. UnreachableError when a server or the topic is not there at the start."""
+    """Store and analyse events until `stop`. UnreachableError when a server or the topic is missing at the start."""
     topics, metrics = Topics(settings.topic_prefix), AnalyzerMetrics()
     timing, kafka = timing_of(settings), settings.kafka_bootstrap_servers
     async with open_database(settings.mongo_url.get_secret_value()) as database:
@@ -53,23 +53,23 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
         ai_retries = AIRetryQueue(database, round(settings.ai_again_seconds * 1000))
         async with open_producer(kafka) as producer:
             await require_topics(producer, topics.message_events)
-            group, instance = f"{topics.prefix}{GROUP}", settings.analyzer_instance or None
+            group, instance = f"{topics.prefix}{CONSUMER_GROUP}", settings.analyzer_instance or None
             async with open_consumer(kafka, topics.message_events, group, instance=instance) as consumer:
-                parking = Parking(producer, topics, metrics)
+                dead_letters = DeadLetterPublisher(producer, topics, metrics)
                 worker = compose_worker(settings, database, producer, metrics)
                 per_minute = settings.ai_again_per_minute
                 pool = AnalysisPool(queue, ai_retries, worker, settings.analysis_parallelism, per_minute, metrics)
                 aggregate = Aggregate(database, timing, clock=clock)
-                intake = Intake(consumer, aggregate, parking, pool, utc_now, metrics)
+                intake = EventIntake(consumer, aggregate, dead_letters, pool, utc_now, metrics)
                 health = health_app(metrics, lambda: answers(database))
                 reduce_garbage_collection()
                 return_large_buffers()
                 log.info("analyzer_started", owner=owner)
-                works = [intake.run(stop), pool.run(stop), serve_health(health, settings.metrics_port, stop)]
+                tasks = [intake.run(stop), pool.run(stop), serve_health(health, settings.metrics_port, stop)]
                 if profiles := compose_profiles(settings, database):
-                    works.append(profiles.run(stop))
-                drained = await run_until(stop, DRAIN_SECONDS, *works)
-        await _release(queue)  # only now: nothing of this process is on its way to the topic any more
+                    tasks.append(profiles.run(stop))
+                drained = await run_until(stop, DRAIN_SECONDS, *tasks)
+        await _release(queue)  # last: nothing of this process is in flight to the topic
         log.info("analyzer_stopped", drained=drained)
 
 
@@ -97,12 +97,12 @@ def compose_worker(
 
 
 def compose_analyst(settings: AnalyzerSettings) -> Analyst:
-    """Gemini where there are keys, with the fallback scorer behind it; else the fallback scorer alone."""
+    """Return Gemini with the fallback scorer behind it when there are keys, else the fallback scorer alone."""
     fallback = FallbackScorer()
     keys = [key.get_secret_value() for key in settings.gemini_api_keys]
     if not keys:
         return fallback
-    # Google's client takes half a second and 50 MB: only who has keys pays for it, not every command.
+    # Google's client takes half a second and 50 MB, so it is imported only when there are keys.
     from services.analyzer.analysis.gemini.client import GeminiClient  # noqa: PLC0415
 
     gemini, per_minute = GeminiClient(settings.gemini_endpoint), settings.gemini_requests_per_minute
@@ -111,7 +111,7 @@ def compose_analyst(settings: AnalyzerSettings) -> Analyst:
 
 
 async def _release(queue: ClaimQueue) -> None:
-    """A lease that cannot be given back runs out by itself."""
+    """A lease that cannot be released expires by itself."""
     try:
         async with asyncio.timeout(1):
             await queue.release_all()

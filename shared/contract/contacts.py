@@ -177,6 +177,31 @@ class Activity(ContractModel):
     at: Instant
 
 
+def stage_activity(old: Contact | None, new: Contact, analysis: Analysis | None) -> Activity | None:
+    """Return the activity of the version `new`; None when its stage is the one of `old`.
+
+    `analysis` is the one that changed the stage; None when a person changed it.
+    """
+    before, scored = old.stage if old else None, analysis or new.analysis
+    if new.stage is None or new.stage == before:
+        return None
+    return Activity(
+        activity_id=f"{new.contact_id}#{new.version}",
+        contact_id=new.contact_id,
+        version=new.version,
+        from_stage=before.name if before else None,
+        to_stage=new.stage.name,
+        reasoning=analysis.reasoning if analysis else "Set by a person.",
+        confidence=analysis.confidence if analysis else None,
+        score=scored.lead_score if scored else None,
+        status=new.status,
+        source=analysis.source if analysis else "person",
+        model=analysis.model if analysis else None,
+        prompt_version=analysis.prompt_version if analysis else None,
+        at=new.updated_at,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """A version to be written. `changed` names the fields that differ; `activity` is set if the stage changed."""

@@ -9,7 +9,6 @@ from enum import StrEnum
 from typing import Any
 
 from shared.contract.contacts import (
-    Activity,
     Change,
     Contact,
     LeadStatus,
@@ -17,6 +16,7 @@ from shared.contract.contacts import (
     NameSource,
     StageRef,
     changed_fields,
+    stage_activity,
 )
 from shared.domain.pipelines import Pipeline
 
@@ -76,7 +76,7 @@ def edited(contact: Contact, edit: ContactEdit, pipeline: Pipeline | None, now: 
         }
     )
     changed = changed_fields(contact, new)
-    return Change(new, changed, _activity(contact, new)) if changed else None
+    return Change(new, changed, stage_activity(contact, new, None)) if changed else None
 
 
 def _check_seen(contact: Contact, edit: ContactEdit) -> None:
@@ -158,23 +158,3 @@ def _tags(contact: Contact, edit: ContactEdit) -> tuple[str, ...]:
     if added and (len(tags) > MAX_TAGS or max(map(len, added)) > MAX_TAG_CHARS):
         raise InvalidEditError(f"a contact has at most {MAX_TAGS} tags of {MAX_TAG_CHARS} characters", "tags")
     return tags
-
-
-def _activity(old: Contact, new: Contact) -> Activity | None:
-    if new.stage is None or new.stage == old.stage:
-        return None
-    return Activity(
-        activity_id=f"{new.contact_id}#{new.version}",
-        contact_id=new.contact_id,
-        version=new.version,
-        from_stage=old.stage.name if old.stage else None,
-        to_stage=new.stage.name,
-        reasoning="Set by a person.",
-        confidence=None,
-        score=new.analysis.lead_score if new.analysis else None,
-        status=new.status,
-        source="person",
-        model=None,
-        prompt_version=None,
-        at=new.updated_at,
-    )

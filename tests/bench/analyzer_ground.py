@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 from pydantic import SecretStr
 
-from services.analyzer.app import GROUP
+from services.analyzer.app import CONSUMER_GROUP
 from services.cli.setup import SetupSettings, make_missing
 from shared.bus.producer import AIOKafkaConsumer, TopicPartition, Topics, event_record, open_producer, publish
 from shared.contract.encoded_events import EncodedEvent
@@ -48,7 +48,7 @@ class Site:
 
     @property
     def group(self) -> str:
-        return f"{self.topics.prefix}{GROUP}"
+        return f"{self.topics.prefix}{CONSUMER_GROUP}"
 
     @property
     def mongo_url(self) -> str:

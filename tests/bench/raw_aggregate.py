@@ -15,7 +15,7 @@ import orjson
 import uvloop
 from pymongo import InsertOne, UpdateMany
 
-from services.analyzer.app import GROUP
+from services.analyzer.app import CONSUMER_GROUP
 from services.analyzer.intake.event_intake import BATCH_RECORDS, POLL_MS
 from shared.bus.consumer import open_consumer
 from shared.bus.producer import Topics
@@ -34,7 +34,9 @@ async def run(settings: AnalyzerSettings, written_url: str) -> None:
     topics, seen = Topics(settings.topic_prefix), set[str]()
     async with (
         open_database(settings.mongo_url.get_secret_value()) as database,
-        open_consumer(settings.kafka_bootstrap_servers, topics.message_events, f"{topics.prefix}{GROUP}") as consumer,
+        open_consumer(
+            settings.kafka_bootstrap_servers, topics.message_events, f"{topics.prefix}{CONSUMER_GROUP}"
+        ) as consumer,
     ):
         while True:
             polled = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH_RECORDS)

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from services.analyzer.intake.aggregate import Aggregate
-from services.analyzer.intake.event_intake import Intake, Parking
+from services.analyzer.intake.event_intake import DeadLetterPublisher, EventIntake
 from shared.bus.consumer import open_consumer
 from shared.bus.producer import Record, open_producer, publish
 from shared.bus.reader import read_all
@@ -152,8 +152,8 @@ async def die(_offsets: object) -> None:
     raise DiedError
 
 
-class NoParking:
-    async def park(self, letters: Sequence[object]) -> None:
+class NoDeadLetters:
+    async def publish(self, letters: Sequence[object]) -> None:
         assert not letters
 
 
@@ -165,8 +165,8 @@ async def test_a_batch_that_was_written_and_not_committed_is_taken_again(
     group = f"{stack.topic_prefix}analyzer"
     async with open_consumer(stack.kafka, stack.topics.message_events, group) as consumer:
         monkeypatch.setattr(consumer, "commit", die)
-        aggregate, parking = Aggregate(database, Timing(0, 0, 0)), cast("Parking", NoParking())
-        intake = Intake(consumer, aggregate, parking, Nobody(), utc_now, AnalyzerMetrics())
+        aggregate, parking = Aggregate(database, Timing(0, 0, 0)), cast("DeadLetterPublisher", NoDeadLetters())
+        intake = EventIntake(consumer, aggregate, parking, Nobody(), utc_now, AnalyzerMetrics())
         with pytest.raises(DiedError):
             await intake.run(asyncio.Event())
         assert await messages(database) == fold_all(events)

@@ -12,7 +12,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from services.analyzer.intake.aggregate import Aggregate
-from services.analyzer.intake.event_intake import Intake, Parking
+from services.analyzer.intake.event_intake import DeadLetterPublisher, EventIntake
 from shared.bus.consumer import Consumer, OffsetsGoneError, open_consumer
 from shared.bus.producer import TopicPartition
 from shared.contract.events import Event
@@ -41,8 +41,8 @@ def group(stack: Stack, tmp_path: Path) -> Iterator[Intakes]:
         yield started
 
 
-class NoParking:
-    async def park(self, letters: Sequence[object]) -> None:
+class NoDeadLetters:
+    async def publish(self, letters: Sequence[object]) -> None:
         assert not letters
 
 
@@ -75,9 +75,9 @@ def one_each(number: int) -> list[Event]:
     return [said("How much?", 0, mid=f"m_{n}", who=who) for n, who in enumerate(customers(number))]
 
 
-def intake(consumer: Consumer, gate: KeyBreaker) -> Intake:
-    aggregate, parking = cast("Aggregate", gate), cast("Parking", NoParking())
-    return Intake(consumer, aggregate, parking, Nobody(), utc_now, AnalyzerMetrics())
+def intake(consumer: Consumer, gate: KeyBreaker) -> EventIntake:
+    aggregate, parking = cast("Aggregate", gate), cast("DeadLetterPublisher", NoDeadLetters())
+    return EventIntake(consumer, aggregate, parking, Nobody(), utc_now, AnalyzerMetrics())
 
 
 @asynccontextmanager

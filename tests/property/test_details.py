@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from phonenumbers import Leniency, PhoneNumberFormat, PhoneNumberMatcher, format_number
 
-from services.analyzer.contact.contact_details import DEFAULT_REGION, MOST, find_details
+from services.analyzer.contact.contact_details import DEFAULT_REGION, MAX_DETAILS, find_details
 
 BETWEEN = ["", "", "", " ", "-", ".", "/", ") ", " (", "–", "\u2011", "\u00a0", "~", "x", " - ", ",", "a"]
 numbers = st.tuples(
@@ -27,6 +27,6 @@ def test_every_number_is_found(text: str) -> None:
 
 
 def test_the_number_of_details_is_limited() -> None:
-    found = find_details(f"a{number}@example.org 0917 555 {number:04}" for number in range(5 * MOST))
-    assert (len(found.emails), len(found.phones)) == (MOST, MOST)
+    found = find_details(f"a{number}@example.org 0917 555 {number:04}" for number in range(5 * MAX_DETAILS))
+    assert (len(found.emails), len(found.phones)) == (MAX_DETAILS, MAX_DETAILS)
     assert found.emails[0] == "a0@example.org"

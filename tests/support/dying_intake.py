@@ -13,10 +13,10 @@ import sys
 
 import structlog
 
-from services.analyzer.app import GROUP, timing_of
+from services.analyzer.app import CONSUMER_GROUP, timing_of
 from services.analyzer.intake import event_intake as intake
 from services.analyzer.intake.aggregate import Aggregate
-from services.analyzer.intake.event_intake import Intake, Parking
+from services.analyzer.intake.event_intake import DeadLetterPublisher, EventIntake
 from shared.bus.consumer import Consumer, open_consumer
 from shared.bus.producer import Topics, open_producer
 from shared.runtime.clock import utc_now
@@ -29,10 +29,10 @@ from tests.support.dying_receiver import Step, arm, die_at
 from tests.support.nobody import Nobody
 
 STEPS = {
-    "polled": Step(Intake, "_settle"),
+    "polled": Step(EventIntake, "_settle"),
     "messages_written": Step(MessageStore, "merge", is_after=True),
     "written": Step(Aggregate, "apply", is_after=True),
-    "parked": Step(Parking, "park", is_after=True),
+    "parked": Step(DeadLetterPublisher, "publish", is_after=True),
     "committing": Step(Consumer, "commit"),
     "committed": Step(Consumer, "commit", is_after=True),
 }
@@ -49,11 +49,13 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
     async with (
         open_database(settings.mongo_url.get_secret_value()) as database,
         open_producer(kafka) as producer,
-        open_consumer(kafka, topics.message_events, f"{topics.prefix}{GROUP}", instance=instance) as consumer,
+        open_consumer(kafka, topics.message_events, f"{topics.prefix}{CONSUMER_GROUP}", instance=instance) as consumer,
     ):
-        aggregate, parking = Aggregate(database, timing_of(settings)), Parking(producer, topics, metrics)
+        aggregate, parking = Aggregate(database, timing_of(settings)), DeadLetterPublisher(producer, topics, metrics)
         log.info("intake_started")
-        await run_until(stop, DRAIN_SECONDS, Intake(consumer, aggregate, parking, Nobody(), utc_now, metrics).run(stop))
+        await run_until(
+            stop, DRAIN_SECONDS, EventIntake(consumer, aggregate, parking, Nobody(), utc_now, metrics).run(stop)
+        )
     log.info("intake_stopped")
 
 

@@ -1,4 +1,4 @@
-"""The next version of a contact, from what was known of it and what its conversation says now. Pure."""
+"""Computes the next version of a contact from the stored one and its conversation as it is now. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from services.analyzer.analysis.conversation import Conversation
 from services.analyzer.contact.contact_details import find_details
 from services.analyzer.contact.names import best_name
 from shared.contract.contacts import (
-    Activity,
     Analysis,
     AnalysisSource,
     Change,
@@ -21,6 +20,7 @@ from shared.contract.contacts import (
     StageRef,
     Verdict,
     changed_fields,
+    stage_activity,
 )
 from shared.contract.events import Direction
 from shared.domain.messages import StoredMessage
@@ -36,13 +36,13 @@ NOTHING_LEFT = Verdict(
     source=AnalysisSource.FALLBACK,
     model="nothing-to-read",
 )
-"""The verdict where there are messages and none can be read: such a conversation keeps a contact (promise 5), and
-nothing of what was unsent stays on it (promise 9)."""
+"""The verdict on messages of which none can be read: the conversation keeps its contact (promise 5), and nothing of a
+deleted message stays on it (promise 9)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where an account's contacts go. Without a pipeline they have no stage."""
+    """The pipeline of an account's contacts. Without one they have no stage."""
 
     pipeline: Pipeline | None = None
     mode: Mode = Mode.SKIP_EXISTING
@@ -55,17 +55,17 @@ def next_contact(
     analysis: Analysis,
     placement: Placement,
     now: datetime,
-    after: int = 0,
+    last_version: int = 0,
 ) -> Change | None:
-    """None when it would say what is known already. What a person edited is kept (promise 10).
+    """Return the next version; None when it would equal `old`. Fields that a person edited are kept (promise 10).
 
-    Without `old` its version is the one `after` those that a forgotten contact of this customer had.
+    Without `old` the version follows `last_version`, the last one of an erased contact of this customer, or 0.
     """
-    new = _merged(old, conversation, messages, analysis, placement, now, after)
+    new = _merged(old, conversation, messages, analysis, placement, now, last_version)
     changed = changed_fields(old, new)
     if not changed:
         return None
-    return Change(new, changed, _activity(old, new, analysis, now))
+    return Change(new, changed, stage_activity(old, new, analysis))
 
 
 def _merged(
@@ -75,13 +75,13 @@ def _merged(
     analysis: Analysis,
     placement: Placement,
     now: datetime,
-    after: int,
+    last_version: int,
 ) -> Contact:
     found: dict[str, Any] = {
         "name": _name(old, conversation, messages),
         "analysis": analysis,
         "stage": _stage(old, analysis, placement),
-        **_told(messages),
+        **_message_facts(messages),
     }
     if old is None:
         return Contact(
@@ -89,7 +89,7 @@ def _merged(
             platform=conversation.platform,
             account_id=conversation.account_id,
             customer_id=conversation.customer_id,
-            version=after + 1,
+            version=last_version + 1,
             created_at=now,
             updated_at=now,
             **found,
@@ -104,22 +104,22 @@ def _name(old: Contact | None, conversation: Conversation, messages: Sequence[St
 
 
 def _stage(old: Contact | None, analysis: Analysis, placement: Placement) -> StageRef | None:
-    """Asked for only when there is something new to go by: another analysis, or no stage yet."""
+    """Return the stage. The pipeline is asked only when there is another analysis, or no stage yet."""
     current = old.stage if old else None
     is_settled = old is not None and current is not None and old.analysis == analysis
     if placement.pipeline is None or is_settled:
         return current
-    stage = route(placement.pipeline, current, _counting(old, analysis), placement.mode)
+    stage = route(placement.pipeline, current, _with_counting_status(old, analysis), placement.mode)
     return StageRef(pipeline=placement.pipeline.name, name=stage.name, type=stage.type) if stage else current
 
 
-def _counting(old: Contact | None, analysis: Analysis) -> Analysis:
-    """With the status that counts: a person's, if there is one."""
+def _with_counting_status(old: Contact | None, analysis: Analysis) -> Analysis:
+    """Return the analysis with the status that counts: a person's, if there is one."""
     return analysis.model_copy(update={"lead_status": old.lead_status}) if old and old.lead_status else analysis
 
 
-def _told(messages: Sequence[StoredMessage]) -> dict[str, Any]:
-    """What the messages that stand (not unsent, and of a known time) tell directly."""
+def _message_facts(messages: Sequence[StoredMessage]) -> dict[str, Any]:
+    """Return the fields that come directly from messages which have a time and are not deleted."""
     standing = [message for message in messages if message.sent_at and message.deleted_at is None]
     inbound = [message for message in standing if message.direction is Direction.INBOUND]
     outbound = [message for message in standing if message.direction is Direction.OUTBOUND]
@@ -132,24 +132,3 @@ def _told(messages: Sequence[StoredMessage]) -> dict[str, Any]:
         "messages_inbound": len(inbound),
         "messages_outbound": len(outbound),
     }
-
-
-def _activity(old: Contact | None, new: Contact, analysis: Analysis, now: datetime) -> Activity | None:
-    before = old.stage if old else None
-    if new.stage is None or new.stage == before:
-        return None
-    return Activity(
-        activity_id=f"{new.contact_id}#{new.version}",
-        contact_id=new.contact_id,
-        version=new.version,
-        from_stage=before.name if before else None,
-        to_stage=new.stage.name,
-        reasoning=analysis.reasoning,
-        confidence=analysis.confidence,
-        score=analysis.lead_score,
-        status=new.status,
-        source=analysis.source,
-        model=analysis.model,
-        prompt_version=analysis.prompt_version,
-        at=now,
-    )

@@ -11,7 +11,7 @@ import pytest
 
 from services.analyzer.intake import event_intake as intake
 from services.analyzer.intake.aggregate import Aggregate
-from services.analyzer.intake.event_intake import Intake, Parking
+from services.analyzer.intake.event_intake import DeadLetterPublisher, EventIntake
 from shared.bus.consumer import Consumer
 from shared.bus.producer import CommitFailedError, TopicPartition
 from shared.contract.dead_letters import DeadLetter
@@ -85,11 +85,11 @@ class FakeAggregate:
 
 
 @dataclass
-class FakeParking:
+class FakeDeadLetterPublisher:
     steps: list[Any]
     is_away: bool = False
 
-    async def park(self, letters: Sequence[DeadLetter]) -> None:
+    async def publish(self, letters: Sequence[DeadLetter]) -> None:
         if self.is_away:
             raise ConnectionError
         self.steps.append(("park", [letter.payload for letter in letters]))
@@ -112,8 +112,8 @@ class Rig:
     async def run(self) -> None:
         consumer = cast("Consumer", self.consumer)
         aggregate = cast("Aggregate", FakeAggregate(self.steps, self.during))
-        parking = cast("Parking", FakeParking(self.steps, self.dlq_is_away))
-        await Intake(consumer, aggregate, parking, self, lambda: EPOCH, AnalyzerMetrics()).run(self.stop)
+        parking = cast("DeadLetterPublisher", FakeDeadLetterPublisher(self.steps, self.dlq_is_away))
+        await EventIntake(consumer, aggregate, parking, self, lambda: EPOCH, AnalyzerMetrics()).run(self.stop)
 
     def notify_written(self, keys: Iterable[str]) -> None:
         self.arrived |= set(keys)
@@ -165,7 +165,7 @@ async def test_a_value_that_the_database_cannot_hold_does_not_take_its_batch_alo
 async def test_while_a_write_takes_long_the_group_is_told_and_one_batch_is_waiting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(intake, "MAX_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(intake, "WRITE_PATIENCE_SECONDS", 0)
     polled_before: list[int] = []
 
     async def until_told_thrice() -> None:
@@ -236,7 +236,7 @@ async def test_a_batch_waits_until_what_the_one_before_it_made_due_is_worked_off
 
 
 async def test_it_does_not_wait_for_what_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "REST_SECONDS", 0.01)
+    monkeypatch.setattr(intake, "MAX_IDLE_WAIT_SECONDS", 0.01)
     rig = Rig([{PARTITION: [Polled(GOOD, 0)]}, {PARTITION: [Polled(GOOD, 1)]}], worked_off=forever)
     async with asyncio.timeout(10):
         await rig.run()
