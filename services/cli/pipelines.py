@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 from services.cli.common import fail, with_database
 from services.cli.contact_views import printable
 from services.cli.options import AsJson, OfAccount
+from services.console.api.bodies import error_text
 from shared.domain.pipelines import TEMPLATES, Pipeline, Stage, fill_ranges, template
 from shared.runtime.settings import MongoSettings
 from shared.store.accounts import AccountStore
@@ -74,7 +74,7 @@ def _read_pipeline(path: Path) -> Pipeline:
         names = ", ".join(each.name for each in TEMPLATES)
         raise typer.BadParameter(f"{path} is neither a template ({names}) nor a file that can be read") from None
     except ValidationError as error:
-        raise typer.BadParameter(f"{path} is not a pipeline: {'; '.join(_error_clauses(error))}") from None
+        raise typer.BadParameter(f"{path} is not a pipeline: {error_text(error)}") from None
     except ValueError as error:
         raise typer.BadParameter(f"{path}: {error}") from None
 
@@ -82,13 +82,6 @@ def _read_pipeline(path: Path) -> Pipeline:
 def _as_edited(stage: Stage) -> Stage:
     is_edited = stage.range is not None and "range_edited" not in stage.model_fields_set
     return stage.model_copy(update={"range_edited": True}) if is_edited else stage
-
-
-def _error_clauses(error: ValidationError) -> Iterator[str]:
-    """Yield one clause for each error, with its place in the file: `stages.2.type: Input should be 'LEAD', …`."""
-    for each in error.errors():
-        place = ".".join(map(str, each["loc"]))
-        yield f"{place}: {each['msg']}" if place else each["msg"]
 
 
 def _print_pipeline(pipeline: Pipeline, as_json: bool) -> None:

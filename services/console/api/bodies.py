@@ -32,7 +32,7 @@ async def from_body(model: type[Value], request: web.Request) -> Value:
 
 
 def error_text(error: ValidationError) -> str:
-    """Return what is invalid, without the invalid value."""
+    """Return each fault with its place, as in `stages.2.type: Input should be …`, without the invalid value."""
     faults = ((".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in error.errors())
     return "; ".join(f"{place}: {message}" if place else message for place, message in faults)
 

@@ -55,7 +55,7 @@ class ContactPage(ApiModel):
     pages: int
 
 
-class MessageInfo(ApiModel, title="Message"):
+class MessageInfo(ApiModel):
     message_id: str
     at: Instant
     role: Literal["customer", "business"]
@@ -76,7 +76,7 @@ class ContactWhole(ApiModel):
     pages: int
 
 
-class ContactOutcome(ApiModel, title="Outcome"):
+class ContactOutcome(ApiModel):
     contact_id: str
     error: str | None = Field(description="why the contact was not changed; null on success")
 
@@ -107,7 +107,7 @@ class TokenInfo(ReportModel):
     data_access_expires_at: str | None
 
 
-class AccountHealth(ReportModel):
+class AccountHealthInfo(ReportModel):
     """The platform's latest report; null is what it left out."""
 
     is_well: bool
@@ -131,7 +131,7 @@ class AccountInfo(ApiModel):
     mode: Mode
     every_seconds: int | None
     contacts: int
-    health: AccountHealth | None = Field(description="null before the first check")
+    health: AccountHealthInfo | None = Field(description="null before the first check")
 
 
 class AccountList(ApiModel):
@@ -224,7 +224,7 @@ def message_json(said: DisplayedMessage) -> MessageInfo:
 
 def account_json(account: Account, contacts: int, health: Mapping[str, Any] | None) -> AccountInfo:
     known = account.model_dump(include=set(AccountInfo.model_fields))
-    return AccountInfo(**known, contacts=contacts, health=AccountHealth.model_validate(health) if health else None)
+    return AccountInfo(**known, contacts=contacts, health=AccountHealthInfo.model_validate(health) if health else None)
 
 
 def pipeline_json(pipeline: Pipeline) -> PipelineInfo:

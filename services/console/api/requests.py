@@ -86,7 +86,7 @@ class MessagesQuery(Paged):
     """A page has a thousand messages."""
 
 
-class SeenFields(ApiModel, title="Seen"):
+class SeenFields(ApiModel):
     """The values that the editor saw; an empty text means none."""
 
     name: str | None = None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.console.api.openapi import document
+from services.console.api.openapi import COMPONENT_NAMES, document
 
 DOCUMENT = document()
 OPERATIONS = [
@@ -21,6 +21,12 @@ OPERATIONS = [
 def test_every_referenced_schema_is_defined() -> None:
     referred = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(DOCUMENT)))
     assert referred <= DOCUMENT["components"]["schemas"].keys()
+
+
+def test_a_renamed_class_keeps_its_component_name() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    assert set(COMPONENT_NAMES.values()) <= schemas.keys()
+    assert not COMPONENT_NAMES.keys() & schemas.keys()
 
 
 @pytest.mark.parametrize(("method", "operation"), OPERATIONS)
