@@ -1,4 +1,4 @@
-"""The backfill's composition root: what a run of an account is put together from."""
+"""The backfill's composition root."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ from shared.store.mongo import Database, answers, open_database
 from shared.store.runs import ActiveRunError, RunStore
 
 READERS_PER_CALL = 2
-"""Conversations on their way for each call that may be made at once."""
+"""Conversations in flight for each call that may be in flight."""
 
 Show = Callable[[Sequence[Crawl]], AbstractAsyncContextManager[None]]
-"""Shows the progress of crawls while its block runs."""
+"""Shows the progress of the crawls while its block runs."""
 
 log = structlog.get_logger()
 
@@ -62,14 +62,16 @@ class RunResources:
 
 @asynccontextmanager
 async def open_resources(settings: BackfillSettings) -> AsyncIterator[RunResources]:
-    """UnreachableError when a server or the topic is not there, WrongKeysError when there are none for the tokens."""
+    """Raises UnreachableError when a server or the topic is absent and WrongKeysError when the keys are missing."""
     reduce_garbage_collection()
     vault, metrics = vault_from(settings), BackfillMetrics()
     topic = Topics(settings.topic_prefix).message_events
     async with (
         open_database(settings.mongo_url.get_secret_value()) as database,
         open_producer(settings.kafka_bootstrap_servers) as producer,
-        ClientSession(connector=TCPConnector(limit=0)) as session,  # runs say how many, and no call may be late
+        ClientSession(
+            connector=TCPConnector(limit=0)
+        ) as session,  # the runs limit the calls, and no call may wait for a connection
     ):
         await require_topics(producer, topic)
 
@@ -84,10 +86,10 @@ async def open_resources(settings: BackfillSettings) -> AsyncIterator[RunResourc
 async def run_accounts(
     resources: RunResources, accounts: Sequence[Account], show: Show, *, is_anew: bool = False
 ) -> list[Run | str]:
-    """For each account its run as it ended, or why there is none. No more at once than a worker does.
+    """Run every account, as many at once as a worker does. Return each ended run, or the reason why there is none.
 
-    SIGTERM and SIGINT cancel the runs; a second one ends the process as if nobody listened. WrongKeysError, before
-    any run begins, when a token cannot be decrypted. An exception in one run is raised when the others have ended.
+    SIGTERM and SIGINT cancel the runs; a second signal ends the process at once. WrongKeysError, before any run begins,
+    when a token cannot be decrypted. An exception in one run is raised after the others have ended.
     """
     executors = [compose_executor(resources, account) for account in accounts]
     stop, gate = _stop_on_signals(), asyncio.Semaphore(resources.settings.backfill_accounts)
@@ -101,10 +103,10 @@ async def _run_here(executor: RunExecutor, gate: asyncio.Semaphore, stop: asynci
     account = executor.crawl.account
     async with gate:
         if stop.is_set():
-            return f"{account.platform} {account.account_id}: not begun, as the operator has interrupted this"
-        asked_at = executor.lease_guard.now()
+            return f"{account.platform} {account.account_id}: not started, because the operator interrupted the command"
+        sent_at = executor.lease_guard.now()
         begun = await executor.store.begin(account, is_anew=is_anew)
-        executor.lease_guard.extend(asked_at)
+        executor.lease_guard.extend(sent_at)
         return await executor.execute(begun, stop)
 
 
@@ -130,7 +132,7 @@ def _stop_on_signals() -> asyncio.Event:
 
 
 async def run_worker(settings: BackfillSettings, stop: asyncio.Event) -> None:
-    """Does the runs that are queued or due until `stop`, and gives back what it is at."""
+    """Work off queued and due runs until `stop`, then requeue the unfinished ones."""
     async with open_resources(settings) as resources:
 
         async def executor_for(run: Run) -> RunExecutor:
@@ -155,7 +157,7 @@ async def run_worker(settings: BackfillSettings, stop: asyncio.Event) -> None:
 
 
 def compose_executor(resources: RunResources, account: Account, *, requeues_on_stop: bool = False) -> RunExecutor:
-    """WrongKeysError when the account's token cannot be decrypted."""
+    """Compose one run of the account. WrongKeysError when its token cannot be decrypted."""
     progress, lease_guard, settings = RunProgress(), LeaseGuard(), resources.settings
 
     def throttled(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""What the platform has of each conversation, compared with what is stored of it."""
+"""Compares the messages that the platform has of each conversation with those that are stored."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from shared.store.mongo import Database
 
 COUNTED_FIELDS = "id,created_time,from"
 RECENT, SETTLE_SECONDS = timedelta(minutes=1), 5.0
-"""What has just been said may still be on its way through the topic: such a conversation is looked at again."""
+"""Recent messages may still be in flight through the topic: such a conversation is compared again."""
 CountedBy = Literal["listing", "pages"]
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One conversation. `listed` is what the platform has, by the number in its listing or by counting its pages.
+    """One compared conversation, in numbers of messages.
 
-    `unavailable` of those are not stored because the platform did not show them when they were read; `missing` are
-    not stored although it did.
+    `listed` is what the platform has, by its listing or by counting its pages. Of those, `unavailable` are not stored
+    because the platform did not show them when they were read; `missing` are not stored although it did.
     """
 
     key: ConversationKey
@@ -51,7 +51,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Uncompared:
-    """A conversation, or the rest of the account, of which nothing can be said."""
+    """A conversation, or with `None` the rest of the account, that could not be compared."""
 
     thread_id: str | None
     reason: str
@@ -59,8 +59,10 @@ class Uncompared:
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
-    """Only reads. `by_ids` counts the pages of every conversation, else only of those whose numbers do not add up:
-    messages that are stored twice over or that the platform has no more can hide a hole from a number.
+    """Compares one account; writes nothing.
+
+    `by_ids` counts the pages of every conversation, otherwise only of those whose numbers do not add up. Messages that
+    the platform no longer has can hide a hole from a number.
     """
 
     account: Account
@@ -72,10 +74,10 @@ class Reconciler:
     sleep: Sleep = asyncio.sleep
 
     async def compare(self) -> AsyncGenerator[Compared | Uncompared, None]:
-        """Conversation by conversation. UnreachableError when the platform does not answer at all.
+        """Yield one result for each conversation. UnreachableError when the platform does not answer at all.
 
-        A conversation that is gone from the platform has no holes, and is left out; what was said until its customer
-        was forgotten is missing on purpose.
+        Conversations that are gone from the platform are left out. Messages from before the erasure of their customer
+        are missing on purpose and not counted.
         """
         async with aclosing(ConversationLister(self.client, self.account, self.page_size).pages()) as pages:
             async for page in pages:
@@ -94,7 +96,7 @@ class Reconciler:
         listed = [each for _, each in read if isinstance(each, Listed)]
         stored = await MessageStore(self.database).count_standing([str(self._key(each)) for each in listed])
         known = await CheckpointStore(self.database).known([self._key(each) for each in listed])
-        forgotten = await Erasures(self.database).of(str(self._key(each)) for each in listed)
+        erased_customers = await Erasures(self.database).of(str(self._key(each)) for each in listed)
         for item, each in read:
             if isinstance(each, str):
                 yield Uncompared(identity(item.get("id")) or "unknown", each)
@@ -102,13 +104,13 @@ class Reconciler:
             key = self._key(each)
             history = known[key].history if key in known else None
             unavailable = history.unavailable if history else 0
-            at = forgotten.get(str(key))
-            by_number = None if at else self._by_number(each, stored.get(str(key), 0), unavailable)
-            if compared := by_number or await self._settled(each, unavailable, at):
+            erased_at = erased_customers.get(str(key))
+            by_number = None if erased_at else self._by_number(each, stored.get(str(key), 0), unavailable)
+            if compared := by_number or await self._settled(each, unavailable, erased_at):
                 yield compared
 
     def _by_number(self, listed: Listed, stored: int, unavailable: int) -> Compared | None:
-        """None where the number says too little."""
+        """Compare by the listing's number; `None` when that is not conclusive."""
         count = listed.message_count
         if self.by_ids or count is None or count > stored + unavailable:
             return None
@@ -116,16 +118,16 @@ class Reconciler:
         return Compared(self._key(listed), _name(listed), count, "listing", stored, hidden, 0)
 
     async def _settled(
-        self, listed: Listed, unavailable: int, forgotten_at: datetime | None
+        self, listed: Listed, unavailable: int, erased_at: datetime | None
     ) -> Compared | Uncompared | None:
-        compared, moved_at = await self._by_pages(listed, unavailable, forgotten_at), listed.updated_time
+        compared, moved_at = await self._by_pages(listed, unavailable, erased_at), listed.updated_time
         if isinstance(compared, Compared) and compared.missing and moved_at and self.clock() - moved_at < RECENT:
             await self.sleep(SETTLE_SECONDS)
-            return await self._by_pages(listed, unavailable, forgotten_at)
+            return await self._by_pages(listed, unavailable, erased_at)
         return compared
 
     async def _by_pages(
-        self, listed: Listed, unavailable: int, forgotten_at: datetime | None
+        self, listed: Listed, unavailable: int, erased_at: datetime | None
     ) -> Compared | Uncompared | None:
         count = stored = hidden = missing = 0
         edge = f"{quote(listed.thread_id, safe='')}/messages"
@@ -133,7 +135,7 @@ class Reconciler:
             async for page in pages:
                 if isinstance(page, GraphError):
                     return _uncompared(listed, page)
-                items = [item for item in page.items if not _is_said_until(forgotten_at, item)]
+                items = [item for item in page.items if not _is_erased(erased_at, item)]
                 there = await MessageStore(self.database).sent_ids([self._id(item) for item in items])
                 absent = [item for item in items if self._id(item) not in there]
                 shown = sum(map(_is_shown, absent))
@@ -153,13 +155,13 @@ def _name(listed: Listed) -> str | None:
     return listed.customer.name or listed.customer.username
 
 
-def _is_said_until(at: datetime | None, item: Json) -> bool:
+def _is_erased(at: datetime | None, item: Json) -> bool:
     said_at = read_time(item.get("created_time"))
     return at is not None and said_at is not None and said_at <= at
 
 
 def _is_shown(item: Json) -> bool:
-    """Whether the backfill can make an event of it, as `normalise` does."""
+    """Whether the backfill makes an event of it (`RunConversation.message_event`)."""
     sender = item.get("from")
     has_sender = isinstance(sender, dict) and identity(sender.get("id")) is not None
     return has_sender and identity(item.get("id")) is not None and read_time(item.get("created_time")) is not None

@@ -1,4 +1,4 @@
-"""Accounts as people and programs are shown them: never with a token."""
+"""Tables and lines about accounts, never with a token."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ MODES = {Mode.SKIP_EXISTING: "skip", Mode.UPDATE_EXISTING: "update"}
 
 
 def show(console: Console, views: Iterable[Text | Table]) -> None:
-    """Lines as they are, for the terminal to wrap and for programs to find what is in them; tables in its width."""
+    """Print lines unwrapped, so that programs can search them, and tables in the terminal's width."""
     for view in views:
         console.print(view, soft_wrap=isinstance(view, Text))
 
 
 def accounts_table(accounts: Sequence[Account]) -> Table:
-    """Fits into eighty columns: the names give way."""
+    """Fits into 80 columns: names are cut."""
     table = _table("platform", "id", "page", "name", "pipeline", "stages", "every")
     for each in accounts:
         every = format_every(each.every_seconds) if each.every_seconds else "–"
@@ -57,15 +57,15 @@ def _add(table: Table, *cells: str) -> None:
 
 
 def health_view(health: AccountHealth) -> Iterator[Text | Table]:
-    """A line that says whether all is well, one for each problem, then what else is known."""
+    """Yield a line with the result, one for each problem, then the other facts."""
     account, mark = health.account, ("well", "green") if health.is_well else ("not well", "red")
     title = f"{account.platform.capitalize()} {account.name}"
     yield Text.assemble((title, "bold"), f"  {account.account_id}  ", mark)
     for problem in health.problems:
         yield Text(f"  ! {problem}", "red")
     facts = Table.grid(padding=(0, 1, 0, 1), pad_edge=True)
-    for name, told in _facts(health):
-        facts.add_row(Text(f" {name}", "dim"), Text(told))
+    for name, fact in _facts(health):
+        facts.add_row(Text(f" {name}", "dim"), Text(fact))
     yield facts
 
 
@@ -75,7 +75,7 @@ def _facts(health: AccountHealth) -> Iterator[tuple[str, str]]:
         needed = PERMISSIONS[health.account.platform]
         yield "permissions", ", ".join(name for name in needed if name not in health.missing_permissions) or "none"
     elif health.is_well:
-        yield "token", "works; the platform does not tell more of it"
+        yield "token", "works; the platform gives no details"
     if health.subscribed_fields is not None:
         yield "webhooks", ", ".join(health.subscribed_fields) or "none"
 

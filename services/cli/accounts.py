@@ -31,7 +31,7 @@ from shared.store.pipelines import PipelineStore
 accounts_app = typer.Typer(help="The Pages and Instagram accounts whose conversations are read.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Page id, or Instagram professional account id.")]
-TokenFile = Annotated[Path | None, typer.Option(help="File with the access token; else it is standard input.")]
+TokenFile = Annotated[Path | None, typer.Option(help="File with the access token; default: standard input.")]
 AsJson = Annotated[bool, typer.Option("--json")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
@@ -47,18 +47,20 @@ def _every(text: str) -> int:
 def add(
     platform: Platform,
     account_id: Id,
-    name: Annotated[str, typer.Option(help="How people call it.")],
-    page: Annotated[str, typer.Option(help="The Page that serves it; needed for Instagram.")] = "",
-    pipeline: Annotated[str | None, typer.Option(help="The pipeline whose stages its contacts get.")] = None,
-    mode: Annotated[Mode, typer.Option(help="What an analysis may do to a stage that is set.")] = Mode.SKIP_EXISTING,
+    name: Annotated[str, typer.Option(help="The name that people know it by.")],
+    page: Annotated[str, typer.Option(help="Its Page; required for Instagram.")] = "",
+    pipeline: Annotated[str | None, typer.Option(help="The pipeline of its contacts.")] = None,
+    mode: Annotated[
+        Mode, typer.Option(help="Whether an analysis may change a stage that is set.")
+    ] = Mode.SKIP_EXISTING,
     every: Annotated[
-        int | None, typer.Option(parser=_every, metavar="30m|6h|1d", help="Let a worker read it so often.")
+        int | None, typer.Option(parser=_every, metavar="30m|6h|1d", help="How often a worker reads it.")
     ] = None,
     token_file: TokenFile = None,
 ) -> None:
-    """Add an account, or replace it; its access token is read from standard input and stored encrypted."""
+    """Add or replace an account. Its access token is read from standard input and stored encrypted."""
     if platform is Platform.INSTAGRAM and not page:
-        raise typer.BadParameter("an Instagram account is read through its Page: --page PAGE_ID")
+        raise typer.BadParameter("an Instagram account needs its Page: --page PAGE_ID")
     for each in (account_id, page or account_id):
         if not is_usable_id(each):
             raise typer.BadParameter(f"{each!r} is not an id")
@@ -82,15 +84,15 @@ async def _put(database: Database, account: Account) -> None:
 def import_accounts(token_file: TokenFile = None, yes: Yes = False) -> None:
     """Add all Pages that a user's token gives access to, and their Instagram accounts, each with its Page's own token.
 
-    For accounts that are there, the token is renewed, and nothing else is changed.
+    For known accounts only the token and the Page are renewed.
     """
     settings, console = BackfillSettings(), Console(highlight=False)
     vault, token = vault_from(settings), _read_token(token_file)
 
-    async def look(database: Database) -> list[Account]:
+    async def read_known(database: Database) -> list[Account]:
         return await AccountStore(database).all()
 
-    known = {account.key: account for account in with_database(settings, look)}
+    known = {account.key: account for account in with_database(settings, read_known)}
     answer = with_database(settings, lambda database: find_all(settings, database, token))
     if isinstance(answer, GraphError):
         fail(f"the Pages could not be listed: {require_answer(answer)}")
@@ -125,10 +127,10 @@ def list_accounts(as_json: AsJson = False) -> None:
 def check(
     platform: Annotated[Platform | None, typer.Argument(help="With ID: only that account.")] = None,
     account_id: Annotated[str | None, typer.Argument(metavar="ID")] = None,
-    subscribe: Annotated[bool, typer.Option("--subscribe", help="Subscribe the Page's webhooks that are not.")] = False,
+    subscribe: Annotated[bool, typer.Option("--subscribe", help="Subscribe the Page's missing webhooks.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask the platform whether tokens, permissions and webhooks are in order. Status 1 if any account is not well."""
+    """Check tokens, permissions and webhooks. Status 1 if any account has a problem."""
     settings = BackfillSettings()
 
     async def go(database: Database) -> list[AccountHealth]:
@@ -146,7 +148,7 @@ def check(
 
 @accounts_app.command("remove")
 def remove(platform: Platform, account_id: Id, yes: Yes = False) -> None:
-    """Forget an account and its token. Its contacts, conversations and runs stay."""
+    """Remove an account and its token. Its contacts, conversations and runs stay."""
     settings = BackfillSettings()
 
     async def go(database: Database) -> None:
@@ -179,7 +181,7 @@ def rotate() -> None:
         return lost
 
     if lost := with_database(settings, go):
-        fail(f"none of the keys is that of {', '.join(lost)}: add the old key, or the account anew")
+        fail(f"none of the keys is that of {', '.join(lost)}: add the old key, or add the account again")
     print("all tokens are encrypted with the first key")
 
 
@@ -193,7 +195,7 @@ async def _named(accounts: AccountStore, platform: Platform | None, account_id: 
 
 
 def _read_token(file: Path | None) -> str:
-    """Never echoed. BadParameter when there is anything else than one token, of which nothing is then told."""
+    """Read the token without echo. BadParameter, which contains nothing of it, if there is anything but one token."""
     try:
         if file:
             token = file.read_text()

@@ -30,16 +30,16 @@ from shared.store.accounts import AccountStore
 from shared.store.mongo import ConnectionFailure, Database, server_time
 from shared.store.runs import ActiveRunError, NotResumableError, RunStore
 
-HEARD_WITHIN_SECONDS = 12.0
-"""Of a cancellation: two where the run's process lives, else until its lease has run out."""
+CANCEL_WAIT_SECONDS = 12.0
+"""How long `cancel` waits: two seconds suffice if the run's process lives, otherwise its lease must expire."""
 
 backfill_app = typer.Typer(help="Read the history of conversations onto the topic.", no_args_is_help=True)
 
 AccountsOf = Callable[[Database], Awaitable[list[Account]]]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the runs as JSON at the end.")]
-ForWorkers = Annotated[bool, typer.Option("--queue", help="Leave it to the workers, and end at once.")]
-Again = Annotated[bool, typer.Option("--again", help="Read everything, also what was read before: it fills holes.")]
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id or the beginning of it.")]
+ForWorkers = Annotated[bool, typer.Option("--queue", help="Queue it for the workers and exit.")]
+Again = Annotated[bool, typer.Option("--again", help="Read everything again, to fill holes.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id or its beginning.")]
 
 
 @backfill_app.command("run")
@@ -70,7 +70,7 @@ def run(
 
 @backfill_app.command("worker")
 def worker() -> None:
-    """Do the runs that are queued, scheduled or left by a process that died. Any number of workers may run."""
+    """Execute queued and scheduled runs, and those of killed processes. Any number of workers may run."""
     settings = BackfillSettings()
     vault_from(settings)
     raise typer.Exit(run_service(settings, lambda stop: run_worker(settings, stop)))
@@ -91,12 +91,13 @@ def list_runs(limit: Annotated[int, typer.Option(min=1)] = 20, as_json: AsJson =
     left = [each for each in runs if is_abandoned(each, now)]
     Console().print(runs_table(runs, names, left))
     if left:
-        print("no process: it has died; a worker, or the next `backfill run`, goes on with the run")
+        print("no process: it died; a worker or the next `backfill run` continues the run")
 
 
 @backfill_app.command("show")
 def show(
-    run_id: RunId, _as_json: Annotated[bool, typer.Option("--json", help="As it is in any case.")] = False
+    run_id: RunId,
+    _as_json: Annotated[bool, typer.Option("--json", help="Has no effect: the output is always JSON.")] = False,
 ) -> None:
     """Show one run as JSON, with the conversations that failed and why."""
     found = with_database(BackfillSettings(), lambda database: _the_run(RunStore(database), run_id))
@@ -105,33 +106,33 @@ def show(
 
 @backfill_app.command("cancel")
 def cancel(run_id: RunId) -> None:
-    """End a run for good; what it has read stays, and is not read again. Status 0 once it is CANCELLED."""
+    """Cancel a run for good. What it has read stays and is not read again. Status 0 once it is CANCELLED."""
     ended = with_database(BackfillSettings(), lambda database: _cancel(RunStore(database), run_id))
     print(summary(ended))
     if ended.state in ACTIVE_STATES:
-        fail("its process has not heard of it yet; it will end as soon as it does")
+        fail("its process has not responded yet; the run ends as soon as it does")
     raise typer.Exit(0 if ended.state is RunState.CANCELLED else 1)
 
 
 @backfill_app.command("resume")
 def resume(run_id: RunId, as_json: AsJson = False, queue: ForWorkers = False) -> None:
-    """Go on with a run that is FAILED or PARTIAL, from its checkpoints. Status as of `run`."""
+    """Continue a run that is FAILED or PARTIAL from its checkpoints. Status as for `run`."""
     settings = BackfillSettings()
 
     async def queued(database: Database) -> list[Run | str]:
         run, _ = await _resumable(database, run_id)
         return [await _resume(database, run)]
 
-    async def its_own(database: Database) -> list[Account]:
+    async def resumed(database: Database) -> list[Account]:
         run, account = await _resumable(database, run_id)
-        token_of(vault_from(settings), account)  # else it would be left to workers that nobody may have started
+        token_of(vault_from(settings), account)  # otherwise the run would wait for a worker, and there may be none
         await _resume(database, run)
         return [account]
 
     if queue:
         _show_queued(with_database(settings, queued), as_json)
     else:
-        _run_here(settings, its_own, as_json)
+        _run_here(settings, resumed, as_json)
 
 
 def _run_here(settings: BackfillSettings, accounts_of: AccountsOf, as_json: bool, is_anew: bool = False) -> NoReturn:
@@ -146,10 +147,10 @@ def _run_here(settings: BackfillSettings, accounts_of: AccountsOf, as_json: bool
     try:
         outcomes = uvloop.run(run_all())
     except ConnectionFailure as error:
-        raise UnreachableError("MongoDB has gone away; the next `backfill run` goes on with what was begun") from error
+        raise UnreachableError("MongoDB has gone away; the next `backfill run` continues the started runs") from error
     for outcome in outcomes:
         if console.is_terminal and isinstance(outcome, Run) and outcome.state is RunState.COMPLETED:
-            continue  # the live table stands there and says as much
+            continue  # the live table shows it
         console.print(summary(outcome) if isinstance(outcome, Run) else outcome, soft_wrap=True, markup=False)
     runs = [outcome for outcome in outcomes if isinstance(outcome, Run)]
     if as_json:
@@ -187,11 +188,11 @@ async def _enqueue(database: Database, accounts_of: AccountsOf, is_anew: bool) -
 
 
 async def _cancel(runs: RunStore, prefix: str) -> Run:
-    """The run as it is when it has ended, or has not been heard to for so long."""
+    """Return the run once it has ended, or as it is after CANCEL_WAIT_SECONDS."""
     run = await _the_run(runs, prefix)
     if run.state not in ACTIVE_STATES:
         fail(f"run {run.run_id} is {run.state} already")
-    deadline = asyncio.get_running_loop().time() + HEARD_WITHIN_SECONDS
+    deadline = asyncio.get_running_loop().time() + CANCEL_WAIT_SECONDS
     while (run := await runs.cancel(run.run_id)).state in ACTIVE_STATES:
         if asyncio.get_running_loop().time() > deadline:
             break

@@ -1,4 +1,4 @@
-"""What an operator sees of runs: a live table on a terminal, plain lines elsewhere."""
+"""Shows runs: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ COLOURS = {
 
 
 class Watched(Protocol):
-    """What of a crawl is shown."""
+    """The part of a crawl that is shown."""
 
     @property
     def account(self) -> Account: ...
@@ -47,7 +47,7 @@ class Watched(Protocol):
 
 @dataclass(slots=True)
 class Watch:
-    """One crawl as it is shown: `sample` before telling of it."""
+    """One shown crawl. Call `sample` before showing it."""
 
     crawl: Watched
     estimator: RateEstimator = field(default_factory=RateEstimator)
@@ -62,7 +62,7 @@ class Watch:
 
     @property
     def of_how_many(self) -> str:
-        """With a plus while more may be listed."""
+        """The number listed, with a plus while more may be listed."""
         return f"{self.counters.conversations_listed:,}{'' if self.crawl.progress.listing_is_complete else '+'}"
 
     @property
@@ -72,7 +72,7 @@ class Watch:
 
     @property
     def seconds_left(self) -> float | None:
-        """None while it cannot be told: more may be listed, calls are throttled, or none has been read lately."""
+        """`None` while unknown: more may be listed, calls are throttled, or no conversation was read lately."""
         left = self.counters.conversations_listed - self.counters.done
         if left <= 0 or self.throttled_seconds or not self.crawl.progress.listing_is_complete:
             return None
@@ -81,7 +81,7 @@ class Watch:
 
 @asynccontextmanager
 async def showing(console: Console, crawls: Sequence[Watched]) -> AsyncIterator[None]:
-    """Shows the crawls' progress for as long as the block runs."""
+    """Show the crawls' progress while the block runs."""
     watches = [Watch(crawl) for crawl in crawls]
     if console.is_terminal:
         view = lambda: live_view(watches, console.width)  # noqa: E731
@@ -106,7 +106,7 @@ async def _print_lines(console: Console, watches: Sequence[Watch]) -> None:
 
 
 def live_view(watches: Sequence[Watch], width: int = 80) -> RenderableType:
-    """The table, and below it what is out of the ordinary. Fits into eighty columns; more of them go to the names."""
+    """The table and, below it, notes. Fits into 80 columns; a wider terminal shows longer names."""
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("account", no_wrap=True, overflow="ellipsis", max_width=max(20, width - 56))
     table.add_column("")
@@ -132,7 +132,7 @@ def _row(watch: Watch) -> list[RenderableType]:
 
 
 def _bar(watch: Watch) -> ProgressBar:
-    """Not in rich's own red, which would look like a failure."""
+    """Without rich's own red, which would look like a failure."""
     return ProgressBar(
         total=max(watch.counters.conversations_listed, 1), completed=watch.counters.done, width=8,
         style="bright_black", complete_style="cyan", finished_style="green",
@@ -140,7 +140,7 @@ def _bar(watch: Watch) -> ProgressBar:
 
 
 def _notes(watch: Watch) -> Iterator[Text]:
-    """What an operator would ask about; nothing while all goes well."""
+    """Notes on throttling, failures and hidden messages; none while all goes well."""
     account, progress, c = watch.crawl.account, watch.crawl.progress, watch.counters
     whose = f"  {account.platform.capitalize()} {_cut(account.name, 20)}: "
     if watch.throttled_seconds:
@@ -157,19 +157,19 @@ def _cut(name: str, length: int) -> str:
 
 
 def progress_line(watch: Watch) -> str:
-    """One plain line while it runs: `messenger 371: 5 of 9+ conversations (1 failed), 25 messages, 18 calls`."""
+    """A plain line: `messenger 371: 5 of 9+ conversations (1 failed), 25 messages, 18 calls`."""
     c, account, rate, left = (
         watch.counters,
         watch.crawl.account,
         watch.estimator.messages_per_second,
         watch.seconds_left,
     )
-    apart = {
+    other = {
         "unchanged": c.conversations_unchanged,
         "failed": c.conversations_failed,
         "gone": c.conversations_gone,
     }
-    of_them = ", ".join(f"{number:,} {name}" for name, number in apart.items() if number)
+    of_them = ", ".join(f"{number:,} {name}" for name, number in other.items() if number)
     parts = [
         f"{watch.counters.done:,} of {watch.of_how_many} conversations" + (f" ({of_them})" if of_them else ""),
         f"{c.messages_published:,} messages",
@@ -183,7 +183,7 @@ def progress_line(watch: Watch) -> str:
 
 
 def summary(run: Run) -> str:
-    """One plain line when it has ended."""
+    """One plain line about an ended run."""
     text = f"{run.platform} {run.account_id}: {run.state}, {_counts(run.counters)}"
     return f"{text} ({run.reason})" if run.reason else text
 
@@ -198,12 +198,12 @@ def _counts(counters: RunCounters) -> str:
 
 
 def title(account: Account) -> str:
-    """Markup-safe."""
+    """The account's platform and name, safe as rich markup."""
     return f"{account.platform.capitalize()} {escape(account.name)}"
 
 
 def runs_table(runs: list[Run], names: Mapping[str, str], left: Collection[Run] = ()) -> Table:
-    """Fits into eighty columns: the account's name gives way, an id never does. `left` are those that nobody is at."""
+    """Fits into 80 columns: names are cut, ids are not. `left` are the runs without a process."""
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     for column in ("run", "account", "state", "started"):
         table.add_column(column, no_wrap=column != "account")

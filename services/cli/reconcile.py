@@ -31,7 +31,7 @@ from shared.store.mongo import Database, open_database
 
 @dataclass(slots=True)
 class ReconcileReport:
-    """One account: sums of what was compared, and each conversation in which something is not as it should be."""
+    """One account: totals, and each conversation with a hole or without a comparison."""
 
     account: Account
     conversations: int = 0
@@ -61,13 +61,13 @@ def reconcile(
     platform: Annotated[Platform | None, typer.Argument(help="With ID: only that account.")] = None,
     account_id: Annotated[str | None, typer.Argument(metavar="ID")] = None,
     by_ids: Annotated[
-        bool, typer.Option("--ids", help="Compare every message by its id, also where the numbers add up.")
+        bool, typer.Option("--ids", help="Compare every message by id, even if the numbers add up.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Compare what the platform has of each conversation with what is stored. Status 1 if anything is missing.
+    """Compare the messages on the platform with those stored, by conversation. Status 1 if any is missing.
 
-    Where the listing gives a conversation no number of messages, or one that does not add up, its pages are counted.
+    If the listing gives no number of messages, or one that does not add up, the conversation's pages are counted.
     """
     if (platform is None) != (account_id is None):
         raise typer.BadParameter("name both PLATFORM and ID, or neither")
@@ -130,7 +130,7 @@ def report_view(report: ReconcileReport) -> Iterator[Text | Table]:
 
 
 def _holes_table(holes: list[Compared]) -> Table:
-    """Fits into eighty columns: the name gives way."""
+    """Fits into 80 columns: names are cut."""
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("  customer", no_wrap=True)
     table.add_column("name", no_wrap=True, overflow="ellipsis", max_width=18)

@@ -147,7 +147,7 @@ async def test_a_run_whose_process_has_died_is_not_listed_as_one_that_goes_on(
     dead = leadstream("backfill", "list")
     assert dead.wait() == 0
     assert "RUNNING" not in dead.output
-    assert "the next `backfill run`, goes on with the run" in dead.output
+    assert "the next `backfill run` continues the run" in dead.output
 
 
 def test_a_database_that_goes_away_during_a_run_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:

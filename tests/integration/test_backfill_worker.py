@@ -171,7 +171,7 @@ async def test_accounts_that_wait_for_their_turn_are_not_begun_when_a_run_is_int
     running = leadstream("backfill", "run", env=facebook.env | {"LEADSTREAM_BACKFILL_ACCOUNTS": "1"})
     await eventually(facebook.runs, lambda runs: runs and runs[0].counters.calls)
     assert running.terminate() == 1
-    assert "not begun, as the operator has interrupted this" in running.output
+    assert "not started, because the operator interrupted the command" in running.output
     assert [run.state for run in await facebook.runs()] == [RunState.CANCELLED]
 
 

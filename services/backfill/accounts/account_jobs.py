@@ -1,4 +1,4 @@
-"""What the account commands ask the platform, with the clients for it put together."""
+"""The jobs of the account commands, with the API clients that they need."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from shared.runtime.settings import BackfillSettings
 from shared.store.mongo import Database
 
 CHECK_DEADLINE_SECONDS = 10.0
-"""How long a call that a person waits for is tried again."""
+"""How long a call that a person waits for is retried."""
 MAX_CHECKS = 4
 USER = Account(platform=Platform.MESSENGER, account_id="me", page_id="me", name="", encrypted_token="")
-"""Whose budget a user's own token spends, beside the app's."""
+"""The account whose budget a user's own token spends, besides the app's."""
 
 
 async def find_all(
     settings: BackfillSettings, database: Database, token: str
 ) -> tuple[list[FoundAccount], list[str]] | GraphError:
-    """What the token gives access to, and the permissions that it lacks for it."""
+    """Return the accounts that the token gives access to and the permissions that it lacks for them."""
     async with ClientSession() as session:
         governor = governor_for(database, USER, refusing)
         client = backfill_client(_with_check_deadline(settings), session, governor, token)
@@ -47,7 +47,7 @@ async def find_all(
 async def check_all(
     settings: BackfillSettings, database: Database, accounts: Sequence[Account], *, subscribe: bool
 ) -> list[AccountHealth]:
-    """Of each account, in their order. WrongKeysError when there is no key at all."""
+    """Return the health of each account, in order. WrongKeysError when there is no key at all."""
     vault, gate = vault_from(settings), asyncio.Semaphore(MAX_CHECKS)
 
     async def check(account: Account, session: ClientSession) -> AccountHealth:

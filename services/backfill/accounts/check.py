@@ -1,4 +1,4 @@
-"""Whether an account can be read and heard: its token, what it may do, and the webhooks of its Page.
+"""Checks whether an account can be read: its token, the token's permissions and the webhooks of its Page.
 
 Sources: developers.facebook.com/docs/graph-api/reference/debug_token and .../reference/page/subscribed_apps.
 """
@@ -24,11 +24,11 @@ from shared.runtime.clock import Clock
 
 EXPIRY_WARNING = timedelta(days=7)
 REFUSALS = FATAL | {ErrorKind.GONE}
-"""Which another token, or another id, could change; what else there is, passes."""
+"""Refusals that only another token or id can change; all others are temporary."""
 
 
 class ThrottledError(Exception):
-    """The platform makes calls wait: a check does not."""
+    """The platform throttles calls, and a check does not wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Checker:
     clock: Clock
 
     async def check(self, *, subscribe: bool = False) -> AccountHealth:
-        """Asks first for what a run will ask for: where that is refused, what else the token may do is no matter.
+        """Make the call that a run makes first, then ask for permissions and webhooks unless that call was refused.
 
         UnreachableError when the platform does not answer at all.
         """
@@ -58,17 +58,19 @@ class Checker:
     ) -> AccountHealth:
         needed = PERMISSIONS[self.account.platform]
         missing = tuple(name for name in needed if token and name not in token.scopes)
-        unheard = _missing_fields(self.account.platform, fields)
+        unsubscribed = _missing_fields(self.account.platform, fields)
         problems = [
             f"its conversations cannot be listed: {refusal}" if refusal else "",
             *(_token_problems(token, self.clock()) if token else ()),
             f"permissions are missing: {', '.join(missing)}" if missing else "",
-            f"its webhooks cannot be looked at: {fields}" if isinstance(fields, GraphError) else "",
-            f"its webhooks are not subscribed: {', '.join(unheard)}; `--subscribe` subscribes them" if unheard else "",
+            f"its webhooks cannot be checked: {fields}" if isinstance(fields, GraphError) else "",
+            f"its webhooks are not subscribed: {', '.join(unsubscribed)}; `--subscribe` subscribes them"
+            if unsubscribed
+            else "",
         ]
-        told = None if isinstance(fields, GraphError) else tuple(fields)
+        subscribed = None if isinstance(fields, GraphError) else tuple(fields)
         return AccountHealth(
-            self.account, tuple(filter(None, problems)), token, missing, told, unheard, refusal is not None
+            self.account, tuple(filter(None, problems)), token, missing, subscribed, unsubscribed, refusal is not None
         )
 
     async def _probe(self) -> GraphError | None:
@@ -77,9 +79,10 @@ class Checker:
         return require_answer(answer) if isinstance(answer, GraphError) else None
 
     async def _debug(self) -> TokenFacts | None:
-        """In a batch, because there the token that is asked about is in the body and not in a URL.
+        """Return what the platform says about the token, or `None` when it does not say.
 
-        Source: developers.facebook.com/docs/graph-api/batch-requests. None where the platform does not tell.
+        The call is a batch, because the inspected token is then in the body and not in a URL.
+        Source: developers.facebook.com/docs/graph-api/batch-requests.
         """
         part = {"method": "GET", "relative_url": f"debug_token?input_token={quote(self.client.token, safe='')}"}
         answer = await self.client.post("", {}, {"batch": json.dumps([part]), "include_headers": "false"})
@@ -91,7 +94,7 @@ class Checker:
             return None
 
     async def _subscribed(self, *, subscribe: bool) -> list[str] | GraphError:
-        """The fields of the calling app, which is the only one that is told of."""
+        """Return the webhook fields of the calling app; the platform shows no other app's."""
         edge = f"{self.account.page_id}/subscribed_apps"
         answer = await self.client.get(edge, {})
         if isinstance(answer, GraphError):
@@ -121,7 +124,7 @@ def _token(data: Json, account: Account) -> TokenFacts:
 
 
 def _instant(value: object) -> datetime | None:
-    """Seconds since 1970, of which 0 is never."""
+    """Convert seconds since 1970; 0 means never."""
     return datetime.fromtimestamp(value, UTC) if isinstance(value, int) and value > 0 else None
 
 
@@ -137,5 +140,5 @@ def _token_problems(token: TokenFacts, now: datetime) -> list[str]:
 
 
 def refusing(seconds: float) -> None:
-    """What a check does instead of waiting. ThrottledError."""
+    """Raise ThrottledError: a check does not wait."""
     raise ThrottledError(f"the platform makes calls wait for another {seconds:.0f} s; check again then")

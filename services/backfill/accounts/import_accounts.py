@@ -1,4 +1,4 @@
-"""The Pages that a token gives access to, each with its own token and its Instagram account.
+"""Finds the Pages that a token gives access to, each with its own token and its Instagram account.
 
 Source: developers.facebook.com/docs/graph-api/reference/user/accounts.
 """
@@ -22,7 +22,7 @@ PAGE_SIZE = 100
 
 @dataclass(frozen=True, slots=True)
 class FoundAccount:
-    """An account that the token can read, and the token of the Page that serves it."""
+    """An account that the token can read, with the token of its Page."""
 
     platform: Platform
     account_id: str
@@ -36,7 +36,7 @@ class FoundAccount:
 
 
 async def find_accounts(client: GraphClient) -> list[FoundAccount] | GraphError:
-    """Those of a user's token; of a Page's own token that Page alone, as it has no `accounts` edge."""
+    """Return the accounts of a user's token; for a Page's own token, which has no `accounts` edge, only that Page."""
     found: list[FoundAccount] = []
     parameters = {"fields": f"{PAGE_FIELDS},access_token"}
     async for page in client.pages("me/accounts", PAGE_SIZE, parameters):
@@ -53,7 +53,7 @@ async def _find_page(client: GraphClient) -> list[FoundAccount] | GraphError:
 
 
 def _read(item: Json, token: str | None) -> Iterator[FoundAccount]:
-    """Nothing for a Page to whose token the user has no right: there is none then."""
+    """Yield nothing for a Page whose token the user may not have: the platform sends none then."""
     page_id = identity(item.get("id"))
     if not token or not page_id or not is_usable_id(page_id):
         return
@@ -66,18 +66,20 @@ def _read(item: Json, token: str | None) -> Iterator[FoundAccount]:
 
 
 async def withheld_permissions(client: GraphClient, platforms: Sequence[Platform]) -> list[str]:
-    """The needed permissions that the user has not given; none where that is not told, as for a Page's token."""
+    """Return the needed permissions that the user has not granted; none when the platform does not say."""
     answer = await client.get("me/permissions", {})
-    told = None if isinstance(answer, GraphError) else answer.get("data")
-    if not isinstance(told, list):
+    permissions = None if isinstance(answer, GraphError) else answer.get("data")
+    if not isinstance(permissions, list):
         return []
-    granted = {each.get("permission") for each in told if isinstance(each, dict) and each.get("status") == "granted"}
+    granted = {
+        each.get("permission") for each in permissions if isinstance(each, dict) and each.get("status") == "granted"
+    }
     needed = dict.fromkeys(name for platform in platforms for name in PERMISSIONS[platform])
     return [name for name in needed if name not in granted]
 
 
 def merged(found: FoundAccount, known: Account | None, vault: TokenVault) -> Account:
-    """What people chose for a known account stays; its token and its Page are the new ones."""
+    """Return the account to store: a known account keeps its settings and gets the new token and Page."""
     new = {"page_id": found.page_id, "encrypted_token": vault.encrypt(found.token)}
     if known:
         return known.model_copy(update=new)

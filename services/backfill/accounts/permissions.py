@@ -1,8 +1,8 @@
-"""What the app must have been granted for an account, and what its Page must send. Pure.
+"""The permissions an account needs and the webhook fields its Page must subscribe. Pure.
 
 Sources: developers.facebook.com/docs/messenger-platform/conversations,
 .../docs/messenger-platform/webhooks and .../docs/instagram-platform. Instagram's webhook fields are chosen for the
-whole app in its dashboard: of the Page, it is enough that it is subscribed at all.
+whole app in its dashboard, so it is enough that the Page is subscribed at all.
 """
 
 from __future__ import annotations
@@ -22,4 +22,4 @@ WEBHOOK_FIELDS = (
     "messaging_postbacks",
     "messaging_referrals",
 )
-"""Each is a kind of event on `message-events`."""
+"""Each becomes a kind of event on `message-events`."""

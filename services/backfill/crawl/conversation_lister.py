@@ -1,4 +1,4 @@
-"""The list of an account's conversations, page by page, over what can happen to it on the way."""
+"""Lists an account's conversations page by page, across expired cursors and pages that cannot be read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from shared.graph_api.errors import ErrorKind, GraphError
 
 @dataclass(frozen=True, slots=True)
 class UnlistableConversation:
-    """A conversation that cannot even be listed: the platform says of it alone that it is too much data."""
+    """A conversation that the platform refuses to list, because it alone is too much data."""
 
     thread_id: str
     updated_time: datetime | None
@@ -26,7 +26,7 @@ class UnlistableConversation:
 
 @dataclass(slots=True)
 class ListingPosition:
-    """Where a listing stands: at a time, and behind which of those that had moved at that time."""
+    """How far a listing has come: to a time, and which conversations of that time were listed."""
 
     at: datetime | None = None
     ids: set[str | None] = field(default_factory=set)
@@ -39,7 +39,7 @@ class ListingPosition:
             self.ids.add(identity(item.get("id")))
 
     def has_passed(self, item: Json) -> bool:
-        """Whether a listing that began anew has not come to it yet. What moved to the front meanwhile has as well."""
+        """Whether the listing had come past `item`, or it has moved to the front since then, before the restart."""
         at = read_time(item.get("updated_time"))
         if self.at is None or at is None:
             return self.at is not None
@@ -51,16 +51,16 @@ class ConversationLister:
     client: GraphClient
     account: Account
     page_size: int
-    is_complete: bool = False  # once the last page has been given out
+    is_complete: bool = False  # once the last page was yielded
     _position: ListingPosition = field(default_factory=ListingPosition)
     _restarts: RestartLimit = field(default_factory=RestartLimit)
     _has_restarted: bool = False
     _listed: int = 0
 
     async def pages(self) -> AsyncGenerator[list[Json] | UnlistableConversation | GraphError, None]:
-        """Latest activity first. Ends behind a refusal; an empty page is not the end.
+        """Yield pages, latest activity first. A refusal is the last item; an empty page is not the end.
 
-        Anew from the top when a cursor has expired, without what was listed by then.
+        When a cursor has expired, the listing restarts at the top and leaves out what was listed before.
         """
         following: dict[str, str] | None = {}
         while following is not None:
@@ -88,7 +88,7 @@ class ConversationLister:
     async def _park(
         self, following: dict[str, str], refusal: GraphError
     ) -> tuple[UnlistableConversation | GraphError, dict[str, str] | None]:
-        """The one conversation that breaks the page, by its id alone, so that the listing can go on behind it."""
+        """Return the conversation that breaks the page, asked for by id alone, and the parameters of the next page."""
         answer = await self.client.get(self._edge, {**self._parameters("id,updated_time"), **following, "limit": "1"})
         page = answer if isinstance(answer, GraphError) else read_page(answer)
         if isinstance(page, GraphError):

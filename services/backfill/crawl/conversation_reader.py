@@ -1,4 +1,4 @@
-"""One conversation, read onto the topic page by page: newest first, down to what is known."""
+"""Reads one conversation onto the topic, page by page, from the newest message down to what is known."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from shared.graph_api.errors import FATAL, ErrorKind, GraphError
 from shared.runtime.clock import Clock
 
 PublishEvents = Callable[[Sequence[EncodedEvent]], Awaitable[None]]
-"""Returns when all of the events are acknowledged."""
+"""Returns when all events are acknowledged."""
 
-STARTS = 5
-"""How often a list whose cursor has expired is begun without getting any farther."""
+MAX_STARTS = 5
+"""How often a list whose cursors expire is started without getting any further."""
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
 class ConversationReader:
-    """Any number of conversations may be read at once; the gate says how many pages are fetched at once."""
+    """Reads any number of conversations at once; the gate limits how many pages are fetched at once."""
 
     client: GraphClient
     checkpoints: CheckpointStore
@@ -44,17 +44,17 @@ class ConversationReader:
     progress: RunProgress
 
     async def read(self, conversation: RunConversation, known: StoredReading) -> GraphError | None:
-        """None when it was read in full, else why it was not; what was read of it by then is published.
+        """Return `None` when the conversation was read in full, else the refusal. What was read is published anyway.
 
-        One that was read in full before is read back to the newest message that was known then. One that this run
-        has begun to read, in a process that was killed, goes on behind the page that was acknowledged last.
+        A conversation that was read in full before is read back to the newest message known then. If a killed process
+        of this run has read a part of it, reading continues after the last page that was acknowledged.
         """
-        before, begun = _before(conversation, known), _begun(conversation, known)
-        if begun is None:
+        before, continued = _before(conversation, known), _continued(conversation, known)
+        if continued is None:
             return await self._read_on(conversation, before, ReadPosition())
-        then = replace(conversation, listed=replace(conversation.listed, updated_time=begun.updated_time))
-        refusal = await self._read_on(then, before, begun.position)
-        if refusal or begun.updated_time == conversation.listed.updated_time:
+        then = replace(conversation, listed=replace(conversation.listed, updated_time=continued.updated_time))
+        refusal = await self._read_on(then, before, continued.position)
+        if refusal or continued.updated_time == conversation.listed.updated_time:
             return refusal
         now_known = await self.checkpoints.known([conversation.key])
         return await self._read_on(conversation, now_known[conversation.key].history, ReadPosition())
@@ -81,9 +81,9 @@ class ConversationReader:
     async def _read_pages(
         self, conversation: RunConversation, before: History | None, position: ReadPosition
     ) -> tuple[GraphError, ReadPosition] | None:
-        """None when all was read, else the refusal and what was read until then.
+        """Return `None` when all was read, else the refusal and the position it was met at.
 
-        While a page is published, and its checkpoint made behind it, the next one is fetched already.
+        The next page is fetched while a page is published and its checkpoint is written.
         """
         edge = f"{quote(conversation.listed.thread_id, safe='')}/messages"
         parameters = {"fields": MESSAGE_FIELDS, **position.following}
@@ -148,7 +148,7 @@ class ConversationReader:
 
 @dataclass(frozen=True, slots=True)
 class PageResult:
-    """What one page came to, and how far the reading is with it. Behind the last one all is known or at its end."""
+    """The events of one page and the position after it. After the last page everything is known, or the list ends."""
 
     events: list[EncodedEvent]
     hidden: int
@@ -158,7 +158,7 @@ class PageResult:
 
 @asynccontextmanager
 async def cancelled_on_failure(task: asyncio.Task[Any]) -> AsyncIterator[None]:
-    """Leaves no task behind that would go on with what the block has given up."""
+    """Cancel `task` if the block fails."""
     try:
         yield
     finally:
@@ -169,21 +169,22 @@ async def cancelled_on_failure(task: asyncio.Task[Any]) -> AsyncIterator[None]:
 
 @dataclass(slots=True)
 class RestartLimit:
-    """With a list that is begun anew because its cursor has expired: so many times without getting any farther."""
+    """Limits how often a list is restarted after an expired cursor without getting any further."""
 
-    farthest: int = -1
-    starts: int = STARTS
+    furthest: int = -1
+    starts: int = MAX_STARTS
 
     def allows(self, reached: int) -> bool:
-        self.starts = STARTS if reached > self.farthest else self.starts
-        self.farthest = max(self.farthest, reached)
+        self.starts = MAX_STARTS if reached > self.furthest else self.starts
+        self.furthest = max(self.furthest, reached)
         self.starts -= 1
         return self.starts > 0
 
 
 def is_expired(refusal: GraphError, following: object) -> bool:
-    """Cursors break when their item is removed, and with time. Whatever else a request of ours had wrong, the one
-    without a cursor would have been refused for as well.
+    """Whether the refusal is about the cursor: it expires with time and when its item is removed.
+
+    With any other fault, our request without a cursor would have been refused as well.
 
     Source: https://developers.facebook.com/docs/graph-api/results.
     """
@@ -195,7 +196,7 @@ def _checkpoint(conversation: RunConversation, position: ReadPosition) -> Checkp
 
 
 def _history(conversation: RunConversation, position: ReadPosition, before: History | None) -> History:
-    """What was read now, behind what was known before."""
+    """Combine what was read now with what was known before."""
     listed = conversation.listed
     return History(
         conversation.run_id,
@@ -209,13 +210,16 @@ def _history(conversation: RunConversation, position: ReadPosition, before: Hist
 
 
 def _before(conversation: RunConversation, known: StoredReading) -> History | None:
-    """None as well where another thread with that customer was read, or nobody knows how far."""
+    """Return what was read before, or `None` if that was another thread with the customer or its extent is unknown."""
     history = known.history
     is_good = history and history.thread_id == conversation.listed.thread_id and history.newest
     return history if is_good else None
 
 
-def _begun(conversation: RunConversation, known: StoredReading) -> Checkpoint | None:
-    begun = known.checkpoint
-    is_ours = begun and (begun.run_id, begun.thread_id) == (conversation.run_id, conversation.listed.thread_id)
-    return begun if is_ours else None
+def _continued(conversation: RunConversation, known: StoredReading) -> Checkpoint | None:
+    continued = known.checkpoint
+    is_ours = continued and (continued.run_id, continued.thread_id) == (
+        conversation.run_id,
+        conversation.listed.thread_id,
+    )
+    return continued if is_ours else None

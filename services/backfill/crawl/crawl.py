@@ -1,4 +1,4 @@
-"""One account: its conversations listed, and those that moved read onto the topic, until nothing has moved."""
+"""Crawls one account: lists its conversations and reads those that moved onto the topic, until none has moved."""
 
 from __future__ import annotations
 
@@ -22,23 +22,24 @@ from shared.graph_api.errors import FATAL, WARNINGS, ErrorKind, GraphError
 from shared.runtime.clock import Clock
 
 ROUNDS = 5
-"""How often the listing is read again at the end, for what moved meanwhile. On an account that never rests, what moves
-behind the last of them is the next run's, and the webhooks'."""
+"""How often the listing is read again at the end, for conversations that moved meanwhile. On an account that never
+rests, what moves after the last round is left to the webhooks and the next run."""
 
 MAX_COUNTED = 10_000
-"""How many conversations a walk knows to be counted already. Pages shift by what is said while they are asked for, so
-one that is listed twice is so soon, and memory need not grow with the account."""
+"""How many counted conversations are remembered. Pages shift while messages arrive, so a conversation that is listed
+twice is listed again soon, and memory need not grow with the account."""
 READ, UNCHANGED = "conversations_read", "conversations_unchanged"
 EPOCH, NEVER = datetime(1970, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 MESSAGE_DELETED = 2534025
-"""Said of a message, after which its conversation is still there.
+"""The subcode for a deleted message; its conversation still exists.
 Source: https://developers.facebook.com/docs/messenger-platform/conversations."""
 
 
 class AccountStoppedError(Exception):
-    """No further call for this account can succeed; the message says what the operator must do. `is_warned`: and none
-    may be made before they have looked into it.
+    """No further call for this account can succeed; the message says what the operator must do.
+
+    `is_warned`: no call may be made before the operator has looked into it.
     """
 
     def __init__(self, message: str, *, is_warned: bool = False) -> None:
@@ -48,7 +49,7 @@ class AccountStoppedError(Exception):
 
 @dataclass(slots=True)
 class ListingPass:
-    """One walk down the listing. `newest` is when the newest of it had moved, `to_read` how many had to be read."""
+    """One pass down the listing. `newest` is when its newest conversation moved, `to_read` how many had to be read."""
 
     newest: datetime | None = None
     pages: int = 0
@@ -58,7 +59,7 @@ class ListingPass:
 
 @dataclass(frozen=True, slots=True)
 class ReadTask:
-    """`counted` is the counter that has it already, of what was read before it moved."""
+    """A conversation to read. `counted` is the counter that already includes it, from before it moved."""
 
     conversation: RunConversation
     known: StoredReading
@@ -67,10 +68,10 @@ class ReadTask:
 
 @dataclass(slots=True)
 class Crawl:
-    """Reads one account; `progress` is its progress. `is_anew`: everything, whatever other runs have read of it.
+    """Reads one account and updates `progress`. `is_anew`: read everything, whatever other runs have read.
 
-    `readers` conversations are on their way, with at most `parallelism` calls at once: the platform need not wait for
-    those that wait for the broker or the database.
+    `readers` conversations are in flight with at most `parallelism` calls, so that the platform is not idle while
+    others wait for the broker or the database.
     """
 
     account: Account
@@ -89,11 +90,11 @@ class Crawl:
     _counted: dict[str, str] = field(default_factory=dict, init=False)
 
     async def read(self, run_id: str) -> None:
-        """Reads everything that has moved since it was last read. AccountStoppedError when no further call can succeed.
+        """Read everything that has moved since it was last read. AccountStoppedError when no further call can succeed.
 
-        A conversation that cannot be read is counted with its reason, and the others are read. With the id of a run
-        that a dead process left, goes on behind what that had acknowledged. The next run may stop where all was read,
-        which is behind what was given up: what is gone may have been hidden from the token alone.
+        A conversation that cannot be read is counted with its reason, and the others are read. With the id of a killed
+        run, reading continues after what that run had acknowledged. The next run lists down to the oldest conversation
+        that was not read here, including those that are gone: they may only be hidden from this token.
         """
         until = None if self.is_anew else await self.checkpoints.complete_until(self.account)
         gate = ConcurrencyGate(self.parallelism, lambda: self.client.governor.pressure)
@@ -109,9 +110,9 @@ class Crawl:
     async def _read_listing(
         self, run_id: str, until: datetime | None, gate: ConcurrencyGate, *, is_first: bool
     ) -> ListingPass:
-        """Down the listing to a page of which nothing has moved after `until` nor since it was read.
+        """List down to a page on which nothing has moved after `until` or since it was read, and read what has moved.
 
-        The lister feeds readers by a short queue, so that memory does not grow with the account.
+        The lister feeds the readers through a short queue, so that memory does not grow with the account.
         """
         queue: asyncio.Queue[ReadTask | None] = asyncio.Queue(2 * self.readers)
         reader = ConversationReader(
@@ -158,7 +159,7 @@ class Crawl:
         return listing_pass
 
     def _conversations(self, items: Sequence[Json], run_id: str) -> list[RunConversation]:
-        """Of a page of the listing. One that cannot be understood is a failure, and not left out."""
+        """Return the conversations of a page of the listing. One that cannot be parsed is counted as failed."""
         conversations = []
         for item in items:
             listed = read_listed(item, self.account)
@@ -169,7 +170,7 @@ class Crawl:
         return conversations
 
     def _fail(self, thread_id: str, moved_at: datetime | None, reason: str) -> None:
-        """Of one that is not among what was listed to be read. Once, however often it is listed."""
+        """Count a conversation that cannot be read, once, however often it is listed."""
         if thread_id not in self._given_up:
             self.progress.add(conversations_listed=1)
             self.progress.fail(thread_id, reason)
@@ -180,36 +181,38 @@ class Crawl:
         self._unread_from = min(self._unread_from, moved_at or EPOCH)
 
     async def _tasks_for(self, conversations: Sequence[RunConversation], *, is_first: bool) -> list[ReadTask]:
-        """What must be read; all are counted, each once, however often it is listed."""
+        """Return the conversations that must be read. All are counted, each once, however often it is listed."""
         known = await self.checkpoints.known([conversation.key for conversation in conversations])
         tasks = []
         for conversation in conversations:
             thread_id = conversation.listed.thread_id
             if thread_id in self._under_way or thread_id in self._given_up:
                 continue
-            of_it = known.get(conversation.key, StoredReading())
-            is_ours = of_it.history is not None and of_it.history.run_id == conversation.run_id
+            stored = known.get(conversation.key, StoredReading())
+            is_ours = stored.history is not None and stored.history.run_id == conversation.run_id
             if self.is_anew and not is_ours:
-                of_it = replace(of_it, history=None)
+                stored = replace(stored, history=None)
             counted = self._counted.get(thread_id) or (READ if is_ours and not is_first else None)
-            if not self._is_unchanged(conversation, of_it.history):
+            if not self._is_unchanged(conversation, stored.history):
                 self._under_way.add(thread_id)
                 self.progress.add(conversations_listed=counted is None)
-                tasks.append(ReadTask(conversation, of_it, counted))
+                tasks.append(ReadTask(conversation, stored, counted))
             elif is_first and counted is None:
                 self.progress.add(conversations_listed=1)
                 self._count(thread_id, READ if is_ours else UNCHANGED)
         return tasks
 
-    def _count(self, thread_id: str, told: str) -> None:
-        self.progress.add(**{told: 1})
-        self._counted[thread_id] = told
+    def _count(self, thread_id: str, counter: str) -> None:
+        self.progress.add(**{counter: 1})
+        self._counted[thread_id] = counter
         if len(self._counted) > MAX_COUNTED:
             del self._counted[next(iter(self._counted))]
 
     def _is_unchanged(self, conversation: RunConversation, history: History | None) -> bool:
-        """Where the platform tells no time, and in the second that it tells, what was read may have moved unseen: that
-        is read again once the second is over, by another run if this one ends before.
+        """Whether nothing can have moved since the conversation was read in full.
+
+        Within the second of its `updated_time` it may have moved unseen. It is read again once that second is over, by
+        another run if this one ends before; so is a conversation without a time.
         """
         if history is None or history.updated_time != conversation.listed.updated_time:
             return False
@@ -223,7 +226,7 @@ class Crawl:
             self._under_way.discard(task.conversation.listed.thread_id)
 
     def _record(self, task: ReadTask, refusal: GraphError | None) -> None:
-        """AccountStoppedError when the refusal is one that every other call would get."""
+        """Count the outcome. AccountStoppedError when every other call would get the same refusal."""
         thread_id = task.conversation.listed.thread_id
         if refusal and refusal.kind in FATAL:
             raise AccountStoppedError(str(refusal), is_warned=refusal.kind in WARNINGS)
@@ -240,8 +243,8 @@ class Crawl:
 
 
 def _not_listed(refusal: GraphError) -> AccountStoppedError:
-    told = f"the conversations could not be listed: {refusal}"
-    return AccountStoppedError(told, is_warned=refusal.kind in WARNINGS)
+    message = f"the conversations could not be listed: {refusal}"
+    return AccountStoppedError(message, is_warned=refusal.kind in WARNINGS)
 
 
 def _times(conversations: Sequence[RunConversation]) -> list[datetime]:

@@ -1,4 +1,4 @@
-"""The Graph API's messages to events, as drafts. Pure.
+"""Converts the Graph API's messages to encoded events. Pure.
 
 Shapes: https://developers.facebook.com/docs/graph-api/reference/message, and for Instagram
 https://developers.facebook.com/docs/instagram-platform.
@@ -21,7 +21,7 @@ from shared.domain.accounts import Account
 INBOUND, OUTBOUND, BACKFILL = Direction.INBOUND.value, Direction.OUTBOUND.value, Source.BACKFILL.value
 
 CARRIERS = frozenset({"attachments", "sticker", "shares", "story"})
-"""Fields of a message that may hold what becomes an attachment."""
+"""Fields of a message that become attachments."""
 
 MESSAGE_FIELDS = (
     "id,created_time,from,to,message,sticker,reply_to,is_unsupported,story,"
@@ -32,15 +32,15 @@ MESSAGE_FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class RunConversation:
-    """One conversation read by one run: what all its events share."""
+    """One conversation as one run reads it; makes its events."""
 
     account: Account
     listed: Listed
     run_id: str
     name: str = field(init=False)
-    """`str()` of its key, made once: every event has it."""
+    """The key as a string; every event contains it."""
     shared: Json = field(init=False, compare=False, repr=False)
-    """What of their values is the same."""
+    """The fields that are the same in all its events."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", str(self.key))
@@ -62,19 +62,19 @@ class RunConversation:
         )
 
     def completed_event(self, read: int, unavailable: int, now: datetime) -> EncodedEvent:
-        """One for each state of the conversation that a run has read up to: it may move while the run goes on."""
+        """Return the event for the state up to which the run has read; a run may read several states."""
         own_id = event_id("conversation_completed", self.key, self.run_id, self._updated)
         counts = {"messages_read": read, "messages_unavailable": unavailable}
         return self._conversation_event("conversation_completed", own_id, now, **counts)
 
     def message_event(self, item: Json, now: datetime) -> EncodedEvent | None:
-        """None for what the platform does not show: Instagram gives only ids beyond the twenty newest.
+        """Return `None` for a message that is not shown: Instagram gives only the ids of all but the 20 newest.
 
         Source: https://developers.facebook.com/docs/messenger-platform/conversations.
         """
         mid, sender = identity(item.get("id")), item.get("from")
-        told_at: Any = item.get("created_time")
-        sent_at = read_time(told_at)
+        created_time: Any = item.get("created_time")
+        sent_at = read_time(created_time)
         sender_id = identity(sender.get("id")) if isinstance(sender, dict) else None
         if not mid or not isinstance(sender, dict) or not sender_id or sent_at is None:
             return None
@@ -90,7 +90,9 @@ class RunConversation:
             "sender_username": text(sender.get("username")),
         }
         direction = INBOUND if sender_id == self.listed.customer.id else OUTBOUND
-        return self._event("message", event_id("message", own_id), direction, instant_of(told_at, sent_at), now, fields)
+        return self._event(
+            "message", event_id("message", own_id), direction, instant_of(created_time, sent_at), now, fields
+        )
 
     @property
     def _updated(self) -> str:
@@ -121,41 +123,41 @@ def _attachments(item: Json) -> Iterator[Json]:
         yield _attachment(each)
     sticker = text(item.get("sticker"))
     if sticker:
-        yield _told("sticker", url=sticker)
+        yield _attachment_of("sticker", url=sticker)
     for share in objects(item.get("shares")):
         more = compact({name: share.get(name) for name in ("description", "template")})
-        yield _told("share", url=text(share.get("link")), title=text(share.get("name")), payload=more or None)
+        yield _attachment_of("share", url=text(share.get("link")), title=text(share.get("name")), payload=more or None)
     story = item.get("story")
     mention = story.get("mention") if isinstance(story, dict) else None
     if isinstance(mention, dict):
-        yield _told("story_mention", url=text(mention.get("link")))
+        yield _attachment_of("story_mention", url=text(mention.get("link")))
 
 
 def _attachment(each: Json) -> Json:
-    """`unavailable` is one with nothing but a name, which is a notice then (European privacy rules)."""
+    """An attachment with nothing but a name is a notice (European privacy rules); its type is `unavailable`."""
     title, template = text(each.get("name")), each.get("generic_template")
     if isinstance(template, dict):
         url, title = text(template.get("media_url")), text(template.get("title"))
-        return _told("template", url=url, title=title, payload=template or None)
+        return _attachment_of("template", url=url, title=title, payload=template or None)
     for kind in ("video", "image"):  # a video has both: the picture is its preview
         data = each.get(f"{kind}_data")
         if isinstance(data, dict):
             shown = "sticker" if data.get("render_as_sticker") is True else kind
-            return _told(shown, url=text(data.get("url")), title=title)
+            return _attachment_of(shown, url=text(data.get("url")), title=title)
     url, mime_type = text(each.get("file_url")), text(each.get("mime_type"))
     if not url and not mime_type:
-        return _told("unavailable", title=title)
+        return _attachment_of("unavailable", title=title)
     family = (mime_type or "").partition("/")[0]
-    return _told(family if family in ("image", "video", "audio") else "file", url=url, title=title)
+    return _attachment_of(family if family in ("image", "video", "audio") else "file", url=url, title=title)
 
 
-def _told(kind: str, **more: object) -> Json:
+def _attachment_of(kind: str, **more: object) -> Json:
     return compact({"type": kind, **more})
 
 
 def _reply_to(item: Json) -> Json | None:
     reply, story = item.get("reply_to"), item.get("story")
-    answered = story.get("reply_to") if isinstance(story, dict) else None
-    if isinstance(answered, dict):
-        return compact({"story_id": text(answered.get("id")), "story_url": text(answered.get("link"))})
+    story_reply = story.get("reply_to") if isinstance(story, dict) else None
+    if isinstance(story_reply, dict):
+        return compact({"story_id": text(story_reply.get("id")), "story_url": text(story_reply.get("link"))})
     return compact({"mid": text(reply.get("mid"))}) if isinstance(reply, dict) else None

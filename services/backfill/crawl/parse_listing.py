@@ -1,4 +1,4 @@
-"""The Graph API's list of conversations: who the customer is, and when it last moved. Pure.
+"""Parses the Graph API's list of conversations. Pure.
 
 Shape: https://developers.facebook.com/docs/graph-api/reference/conversation.
 """
@@ -19,7 +19,7 @@ LISTING_FIELDS = "id,participants,updated_time,message_count"
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A conversation as the listing shows it. `participants` has both sides; `customer` is the one that is not ours."""
+    """A conversation as the listing shows it. `participants` has both sides; `customer` is the other side."""
 
     thread_id: str
     customer: Participant
@@ -29,7 +29,7 @@ class Listed:
 
 
 def read_listed(item: Json, account: Account) -> Listed | str:
-    """A conversation of the listing, or the reason why it cannot be read."""
+    """Return the conversation, or the reason why it cannot be read."""
     thread_id = identity(item.get("id"))
     if not thread_id:
         return "the listing gives it no id"
@@ -48,8 +48,10 @@ def read_listed(item: Json, account: Account) -> Listed | str:
 
 
 def _customers(everyone: list[Json], account: Account) -> list[Participant]:
-    """Those who are not ours. On Instagram our own id there may be neither the account's nor the Page's: then by
-    `user_id`, else by name, and by each only while somebody is left.
+    """Return the participants that are not the account itself.
+
+    On Instagram the account's own id in this list may be neither its id nor the Page's. It is then recognised by
+    `user_id`, else by name, unless that leaves nobody.
     """
     ours = {account.account_id, account.page_id}
     others = [person for person in everyone if identity(person["id"]) not in ours]

@@ -1,4 +1,4 @@
-"""Values of the Graph API's bodies, which may be anything. Pure."""
+"""Reads values of the Graph API's bodies, which may be anything. Pure."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from shared.contract.events import format_instant
 Json = dict[str, Any]
 
 SETTLED_AFTER = timedelta(seconds=10)
-"""Graph tells times by the second, and its clock and ours are not the same."""
+"""Graph gives times in whole seconds, and its clock and ours differ."""
 
 
 def read_time(value: object) -> datetime | None:
-    """Graph's `2021-07-23T09:50:48+0000`, in UTC; None for anything that is not a time with an offset."""
+    """Parse Graph's `2021-07-23T09:50:48+0000` to UTC; `None` for anything but a time with an offset."""
     return _read_time(value) if isinstance(value, str) else None
 
 
 def instant_of(value: str, at: datetime) -> str:
-    """How an event tells `at`, which was read from `value`: in Graph's own form that is the same but for its end."""
+    """Format `at`, which was parsed from `value`, for an event. Graph's own format differs only in its end."""
     is_usual = len(value) == 24 and value[5] != "W" and value[10] == "T" and value[13] == ":" and value[19:] == "+0000"
     return f"{value[:19]}.000Z" if is_usual else format_instant(at)
 
 
 @lru_cache(1024)
 def _read_time(value: str) -> datetime | None:
-    """Remembered, as each is asked for more than once: of an event, of how far was read."""
+    """Cached, because each time is parsed more than once."""
     try:
         parsed = datetime.fromisoformat(value)
         return parsed.astimezone(UTC) if parsed.tzinfo else None
@@ -36,7 +36,7 @@ def _read_time(value: str) -> datetime | None:
 
 
 def is_settled(moved_at: datetime | None, now: datetime) -> bool:
-    """Whether whatever moves from `now` on is told of by a later time than `moved_at`."""
+    """Whether any move from `now` on gets a later time than `moved_at`."""
     return moved_at is not None and now - moved_at >= SETTLED_AFTER
 
 
@@ -46,7 +46,7 @@ def objects(value: object) -> list[Json]:
 
 
 def identity(value: object) -> str | None:
-    """Ids are strings, and numbers in old bodies."""
+    """Return an id, which is a string, and a number in old bodies."""
     number = isinstance(value, int) and not isinstance(value, bool)
     return str(value) if number else text(value)
 

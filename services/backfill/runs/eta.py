@@ -1,4 +1,4 @@
-"""How fast a run goes, and how long it will take yet."""
+"""The speed of a run and its remaining time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 RATE_SECONDS, REACH_SECONDS = 10.0, 60.0
-"""Messages come evenly enough for a short look back, conversations do not."""
+"""Messages arrive evenly enough for a short window, conversations do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class ProgressSample:
 
 @dataclass(slots=True)
 class RateEstimator:
-    """Looks at what a run has come to from time to time; what it says holds for the last look."""
+    """Estimates rates from samples of a run's progress; its answers are as of the last sample."""
 
     monotonic: Callable[[], float] = time.monotonic
     _samples: deque[ProgressSample] = field(default_factory=deque)
@@ -34,18 +34,18 @@ class RateEstimator:
 
     @property
     def messages_per_second(self) -> float | None:
-        """Over the last seconds; None in the first one."""
+        """The rate over the last seconds; `None` in the first second."""
         since = self._before(RATE_SECONDS)
         return (self._samples[-1].messages - since.messages) / (self._samples[-1].at - since.at) if since else None
 
     def seconds_for(self, conversations: int) -> float | None:
-        """What so many more will take at the pace of the last minute; None while that cannot be told."""
+        """Return how long so many more take at the rate of the last minute; `None` while it is unknown."""
         since = self._before(REACH_SECONDS)
         done = self._samples[-1].conversations - since.conversations if since else 0
         return conversations * (self._samples[-1].at - since.at) / done if since and done > 0 else None
 
     def _before(self, seconds: float) -> ProgressSample | None:
-        """The oldest look of so many seconds, if it is a second ago or more."""
+        """Return the oldest sample of the last `seconds`, if it is at least a second old."""
         if not self._samples:
             return None
         now = self._samples[-1].at
@@ -54,7 +54,7 @@ class RateEstimator:
 
 
 def duration(seconds: float) -> str:
-    """Rounded up: `45 s`, `12 min`, `3 h`."""
+    """Format, rounded up: `45 s`, `12 min`, `3 h`."""
     if seconds <= 90:
         return f"{math.ceil(seconds)} s"
     return f"{math.ceil(seconds / 60)} min" if seconds <= 90 * 60 else f"{math.ceil(seconds / 3600)} h"

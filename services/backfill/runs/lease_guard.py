@@ -1,4 +1,4 @@
-"""What keeps a process that has lost its run from publishing and writing: its own clock, and no word to anyone."""
+"""Stops a process that has lost its run from publishing and writing, by the process's own clock."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from shared.store.runs import ActiveRunError
 
 @dataclass(slots=True)
 class LeaseGuard:
-    """Open for as long as nobody else can have taken the run: a lease from when the last heartbeat was on its way.
+    """Says whether the run is certainly ours: for one lease after the last successful heartbeat was sent.
 
-    A process that stood still for longer (stopped, swapped out) finds it shut before it has asked anyone.
+    A process that was suspended for longer (stopped, swapped out) sees that before it contacts any server.
     """
 
     now: Callable[[], float] = time.monotonic
@@ -25,17 +25,17 @@ class LeaseGuard:
     def __post_init__(self) -> None:
         self.extend(self.now())
 
-    def extend(self, beat_at: float) -> None:
-        """A heartbeat that was written; `beat_at` is when it was sent."""
-        self._until = beat_at + RUN_LEASE.total_seconds()
+    def extend(self, sent_at: float) -> None:
+        """Record a heartbeat that was written; `sent_at` is when it was sent."""
+        self._until = sent_at + RUN_LEASE.total_seconds()
 
     def require_lease(self) -> None:
-        """ActiveRunError where it is shut."""
+        """Raise ActiveRunError once the lease may have ended."""
         if self.now() >= self._until:
-            raise ActiveRunError("the run was not heard of for too long; it may be another's by now")
+            raise ActiveRunError("the run had no heartbeat for too long; another process may have it")
 
     def guard(self, publish: PublishEvents) -> PublishEvents:
-        """`publish`, but ActiveRunError where the fence is shut."""
+        """Return `publish`, which raises ActiveRunError once the lease may have ended."""
 
         async def guarded(events: Sequence[EncodedEvent]) -> None:
             self.require_lease()

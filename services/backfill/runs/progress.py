@@ -1,4 +1,4 @@
-"""What a run has come to so far: the crawl adds to it, the runner saves it and the display reads it while it grows."""
+"""The progress of a run: the crawl updates it, the executor saves it and the display shows it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FAILURES_KEPT = 100
 
 @dataclass(slots=True)
 class RunProgress:
-    """`throttled_until` is in the past, or None, when no call has to wait."""
+    """`throttled_until` is in the past or `None` when no call waits."""
 
     counters: RunCounters = field(default_factory=RunCounters)
     failures: list[ConversationFailure] = field(default_factory=list)
@@ -20,8 +20,8 @@ class RunProgress:
     listing_is_complete: bool = False
 
     def add(self, **by: int) -> None:
-        now = {name: getattr(self.counters, name) + number for name, number in by.items()}
-        self.counters = self.counters.model_copy(update=now)
+        changed = {name: getattr(self.counters, name) + number for name, number in by.items()}
+        self.counters = self.counters.model_copy(update=changed)
 
     def fail(self, thread_id: str, reason: str) -> None:
         self.add(conversations_failed=1)

@@ -1,4 +1,4 @@
-"""One run from its claim to its end: heartbeats while the crawl reads, then the state that is true."""
+"""Executes one run: sends heartbeats while the crawl reads, then stores the final state."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from shared.store.runs import CANCELLED_BY_OPERATOR, ActiveRunError, RunStore
 
 HEARTBEAT_SECONDS = 1.0
 STOP_SECONDS = 4.0
-"""What a crawl gets to stop in. One that takes longer is left behind: it may publish once more, which harms nobody."""
+"""How long a crawl may take to stop. One that takes longer is abandoned; a last publish of it is harmless."""
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
 class RunExecutor:
-    """Does one run of `crawl`'s account. `requeues_on_stop` says what becomes of a run whose process is told to stop:
-    queued again for another, or CANCELLED. `lease_guard` guards what the crawl publishes.
+    """Executes one run of `crawl`. When the process is stopped, the run is requeued if `requeues_on_stop`, else
+    CANCELLED. `lease_guard` guards what the crawl publishes.
     """
 
     crawl: Crawl
@@ -35,11 +35,11 @@ class RunExecutor:
     lost_after_seconds: float = RUN_LEASE.total_seconds() - HEARTBEAT_SECONDS
 
     async def execute(self, run: Run, stop: asyncio.Event) -> Run:
-        """The run in its final state, or QUEUED when it was given back; either is stored.
+        """Return the run as it was stored: in its final state, or QUEUED when it was requeued.
 
-        ActiveRunError when it became another process's, or could not be written for so long that it may have: nothing
-        is written then. Any other exception of the crawl leaves it FAILED; ConnectionFailure, of the database, leaves
-        it to whoever comes next.
+        ActiveRunError, without a write, when another process has the run, or may have it because no heartbeat was
+        written for too long. ConnectionFailure of the database requeues it. Any other exception of the crawl makes it
+        FAILED.
         """
         self._resume_from(run)
         reading = asyncio.create_task(self.crawl.read(run.run_id))
@@ -52,7 +52,7 @@ class RunExecutor:
         return await self._finish(run, reading, heartbeats)
 
     def _resume_from(self, run: Run) -> None:
-        """What others had published and called for it stays counted; conversations are counted anew."""
+        """Keep the published events and the calls of earlier processes; conversations are counted again."""
         self.crawl.is_anew = run.is_anew
         counted = run.counters.model_dump(include={"messages_published", "messages_unavailable"})
         self.crawl.progress.add(**counted)
@@ -65,43 +65,43 @@ class RunExecutor:
         return run.model_copy(update={"counters": counters, **seen, **end})
 
     async def _send_heartbeats(self, run: Run) -> None:
-        """Returns when somebody asks for the run's cancellation. ActiveRunError once it may be another's."""
+        """Return when cancellation is requested. ActiveRunError once another process may have the run."""
         while True:
             try:
                 async with asyncio.timeout(self.lost_after_seconds):
-                    asked = await self._save_until_written(run)
+                    is_cancelled = await self._save_until_written(run)
             except TimeoutError:
                 raise ActiveRunError(f"run {run.run_id} could not be written for too long") from None
-            if asked:
+            if is_cancelled:
                 return
             await asyncio.sleep(self.heartbeat_seconds)
 
     async def _save_until_written(self, run: Run) -> bool:
         while True:
-            beat_at = self.lease_guard.now()
+            sent_at = self.lease_guard.now()
             try:
-                asked = await self.store.save(self._now(run))
+                is_cancelled = await self.store.save(self._now(run))
             except ConnectionFailure as error:
                 log.warning("run_not_written", run_id=run.run_id, error=type(error).__name__)
             else:
-                self.lease_guard.extend(beat_at)
-                return asked
+                self.lease_guard.extend(sent_at)
+                return is_cancelled
             await asyncio.sleep(self.heartbeat_seconds)
 
     async def _finish(self, run: Run, reading: asyncio.Task[None], heartbeats: asyncio.Task[None]) -> Run:
-        has_beaten_last = heartbeats.done() and not heartbeats.cancelled()
-        if has_beaten_last and (lost := heartbeats.exception()):
+        heartbeats_ended = heartbeats.done() and not heartbeats.cancelled()
+        if heartbeats_ended and (lost := heartbeats.exception()):
             raise lost
         if reading.done() and not reading.cancelled():
             return await self._as_read(run, reading.exception())
-        if has_beaten_last:
+        if heartbeats_ended:
             return await self._save(run, RunState.CANCELLED, CANCELLED_BY_OPERATOR)
         if not self.requeues_on_stop:
             return await self._save(run, RunState.CANCELLED, "interrupted by the operator")
         return await self._requeue(run)
 
     async def _as_read(self, run: Run, error: BaseException | None) -> Run:
-        """What the crawl came to."""
+        """Store the state that the crawl's outcome calls for."""
         match error:
             case None:
                 reason = _unread(self.crawl.progress.counters)
@@ -137,6 +137,8 @@ async def _end(*tasks: asyncio.Task[Any]) -> None:
 
 
 def _unread(counters: RunCounters) -> str | None:
-    """What was not read in full. One that is gone may be one that the token may not see (FACEBOOK.md §4.3, 100/33)."""
-    told = {"failed": counters.conversations_failed, "gone": counters.conversations_gone}
-    return ", ".join(f"{number} conversations {what}" for what, number in told.items() if number) or None
+    """Say what was not read in full. A conversation that is gone may be one that the token may not see: Facebook's
+    100/33 does not say which.
+    """
+    unread = {"failed": counters.conversations_failed, "gone": counters.conversations_gone}
+    return ", ".join(f"{number} conversations {what}" for what, number in unread.items() if number) or None

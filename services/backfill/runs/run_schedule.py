@@ -1,6 +1,6 @@
-"""Runs that come of themselves: one for each account with `every_seconds` whose last run began so long ago.
+"""Scheduled runs: one for each account with `every_seconds` whose last run was created that long ago.
 
-None behind one that Facebook has ended with a warning, until a person has had the account run, or that run resumed.
+After a run that Facebook ended with a warning there is none until a person starts or resumes one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class RunSchedule:
     runs: RunStore
 
     async def enqueue_due(self) -> None:
-        """Any number of workers may do this at once: each run is queued once."""
+        """Queue the runs that are due. Any number of workers may do this at once: each run is queued once."""
         now = await server_time(self.database)
         for account in [each for each in await self.accounts.all() if each.every_seconds]:
             last = await self.runs.newest_of(account)
@@ -38,13 +38,13 @@ class RunSchedule:
         try:
             run = await self.runs.enqueue(account, successor_id(account, last))
         except ActiveRunError:
-            return  # another worker has just done it
+            return  # another worker has just queued it
         log.info("run_scheduled", run_id=run.run_id, account_id=account.account_id)
 
 
 def successor_id(account: Account, last: Run | None) -> str:
-    """The same for all who saw the same last run, so that `_id` lets one of them in, even when the run has ended
-    before the other asks.
+    """Return the next run's id, the same for all workers that saw the same last run: `_id` then admits one of them,
+    even if that run has ended before the other asks.
     """
     return uuid.uuid5(uuid.NAMESPACE_OID, f"{account.key} after {last.run_id if last else 'none'}").hex
 

@@ -1,4 +1,4 @@
-"""The worker: claims runs and does several accounts' at once, until it is told to stop."""
+"""The worker: claims runs and executes several at once until it is stopped."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ log = structlog.get_logger()
 
 
 class CannotBeginError(Exception):
-    """Nothing of the run can be done; the message says what the operator must do."""
+    """The run cannot start; the message says what the operator must do."""
 
 
 @dataclass(slots=True)
 class RunWorker:
-    """At most `max_runs` runs at a time. `executor_for` puts one together; CannotBeginError leaves its run FAILED."""
+    """Executes at most `max_runs` runs at a time. `executor_for` composes one; CannotBeginError fails its run."""
 
     runs: RunStore
     schedule: RunSchedule
@@ -39,8 +39,8 @@ class RunWorker:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def work(self, stop: asyncio.Event) -> None:
-        """Returns when, after `stop`, every run was given back. What none of us expected in one run does so too, and
-        is then raised, for the supervisor to start another worker.
+        """Return once every run is requeued after `stop`. An unexpected exception in one run has the same effect and
+        is then raised, so that the supervisor starts another worker.
         """
         scheduling = asyncio.create_task(self._schedule())
         try:
@@ -56,7 +56,7 @@ class RunWorker:
                 raise error
 
     async def _fill(self, stop: asyncio.Event) -> None:
-        """Claims until there is nothing to do or no more can be done."""
+        """Claim runs until none is left or `max_runs` are executing."""
         try:
             while len(self._tasks) < self.max_runs and not stop.is_set() and (run := await self.runs.claim()):
                 log.info("run_claimed", run_id=run.run_id, account_id=run.account_id)
@@ -65,7 +65,7 @@ class RunWorker:
             log.warning("database_unreachable", error=type(error).__name__)
 
     async def _wait(self, stop: asyncio.Event, scheduling: asyncio.Task[None]) -> None:
-        """For a free place, the end, or the time to look again."""
+        """Wait for a run to end, for the stop, or until it is time to claim again."""
         stopping = asyncio.create_task(stop.wait())
         watched = {stopping, scheduling, *self._tasks}
         ended, _ = await asyncio.wait(watched, timeout=CLAIM_EVERY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -81,8 +81,8 @@ class RunWorker:
         except (ActiveRunError, ConnectionFailure) as error:
             log.warning("run_lost", run_id=run.run_id, error=type(error).__name__, detail=str(error))
         else:
-            told = end.model_dump(include={"run_id", "account_id", "state", "reason"}) | end.counters.model_dump()
-            log.info("run_given_back" if end.state is RunState.QUEUED else "run_ended", **told)
+            fields = end.model_dump(include={"run_id", "account_id", "state", "reason"}) | end.counters.model_dump()
+            log.info("run_given_back" if end.state is RunState.QUEUED else "run_ended", **fields)
             self.metrics.runs[end.state].inc()
 
     async def _end(self, run: Run, stop: asyncio.Event) -> Run:

@@ -179,7 +179,7 @@ async def test_an_account_in_order_is_well_and_all_is_told_of_it_but_its_token(
     [
         ({"withheld": ["pages_show_list"]}, "permissions are missing: pages_show_list"),
         ({"withheld": ["pages_messaging"]}, "its conversations cannot be listed: permission 200"),
-        ({"withheld": ["pages_manage_metadata"]}, "its webhooks cannot be looked at: permission 200"),
+        ({"withheld": ["pages_manage_metadata"]}, "its webhooks cannot be checked: permission 200"),
         ({"expires_at": int(NOW.timestamp()) + 3 * DAY}, "the token ends 2026-11-27; connect the account again"),
         ({"data_access_expires_at": int(NOW.timestamp()) - DAY}, "data access has ended; connect the account again"),
         ({"subscribed": {}}, "its webhooks are not subscribed: messages, "),
@@ -222,7 +222,7 @@ async def test_where_the_platform_does_not_tell_of_a_token_nothing_is_made_up(fa
     await facebook.fail("debug_token", "100")
     health = await facebook.check()
     assert (health.is_well, health.token, health_json(health)["permissions_granted"]) == (True, None, None)
-    assert "the platform does not tell more of it" in shown(health)
+    assert "the platform gives no details" in shown(health)
 
 
 async def test_a_check_does_not_wait_while_the_platform_throttles(facebook: Facebook) -> None:
