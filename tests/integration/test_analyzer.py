@@ -25,8 +25,8 @@ from shared.runtime.metrics import AnalyzerMetrics
 from shared.store.conversation_updates import Timing
 from shared.store.mongo import Database
 from tests.conftest import Stack, Start
+from tests.support.idle_pool import IdlePool
 from tests.support.making import MARIA, completed, listed, said
-from tests.support.nobody import Nobody
 from tests.support.offsets import committed
 from tests.support.outcome import assert_versions_are_whole, customers, messages, published, settled, story
 from tests.support.topics import publish_events
@@ -166,7 +166,7 @@ async def test_a_batch_that_was_written_and_not_committed_is_taken_again(
     async with open_consumer(stack.kafka, stack.topics.message_events, group) as consumer:
         monkeypatch.setattr(consumer, "commit", die)
         aggregate, parking = Aggregate(database, Timing(0, 0, 0)), cast("DeadLetterPublisher", NoDeadLetters())
-        intake = EventIntake(consumer, aggregate, parking, Nobody(), utc_now, AnalyzerMetrics())
+        intake = EventIntake(consumer, aggregate, parking, IdlePool(), utc_now, AnalyzerMetrics())
         with pytest.raises(DiedError):
             await intake.run(asyncio.Event())
         assert await messages(database) == fold_all(events)

@@ -20,9 +20,9 @@ from shared.runtime.clock import utc_now
 from shared.runtime.metrics import AnalyzerMetrics
 from shared.store.mongo import Database
 from tests.conftest import Stack
+from tests.support.idle_pool import IdlePool
 from tests.support.intakes import Intakes, intakes
 from tests.support.making import said
-from tests.support.nobody import Nobody
 from tests.support.offsets import Offsets, all_is_committed, committed, ends
 from tests.support.outcome import customers, story
 from tests.support.topics import publish_events
@@ -77,7 +77,7 @@ def one_each(number: int) -> list[Event]:
 
 def intake(consumer: Consumer, gate: KeyBreaker) -> EventIntake:
     aggregate, parking = cast("Aggregate", gate), cast("DeadLetterPublisher", NoDeadLetters())
-    return EventIntake(consumer, aggregate, parking, Nobody(), utc_now, AnalyzerMetrics())
+    return EventIntake(consumer, aggregate, parking, IdlePool(), utc_now, AnalyzerMetrics())
 
 
 @asynccontextmanager

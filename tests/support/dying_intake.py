@@ -26,7 +26,7 @@ from shared.runtime.settings import AnalyzerSettings
 from shared.store.messages import MessageStore
 from shared.store.mongo import open_database
 from tests.support.dying_receiver import Step, arm, die_at
-from tests.support.nobody import Nobody
+from tests.support.idle_pool import IdlePool
 
 STEPS = {
     "polled": Step(EventIntake, "_settle"),
@@ -54,7 +54,7 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
         aggregate, parking = Aggregate(database, timing_of(settings)), DeadLetterPublisher(producer, topics, metrics)
         log.info("intake_started")
         await run_until(
-            stop, DRAIN_SECONDS, EventIntake(consumer, aggregate, parking, Nobody(), utc_now, metrics).run(stop)
+            stop, DRAIN_SECONDS, EventIntake(consumer, aggregate, parking, IdlePool(), utc_now, metrics).run(stop)
         )
     log.info("intake_stopped")
 

@@ -45,12 +45,12 @@ def answered(text: str, seconds: float, **more: Any) -> MessageEvent:
 
 
 def unsent(mid: str, seconds: float, who: ConversationKey = MARIA) -> DeletionEvent:
-    return DeletionEvent(direction=Direction.INBOUND, **_told(seconds, Source.WEBHOOK), **_of(who, "deletion", mid))
+    return DeletionEvent(direction=Direction.INBOUND, **_times(seconds, Source.WEBHOOK), **_of(who, "deletion", mid))
 
 
 def reacted(mid: str, seconds: float, who: ConversationKey = MARIA) -> ReactionEvent:
-    told = _told(seconds, Source.WEBHOOK)
-    return ReactionEvent(direction=Direction.INBOUND, action="react", emoji="❤", **told, **_of(who, "reaction", mid))
+    times = _times(seconds, Source.WEBHOOK)
+    return ReactionEvent(direction=Direction.INBOUND, action="react", emoji="❤", **times, **_of(who, "reaction", mid))
 
 
 def listed(
@@ -69,17 +69,17 @@ def completed(seconds: float, *, who: ConversationKey = MARIA, run: str = "run")
 
 
 def _whole(seconds: float, who: ConversationKey, kind: str, run: str) -> dict[str, Any]:
-    told = _told(seconds, Source.BACKFILL)
+    times = _times(seconds, Source.BACKFILL)
     return {
         "event_id": event_id(kind, who, run),
         "run_id": run,
         "direction": Direction.INBOUND,
-        **told,
+        **times,
         **_key(who),
     }
 
 
-def _told(seconds: float, source: Source) -> dict[str, Any]:
+def _times(seconds: float, source: Source) -> dict[str, Any]:
     return {"occurred_at": at(seconds), "received_at": at(seconds + 1), "source": source}
 
 

@@ -71,13 +71,13 @@ async def settled(database: Database, events: Iterable[Event]) -> dict[str, Cont
     return await contacts(database)
 
 
-def is_current(contact: Contact, told: list[StoredMessage]) -> bool:
+def is_current(contact: Contact, messages: list[StoredMessage]) -> bool:
     """Whether its analysis covers exactly these messages, and another one would change nothing."""
-    transcript, analysis = build_transcript(contact.platform, told), contact.analysis
+    transcript, analysis = build_transcript(contact.platform, messages), contact.analysis
     if transcript is None or analysis is None or analysis.fingerprint != fingerprint(transcript):
         return False
     conversation = Conversation(contact.contact_id, contact.platform, contact.account_id, contact.customer_id)
-    return next_contact(contact, conversation, told, analysis, Placement(), EPOCH) is None
+    return next_contact(contact, conversation, messages, analysis, Placement(), EPOCH) is None
 
 
 async def published(stack: Stack) -> list[ContactUpdated]:

@@ -7,7 +7,7 @@ from aiohttp.typedefs import Handler
 
 from services.console.accounts.account_checks import AccountChecks
 from services.console.accounts.form import InvalidAccountError
-from services.console.accounts.service import AccountChanges, NoKeysError
+from services.console.accounts.service import AccountChanges
 from services.console.api import models, requests
 from services.console.api.bodies import from_body, json_of
 from services.console.index.contact_index import ContactIndex
@@ -49,7 +49,7 @@ class AccountApi:
         body = await from_body(requests.AccountRequest, request)
         try:
             account, _ = await self._changes.add(body)
-        except (NoKeysError, InvalidAccountError) as error:
+        except InvalidAccountError as error:
             raise web.HTTPConflict(text=str(error)) from None
         return await self._response(account, status=201)
 
@@ -57,7 +57,7 @@ class AccountApi:
         settings, account = await from_body(requests.AccountSettings, request), await self._account(request)
         try:
             return await self._response(await self._changes.update(account, settings))
-        except (NoKeysError, InvalidAccountError) as error:
+        except InvalidAccountError as error:
             raise web.HTTPConflict(text=str(error)) from None
 
     async def check(self, request: web.Request) -> web.Response:

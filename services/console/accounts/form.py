@@ -27,7 +27,7 @@ FIELD_ERRORS = {
 
 
 class InvalidAccountError(ValueError):
-    """`at` is the name of the invalid field."""
+    """`at` is the name of the invalid field, or empty."""
 
     def __init__(self, at: str, message: str = "") -> None:
         super().__init__(message or FIELD_ERRORS[at])

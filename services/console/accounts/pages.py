@@ -12,7 +12,7 @@ from aiohttp import web
 from services.console.accounts.account_checks import AccountChecks
 from services.console.accounts.form import InvalidAccountError, request_from_form
 from services.console.accounts.run_progress import CombinedProgress, RunProgress, combine, next_in_seconds, progress_of
-from services.console.accounts.service import AccountChanges, NoKeysError
+from services.console.accounts.service import AccountChanges
 from services.console.api.requests import AccountRequest, AccountSettings
 from services.console.auth.auth_middleware import ACCESS
 from services.console.contacts.actions import form_of
@@ -112,7 +112,7 @@ class IntegrationPages:
         form = await form_of(request)
         try:
             account, problems = await self._changes.add(request_from_form(AccountRequest, form))
-        except (NoKeysError, InvalidAccountError) as error:
+        except InvalidAccountError as error:
             return await self._page(request, FormError.from_exception(error, "", form))
         message = f"{account.name} was added." + (f" But {'; '.join(problems)}." if problems else "")
         raise self._back(message, is_problem=bool(problems))
@@ -146,7 +146,7 @@ class IntegrationPages:
         account, form = await self._account(request), await form_of(request)
         try:
             await self._changes.update(account, request_from_form(AccountSettings, form))
-        except (NoKeysError, InvalidAccountError) as error:
+        except InvalidAccountError as error:
             return await self._page(request, FormError.from_exception(error, account.key, form))
         raise self._back("Saved.")
 

@@ -13,15 +13,8 @@ from shared.store.accounts import AccountStore, DuplicateAccountError
 from shared.store.pipelines import PipelineStore
 
 
-class NoKeysError(Exception):
-    """No key is configured to encrypt a token with."""
-
-    def __init__(self) -> None:
-        super().__init__("set LEADSTREAM_ENCRYPTION_KEYS first: tokens are stored encrypted")
-
-
 class AccountChanges:
-    """Raises InvalidAccountError for an invalid field and for a token that the platform refuses."""
+    """Raises InvalidAccountError, also for a token that the platform refuses and without an encryption key."""
 
     def __init__(
         self, accounts: AccountStore, pipelines: PipelineStore, checks: AccountChecks, vault: TokenVault | None
@@ -36,10 +29,7 @@ class AccountChanges:
         return self._vault is not None
 
     async def add(self, request: AccountRequest) -> tuple[Account, list[str]]:
-        """Return the new account and the problems that the platform reports but that do not prevent reading it.
-
-        Raise NoKeysError.
-        """
+        """Return the new account and the problems that the platform reports but that do not prevent reading it."""
         account = new_account(request, self._encrypt)
         duplicate = InvalidAccountError(
             "account_id", "this account was added before; enter a new token in its settings"
@@ -55,7 +45,7 @@ class AccountChanges:
         return account, health["problems"]
 
     async def update(self, account: Account, settings: AccountSettings) -> Account:
-        """Save the settings that are given, and the token if there is one. Raise NoKeysError."""
+        """Save the settings that are given, and the token if there is one."""
         after = with_settings(account, settings, [each.name for each in await self._pipelines.all()])
         if settings.token:
             after = after.model_copy(update={"encrypted_token": self._encrypt(settings.token.get_secret_value())})
@@ -73,5 +63,5 @@ class AccountChanges:
 
     def _encrypt(self, token: str) -> str:
         if self._vault is None:
-            raise NoKeysError
+            raise InvalidAccountError("", "set LEADSTREAM_ENCRYPTION_KEYS first: tokens are stored encrypted")
         return self._vault.encrypt(token)

@@ -155,7 +155,7 @@ def _signing_key(*secret_settings: str) -> bytes:
 
 
 def _proxy_access(proxy: ProxyLogin, users: Sequence[str]) -> Access | None:
-    """Refuse a header that is repeated: the browser may have sent one of the values, and nobody knows which."""
+    """Refuse a header that is repeated: the browser may have sent any of its values."""
     if len(users) != 1 or not users[0].isprintable():
         return None
     (name,) = users

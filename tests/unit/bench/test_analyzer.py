@@ -40,11 +40,11 @@ def test_every_conversation_has_each_message_once_whatever_its_source() -> None:
 
 
 def test_conversations_interleave_and_some_messages_change_later() -> None:
-    told = events(list(TRAFFIC.drafts()))
-    assert len({each.conversation for each in told[:AT_ONCE]}) > AT_ONCE * 0.9
-    kinds = Counter(each.kind for each in told)
+    sent = events(list(TRAFFIC.drafts()))
+    assert len({each.conversation for each in sent[:AT_ONCE]}) > AT_ONCE * 0.9
+    kinds = Counter(each.kind for each in sent)
     assert set(kinds) == {"message", "reaction", "edit", "deletion"}
-    assert 0.05 < 1 - kinds["message"] / len(told) < 0.1
+    assert 0.05 < 1 - kinds["message"] / len(sent) < 0.1
 
 
 def test_no_two_messages_have_the_same_text() -> None:

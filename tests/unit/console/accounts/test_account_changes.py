@@ -8,7 +8,7 @@ import pytest
 
 from services.console.accounts.account_checks import AccountChecks
 from services.console.accounts.form import InvalidAccountError, request_from_form
-from services.console.accounts.service import AccountChanges, NoKeysError
+from services.console.accounts.service import AccountChanges
 from services.console.api.requests import AccountRequest, AccountSettings
 from services.console.view.form_error import FormError
 from shared.domain.accounts import Account
@@ -125,7 +125,7 @@ async def test_a_new_token_that_is_refused_changes_nothing() -> None:
 
 
 async def test_without_an_encryption_key_no_token_is_accepted() -> None:
-    with pytest.raises(NoKeysError):
+    with pytest.raises(InvalidAccountError, match="LEADSTREAM_ENCRYPTION_KEYS"):
         await FakeAccounts(GOOD).changes(vault=False).add(request(FIELDS))
 
 

@@ -80,7 +80,7 @@ async def test_an_account_with_a_renewed_token_is_checked_again() -> None:
     assert fake.checked == 2
 
 
-@pytest.mark.parametrize("error", [UnreachableError("nobody answers"), ValueError("no key fits")])
+@pytest.mark.parametrize("error", [UnreachableError("no answer"), ValueError("no key fits")])
 async def test_a_check_without_an_answer_keeps_what_was_known_and_is_repeated_soon(
     error: Exception,
 ) -> None:
@@ -96,7 +96,7 @@ async def test_a_check_without_an_answer_keeps_what_was_known_and_is_repeated_so
 
 async def test_an_account_that_was_never_checked_shows_only_the_reason() -> None:
     fake = FakeAccounts(SHOP)
-    fake.answer = UnreachableError("nobody answers")
+    fake.answer = UnreachableError("no answer")
     health = await fake.look()
     assert (health["token"], health["permissions_granted"], health["webhooks_subscribed"]) == (None, None, None)
     assert health["problems"]

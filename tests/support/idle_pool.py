@@ -1,11 +1,11 @@
-"""For an intake that writes what nobody works on."""
+"""A pool without workers, for tests of the intake alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 
-class Nobody:
+class IdlePool:
     def notify_written(self, keys: Iterable[str]) -> None:
         pass
 
