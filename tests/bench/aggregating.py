@@ -1,4 +1,4 @@
-"""From the topic to the store: events a second of the analyzer's intake against a raw loop that writes the same."""
+"""Events a second from the topic to the store: the analyzer's intake against a raw loop with the same writes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TRAFFIC = Traffic(conversations=2_000, messages=10)
 
 
 def aggregate(bench: Bench) -> Measured:
-    """By turns; each pair of rounds has a topic and a database for each side. A pair before is not counted."""
+    """Measure both sides in turn, each round with its own topic and database. The first pair is a warm-up."""
     ours, raw = list[Rate](), list[Rate]()
     for number in range(bench.rounds + 1):
         of_ours, of_raw = (site(bench.servers, bench.folder, f"{name}{number}") for name in ("aggregate", "raw"))
@@ -31,13 +31,13 @@ def aggregate(bench: Bench) -> Measured:
 
 
 async def _taken(of: Site, process: Handler, events: int) -> Rate:
-    """By what the group has committed."""
+    """Return the rate of committed events."""
     async with watching(of) as watch:
         return rate_of(await watch.until(watch.committed, events, process))
 
 
 async def _require_same(ours: Site, raw: Site) -> None:
-    """BenchError when one side has written less than the other: its rate would be of something else."""
+    """Raise BenchError if one side has written less than the other, as the rates would not compare."""
     async with ours.database() as ours_written, raw.database() as raw_written:
         for name in ("messages", "conversations"):
             counts = [await each[name].count_documents({}) for each in (ours_written, raw_written)]

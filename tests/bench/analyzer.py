@@ -1,4 +1,4 @@
-"""Every figure of the analyzer, one after the other, against a real broker and the tests' MongoDB server."""
+"""Measures the analyzer's figures one by one, with a real broker and the tests' MongoDB server."""
 
 from __future__ import annotations
 

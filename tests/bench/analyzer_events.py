@@ -1,7 +1,7 @@
-"""What the analyzer is measured with: conversations of a shop as its customers have them, as the receiver writes them.
+"""Events for measuring the analyzer: conversations of a shop and its customers, as the receiver writes them.
 
-The words are those of the simulator's corpus, in its languages. Every message is one of its own: each has an order's
-number that no other has, so that nothing which remembers texts is faster here than it would be with people's. Pure.
+The texts are those of the simulator's corpus, in its languages. Each message ends with a number of its own, so that a
+cache of texts makes nothing faster than with real messages. Pure.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from shared.contract.ids import ConversationKey, Platform, event_id, message_id
 
 EPOCH = datetime(2026, 11, 1, tzinfo=UTC)
 STORIES, ACCOUNTS = 300, 10
-AT_ONCE = 1_000
-"""Conversations that go on at the same time: of one after the other a batch would have one, of all no two lines."""
+PARALLEL_CONVERSATIONS = 1_000
+"""Interleaved conversations. With fewer, a batch would hold few conversations; with all, no two lines of one."""
 MID_TAIL = "JWElrgbN2SLTPy4T42alAqnDpEjWCDd1skrJo9YDNmtF736xWTbZZqmFhdSWe9vLmv03rnyAHFh"
 REACTION_EACH, EDIT_EACH, DELETION_EACH = 25, 50, 100
-"""After every so many messages one is reacted to, edited, unsent."""
+"""One of so many messages gets a reaction, an edit, a deletion."""
 
 
 class Said(NamedTuple):
@@ -33,16 +33,14 @@ class Said(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """So many conversations, of so many messages each."""
-
     conversations: int
     messages: int
 
     def drafts(self) -> Iterator[EncodedEvent]:
-        """`AT_ONCE` conversations by turns, and then the next of them."""
-        for first in range(0, self.conversations, AT_ONCE):
+        """Yield the events of `PARALLEL_CONVERSATIONS` conversations in turn, then of the next ones."""
+        for first in range(0, self.conversations, PARALLEL_CONVERSATIONS):
             for index in range(self.messages):
-                for number in range(first, min(first + AT_ONCE, self.conversations)):
+                for number in range(first, min(first + PARALLEL_CONVERSATIONS, self.conversations)):
                     yield from _told(number, index)
 
     def of_conversation(self, number: int) -> Iterator[EncodedEvent]:
@@ -56,7 +54,7 @@ def key_of(number: int) -> ConversationKey:
 
 
 def said(number: int, index: int) -> Said:
-    """Line `index` of conversation `number`; a conversation that is longer than its story tells it again."""
+    """Return line `index` of conversation `number`; a conversation longer than its story repeats it."""
     story = stories()[number % STORIES]
     line = story[index % len(story)]
     return Said(line.inbound, f"{line.text} #{number}-{index}")

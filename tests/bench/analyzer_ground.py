@@ -1,4 +1,4 @@
-"""What all measurements of the analyzer stand on: topics and a database, events on them, the process, its progress."""
+"""Common parts of the analyzer's measurements: topics and a database, events, the process and its progress."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from tests.support.servers import Servers
 
 PARTITIONS = 12
 ANALYZER = ("-m", "services.cli.main", "analyzer")
-PUBLISHED_AT_ONCE = 5_000
+PUBLISH_BATCH_SIZE = 5_000
 POLL_SECONDS, STALL_SECONDS = 0.1, 60.0
-"""How often progress is looked at, and after how long without any there is no figure."""
+"""How often progress is read, and after how long without progress a measurement fails."""
 
 NEVER_DUE = {"quiet_seconds": "1000000", "max_wait_seconds": "1000000"}
 """Settings of an analyzer that only aggregates."""
@@ -36,7 +36,7 @@ NEVER_DUE = {"quiet_seconds": "1000000", "max_wait_seconds": "1000000"}
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Topics and a database called `name`, made anew."""
+    """New topics and a new database called `name`."""
 
     servers: Servers
     folder: Path
@@ -68,10 +68,10 @@ class Site:
         return open_database(self.mongo_url)
 
     async def publish(self, drafts: Iterable[EncodedEvent]) -> int:
-        """How many."""
+        """Publish the events and return their number."""
         remaining, count = iter(drafts), 0
         async with open_producer(self.servers.kafka) as producer:
-            while chunk := list(islice(remaining, PUBLISHED_AT_ONCE)):
+            while chunk := list(islice(remaining, PUBLISH_BATCH_SIZE)):
                 await publish(producer, [event_record(self.topics.message_events, draft) for draft in chunk])
                 count += len(chunk)
         return count
@@ -89,7 +89,7 @@ def site(servers: Servers, folder: Path, name: str) -> Site:
 
 @contextmanager
 def analyzer(of: Site, command: Sequence[str] = ANALYZER, **settings: str) -> Iterator[Handler]:
-    """The process, not yet ready. `settings` are named without their prefix."""
+    """Start the process without waiting until it is ready. `settings` are named without their prefix."""
     named = {f"LEADSTREAM_{name.upper()}": value for name, value in settings.items()}
     with started(command, of.settings | named, of.folder) as process:
         yield process
@@ -97,7 +97,7 @@ def analyzer(of: Site, command: Sequence[str] = ANALYZER, **settings: str) -> It
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How much was done at a time of the monotonic clock, and the process's seconds of the processor until then."""
+    """The amount done at a monotonic time, and the processor seconds of the process until then."""
 
     at: float
     done: int
@@ -105,45 +105,45 @@ class Reading:
 
 
 def rate_of(readings: Sequence[Reading]) -> Rate:
-    """From the first of `readings` at which anything was done to the first at which as much was done as at the last."""
+    """Return the rate from the first progress to the first reading with the final amount."""
     last = readings[-1]
     first = next((each for each in readings if each.done), last)
     end = next(each for each in readings if each.done >= last.done)
     done, seconds = end.done - first.done, end.at - first.at
     if done <= 0 or seconds <= 0:
-        raise BenchError("it was done before it could be watched: take more")
+        raise BenchError("it was done before two readings: use more events")
     return Rate(done / seconds, (end.cpu - first.cpu) * 1e6 / done)
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Progress as Kafka tells it, so that watching costs the database nothing."""
+    """Reads progress from Kafka, so that measuring costs the database nothing."""
 
     of: Site
     admin: AIOKafkaAdminClient
     consumer: AIOKafkaConsumer
 
     async def committed(self) -> int:
-        """Events that the analyzer need not read again."""
+        """Return the number of committed events."""
         try:
             offsets = await self.admin.list_consumer_group_offsets(self.of.group)
-        except GroupCoordinatorNotAvailableError:  # no group was ever on this broker
+        except GroupCoordinatorNotAvailableError:  # the broker has never had a group
             return 0
         return sum(max(0, each.offset) for each in offsets.values())
 
     async def published(self) -> int:
-        """Versions on `contact-updated`."""
+        """Return the number of versions on `contact-updated`."""
         partitions = [TopicPartition(self.of.topics.contact_updated, number) for number in range(PARTITIONS)]
         return sum((await self.consumer.end_offsets(partitions)).values())
 
     async def require_published(self, versions: int) -> None:
-        """BenchError when one was published twice, or had a second version: the time of all is none of so many then."""
+        """Raise BenchError if a version was published twice or a contact has a second version."""
         found = await self.published()
         if found != versions:
             raise BenchError(f"{found:,} versions were published of {versions:,} contacts")
 
     async def until(self, read: Callable[[], Awaitable[int]], total: int, process: Handler) -> list[Reading]:
-        """Readings until `total` is done. BenchError when the process ends, or comes no further for a minute."""
+        """Return readings until `total` is done. BenchError when the process ends or makes no progress for a minute."""
         readings: list[Reading] = []
         moved_at = time.perf_counter()
         while True:
@@ -155,7 +155,7 @@ class Watch:
             if done >= total:
                 return readings
             if now - moved_at > STALL_SECONDS:
-                raise BenchError(f"{done:,} of {total:,} were done, and no more for {STALL_SECONDS:.0f} s")
+                raise BenchError(f"{done:,} of {total:,} were done, without progress for {STALL_SECONDS:.0f} s")
             await asyncio.sleep(POLL_SECONDS)
 
 
@@ -173,12 +173,12 @@ async def watching(of: Site) -> AsyncIterator[Watch]:
 
 
 async def is_empty(database: Database) -> bool:
-    """Whether no conversation is on the queue."""
+    """Return whether no conversation is queued."""
     return await database.conversations.find_one({"due_at": {"$exists": True}}, {"_id": True}) is None
 
 
 async def until_empty(database: Database) -> None:
-    """BenchError when a conversation is still due a minute after the last of them was published."""
+    """Wait until no conversation is queued. BenchError when one is still due after a minute."""
     deadline = time.monotonic() + STALL_SECONDS
     while not await is_empty(database):
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Where the analyzer's time goes, by event or by contact: own time of each function with the C that it calls."""
+"""A profile of the analyzer per event or contact: the time of each function and the C code it calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROFILES = ("aggregate", "backlog")
 
 
 def profile_analyzer(bench: Bench, what: str) -> str:
-    """From the first that is done to the last."""
+    """Sample from the first event or contact to the last."""
     of = site(bench.servers, bench.folder, "profile")
     if what == "aggregate":
         total, settings = asyncio.run(of.publish(EVENTS.drafts())), NEVER_DUE

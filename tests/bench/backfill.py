@@ -26,9 +26,9 @@ OF_ORIGINAL = 8
 PARALLELISM, PAGE_SIZE = (
     BackfillSettings.model_fields[f"backfill_{name}"].default for name in ("parallelism", "page_size")
 )
-WARMING = 3
+WARM_UP_REQUESTS = 3
 """Rounds until the broker has compiled its code: until then it takes most of the other core for that."""
-MOST_MEGABYTES, FLAT_PERCENT = 150, 5
+MAX_MEGABYTES, FLAT_PERCENT = 150, 5
 
 
 def measure_backfill(bench: Bench, say: Say) -> Measured:
@@ -71,12 +71,12 @@ def events(bench: Bench) -> Measured:
     """Onto a real broker, against the same records sent by aiokafka from memory, after rounds that only warm up."""
     ours, raw = list[Rate](), list[Rate]()
     with graph_api(bench.folder / "events", FAST) as graph:
-        for number in range(WARMING + bench.rounds):
+        for number in range(WARM_UP_REQUESTS + bench.rounds):
             of_round = place(bench.servers, graph, FAST, f"events{number}")
             run = of_round.crawl()
             ours.append(Rate(run.events / run.seconds, run.cpu * 1e6 / run.events))
             raw.append(_raw(of_round, run.events))
-    sides = side("crawled, events a second", ours[WARMING:]), side("raw aiokafka", raw[WARMING:])
+    sides = side("crawled, events a second", ours[WARM_UP_REQUESTS:]), side("raw aiokafka", raw[WARM_UP_REQUESTS:])
     return Measured(
         sides, (Figure("events a second / raw aiokafka", sides[0].median / sides[1].median, at_least(0.7)),)
     )
@@ -112,7 +112,7 @@ def memory(bench: Bench) -> Measured:
     corpus = Corpus((bench.messages - large) // USUAL, USUAL, large)
     with graph_api(bench.folder / "memory", corpus) as graph:
         run = place(bench.servers, graph, corpus, "memory").crawl()
-    figures = [Figure(f"peak of memory over {bench.messages:,} messages", run.peak, at_most(MOST_MEGABYTES), "MB")]
+    figures = [Figure(f"peak of memory over {bench.messages:,} messages", run.peak, at_most(MAX_MEGABYTES), "MB")]
     tenth = len(run.resident) // 10
     if tenth > 0:
         settled, last = run.resident[2 * tenth : 3 * tenth], run.resident[-tenth:]

@@ -1,7 +1,7 @@
-"""Conversations that are due: contacts a second by the fallback scorer, against raw bulk writes of what that wrote.
+"""Contacts a second of due conversations by the fallback scorer, against raw bulk writes of the same documents.
 
-Raw are: the contact as a document (with its versions published and gone), its activity if it has one, and what its
-conversation says behind it instead of before. Nothing is read, analysed or published for it.
+The raw side writes the contact after its versions are published, its activity if it has one, and the changes of its
+conversation. It reads, analyses and publishes nothing.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from tests.bench.wrk import BenchError
 
 TRAFFIC = Traffic(conversations=20_000, messages=4)
 ROUNDS = 2
-"""At the most: one takes minutes, of which most go into preparing it. None before them: a process starts cold."""
-PREPARED_AT_ONCE, WRITTEN_AT_ONCE = 2_000, 500
+"""The most rounds, as preparing one takes minutes. There is no warm-up: the process starts cold."""
+PREPARE_BATCH_SIZE, WRITE_BATCH_SIZE = 2_000, 500
 
 
 def backlog(bench: Bench) -> Measured:
@@ -46,23 +46,23 @@ def backlog(bench: Bench) -> Measured:
 
 
 async def prepare(of: Site, traffic: Traffic) -> list[Document]:
-    """Messages and conversations as the intake leaves them, all due. The latter."""
+    """Write messages and due conversations as the intake does. Return the conversations."""
     events = _events(traffic)
     async with of.database() as database:
         aggregate = Aggregate(database, Timing(0, 0, 0))
-        while chunk := list(islice(events, PREPARED_AT_ONCE)):
+        while chunk := list(islice(events, PREPARE_BATCH_SIZE)):
             await aggregate.apply(chunk)
         return [document async for document in database.conversations.find()]
 
 
 def _events(traffic: Traffic) -> Iterator[Event]:
-    """A conversation after the other."""
+    """Yield the events of one conversation after the other."""
     drafts = chain.from_iterable(map(traffic.of_conversation, range(traffic.conversations)))
     return (load_event(dump_encoded_event(draft)) for draft in drafts)
 
 
 async def _analysed(of: Site, process: Handler) -> Rate:
-    """By what is on `contact-updated`. BenchError when in the end one conversation has no contact, or is still due."""
+    """Return the rate of published contacts. BenchError if a conversation has no contact or is still due in the end."""
     async with of.database() as database, watching(of) as watch:
         readings = await watch.until(watch.published, TRAFFIC.conversations, process)
         await until_empty(database)
@@ -74,18 +74,18 @@ async def _analysed(of: Site, process: Handler) -> Rate:
 
 
 async def _written(due: list[Document], source: Site, target: Site) -> Rate:
-    """The same documents once more, onto conversations as they were before."""
+    """Write the same documents over the conversations as they were before, and return the rate."""
     async with source.database() as found, target.database() as database:
         contacts, activities, conversations = [
             [document async for document in found[name].find()] for name in ("contacts", "activities", "conversations")
         ]
-        for start in range(0, len(due), WRITTEN_AT_ONCE):
-            await database.conversations.insert_many(due[start : start + WRITTEN_AT_ONCE])
+        for start in range(0, len(due), WRITE_BATCH_SIZE):
+            await database.conversations.insert_many(due[start : start + WRITE_BATCH_SIZE])
         done = {document["_id"]: document for document in conversations}
         changes = [(before["_id"], change_of(before, done[before["_id"]])) for before in due]
         began, cpu = time.perf_counter(), time.process_time()
-        for start in range(0, len(due), WRITTEN_AT_ONCE):
-            at_once = slice(start, start + WRITTEN_AT_ONCE)
+        for start in range(0, len(due), WRITE_BATCH_SIZE):
+            at_once = slice(start, start + WRITE_BATCH_SIZE)
             await database.contacts.bulk_write([InsertOne(each) for each in contacts[at_once]], ordered=False)
             if activities[at_once]:
                 await database.activities.bulk_write([InsertOne(each) for each in activities[at_once]], ordered=False)
@@ -95,7 +95,7 @@ async def _written(due: list[Document], source: Site, target: Site) -> Rate:
 
 
 def change_of(before: Document, after: Document) -> Document:
-    """What makes the one document of the other: only what differs. Pure."""
+    """Return the update that turns `before` into `after`. Pure."""
     changed = {name: value for name, value in after.items() if name not in before or before[name] != value}
     removed = {name: "" for name in before if name not in after}
     parts = {"$set": changed, "$unset": removed}
@@ -103,7 +103,7 @@ def change_of(before: Document, after: Document) -> Document:
 
 
 def grouped(changes: list[tuple[str, Document]]) -> list[UpdateMany]:
-    """One update for all that change alike: by far the fastest that there is. Pure."""
+    """Return one update for all conversations with the same change, which is the fastest way. Pure."""
     alike: dict[bytes, tuple[Document, list[str]]] = {}
     for conversation, change in changes:
         alike.setdefault(bson.encode(change), (change, []))[1].append(conversation)

@@ -1,9 +1,9 @@
-"""The consumers that are compared, each a program that reads a topic, decodes so many of its events, and says how fast.
+"""The compared consumers: each program reads a topic, decodes a number of events and prints its rate.
 
 `python -m tests.bench.consumers NAME BOOTSTRAP TOPIC GROUP RECORDS` with NAME `ours`, `faststream`, `faststream-batch`
-or `faust`, in the environment that `make bench-analyzer` makes for it. All of them decode by `shared.bus.decode`
-and are given what makes them fast: uvloop, no models of their own, no second parsing. None waits for a commit: what
-that costs is in the figure of the aggregate.
+or `faust`, in the environment that `make bench-analyzer` creates. All decode with `shared.bus.decode` and have what
+makes them fast: uvloop, no models of their own, no second parsing. None waits for a commit: its cost is part of the
+figure of the aggregate.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from shared.runtime.clock import utc_now
 
 @dataclass(slots=True)
 class Count:
-    """From the first record that is handled to that with which at least `records` are, `seen` then. What was no event
-    is counted: there is none.
+    """Counts from the first record until at least `records` are handled, `seen` then. Records that are no events are
+    counted separately; there should be none.
     """
 
     records: int
@@ -75,7 +75,7 @@ Run = Callable[[Source, Count], Awaitable[None]]
 
 
 async def ours(source: Source, count: Count) -> None:
-    """As the intake polls."""
+    """Poll as the intake does."""
     async with open_consumer(source.bootstrap, source.topic, source.group) as consumer:
         while not count.done.is_set():
             polled = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH_RECORDS)
@@ -87,7 +87,7 @@ async def faststream(source: Source, count: Count, *, batch: bool = False) -> No
     from faststream.kafka import KafkaBroker  # noqa: PLC0415
 
     async def decoder(message: Any) -> Any:
-        """In place of its own, which would parse the JSON once more. Of a batch it is given all at once."""
+        """Replace the library's decoder, which would parse the JSON again. A batch is passed as a whole."""
         return count.decode(message.raw_message if batch else [message.raw_message])
 
     broker = KafkaBroker(source.bootstrap, apply_types=False, logger=None)
@@ -96,7 +96,7 @@ async def faststream(source: Source, count: Count, *, batch: bool = False) -> No
 
     @broker.subscriber(source.topic, **of_topic, **records)  # type: ignore[untyped-decorator, unused-ignore]
     async def handle(_events: Any) -> None:
-        """The decoder has done it all."""
+        """Do nothing: the decoder has counted."""
 
     async with broker:
         await broker.start()

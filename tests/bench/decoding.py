@@ -1,4 +1,4 @@
-"""Decode and validate only: events a second of our consumer against others', all of one topic and by one decode."""
+"""Events a second, decoded and validated: our consumer against others, with the same topic and decoder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMPARED: Mapping[str, tuple[str, int, float]] = {
     "faust": ("Faust", 30_000, 5),
     "faststream-batch": ("FastStream in batches", 150_000, 1),
 }
-"""What it is called, how many events it reads, and how many times as fast ours has to be at the least."""
+"""Name, number of events, and the least factor by which ours must be faster."""
 OURS = 150_000
 PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 LIMIT_SECONDS = 120
@@ -50,7 +50,7 @@ def _title(name: str) -> str:
 
 @dataclass(slots=True)
 class Reader:
-    """One of `tests.bench.consumers`, each time in a process and a group of its own."""
+    """One of `tests.bench.consumers`, each round in a new process and consumer group."""
 
     of: Site
     name: str
@@ -58,7 +58,7 @@ class Reader:
     turn: int = 0
 
     def rate(self) -> Rate:
-        """BenchError when it failed, took one of the events to be none, or did not come to an end."""
+        """Return the rate. BenchError when the process failed, rejected an event or did not end."""
         self.turn += 1
         group = f"{self.of.name}.{self.name}.{self.turn}"
         told = self._said(self.of.servers.kafka, self.of.topics.message_events, group, str(self.records))

@@ -1,8 +1,8 @@
-"""How old a contact is when others hear of it: from the 200 of a webhook to the record on `contact-updated`.
+"""Latency from a webhook's 200 to the contact's record on `contact-updated`.
 
-The receiver and the analyzer as processes, one message a request, of customers of their own. The clock starts when the
-answer to the POST is read and stops when the record is with a consumer, both in this process: what the broker and the
-way of a record to its reader take is in it, what the POST took is not.
+Receiver and analyzer run as processes; each request has one message of another customer. The time runs from reading the
+response of the POST to a consumer's receipt of the record, both in this process: it includes the broker and the
+delivery to the consumer, not the POST.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from tests.bench.wrk import BenchError
 from tests.support.servers import free_port
 
 PER_SECOND, SECONDS = 200, 5
-WARMING = 2_000
-"""Requests before: both processes have their partitions and connections then, and the broker its code compiled."""
+WARM_UP_REQUESTS = 2_000
+"""Warm-up requests, after which partitions are assigned, connections open and the broker's code compiled."""
 ARRIVE_SECONDS = 60
 
 
 def freshness(bench: Bench) -> Measured:
     of = site(bench.servers, bench.folder, "freshness")
-    total = WARMING + bench.rounds * PER_SECOND * SECONDS
+    total = WARM_UP_REQUESTS + bench.rounds * PER_SECOND * SECONDS
     if total > CUSTOMERS:
-        raise BenchError(f"there are customers for {(CUSTOMERS - WARMING) // (PER_SECOND * SECONDS)} rounds")
+        raise BenchError(f"there are customers for {(CUSTOMERS - WARM_UP_REQUESTS) // (PER_SECOND * SECONDS)} rounds")
     requests = write_requests(of.folder / "requests", map(envelope, range(total)), SECRET, 1)
     port = free_port()
     settings = of.settings | {
@@ -66,14 +66,14 @@ def freshness(bench: Bench) -> Measured:
 
 
 async def _measured(of: Site, port: int, requests: Requests, process: Handler, rounds: int) -> list[list[float]]:
-    """Milliseconds of each contact, by rounds."""
+    """Return the milliseconds of each contact, by round."""
     async with open_consumer(of.servers.kafka, of.topics.contact_updated, None) as consumer:
         arrivals: dict[str, float] = {}
         arriving = asyncio.create_task(_note_arrivals(consumer, arrivals))
         try:
-            await _sent(port, requests, 0, WARMING, arrivals, process)
+            await _sent(port, requests, 0, WARM_UP_REQUESTS, arrivals, process)
             measured, count = [], PER_SECOND * SECONDS
-            for first in range(WARMING, WARMING + rounds * count, count):
+            for first in range(WARM_UP_REQUESTS, WARM_UP_REQUESTS + rounds * count, count):
                 answered = await _sent(port, requests, first, count, arrivals, process)
                 measured.append(milliseconds(answered, arrivals))
         finally:
@@ -83,7 +83,7 @@ async def _measured(of: Site, port: int, requests: Requests, process: Handler, r
 
 
 async def _note_arrivals(consumer: Consumer, arrivals: dict[str, float]) -> None:
-    """When the first version of each contact came."""
+    """Return when the first version of each contact arrived."""
     while True:
         polled = await consumer.getmany(timeout_ms=1000)
         now = time.perf_counter()
@@ -95,9 +95,9 @@ async def _note_arrivals(consumer: Consumer, arrivals: dict[str, float]) -> None
 async def _sent(
     port: int, requests: Requests, first: int, count: int, arrivals: dict[str, float], process: Handler
 ) -> dict[str, float]:
-    """When each was answered, by contact, once all have arrived. BenchError when one was refused, or does not come."""
+    """Return when each request was answered, by contact. BenchError when one is refused or a contact is missing."""
     gc.collect()
-    gc.disable()  # a pause of this process is none of the measured ones'
+    gc.disable()  # a pause of this process is not part of the latency
     try:
         done = await send_at(port, requests, PER_SECOND, count, start=first)
         if done.failed:
@@ -115,10 +115,10 @@ async def _sent(
 
 
 def contact_of(number: int) -> str:
-    """Of the request with that number."""
+    """Return the contact of the request with that number."""
     return str(ConversationKey(Platform.MESSENGER, PAGE, str(8130000000000001 + number % CUSTOMERS)))
 
 
 def milliseconds(answered: Mapping[str, float], arrivals: Mapping[str, float]) -> list[float]:
-    """Below zero where a contact was with its reader before the answer was: both are of one clock."""
+    """Return milliseconds, negative if the contact arrived before the response; both are read from one clock."""
     return [(arrivals[contact] - at) * 1000 for contact, at in answered.items()]

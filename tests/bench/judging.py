@@ -1,4 +1,4 @@
-"""What is made of single values, and how a figure is judged. Pure."""
+"""Percentiles, comparisons and limits of measured values. Pure."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from dataclasses import dataclass
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that at least `percent` of all are not above (nearest rank). ValueError for none."""
+    """Return the nearest-rank percentile. ValueError without values."""
     if not values:
-        raise ValueError("there is no percentile of nothing")
+        raise ValueError("no values")
     rank = max(1, math.ceil(percent / 100 * len(values)))
     return sorted(values)[rank - 1]
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side of a comparison: what it is, one value of each round, and what else is worth a word."""
+    """One side of a comparison: its name, one value per round, and a note."""
 
     name: str
     values: tuple[float, ...]
@@ -31,7 +31,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """`≥ bound` or, where less is better, `≤ bound`. The bound itself keeps it."""
+    """`≥ bound`, or `≤ bound` if less is better. The bound itself is within the limit."""
 
     bound: float
     is_upper: bool = False
@@ -53,7 +53,7 @@ def at_most(bound: float) -> Limit:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A measured value and the limit it is held to."""
+    """A measured value and its limit."""
 
     name: str
     value: float
@@ -67,7 +67,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What measurements came to. `problems` are those that came to nothing, each with its reason."""
+    """The results of measurements. `problems` are the reasons of those that failed."""
 
     sides: tuple[Side, ...] = ()
     figures: tuple[Figure, ...] = ()

@@ -1,4 +1,4 @@
-"""Contacts a minute with a Graph API and a model that take their time, against the original's way under the same."""
+"""Contacts a minute with slow fakes of the Graph API and the model, against the original's method."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ from tests.support.servers import free_port
 GRAPH_MS, MODEL_SECONDS = 500, 1.5
 CORPUS = Corpus(conversations=300, messages=30, latency_ms=GRAPH_MS)
 OF_ORIGINAL = 8
-"""Conversations that the original's way is measured on; the time of all is reckoned from them."""
+"""Conversations on which the original's method is measured; its time for all is extrapolated."""
 
 
 def pace(bench: Bench) -> Measured:
-    """A backfill and an analyzer with the settings they come with, but no quiet time. Once: it is waiting that takes
-    the time, and that is the same each time."""
+    """Run a backfill and an analyzer with default settings and no quiet time. One round: the waiting does not vary."""
     with graph_api(bench.folder / "pace.graph", CORPUS) as graph:
         of_run = place(bench.servers, graph, CORPUS, "pace")
         of = Site(bench.servers, bench.folder / "pace", "pace")
@@ -50,8 +49,10 @@ def pace(bench: Bench) -> Measured:
 
 
 async def _seconds(of: Site, run: Place, process: Handler) -> float:
-    """From the start of the command to the last contact on its topic. BenchError when one was not read by the AI: the
-    fallback's rate is another figure."""
+    """Return the seconds from the start of the command to the last published contact.
+
+    BenchError when the AI did not analyse one: the fallback's rate is another figure.
+    """
     async with of.database() as database, watching(of) as watch:
         began = time.perf_counter()
         _, readings = await asyncio.gather(

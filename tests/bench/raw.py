@@ -1,6 +1,6 @@
-"""The records of a topic once more onto another, as fast as aiokafka sends what lies ready: the other side's best.
+"""Copy a topic's records from memory as fast as aiokafka sends them: the best that any producer reaches.
 
-`python -m tests.bench.raw BOOTSTRAP FROM TO` prints records, seconds, and those of the processor as JSON.
+`python -m tests.bench.raw BOOTSTRAP FROM TO` prints records, seconds and processor seconds as JSON.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import uvloop
 from shared.bus.producer import open_producer
 from shared.bus.reader import read_all
 
-AT_ONCE = 5_000
-"""Records under way: enough for every batch to be full."""
+RECORDS_IN_FLIGHT = 5_000
+"""Enough for every batch to be full."""
 
 
 async def resend(bootstrap_servers: str, source: str, target: str) -> dict[str, float]:
@@ -24,10 +24,10 @@ async def resend(bootstrap_servers: str, source: str, target: str) -> dict[str, 
     async with open_producer(bootstrap_servers) as producer:
         await producer.partitions_for(target)
         began, cpu = time.perf_counter(), time.process_time()
-        for start in range(0, len(records), AT_ONCE):
+        for start in range(0, len(records), RECORDS_IN_FLIGHT):
             sent = [
                 await producer.send(target, each.value, each.key, headers=each.headers)
-                for each in records[start : start + AT_ONCE]
+                for each in records[start : start + RECORDS_IN_FLIGHT]
             ]
             await asyncio.gather(*sent)
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu

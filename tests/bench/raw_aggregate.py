@@ -1,8 +1,8 @@
-"""The raw loop that the aggregate is measured against: poll, parse, write what the intake had written, commit.
+"""The raw loop that the intake is compared with: poll, parse, write what the intake wrote, commit.
 
 `python -m tests.bench.raw_aggregate WRITTEN_URL` with the analyzer's settings. Every document of the database at
-WRITTEN_URL is written as it is there, to the byte: inserted when it is new, else replaced or updated, as the intake
-does it. The loop is told what becomes of the events, and knows what it has written: it need not find out.
+WRITTEN_URL is written exactly as it is there: inserted when it is new, else replaced or updated, as the intake
+does. The loop knows the results in advance and needs no reads.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Documents = dict[str, Document]
 
 
 async def run(settings: AnalyzerSettings, written_url: str) -> None:
-    """Until it is killed."""
+    """Run until killed."""
     async with open_database(written_url) as source:
         documents = {name: await _all(source[name]) for name in ("messages", "conversations")}
     topics, seen = Topics(settings.topic_prefix), set[str]()
@@ -61,7 +61,7 @@ async def _write_messages(collection: Collection, events: Events, documents: Doc
 
 
 async def _write_conversations(collection: Collection, events: Events, documents: Documents, seen: set[str]) -> None:
-    """Of those that are there, what an event moves, in one update: a bulk of updates would take ten times as long."""
+    """Update the existing conversations in one call, as a bulk of updates would take ten times as long."""
     ids = {f"{event['platform']}:{event['account_id']}:{event['customer_id']}" for event in events}
     writes: list[InsertOne[Document] | UpdateMany] = [InsertOne(documents[each]) for each in ids - seen]
     if known := list(ids & seen):

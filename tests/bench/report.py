@@ -1,4 +1,4 @@
-"""What is printed: the machine and the way of measuring first, then every value, then what is held to a limit."""
+"""The printed report: machine and method, every value, then the figures with limits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIBRARIES = ("aiohttp", "aiokafka", "orjson", "uvloop")
 
 
 def mongo_server() -> str:
-    """As `deploy/local/servers` chooses it."""
+    """Return the server's name, chosen as in `deploy/local/servers`."""
     return f"SecantusDB, {Path(os.environ.get('LEADSTREAM_SECANTUSD', 'secantusd-py')).name}"
 
 

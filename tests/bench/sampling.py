@@ -1,12 +1,12 @@
-"""A sampling profiler inside of a process: `python -m tests.bench.sampling FILE ARGS` runs `leadstream ARGS`.
+"""A sampling profiler inside a process: `python -m tests.bench.sampling FILE ARGS` runs `leadstream ARGS`.
 
-SIGUSR2 starts it, and a second one stops it and writes FILE: `cpu_seconds` of the process, `samples` by place. It
-samples by processor time (SIGPROF) and so costs every place alike, where cProfile adds a microsecond to each call and
-shows functions that are called often larger than they are.
+SIGUSR2 starts it; a second one stops it and writes FILE: `cpu_seconds` of the process and `samples` by location. It
+samples by processor time (SIGPROF), which slows all code equally, where cProfile adds a microsecond to each call and
+so overstates functions that are called often.
 
-A Python signal handler runs between two instructions of Python, so what was in C is seen at the next of them. That one
-is in the function that called C, except when it begins a function: then it was the caller's; or goes on after an
-`await`: then it was the event loop's, with its sockets and its HTTP parser.
+A Python signal handler runs between two Python instructions, so time in C is attributed to the next instruction. That
+is in the function that called C, except at the beginning of a function, where the time is the caller's, and after an
+`await`, where it is the event loop's, with its sockets and HTTP parser.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from types import FrameType
 from services.cli.main import main
 
 PERIOD_SECONDS = 0.001
-"""The kernel rounds it up to its own tick, 4 ms on most."""
+"""The kernel rounds this up to its tick, 4 ms on most systems."""
 _RESUME, _SEND = dis.opmap["RESUME"], dis.opmap["SEND"]
 
 
@@ -50,7 +50,7 @@ class Sampler:
 
 
 def place_of(frame: FrameType | None) -> str:
-    """`package/file:function` whose time it is."""
+    """Return `package/file:function` of the sampled frame."""
     if frame is not None and _instruction(frame)[0] == _RESUME:
         _, after_await = _instruction(frame)
         frame = frame.f_back
@@ -63,13 +63,13 @@ def place_of(frame: FrameType | None) -> str:
 
 
 def _short(file: str) -> str:
-    """From the package on for a library; the folder and the file for all else."""
+    """Return the path from the package on for a library, else folder and file."""
     _, installed, inside = file.rpartition("site-packages/")
     return inside if installed else "/".join(Path(file).parts[-2:])
 
 
 def _instruction(frame: FrameType) -> tuple[int, int]:
-    """Its code and its argument: 0 for a RESUME that begins a function."""
+    """Return opcode and argument: 0 for a RESUME at the beginning of a function."""
     code = frame.f_code.co_code
     return code[frame.f_lasti], code[frame.f_lasti + 1] & 3
 

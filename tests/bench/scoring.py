@@ -1,6 +1,6 @@
-"""The fallback scorer: messages a second of one core, and whether a long conversation costs more for each of its own.
+"""The fallback scorer: messages a second on one core, and the cost per message of long conversations.
 
-`python -m tests.bench.scoring ROUNDS` is the process that is measured; it prints microseconds a message as JSON.
+`python -m tests.bench.scoring ROUNDS` is the measured process; it prints microseconds a message as JSON.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from tests.bench.judging import Figure, Measured, Side, at_least, at_most
 USUAL = 25
 LENGTHS = (100, 10_000, 100_000)
 MESSAGES = 100_000
-"""Measured at each length: the same lines, but for the number at their ends, in conversations of that length."""
+"""Per measurement. Every length has the same lines, except for the number at their ends."""
 STRIDE = 4_200
-"""From the stories of one measurement to those of the next: so many that all begin with the same story."""
+"""The distance between the first stories of two measurements, so that all begin with the same story."""
 
 
 def scoring(bench: Bench) -> Measured:
@@ -40,13 +40,13 @@ def scoring(bench: Bench) -> Measured:
     return Measured((usual, *by_length), figures)
 
 
-def briefs(turn: int, length: int, messages: int = MESSAGES) -> list[AnalysisInput]:
-    """Conversations as the worker gives them. No two texts of any two turns are equal."""
+def analysis_inputs(turn: int, length: int, messages: int = MESSAGES) -> list[AnalysisInput]:
+    """Return conversations as the worker passes them. No text occurs twice, in any turn."""
     lines = [_line(turn * STRIDE, place) for place in range(messages)]
-    return [_brief(tuple(lines[start : start + length])) for start in range(0, messages, length)]
+    return [_analysis_input(tuple(lines[start : start + length])) for start in range(0, messages, length)]
 
 
-def _brief(lines: tuple[TranscriptLine, ...]) -> AnalysisInput:
+def _analysis_input(lines: tuple[TranscriptLine, ...]) -> AnalysisInput:
     return AnalysisInput(Transcript(Platform.MESSENGER, lines), lines[-1].at + timedelta(hours=3))
 
 
@@ -57,7 +57,7 @@ def _line(first: int, place: int) -> TranscriptLine:
 
 
 async def microseconds(analyst: Analyst, conversations: list[AnalysisInput]) -> float:
-    """Of the processor, a message."""
+    """Return microseconds of processor time a message."""
     began = time.process_time()
     for each in conversations:
         await analyst.analyse(each)
@@ -66,13 +66,13 @@ async def microseconds(analyst: Analyst, conversations: list[AnalysisInput]) -> 
 
 
 async def measure(rounds: int) -> dict[str, list[float]]:
-    """By turns; a round before is not counted."""
+    """Measure the lengths in turn; the first round is a warm-up."""
     analyst = FallbackScorer()
     lengths = (USUAL, *LENGTHS)
     told: dict[str, list[float]] = {str(length): [] for length in lengths}
     for turn in range((rounds + 1) * len(lengths)):
         length = lengths[turn % len(lengths)]
-        told[str(length)].append(await microseconds(analyst, briefs(turn, length)))
+        told[str(length)].append(await microseconds(analyst, analysis_inputs(turn, length)))
     return {name: values[1:] for name, values in told.items()}
 
 

@@ -14,7 +14,7 @@ BATCH_CONNECTIONS = 8
 """With this, 8,000 events are in flight; with single posts, only a few."""
 STEP, SETTLED = 100_000, 1
 """Memory is read each time after this many requests. Growth counts from the second reading."""
-MOST_MEGABYTES, FLAT = 120, 0.05
+MAX_MEGABYTES, FLAT = 120, 0.05
 
 
 def throughput(ground: Ground, bare: Handler, obvious: Handler, acked: Handler) -> Measured:
@@ -69,7 +69,7 @@ def memory(ground: Ground, acked: Handler, requests: int) -> Measured:
     """Measure resident megabytes after each 100,000 of `requests` single posts. 300,000 show whether it grows."""
     readings = tuple(_readings(ground, acked, requests))
     side = Side(f"resident MB, each {STEP:,}", readings, f"peak {acked.peak_megabytes():.0f}")
-    figures = [Figure(f"resident memory after {requests:,} requests", readings[-1], at_most(MOST_MEGABYTES), "MB")]
+    figures = [Figure(f"resident memory after {requests:,} requests", readings[-1], at_most(MAX_MEGABYTES), "MB")]
     if len(readings) > SETTLED + 1:
         growth = (readings[-1] / readings[SETTLED] - 1) * 100
         figures.append(Figure(f"its growth since the first {STEP * (SETTLED + 1):,}", growth, at_most(FLAT * 100), "%"))

@@ -1,4 +1,4 @@
-"""`leadstream analyse`: as an owner runs it on a file, by either analyst."""
+"""`leadstream analyse` on a file, with either analyst."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Analyse = Callable[..., Ended]
 
 @pytest.fixture
 def analyse(monkeypatch: pytest.MonkeyPatch) -> Analyse:
-    """In this process, which is quicker."""
+    """Run the command in this process, which is faster."""
     monkeypatch.setattr(analyse_command, "configure_logging", lambda *_, **__: None)
     for name in os.environ:
         if name.startswith("LEADSTREAM_"):
@@ -57,7 +57,7 @@ def analyse(monkeypatch: pytest.MonkeyPatch) -> Analyse:
 
 
 async def analyse_by_gemini(stdin: bytes, settings: Mapping[str, str]) -> Ended:
-    """As a process, beside which the fake can answer."""
+    """Run the command as a process, so that the fake can answer meanwhile."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.cli.main", "analyse", "-", "--analyst", "gemini", env=with_settings(settings),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,

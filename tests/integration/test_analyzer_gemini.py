@@ -47,7 +47,7 @@ async def test_gemini_analyses_once_if_there_are_keys(
     assert process.terminate() == 0
     assert len(gemini.asked) == asked
     assert "key-one" not in process.output
-    assert not any("4111" in asked.prompt for asked in gemini.asked), "what was unsent is not sent to anyone"
+    assert not any("4111" in asked.prompt for asked in gemini.asked), "a deleted message is not sent to the model"
 
 
 async def test_the_parallelism_of_gemini_calls_is_as_set(
@@ -74,4 +74,4 @@ async def test_the_fallback_scores_and_is_marked_when_gemini_fails(
     events = [event for who in customers(7) for event in story(who)]
     await publish_events(stack.kafka, stack.topics.message_events, events)
     await settled(database, events)
-    assert len(gemini.asked) == asked, "two keys of two models, and all of them rest"
+    assert len(gemini.asked) == asked, "two keys at two models, all cooling down"

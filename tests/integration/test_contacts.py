@@ -1,4 +1,4 @@
-"""What an operator does with contacts, over a real server."""
+"""The commands of `leadstream contacts`, with a real server."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_concurrent_edits_each_make_an_unpublished_version(
 
 
 async def test_an_edit_keeps_a_version_that_may_be_unpublished(database: Database) -> None:
-    """While somebody has the conversation, the version that it replaces may have been written a moment ago."""
+    """While a worker holds the conversation, the replaced version may have been written a moment ago."""
     await put(database, contact())
     await edit_contact(database, str(MARIA), ContactEdit(notes="first"), utc_now)
     await database.contacts.update_one({}, {"$set": {"outbox": []}})
@@ -235,7 +235,7 @@ def test_an_invalid_command_is_refused_with_a_reason(
 
 
 def run(stack: Stack, *arguments: str) -> Result:
-    """`leadstream ARGUMENTS` without a process of its own."""
+    """Run `leadstream ARGUMENTS` in this process."""
     return CliRunner().invoke(app, list(arguments), env=stack.env | {"COLUMNS": "300"})
 
 

@@ -1,4 +1,4 @@
-"""`leadstream dlq` over a real broker: what was parked can be seen whole, and goes the way it came once more."""
+"""`leadstream dlq` with a real broker: dead letters are shown whole and replayed on their original path."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def listed(leadstream: Start, *options: str) -> list[str]:
 
 
 async def told(stack: Stack) -> list[tuple[bytes | None, str]]:
-    """What is on `message-events`: key and event id."""
+    """Return key and event id of each record on `message-events`."""
     records = await read_all(stack.kafka, stack.topics.message_events)
     return sorted((record.key, load_event(record.value).event_id) for record in records)
 
@@ -75,12 +75,12 @@ async def test_parked_dead_letters_are_listed_and_shown_whole(stack: Stack, lead
 async def test_a_replay_repeats_the_original_path_once(stack: Stack, leadstream: Start) -> None:
     await park(stack, ALL)
     first = leadstream("dlq", "replay", "--all")
-    assert first.wait() == 1, "some of it is still not understood"
+    assert first.wait() == 1, "one dead letter fails again"
     key = str(MARIA).encode()
     expected = sorted((key, each.event_id) for each in [said("How much?", 0), *events_in(BODY, EPOCH)])
     assert await told(stack) == expected
     assert listed(leadstream) == [JUNK.letter_id, JUNK_BODY.letter_id]
-    assert leadstream("dlq", "replay", UNDERSTOOD_NOW.letter_id).wait() == 1, "it is not parked any more"
+    assert leadstream("dlq", "replay", UNDERSTOOD_NOW.letter_id).wait() == 1, "a replayed letter is not parked any more"
     assert await told(stack) == expected
 
 

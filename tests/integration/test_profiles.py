@@ -1,4 +1,4 @@
-"""Live contacts get their names from the platform, once, beside everything else."""
+"""Contacts from webhooks get their names from the platform, once, in the background."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ KEY = Fernet.generate_key().decode()
 
 
 class Rig:
-    """Facebook as the simulator is, and an analyzer's profiles over it."""
+    """The simulator, and an analyzer's profile worker that asks it."""
 
     def __init__(self, stack: Stack, database: Database, simulator: dict[str, Any], session: ClientSession) -> None:
         self.stack = stack
@@ -83,7 +83,7 @@ class Rig:
         return stored.contact
 
     async def know(self, *customers: ConversationKey) -> None:
-        """Their contacts, as published by the analyzer."""
+        """Publish the contacts as the analyzer does."""
         contacts = [contact(who) for who in customers]
         await put(self.database, *contacts)
         updates = [ContactUpdated(contact_id=c.contact_id, version=1, changed=(), contact=c) for c in contacts]
@@ -98,7 +98,7 @@ class Rig:
             )
 
     async def queue(self, *customers: ConversationKey) -> None:
-        """Their contacts, as if the feed had been followed."""
+        """Queue the contacts as if contact-updated had been read."""
         await put(self.database, *map(contact, customers))
         await ProfileQueue(self.database).add(map(contact, customers))
 
@@ -162,7 +162,7 @@ async def test_several_instances_look_up_each_contact_once_also_if_refused(rig: 
     async with rig.asking(), rig.asking():
         await eventually(lambda: rig.outcome(who), bool)
         await eventually(lambda: rig.outcome(gone), bool)
-        await asyncio.sleep(0.3)  # some more looks
+        await asyncio.sleep(0.3)  # several polls
     assert await rig.calls() == 2
     assert (await rig.outcome(gone), (await rig.contact(gone)).version) == ("refused", 1)
     assert (await rig.outcome(unknown), await rig.outcome(named)) == (None, "named")
@@ -191,7 +191,7 @@ async def test_an_account_with_a_refused_token_cools_down_and_its_contacts_stay_
     await rig.queue(*asked)
     async with rig.asking():
         await eventually(rig.calls, bool)
-        await asyncio.sleep(0.3)  # some more looks
+        await asyncio.sleep(0.3)  # several polls
     assert await rig.calls() == 1
     assert {await rig.outcome(who) for who in asked} == {None}
 

@@ -1,4 +1,4 @@
-"""One message, followed from its arrival to the contact that tells of it."""
+"""`leadstream trace`: one message from its arrival to the published contact."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TOLD: list[Event] = [
 
 
 class Rig:
-    """Each step of the way, taken by hand."""
+    """Takes each step of a message."""
 
     def __init__(self, stack: Stack, database: Database) -> None:
         self.stack, self.database = stack, database
@@ -109,7 +109,7 @@ async def test_a_published_message_is_traced_step_by_step(rig: Rig, mid: str) ->
 
 
 async def test_a_trace_says_where_the_message_stopped(rig: Rig) -> None:
-    """Each step of the way is missing in its turn."""
+    """Each step is missing once."""
     assert "nothing is known of it" in await rig.stopped()
     await rig.publish(*TOLD)
     assert "no analyzer has read it yet" in await rig.stopped()

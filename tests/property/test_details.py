@@ -1,4 +1,4 @@
-"""The sieve before the phone number library lets every number through that the library finds."""
+"""The filter before the phone number library passes every number that the library finds."""
 
 from __future__ import annotations
 

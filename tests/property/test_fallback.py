@@ -1,4 +1,4 @@
-"""Whatever a conversation says, the fallback scorer has a verdict for it."""
+"""The fallback scorer has a verdict on every conversation."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_score_is_1_to_80_unless_it_is_won(analysis_input: AnalysisInput) ->
     verdict = SCORER.score(analysis_input)
     won = verdict.lead_status is LeadStatus.WON
     assert (85 if won else 1) <= verdict.lead_score <= (100 if won else 80)
-    assert verdict.confidence < 70, "never enough to take a contact out of WON or LOST"
+    assert verdict.confidence < 70, "too low to take a contact out of WON or LOST"
     if verdict.lead_status is LeadStatus.LOST:
         assert verdict.lead_score <= 20
     assert verdict.summary

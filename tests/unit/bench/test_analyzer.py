@@ -13,17 +13,17 @@ from services.receiver.parse.normalise_webhook import normalise
 from shared.contract.encoded_events import EncodedEvent, dump_encoded_event
 from shared.contract.events import Event, MessageEvent, load_event
 from shared.domain.messages import fold_all
-from tests.bench.analyzer_events import AT_ONCE, STORIES, Traffic, key_of
+from tests.bench.analyzer_events import PARALLEL_CONVERSATIONS, STORIES, Traffic, key_of
 from tests.bench.analyzer_ground import Reading, rate_of
 from tests.bench.analyzer_memory import growth_percent
 from tests.bench.backlog import change_of, grouped
 from tests.bench.consumers import Count
 from tests.bench.envelopes import CUSTOMERS, envelope
 from tests.bench.freshness import contact_of, milliseconds
-from tests.bench.scoring import LENGTHS, MESSAGES, STRIDE, USUAL, briefs
+from tests.bench.scoring import LENGTHS, MESSAGES, STRIDE, USUAL, analysis_inputs
 from tests.bench.wrk import BenchError
 
-TRAFFIC = Traffic(conversations=AT_ONCE + 7, messages=5)
+TRAFFIC = Traffic(conversations=PARALLEL_CONVERSATIONS + 7, messages=5)
 
 
 def events(drafts: list[EncodedEvent]) -> list[Event]:
@@ -41,7 +41,7 @@ def test_every_conversation_has_each_message_once_whatever_its_source() -> None:
 
 def test_conversations_interleave_and_some_messages_change_later() -> None:
     sent = events(list(TRAFFIC.drafts()))
-    assert len({each.conversation for each in sent[:AT_ONCE]}) > AT_ONCE * 0.9
+    assert len({each.conversation for each in sent[:PARALLEL_CONVERSATIONS]}) > PARALLEL_CONVERSATIONS * 0.9
     kinds = Counter(each.kind for each in sent)
     assert set(kinds) == {"message", "reaction", "edit", "deletion"}
     assert 0.05 < 1 - kinds["message"] / len(sent) < 0.1
@@ -60,7 +60,7 @@ def test_a_rate_runs_from_the_first_result_to_the_last() -> None:
 
 @pytest.mark.parametrize("readings", [[Reading(1, 0)], [Reading(1, 0), Reading(2, 500)]])
 def test_results_between_two_readings_have_no_rate(readings: list[Reading]) -> None:
-    with pytest.raises(BenchError, match="before it could be watched"):
+    with pytest.raises(BenchError, match="before two readings"):
         rate_of(readings)
 
 
@@ -74,10 +74,10 @@ def test_conversations_of_any_length_differ_only_in_their_numbers() -> None:
     assert STRIDE % STORIES == 0
     assert STRIDE * USUAL > MESSAGES
     assert max(LENGTHS) <= MESSAGES
-    said = {length: words(briefs(turn, length, 1_000)) for turn, length in enumerate((25, 100, 1_000))}
+    said = {length: words(analysis_inputs(turn, length, 1_000)) for turn, length in enumerate((25, 100, 1_000))}
     assert len({tuple(line.rpartition(" #")[0] for line in each) for each in said.values()}) == 1
     assert len({line for each in said.values() for line in each}) == 3_000
-    assert [len(each.transcript.lines) for each in briefs(1, 100, 1_000)] == [100] * 10
+    assert [len(each.transcript.lines) for each in analysis_inputs(1, 100, 1_000)] == [100] * 10
 
 
 def words(conversations: list[AnalysisInput]) -> list[str]:

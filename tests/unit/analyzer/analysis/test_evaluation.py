@@ -1,4 +1,4 @@
-"""How well an analyst meets what people have judged."""
+"""The agreement of verdicts with labels."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ SCORER = FallbackScorer()
 
 
 def talk(*lines: str, quiet: timedelta = timedelta(hours=1)) -> AnalysisInput:
-    """`>` is the customer and `<` the business; the last line was `quiet` ago."""
+    """Return a conversation: `>` is the customer, `<` the business; the last line was `quiet` ago."""
     last = NOW - quiet
     made = [
         TranscriptLine(

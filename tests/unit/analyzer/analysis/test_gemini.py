@@ -1,4 +1,4 @@
-"""Gemini's answers and failures: the real client over HTTP, against an endpoint that fails as the real one does."""
+"""Gemini's answers and failures: the real client over HTTP, with a fake endpoint that fails as the real one does."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ async def test_a_key_cools_down_for_the_servers_time_or_that_of_the_failure(
     analyst = asking.analyst()
     with pytest.raises(TransientError):
         await analyst.analyse(analysis_input())
-    assert asking.time.now == 0, "nobody waits so long"
+    assert asking.time.now == 0, "the call does not wait so long"
     fake.says(good())
     asking.time.now = rest_seconds - 2.5
     with pytest.raises(TransientError):

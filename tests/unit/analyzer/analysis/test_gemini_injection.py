@@ -1,4 +1,4 @@
-"""What a customer writes cannot move a score beyond what schema and clamp allow, though the model obeys every word."""
+"""A customer's text moves no score beyond schema and bounds, even if the model obeys every word."""
 
 from __future__ import annotations
 

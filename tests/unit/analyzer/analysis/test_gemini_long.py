@@ -1,4 +1,4 @@
-"""Conversations near and beyond what a model reads at once: all of it reaches a model, or the fallback has it."""
+"""Conversations near and beyond a model's context: all lines reach a model, or the fallback scores."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_the_oldest_part_of_a_long_transcript_is_summed_up(fake: FakeGemin
     assert sorted(older + newest) == sorted(transcript_rows(told.transcript))
     assert newest == transcript_rows(told.transcript)[-len(newest) :]
     assert len(digests) == len(digested)
-    assert len(last.prompt) > CONTEXT * 4 // 2, "most of what a model can read is read word for word"
+    assert len(last.prompt) > CONTEXT * 4 // 2, "most of the context is used word for word"
     calls = len(digested) + 1
     assert (verdict.input_tokens, verdict.output_tokens) == (900 * calls, 120 * calls)
 

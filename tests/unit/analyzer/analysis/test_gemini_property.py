@@ -1,4 +1,4 @@
-"""Whatever a server answers, and in whatever order: it is not asked before it said, and nobody waits long."""
+"""For any answers in any order, no call starts before its cool-down ends, and every analysis ends in time."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Scripted:
     shut_until: dict[tuple[str, str], float] = field(default_factory=dict)
 
     async def generate(self, key: str, model: str, request: ModelRequest, timeout_seconds: float) -> ModelAnswer:
-        assert self.time.now >= self.shut_until.get((key, model), 0), "asked before it may be asked"
+        assert self.time.now >= self.shut_until.get((key, model), 0), "called during the cool-down"
         assert timeout_seconds > 0
         self.calls.append((key, model, self.time.now))
         self.time.now += min(self.seconds, timeout_seconds)

@@ -1,4 +1,4 @@
-"""The language files, and how words are found."""
+"""The language files, and the search for phrases."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_language_has_every_deciding_signal(code: str) -> None:
     assert signals.keys() >= wanted
     assert signals.keys() <= POINTS.keys() | DECIDING
     assert LANGUAGES[code]["business"].keys() <= ASKED
-    assert LANGUAGES[code]["words"].split(), "else nobody knows when it is spoken"
+    assert LANGUAGES[code]["words"].split(), "needed to find whether the language is spoken"
 
 
 @pytest.mark.parametrize("code", LANGUAGES)

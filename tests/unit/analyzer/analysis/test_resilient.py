@@ -1,4 +1,4 @@
-"""A verdict whatever the AI does, and a write however long a server is away."""
+"""Every conversation gets a verdict, and a write is retried until the server is back."""
 
 from __future__ import annotations
 

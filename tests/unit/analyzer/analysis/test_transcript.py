@@ -1,4 +1,4 @@
-"""What stands in a transcript for what is not text."""
+"""The marks in a transcript for what is not text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many conversations at once at an AI that limits, fails, hangs and comes back: the real client over HTTP."""
+"""Parallel conversations with an AI that limits, fails, hangs and recovers: the real client over HTTP."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def test_one_conversation_at_a_time_probes_an_ai_that_is_down(fake: FakeGe
         await analyst.analyse(analysis_input())
     tried = len(fake.asked)
     await many(analyst, 10)
-    assert len(fake.asked) == tried, "it rests"
+    assert len(fake.asked) == tried, "every key cools down"
     asking.time.now += 5
     await many(analyst, 10)
     assert len(fake.asked) == tried + 1
@@ -118,7 +118,7 @@ async def test_a_slow_answer_ends_at_the_deadline() -> None:
         gemini = GeminiClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         with pytest.raises(TransientError):
             await by_the_clock(gemini, 0.3).analyse(analysis_input())
-        assert 0 < len(sent) < 60, "nobody waited for the end"
+        assert 0 < len(sent) < 60, "no analysis waited for the end of the answer"
         given_up.set()
         gemini.close()
 

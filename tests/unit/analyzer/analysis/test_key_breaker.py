@@ -1,4 +1,4 @@
-"""The limiter and the circuit breaker of one key at one model."""
+"""The rate limiter and circuit breaker of one key at one model."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_success_of_an_earlier_call_does_not_end_the_cool_down() -> None:
     breaker.record_success(2)
     assert breaker.seconds_until_free(2) == 29
     breaker.start_call(31)
-    assert breaker.seconds_until_free(31) == math.inf, "one call goes first"
+    assert breaker.seconds_until_free(31) == math.inf, "one call probes"
 
 
 def test_the_longest_of_several_hints_counts() -> None:
