@@ -27,12 +27,12 @@ def test_a_terminal_gets_a_table_with_whole_ids() -> None:
         assert cell in table
 
 
-def test_elsewhere_there_is_a_line_for_each(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_each_contact_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     show_contacts(Console(file=StringIO()), [contact(), contact()])
     assert capsys.readouterr().out.splitlines() == [contact_line(contact())] * 2
 
 
-def test_the_status_that_counts_is_said_to_be_a_persons() -> None:
+def test_a_status_set_by_a_person_is_marked() -> None:
     change = edited(
         contact(),
         ContactEdit(status=LeadStatus.WON, stage="Closed Won", notes="call", tags_added=("vip",)),
@@ -47,7 +47,7 @@ def test_the_status_that_counts_is_said_to_be_a_persons() -> None:
         assert told in text
 
 
-def test_no_name_writes_to_the_rest_of_a_terminal() -> None:
+def test_control_characters_of_a_name_are_replaced() -> None:
     hostile = contact().model_copy(
         update={"name": Name(first="\x1b[2J[red]x\u202e", source=NameSource.PERSON), "notes": "a\r\x1b]0;b\x07"}
     )

@@ -62,12 +62,12 @@ async def test_the_fallbacks_verdict_has_the_cost_of_failed_ai_calls() -> None:
     assert verdict.source is AnalysisSource.FALLBACK
 
 
-async def test_what_is_no_passing_fault_is_not_hidden_by_the_fallback() -> None:
+async def test_the_fallback_does_not_hide_a_permanent_error() -> None:
     with pytest.raises(KeyError):
         await ResilientAnalyst(Fixed(AnalysisSource.AI, KeyError()), Fixed(AnalysisSource.FALLBACK)).analyse(BRIEF)
 
 
-async def test_a_call_is_made_again_only_for_what_passes() -> None:
+async def test_only_temporary_errors_are_retried() -> None:
     outcomes: list[Exception | str] = [ConnectionFailure("away"), "done", KeyError("bug")]
 
     async def call() -> str:

@@ -35,7 +35,7 @@ def test_what_is_not_text_is_a_mark(message: dict[str, Any], expected: tuple[str
     assert marks(said("see this", 1, **message)) == expected
 
 
-def test_a_reaction_stands_with_the_message_that_it_is_to() -> None:
+def test_a_reaction_is_a_mark_of_its_message() -> None:
     assert marks(said("see this", 1, mid="m_1"), reacted("m_1", 2)) == ("[customer reacted ❤]",)
 
 
@@ -47,6 +47,6 @@ def test_a_reaction_stands_with_the_message_that_it_is_to() -> None:
         ({}, "[pressed: a button]"),
     ],
 )
-def test_a_pressed_button_is_named_by_what_is_known_of_it(button: dict[str, str], mark: str) -> None:
+def test_a_pressed_button_is_named_by_title_text_or_payload(button: dict[str, str], mark: str) -> None:
     fields = said(None, 1).model_dump(include=set(PostbackEvent.model_fields) - {"kind", "event_id"})
     assert marks(PostbackEvent(event_id=f"postback:{MARIA}", **(fields | button))) == (mark,)

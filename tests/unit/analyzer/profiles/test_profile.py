@@ -32,24 +32,24 @@ PROFILE, USERNAME = NameSource.PROFILE, NameSource.USERNAME
         ({}, None),
     ],
 )
-def test_a_name_is_the_two_parts_else_the_whole_else_the_username(body: dict[str, object], name: Name | None) -> None:
+def test_a_name_has_two_parts_or_is_the_full_name_or_the_username(body: dict[str, object], name: Name | None) -> None:
     assert read_profile(body).name == name
 
 
-def test_what_is_not_of_its_form_is_not_told() -> None:
+def test_malformed_profile_fields_are_ignored() -> None:
     assert read_profile({"profile_pic": 1, "locale": {}, "timezone": True}) == Profile()
     assert read_profile({"timezone": "8"}).timezone is None
     assert read_profile({"timezone": 5.5}).timezone == 5.5
 
 
-def test_a_profile_is_a_version_of_what_it_tells() -> None:
+def test_a_profile_makes_a_version_with_its_changes() -> None:
     change = with_profile(contact(), read_profile({"first_name": "M", "last_name": "S", "timezone": 0}), at(200))
     assert change is not None
     assert set(change.changed) == {"name", "timezone"}
     assert (change.contact.version, change.contact.updated_at, change.activity) == (2, at(200), None)
 
 
-def test_a_profile_that_tells_nothing_new_is_no_version_and_erases_nothing() -> None:
+def test_a_profile_without_changes_makes_no_version() -> None:
     told = read_profile({"first_name": "M", "last_name": "S", "profile_pic": "p", "locale": "l", "timezone": 1})
     change = with_profile(contact(), told, at(200))
     assert change is not None
@@ -58,24 +58,24 @@ def test_a_profile_that_tells_nothing_new_is_no_version_and_erases_nothing() -> 
 
 
 @pytest.mark.parametrize("source", [NameSource.PARTICIPANTS, NameSource.MESSAGE, NameSource.PERSON])
-def test_a_better_name_stays(source: NameSource) -> None:
+def test_a_name_of_a_better_source_is_kept(source: NameSource) -> None:
     named = contact().model_copy(update={"name": Name(first="Mary", source=source)})
     assert with_profile(named, Profile(Name(first="M", source=PROFILE)), at(200)) is None
 
 
-def test_a_name_that_a_person_keeps_stays_whatever_it_is() -> None:
+def test_a_name_set_by_a_person_is_kept() -> None:
     kept = contact().model_copy(update={"edited": ("name",)})
     assert with_profile(kept, Profile(Name(first="M", source=PROFILE)), at(200)) is None
 
 
-def test_a_username_that_is_known_is_kept_with_the_name() -> None:
+def test_a_known_username_is_kept_with_the_name() -> None:
     known = contact().model_copy(update={"name": Name(first="m.s", username="m.s", source=USERNAME)})
     change = with_profile(known, Profile(Name(first="Maria", source=PROFILE)), at(200))
     assert change is not None
     assert change.contact.name == Name(first="Maria", username="m.s", source=PROFILE)
 
 
-def test_an_analyzer_with_a_key_that_is_none_says_so_and_does_not_start() -> None:
+def test_the_analyzer_refuses_a_malformed_encryption_key() -> None:
     done = CliRunner().invoke(
         app, ["analyzer"], env={"LEADSTREAM_ENCRYPTION_KEYS": "secret-but-no-key", "COLUMNS": "200"}
     )
