@@ -1,4 +1,4 @@
-"""The Graph API, read by a token that never leaves the `Authorization` header."""
+"""A client of the Graph API. The token is sent only in the `Authorization` header."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ Json = dict[str, Any]
 SECRET_PARAMETERS = frozenset({"access_token", "appsecret_proof"})
 BACK_OFF = wait_random_exponential(multiplier=0.5, max=30)
 PAGES_BEFORE_GROWTH = 8
-"""After how many pages that were not too much data twice as many items are asked for: a refusal costs a call too."""
+"""The page limit doubles after this many pages without a "reduce the amount of data" error, which costs a call too."""
 
 
 @dataclass(frozen=True, slots=True)
 class GraphPage:
-    """One page of an edge. `following` are the parameters of the next one, None after the last."""
+    """One page of an edge. `following` has the parameters of the next page, None after the last."""
 
     items: list[Json]
     following: dict[str, str] | None
@@ -49,11 +49,10 @@ class _UnansweredError(ClientError):
 
 @dataclass(slots=True)
 class GraphClient:
-    """Reads for one account. A refusal is a value, a `GraphError`, never an exception.
+    """Calls for one account. An error is returned as a `GraphError`, never raised.
 
-    `calls` counts requests. `governor` keeps the account's budget and
-    hears every answer. What is transient is tried again until `deadline_seconds` were spent on it: on waiting for
-    answers and on backing off, but not on waiting for the governor.
+    `calls` counts requests. `governor` admits every call and gets every answer. Transient errors are retried until
+    waiting for answers and backing off have taken `deadline_seconds`; waiting for the governor does not count.
     """
 
     session: ClientSession
@@ -68,48 +67,48 @@ class GraphClient:
     calls: int = 0
 
     async def get(self, path: str, parameters: Mapping[str, str]) -> Json | GraphError:
-        """The body, or the refusal that stood at the end of the retries. Throttling is waited out, however long."""
+        """Return the body, or the error after the last retry. A throttled call waits without limit."""
         return await self._call("GET", path, parameters)
 
     async def post(
         self, path: str, parameters: Mapping[str, str], form: Mapping[str, str] | None = None
     ) -> Json | GraphError:
-        """As `get`, so only for what may be done twice. A list, which a `form` may be answered with, is in `data`."""
+        """Post with the retries of `get`, so only idempotent calls. A list as answer to a `form` is put into `data`."""
         return await self._call("POST", path, parameters, form)
 
     async def _call(
         self, method: str, path: str, parameters: Mapping[str, str], form: Mapping[str, str] | None = None
     ) -> Json | GraphError:
         while True:
-            answer = await self._call_patiently(method, path, parameters, form)
+            answer = await self._call_with_retries(method, path, parameters, form)
             if _kind(answer) is not ErrorKind.THROTTLED:
                 return answer
 
     async def pages(
         self, path: str, limit: int, parameters: Mapping[str, str]
     ) -> AsyncGenerator[GraphPage | GraphError, None]:
-        """Page after page until there is no `next`; an empty page is not the end. Ends behind a refusal.
+        """Yield pages until there is no `next`, or until an error, which is yielded last. An empty page is not the end.
 
-        A page that is too much data is asked for again with half the limit, down to one item; behind it the limit
-        grows again, for one heavy item must not make a long list one of small pages.
+        A page that is too much data is requested again with half the limit, down to one item. The limit grows again
+        later, so that one large item does not make all further pages small.
         """
         following: dict[str, str] | None = {}
-        most, since_less = limit, 0
+        max_limit, pages_since_halving = limit, 0
         while following is not None:
             answer = await self.get(path, {**parameters, **following, "limit": str(limit)})
             if isinstance(answer, GraphError) and answer.kind is ErrorKind.REDUCE_DATA and limit > 1:
-                limit, since_less = limit // 2, 0
+                limit, pages_since_halving = limit // 2, 0
                 continue
             page = answer if isinstance(answer, GraphError) else read_page(answer)
-            since_less += 1
-            if since_less % PAGES_BEFORE_GROWTH == 0:
-                limit = min(most, 2 * limit)
+            pages_since_halving += 1
+            if pages_since_halving % PAGES_BEFORE_GROWTH == 0:
+                limit = min(max_limit, 2 * limit)
             if isinstance(page, GraphPage) and page.following == following:
-                page = _unreadable("the next page is this one again")
+                page = _unreadable("the page links to itself as the next one")
             yield page
             following = page.following if isinstance(page, GraphPage) else None
 
-    async def _call_patiently(
+    async def _call_with_retries(
         self, method: str, path: str, parameters: Mapping[str, str], form: Mapping[str, str] | None
     ) -> Json | GraphError:
         unanswered_seconds = 0.0
@@ -133,7 +132,7 @@ class GraphClient:
     async def _call_once(
         self, method: str, path: str, parameters: Mapping[str, str], form: Mapping[str, str] | None
     ) -> tuple[Json | GraphError, float]:
-        """And how many seconds it took."""
+        """Return the answer and how many seconds it took."""
         proof = {"appsecret_proof": appsecret_proof(self.app_secret, self.token)} if self.app_secret else {}
         await self.governor.acquire()
         self.calls += 1
@@ -147,7 +146,7 @@ class GraphClient:
                 headers={"Authorization": f"Bearer {self.token}"},
                 timeout=ClientTimeout(total=self.timeout_seconds),
                 allow_redirects=False,
-                middlewares=(_sent_once,),
+                middlewares=(_send_once,),
             ) as response:
                 usage = read_usage(response.headers)
                 answer = _read(await response.read(), response.status, response.headers, may_be_list=form is not None)
@@ -158,9 +157,9 @@ class GraphClient:
         return answer, seconds
 
     def _pause_seconds(self, state: RetryCallState) -> float:
-        refusal = state.outcome.result() if state.outcome else None
-        asked = refusal.retry_after_seconds if isinstance(refusal, GraphError) else None
-        return min((asked or 0.0) + float(BACK_OFF(state)), self.deadline_seconds)
+        error = state.outcome.result() if state.outcome else None
+        requested = error.retry_after_seconds if isinstance(error, GraphError) else None
+        return min((requested or 0.0) + float(BACK_OFF(state)), self.deadline_seconds)
 
 
 def graph_client(
@@ -172,7 +171,7 @@ def graph_client(
     timeout_seconds: float,
     deadline_seconds: float,
 ) -> GraphClient:
-    """Return a client of the settings' address and version, which proves its calls with the first app secret."""
+    """Return a client for the settings' URL and version that signs its calls with the first app secret."""
     return GraphClient(
         session=session,
         base_url=settings.graph_url,
@@ -185,8 +184,8 @@ def graph_client(
     )
 
 
-async def _sent_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """aiohttp sends again, unasked, what the end of a connection left unanswered; no budget would know of that call."""
+async def _send_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Prevent aiohttp's own retry after a lost connection: no budget would count that call."""
     try:
         return await handler(request)
     except (ClientOSError, ServerDisconnectedError) as error:
@@ -194,10 +193,10 @@ async def _sent_once(request: ClientRequest, handler: ClientHandlerType) -> Clie
 
 
 def read_page(body: Json) -> GraphPage | GraphError:
-    """`cursors.after` made into a request of our own; without cursors, what `next` says less its secrets.
+    """Return the page. The next one is by `cursors.after`, or without cursors by `next` without its secrets.
 
-    Source: https://developers.facebook.com/docs/graph-api/results. A body without a list is a refusal, not an empty
-    page, and an item that is not an object is kept as an empty one: nothing is left out unseen.
+    Source: https://developers.facebook.com/docs/graph-api/results. A body without a list is an error and not an empty
+    page, and an item that is not an object is kept as an empty object, so that nothing is skipped silently.
     """
     data, paging = body.get("data"), body.get("paging") or {}
     if not isinstance(data, list) or not isinstance(paging, dict):
@@ -210,8 +209,8 @@ def read_page(body: Json) -> GraphPage | GraphError:
     if isinstance(after, str) and after:
         return GraphPage(items, {"after": after})
     opaque = dict(parse_qsl(str(following).partition("?")[2]))
-    told = {name: value for name, value in opaque.items() if name not in SECRET_PARAMETERS}
-    return GraphPage(items, told) if told else _unreadable("a page whose next one cannot be asked for")
+    parameters = {name: value for name, value in opaque.items() if name not in SECRET_PARAMETERS}
+    return GraphPage(items, parameters) if parameters else _unreadable("a page without usable parameters of the next")
 
 
 def _read(raw: bytes, status: int, headers: Mapping[str, str], *, may_be_list: bool) -> Json | GraphError:

@@ -1,9 +1,9 @@
-"""What a refusal of the Graph API means, by its code and subcode. Pure.
+"""Classifying errors of the Graph API by code and subcode. Pure.
 
 Sources: https://developers.facebook.com/docs/graph-api/guides/error-handling,
 https://developers.facebook.com/docs/graph-api/overview/rate-limiting and
-https://developers.facebook.com/docs/messenger-platform/error-codes. HTTP status and `type` are not looked at where
-there is a code: limits come as 400, and lasting refusals as 500.
+https://developers.facebook.com/docs/messenger-platform/error-codes. HTTP status and `type` are ignored if there is a
+code: rate limits come as 400, and permanent errors as 500.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import Any
 
 
 class ErrorKind(StrEnum):
-    TRANSIENT = "transient"  # try again
+    TRANSIENT = "transient"  # retry
     THROTTLED = "throttled"  # wait, and make no call meanwhile
-    REDUCE_DATA = "reduce_data"  # ask for less
-    TOKEN = "token"  # a person must connect the account anew  # noqa: S105
+    REDUCE_DATA = "reduce_data"  # request fewer items
+    TOKEN = "token"  # a person must connect the account again  # noqa: S105
     PERMISSION = "permission"  # a person must grant it
     CAPABILITY = "capability"  # the app may not do this
-    GONE = "gone"  # this object is no more; others are
+    GONE = "gone"  # this object does not exist any more; others do
     BLOCKED = "blocked"  # Facebook has blocked the user or app for a while
-    ABUSE = "abuse"  # a warning: never try again
-    BAD_REQUEST = "bad_request"  # we asked for something wrong
+    ABUSE = "abuse"  # a warning: never retry
+    BAD_REQUEST = "bad_request"  # our request is wrong
 
 
 class Scope(StrEnum):
-    """Whose budget is spent when a call is throttled, and hence whose calls must all wait.
+    """The budget that is exceeded when a call is throttled: all its calls must wait.
 
-    A Page's own limit is told to ACCOUNT as well: its Instagram account learns of it by one refused call of its own.
+    A Page's own limit counts as ACCOUNT too: its Instagram account finds out by one refused call of its own.
     """
 
     APP = "app"
@@ -47,16 +47,16 @@ FATAL = frozenset(
         ErrorKind.BAD_REQUEST,
     }
 )
-"""After these no other call for the same account can succeed."""
+"""After one of these no other call for the same account can succeed."""
 WARNINGS = frozenset({ErrorKind.BLOCKED, ErrorKind.ABUSE})
-"""After these none may be tried until a person has looked into it: Facebook goes farther with who goes on."""
+"""After one of these no call may be made until a person has looked into it: Facebook escalates if calls continue."""
 
 
 @dataclass(frozen=True, slots=True)
 class GraphError:
-    """A refusal as a value. It quotes nothing of what the platform wrote, which may repeat a token or a name.
+    """An error as a value. It quotes nothing of the platform's message, which may contain a token or a name.
 
-    `retry_after_seconds` is the wait that the platform asked for, if it did; `scope` is set when `kind` is THROTTLED.
+    `retry_after_seconds` is the wait that the platform requests, if any; `scope` is set when `kind` is THROTTLED.
     """
 
     kind: ErrorKind
@@ -105,7 +105,7 @@ ADVICE = {
     ErrorKind.BLOCKED: "Facebook has blocked this for a while; wait before the next run",
     ErrorKind.GONE: "it was deleted, or the token may not see it",
     ErrorKind.ABUSE: "Facebook warns of abuse; find its cause before the next run",
-    ErrorKind.BAD_REQUEST: "this version of the API does not know what was asked for; check LEADSTREAM_GRAPH_VERSION",
+    ErrorKind.BAD_REQUEST: "this version of the API does not know the request; check LEADSTREAM_GRAPH_VERSION",
 }
 TOKEN_ADVICE = {
     458: "the app was removed; connect the account again",
@@ -114,13 +114,13 @@ TOKEN_ADVICE = {
     463: "the token has expired; connect the account again",
     464: "the user is not confirmed; log in to Facebook",
     467: "the token is no longer valid; connect the account again",
-    492: "the user has no role on the Page any more",
+    492: "the user no longer has a role on the Page",
     493: "data access has ended after 90 days; connect the account again",
 }
 
 
 def classify(error: object, status: int, retry_after_seconds: float | None = None) -> GraphError:
-    """The `error` object of a body, or a body of the old form. A code that is not known is taken as transient."""
+    """Classify the `error` object of a body, or a body in the old form. An unknown code counts as transient."""
     if not isinstance(error, dict):
         return error_of_status(status, retry_after_seconds)
     code, subcode = _number(error.get("code")), _number(error.get("error_subcode"))
@@ -132,8 +132,8 @@ def classify(error: object, status: int, retry_after_seconds: float | None = Non
 
 
 def error_of_status(status: int, retry_after_seconds: float | None = None) -> GraphError:
-    """For a body that is not JSON or has no error in it."""
-    detail = f"HTTP {status} without an error that could be read"
+    """Return the error for a body that is not JSON or contains no error object."""
+    detail = f"HTTP {status} without a readable error"
     return GraphError(ErrorKind.TRANSIENT, status=status, detail=detail, retry_after_seconds=retry_after_seconds)
 
 

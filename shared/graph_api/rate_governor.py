@@ -1,4 +1,4 @@
-"""Who says when a call to the platform may be made, so that no budget is ever spent beyond its end."""
+"""The rate governor: delays calls to the platform so that no budget is exceeded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Sleep = Callable[[float], Awaitable[None]]
 OnWait = Callable[[float], None]
 
 MAX_BUDGET_AGE_SECONDS = 1.0
-"""What others have heard is known here so soon."""
+"""How old this process's copy of a shared budget may be."""
 INSTAGRAM_SPACING_SECONDS = 0.52
 """Instagram allows two calls a second for an account. With this spacing, and each call at most MAX_SLOT_DELAY_SECONDS
 after its slot, no second contains three calls.
@@ -37,33 +37,33 @@ FIRST_LEAD_SECONDS, MAX_LEAD_SECONDS = 0.05, 1.0
 
 
 class Governor(Protocol):
-    """The budgets that the calls for one account are spent from."""
+    """Admits the calls for one account by its budgets."""
 
     async def acquire(self) -> None:
-        """Returns when a call may be made; the call must follow at once, and its answer must be heard."""
+        """Return when a call may be made. The caller makes it at once and reports its answer."""
 
     async def record_answer(self, usage: Usage, error: GraphError | None) -> None:
-        """What every answer said, and every call that got none."""
+        """Report the answer of a call, also if there was none."""
 
     @property
     def pressure(self) -> float:
-        """The highest share of a budget that is known to be used, 1.0 or more while calls must wait."""
+        """The highest known usage of a budget; 1.0 or more while calls must wait."""
 
 
 class BudgetStore(Protocol):
-    """Where a budget's state is, for all who share it, and their one clock."""
+    """The stored state of a budget and the clock that its users share."""
 
     def now(self) -> float: ...
 
     async def read(self) -> Budget: ...
 
     async def replace(self, new: Budget) -> bool:
-        """False when the state is no more that of the version before."""
+        """Return False when the stored state is not the version before `new`."""
 
 
 @dataclass(slots=True)
 class MemoryBudgetStore:
-    """For those who share a process."""
+    """A budget that is used by one process only."""
 
     now: Callable[[], float] = time.monotonic
     budget: Budget = UNKNOWN_BUDGET
@@ -80,7 +80,7 @@ class MemoryBudgetStore:
 
 @dataclass(slots=True)
 class BudgetClient:
-    """One budget as this process knows it. `min_spacing_seconds` is how far its calls are apart at the least."""
+    """One budget as this process knows it, with the minimum spacing of its calls."""
 
     store: BudgetStore
     min_spacing_seconds: float = 0.0
@@ -94,7 +94,7 @@ class BudgetClient:
         self._lead_seconds = FIRST_LEAD_SECONDS if self.min_spacing_seconds > 0 else 0.0
 
     async def refresh(self) -> None:
-        """Reads what others have heard, once however many ask."""
+        """Read the shared state if the copy is stale; concurrent callers share one read."""
         async with self._lock:
             if self.is_stale:
                 self.budget = await self.store.read()
@@ -113,22 +113,24 @@ class BudgetClient:
         return self.min_spacing_seconds > 0 or spacing_seconds(self.budget.usage) > 0
 
     async def probe(self) -> bool:
-        """Whether the one probe is ours to make. Others who share the budget may have been before us."""
+        """Return whether this caller may make the probe; another process may have started one."""
         return await self._change(lambda budget: start_probe(budget, self.store.now()))
 
-    async def hear(self, record_answer: UsageReport) -> None:
-        """Told to the others only where they must go slower for it, or may go faster."""
+    async def report(self, report: UsageReport) -> None:
+        """Apply the report; store it only if it changes how fast the others may call."""
         async with self._lock:
-            new = apply_report(self.budget, record_answer, self.store.now())
+            new = apply_report(self.budget, report, self.store.now())
             matters = replace(new, usage=0.0) != replace(self.budget, usage=0.0)
             if not matters and max(new.usage, self.budget.usage) < SLOW_FROM_USAGE:
                 self.budget = new
                 return
-        await self._change(lambda budget: apply_report(budget, record_answer, self.store.now()))
+        await self._change(lambda budget: apply_report(budget, report, self.store.now()))
 
     async def reserve(self) -> float:
-        """The slot of a call, which no other has. A strict one is ahead by twice what the last reservation took: where
-        calls must be apart it would be late otherwise."""
+        """Reserve a slot that no other call has and return its time.
+
+        With a minimum spacing the slot is ahead by twice the duration of the last reservation, or it would be late.
+        """
         began = self.store.now()
         await self._change(
             lambda budget: reserve_slot(budget, self.store.now() + self._lead_seconds, self.min_spacing_seconds)
@@ -138,7 +140,7 @@ class BudgetClient:
         return self.budget.last_slot
 
     async def _change(self, by: Callable[[Budget], Budget]) -> bool:
-        """Compares and sets until nobody was quicker. False when, by what is known then, there is nothing to change."""
+        """Compare and set until it succeeds. Return False if `by` changes nothing in the newest state."""
         async with self._lock:
             while (new := by(self.budget)) != self.budget:
                 new = replace(new, version=self.budget.version + 1)
@@ -152,17 +154,17 @@ class BudgetClient:
 
 @dataclass(slots=True)
 class BudgetGovernor:
-    """Waits for the app's budget and for the account's.
+    """Waits for the budgets of the app and of the account.
 
-    Below 75 % nothing is asked of anyone; from there on calls take slots, ever farther apart; at 95 %, or when the
-    platform refuses, all wait but one, which probes. `on_wait` hears for how many seconds.
+    Below 75 % usage calls do not wait; from there on they take slots with growing spacing. At 95 %, or after a refusal,
+    all calls wait except one, the probe. `on_wait` is called with the seconds to wait.
     """
 
     app: BudgetClient
     account: BudgetClient
     on_wait: OnWait = lambda _seconds: None
     sleep: Sleep = asyncio.sleep
-    _told_until: float = 0.0
+    _notified_until: float = 0.0
 
     @property
     def pressure(self) -> float:
@@ -173,51 +175,55 @@ class BudgetGovernor:
             pass
 
     async def _is_admitted(self) -> bool:
-        keepers = (self.app, self.account)
-        if stale := [keeper.refresh() for keeper in keepers if keeper.is_stale]:
+        clients = (self.app, self.account)
+        if stale := [client.refresh() for client in clients if client.is_stale]:
             await asyncio.gather(*stale)
-        if (waiting := max(keepers, key=lambda keeper: keeper.wait_seconds)).wait_seconds > 0:
+        if (waiting := max(clients, key=lambda client: client.wait_seconds)).wait_seconds > 0:
             await self._wait_for(waiting)
             return False
-        probed = [keeper for keeper in keepers if keeper.budget.is_shut]
-        for keeper in probed:
-            if not await keeper.probe():
+        probed = [client for client in clients if client.budget.is_shut]
+        for client in probed:
+            if not await client.probe():
                 return False
-        for keeper in keepers:
-            if keeper.is_spaced:
-                await self._take_slot(keeper, is_probe=bool(probed))
-        return all(keeper in probed or not keeper.budget.is_shut for keeper in keepers)
+        for client in clients:
+            if client.is_spaced:
+                await self._take_slot(client, is_probe=bool(probed))
+        return all(client in probed or not client.budget.is_shut for client in clients)
 
-    async def _wait_for(self, keeper: BudgetClient) -> None:
-        """In short naps: others may hear that the wait is longer, or over. Waiting for a probe's answer is no news."""
-        seconds, until = keeper.wait_seconds, keeper.budget.shut_until
-        if until > self._told_until + MAX_BUDGET_AGE_SECONDS and not keeper.budget.is_probed:
-            self._told_until = until
+    async def _wait_for(self, client: BudgetClient) -> None:
+        """Sleep for a short time only, as another process may report that the wait is longer or over.
+
+        `on_wait` is called once per wait, and not while a probe is in flight.
+        """
+        seconds, until = client.wait_seconds, client.budget.shut_until
+        if until > self._notified_until + MAX_BUDGET_AGE_SECONDS and not client.budget.is_probed:
+            self._notified_until = until
             self.on_wait(seconds)
         await self.sleep(min(seconds, MAX_BUDGET_AGE_SECONDS))
 
-    async def _take_slot(self, keeper: BudgetClient, *, is_probe: bool) -> None:
-        """One of this process at a time, so that no slot is lost when all must wait. Who wakes too late takes another:
-        where calls are counted by the second, a late one would come too near to the next."""
-        async with keeper.turn:
-            while is_probe or not keeper.budget.is_shut:
-                slot = await keeper.reserve()
-                while (ahead := slot - keeper.store.now()) > 0:
+    async def _take_slot(self, client: BudgetClient, *, is_probe: bool) -> None:
+        """Wait for a slot. One call of the process at a time, so that no reserved slot is lost when all must wait.
+
+        A call that wakes too late takes another slot, as it would be too near to the next call.
+        """
+        async with client.turn:
+            while is_probe or not client.budget.is_shut:
+                slot = await client.reserve()
+                while (ahead := slot - client.store.now()) > 0:
                     await self.sleep(min(ahead, MAX_BUDGET_AGE_SECONDS))
-                if keeper.min_spacing_seconds == 0 or keeper.store.now() - slot <= MAX_SLOT_DELAY_SECONDS:
+                if client.min_spacing_seconds == 0 or client.store.now() - slot <= MAX_SLOT_DELAY_SECONDS:
                     return
 
     async def record_answer(self, usage: Usage, error: GraphError | None) -> None:
         is_answer = error is None or error.status is not None
-        refused = error if error and error.kind is ErrorKind.THROTTLED else None
-        is_of_app = refused is not None and refused.scope in (Scope.APP, Scope.USER)
-        asked = refused.retry_after_seconds if refused else None
-        of_account = asked if not is_of_app else None
-        await self.app.hear(UsageReport(usage.app, is_of_app, asked if is_of_app else None, is_answer))
-        await self.account.hear(
-            UsageReport(
-                usage.account, refused is not None and not is_of_app, of_account or usage.regain_seconds, is_answer
-            )
+        refusal = error if error and error.kind is ErrorKind.THROTTLED else None
+        is_of_app = refusal is not None and refusal.scope in (Scope.APP, Scope.USER)
+        is_of_account = refusal is not None and not is_of_app
+        wait_seconds = refusal.retry_after_seconds if refusal else None
+        of_app, of_account = (wait_seconds, None) if is_of_app else (None, wait_seconds)
+        await self.app.report(UsageReport(usage.app, is_of_app, of_app, is_answer))
+        await self.account.report(
+            UsageReport(usage.account, is_of_account, of_account or usage.regain_seconds, is_answer)
         )
 
 
@@ -231,6 +237,6 @@ def local_governor(
     sleep: Sleep = asyncio.sleep,
     now: Callable[[], float] = time.monotonic,
 ) -> BudgetGovernor:
-    """For one account whose calls are all made by this process."""
+    """Return a governor for an account whose calls are all made by this process."""
     account = BudgetClient(MemoryBudgetStore(now), min_spacing_seconds_of(platform))
     return BudgetGovernor(BudgetClient(MemoryBudgetStore(now)), account, on_wait, sleep)

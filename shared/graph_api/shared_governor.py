@@ -12,7 +12,8 @@ APP = "app"
 
 
 def governor_for(database: Database, account: Account, on_wait: OnWait) -> BudgetGovernor:
-    """For the calls of one run. `on_wait` hears how many seconds the platform makes them wait."""
+    """Return a governor for the account's calls. `on_wait` is called with the seconds that a call must wait."""
     clock = ServerClock(database, BUDGET_MAX_AGE_SECONDS)
-    app, own = (MongoBudgetStore(key, database.budgets, clock) for key in (APP, account.key))
-    return BudgetGovernor(BudgetClient(app), BudgetClient(own, min_spacing_seconds_of(account.platform)), on_wait)
+    of_app, of_account = (MongoBudgetStore(database, key, clock) for key in (APP, account.key))
+    spacing_seconds = min_spacing_seconds_of(account.platform)
+    return BudgetGovernor(BudgetClient(of_app), BudgetClient(of_account, spacing_seconds), on_wait)

@@ -1,7 +1,7 @@
-"""What the Graph API's headers say of the budget. Pure.
+"""Reading the Graph API's headers of rate budgets. Pure.
 
-Source: https://developers.facebook.com/docs/graph-api/overview/rate-limiting. Every number is a percentage but
-`estimated_time_to_regain_access`, which is minutes. What is malformed says nothing, and nothing is not 0.
+Source: https://developers.facebook.com/docs/graph-api/overview/rate-limiting. Every number is a percentage except
+`estimated_time_to_regain_access`, which is in minutes. Malformed values are ignored, and a missing value is not 0.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import orjson
 
 APP_USAGE = "X-App-Usage"
 PAGE_USAGE = "X-Page-Usage"
-"""Page tokens had it before there were business use cases; the documentation knows it no more."""
+"""The header of Page tokens before business use cases; no longer documented."""
 BUSINESS_USE_CASE_USAGE = "X-Business-Use-Case-Usage"
 RETRY_AFTER = "Retry-After"
 REGAIN_MINUTES = "estimated_time_to_regain_access"
 SHARES = ("call_count", "total_cputime", "total_time")
 MAX_WAIT_SECONDS = 24 * 3600.0
-"""The longest window of any budget: no wait need be longer, whatever a header says."""
+"""The longest window of any budget: no wait needs to be longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How much of the app's and of the account's budget is used (1.0 is all), and in how long there is more.
+    """The used shares of the app's and the account's budget (1.0 is all), and the seconds until access is regained.
 
-    None where the answer did not say.
+    None means that the answer does not say.
     """
 
     app: float | None = None
@@ -36,7 +36,7 @@ class Usage:
 
 
 def read_usage(headers: Mapping[str, str]) -> Usage:
-    """The highest of all that an answer says. `headers` must find a name in any case, as aiohttp's do."""
+    """Return the highest usage in an answer's headers, which must be case-insensitive, as aiohttp's are."""
     business = list(_business(headers))
     account = max(
         (share for each in (_parsed(headers, PAGE_USAGE), *business) for share in _shares(each)), default=None
@@ -46,9 +46,9 @@ def read_usage(headers: Mapping[str, str]) -> Usage:
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """How long the platform asks us to wait; None where it says nothing, which 0 means as well.
+    """Return how long the platform asks to wait; None for nothing or 0.
 
-    The longest time to regain access, else `Retry-After`, which is not documented but honoured.
+    It is the longest time to regain access, else `Retry-After`, which is not documented.
     """
     regain = _regain_seconds(_business(headers))
     after = headers.get(RETRY_AFTER, "")
@@ -57,7 +57,7 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
 
 
 def _business(headers: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Entries under every id: an Instagram account is told of under two, its own and its Page's."""
+    """Yield the entries of every id: those of an Instagram account are under its own id and its Page's."""
     usage = _parsed(headers, BUSINESS_USE_CASE_USAGE)
     for entries in usage.values() if isinstance(usage, dict) else ():
         yield from (entry for entry in (entries if isinstance(entries, list) else ()) if isinstance(entry, dict))

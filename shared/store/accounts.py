@@ -1,4 +1,4 @@
-"""The accounts that were added, in `accounts`."""
+"""The accounts, in `accounts`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from shared.store.mongo import Database, DuplicateKeyError
 
 
 class AccountInUseError(Exception):
-    """A run of the account is queued or under way."""
+    """A run of the account is queued or running."""
 
 
 class DuplicateAccountError(Exception):
-    """An account of that id is there."""
+    """The account exists already."""
 
 
 class PipelineChoice(NamedTuple):
@@ -34,20 +34,20 @@ class AccountStore:
         self._runs = database.sync_runs
 
     async def put(self, account: Account) -> None:
-        """Adds it, or puts it in the place of the one with that id."""
+        """Add the account, or replace the one with its id."""
         await self._accounts.replace_one({"_id": account.key}, account.model_dump(mode="json"), upsert=True)
 
     async def add(self, account: Account) -> None:
-        """DuplicateAccountError."""
+        """Add the account. DuplicateAccountError when it exists."""
         try:
             await self._accounts.insert_one({"_id": account.key, **account.model_dump(mode="json")})
         except DuplicateKeyError:
             raise DuplicateAccountError(account.key) from None
 
     async def save_token(self, account: Account) -> None:
-        """Writes its token, and nothing else of it."""
-        renewed = {"$set": {"encrypted_token": account.encrypted_token}, "$unset": {"health": ""}}
-        await self._accounts.update_one({"_id": account.key}, renewed)
+        """Write the account's token and nothing else of it."""
+        update = {"$set": {"encrypted_token": account.encrypted_token}, "$unset": {"health": ""}}
+        await self._accounts.update_one({"_id": account.key}, update)
 
     async def get(self, platform: Platform, account_id: str) -> Account | None:
         return await self.by_key(account_key(platform, account_id))
@@ -76,25 +76,25 @@ class AccountStore:
         return [Account.model_validate(each) async for each in stored]
 
     async def save_choices(self, account: Account) -> None:
-        """Writes what a person chooses of it, and leaves its token to whoever renews that meanwhile."""
+        """Write the fields that a person chooses. The token may be renewed at the same time, so it is left alone."""
         chosen = account.model_dump(mode="json", include={"name", "pipeline", "mode", "every_seconds"})
         await self._accounts.update_one({"_id": account.key}, {"$set": chosen})
 
     async def save_health(self, account: Account, health: dict[str, Any]) -> None:
-        """What the platform was last heard to say of it, with its token. It goes when the account is put anew."""
+        """Write the result of a check made with the account's current token. `put` and `save_token` delete it."""
         known = {"_id": account.key, "encrypted_token": account.encrypted_token}
         await self._accounts.update_one(known, {"$set": {"health": health}})
 
     async def healths(self) -> dict[str, dict[str, Any]]:
-        """By account those that were remembered."""
+        """Return the saved results of checks by account key."""
         found = self._accounts.find({"health": {"$exists": True}}, {"health": True})
         return {each["_id"]: each["health"] async for each in found}
 
     async def remove(self, account: Account) -> None:
-        """With its token and its schedule; what was read of it stays, and what Facebook makes its calls wait for.
+        """Remove the account with its token and schedule. AccountInUseError while a run is active.
 
-        Should it be added again, the whole of its listing is read, as the new token may see more of it.
-        AccountInUseError while a run is active.
+        Its contacts, messages and rate budget stay. If it is added again, its whole list of conversations is read, as
+        the new token may see more of them.
         """
         active = {"platform": account.platform, "account_id": account.account_id, "active": True}
         if run := await self._runs.find_one(active):
@@ -103,7 +103,7 @@ class AccountStore:
         await self._accounts.delete_one({"_id": account.key})
 
     async def rotate(self, account: Account, vault: TokenVault) -> None:
-        """Encrypts its token with the first key, unless it was replaced meanwhile. ValueError when none fits."""
+        """Encrypt the token with the first key, unless it was replaced meanwhile. WrongKeysError when no key fits."""
         known = {"_id": account.key, "encrypted_token": account.encrypted_token}
-        anew = {"encrypted_token": vault.encrypt(vault.decrypt(account.encrypted_token))}
-        await self._accounts.update_one(known, {"$set": anew})
+        encrypted = {"encrypted_token": vault.encrypt(vault.decrypt(account.encrypted_token))}
+        await self._accounts.update_one(known, {"$set": encrypted})

@@ -1,4 +1,4 @@
-"""The budgets that all workers share, in `budgets`: one document for the app, and one for each account."""
+"""The rate budgets that all processes share, in `budgets`: one document for the app and one for each account."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from shared.domain.budgets import UNKNOWN_BUDGET, Budget
-from shared.store.mongo import Collection, Document, DuplicateKeyError
+from shared.store.mongo import Collection, Database, Document, DuplicateKeyError
 from shared.store.server_clock import ServerClock
 
 
 @dataclass(slots=True)
 class MongoBudgetStore:
-    """One document. It is changed by whoever holds the newest version of it."""
+    """The document of one budget. A replacement succeeds only against the version before it."""
 
+    database: Database
     key: str
-    collection: Collection
     clock: ServerClock
+
+    @property
+    def collection(self) -> Collection:
+        return self.database.budgets
 
     def now(self) -> float:
         return self.clock.now()

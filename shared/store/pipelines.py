@@ -1,4 +1,4 @@
-"""The pipelines that accounts can have, in `pipelines`."""
+"""The pipelines, in `pipelines`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from shared.store.mongo import Database, Document, DuplicateKeyError
 
 
 class PipelineStore:
-    """What is put is stored with ranges where none were set. ValueError when the stages do not fit into the scores."""
+    """Stores pipelines with missing ranges filled in. ValueError when there are more stages than scores."""
 
     def __init__(self, database: Database) -> None:
         self._pipelines = database.pipelines
         self._accounts = database.accounts
 
     async def all(self) -> list[Pipeline]:
-        """In the order of their names."""
+        """Return all pipelines by name."""
         return [Pipeline.model_validate(stored) async for stored in self._pipelines.find().sort("_id", 1)]
 
     async def get(self, name: str | None) -> Pipeline | None:
@@ -34,7 +34,7 @@ class PipelineStore:
         return await self.get(stored.get("pipeline") if stored else None)
 
     async def put(self, pipeline: Pipeline) -> Pipeline:
-        """As it is stored, whatever was there of its name; but ranges that a person had set stay."""
+        """Add or replace the pipeline and return it as stored. Ranges that a person has set are kept."""
         stages = keep_edited_ranges(pipeline.stages, await self.get(pipeline.name))
         made = _ranged(pipeline.model_copy(update={"stages": stages}))
         await self._pipelines.replace_one({"_id": made.name}, _document(made), upsert=True)
@@ -47,19 +47,20 @@ class PipelineStore:
             await self._pipelines.update_one({"_id": pipeline.name}, stored, upsert=True)
 
     async def add(self, pipeline: Pipeline) -> Pipeline:
-        """A new one. DuplicatePipelineError; ValueError as well where stages share scores."""
+        """Add a pipeline and return it as stored. DuplicatePipelineError; ValueError also when stages share scores."""
         made = _ranged(pipeline)
         check_no_overlap(made.stages)
         try:
             await self._pipelines.insert_one(_document(made))
         except DuplicateKeyError:
-            raise DuplicatePipelineError(f"there is a pipeline {made.name!r} already") from None
+            raise DuplicatePipelineError(f"pipeline {made.name!r} exists already") from None
         return made
 
     async def replace(self, pipeline: Pipeline, edition: str | None) -> Pipeline:
-        """The one of its name, which its editor had seen in `edition`; None says that it does not matter.
+        """Replace the pipeline of that name and return it as stored.
 
-        OutdatedPipelineError; KeyError when there is none; ValueError as of `add`.
+        OutdatedPipelineError when it is not in `edition`, the one its editor has seen; None skips that check. KeyError
+        when there is none; ValueError as in `add`.
         """
         stored, made = await self._pipelines.find_one({"_id": pipeline.name}), _ranged(pipeline)
         if stored is None:
@@ -74,14 +75,14 @@ class PipelineStore:
 
 
 class DuplicatePipelineError(Exception):
-    """One of that name is there."""
+    """A pipeline of that name exists."""
 
 
 class OutdatedPipelineError(Exception):
-    """Another has changed it since it was looked at."""
+    """Someone else has changed the pipeline since its editor loaded it."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"{name} was changed by somebody else meanwhile")
+        super().__init__(f"someone else has changed {name} meanwhile")
 
 
 def _ranged(pipeline: Pipeline) -> Pipeline:

@@ -1,4 +1,4 @@
-"""Who is to be asked about, in `profiles`: a document for each contact that ever had no name, with what came of it."""
+"""The queue of profile requests, in `profiles`: one document per contact that ever had no name, with the outcome."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.store.indexes import EPOCH, Index
 from shared.store.mongo import Database, UpdateOne, server_time, write_all
 
 CLAIM_SECONDS = 600.0
-"""Who asked and left no outcome for so long has died, or got no answer."""
+"""A request without an outcome for this long is repeated: its process died or got no answer."""
 
 INDEXES = (Index("profiles", (("asked_at", 1),), where={"asked_at": {"$gte": EPOCH}}),)
 
@@ -22,8 +22,7 @@ class ProfileQueue:
         self._profiles = database.profiles
 
     async def add(self, contacts: Iterable[Contact]) -> None:
-        """Those who are there already stay as they are: nobody is asked about twice. Of an account that was never
-        added nobody can be asked."""
+        """Add contacts that are not in the queue yet. Contacts of accounts that were never added are left out."""
         accounts = {each.contact_id: account_key(each.platform, each.account_id) for each in contacts}
         named = {"_id": {"$in": sorted(set(accounts.values()))}}
         known = {stored["_id"] async for stored in self._database.accounts.find(named, {"_id": True})}
@@ -33,29 +32,32 @@ class ProfileQueue:
             if key in known
         ]
         while added and not await write_all(self._profiles, added):
-            """Another has just added one of them."""
+            """Another process has just added one of them."""
 
     async def waiting(self, accounts: Collection[str], limit: int) -> dict[str, list[str]]:
-        """Ids of contacts by account."""
-        wanted = {"asked_at": {"$gte": EPOCH, "$lte": await self._long_ago()}, "account": {"$in": list(accounts)}}
+        """Return ids of contacts to request, by account."""
+        wanted = {
+            "asked_at": {"$gte": EPOCH, "$lte": await self._claims_expired_at()},
+            "account": {"$in": list(accounts)},
+        }
         found: dict[str, list[str]] = {}
         async for each in self._profiles.find(wanted).limit(limit):
             found.setdefault(each["account"], []).append(each["_id"])
         return found
 
     async def claim(self, contact_id: str) -> bool:
-        """Whether it is ours to ask: of several instances, one does."""
-        waiting = {"_id": contact_id, "asked_at": {"$lte": await self._long_ago()}}
+        """Claim a contact. Return False if another process has claimed it."""
+        waiting = {"_id": contact_id, "asked_at": {"$lte": await self._claims_expired_at()}}
         asked = {"$currentDate": {"asked_at": True}}
         return (await self._profiles.update_one(waiting, asked)).modified_count == 1
 
     async def done(self, contact_id: str, outcome: str) -> None:
-        """Of who was forgotten meanwhile, nothing is left to be done."""
+        """Write the outcome; nothing if the customer was erased meanwhile."""
         await self._profiles.update_one({"_id": contact_id}, {"$set": {"outcome": outcome}, "$unset": {"asked_at": ""}})
 
     async def remove(self, contact_id: str) -> None:
         """Remove what is known of asking about this contact."""
         await self._profiles.delete_one({"_id": contact_id})
 
-    async def _long_ago(self) -> datetime:
+    async def _claims_expired_at(self) -> datetime:
         return await server_time(self._database) - timedelta(seconds=CLAIM_SECONDS)

@@ -39,7 +39,11 @@ ONLY_IN = {
 COMPOSITION_ROOT = "services.cli"
 NOT_COLLECTIONS = {"client", "name"}
 PENDING = {
+<<<<<<< HEAD
     "shared.graph_api.shared_governor",
+=======
+    "services.demo.observed_state",
+>>>>>>> 3a88cf8 (Write the Graph API client and its stores plainly)
 }
 """Modules that break a rule today. A module that is fixed leaves the list; none joins it."""
 
