@@ -17,7 +17,7 @@ from services.backfill.crawl.checkpoints import CheckpointStore
 from services.backfill.crawl.conversation_reader import PublishEvents
 from services.backfill.crawl.crawl import Crawl
 from services.backfill.runs.lease_guard import LeaseGuard
-from services.backfill.runs.progress import RunProgress
+from services.backfill.runs.progress import CrawlProgress
 from services.backfill.runs.run_executor import RunExecutor
 from services.backfill.runs.run_schedule import RunSchedule
 from services.backfill.runs.run_worker import CannotBeginError, RunWorker
@@ -158,7 +158,7 @@ async def run_worker(settings: BackfillSettings, stop: asyncio.Event) -> None:
 
 def compose_executor(resources: RunResources, account: Account, *, requeues_on_stop: bool = False) -> RunExecutor:
     """Compose one run of the account. WrongKeysError when its token cannot be decrypted."""
-    progress, lease_guard, settings = RunProgress(), LeaseGuard(), resources.settings
+    progress, lease_guard, settings = CrawlProgress(), LeaseGuard(), resources.settings
 
     def throttled(seconds: float) -> None:
         progress.throttled_until = utc_now() + timedelta(seconds=seconds)

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.backfill.runs.eta import RateEstimator, duration
-from services.backfill.runs.progress import RunProgress
+from services.backfill.runs.progress import CrawlProgress
 from shared.domain.accounts import Account, account_key
 from shared.domain.runs import Run, RunCounters, RunState
 from shared.graph_api.client import GraphClient
@@ -38,7 +38,7 @@ class Watched(Protocol):
     @property
     def account(self) -> Account: ...
     @property
-    def progress(self) -> RunProgress: ...
+    def progress(self) -> CrawlProgress: ...
     @property
     def client(self) -> GraphClient: ...
     @property

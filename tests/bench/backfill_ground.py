@@ -1,4 +1,4 @@
-"""What all measurements of the backfill stand on: a Graph API, an account, and runs in processes of their own."""
+"""The set-up of the backfill's measurements: a Graph API, an account, and runs in their own processes."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class Crawled:
 
     @property
     def events(self) -> int:
-        """Messages, and what is said before and behind those of a conversation."""
+        """The messages, and the events before and after those of a conversation."""
         return self.counters["messages_published"] + 2 * self.counters["conversations_read"]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One account of one Graph API, with topics and a database of its own."""
+    """One account of one Graph API, with its own topics and database."""
 
     servers: Servers
     graph: Handler
@@ -64,7 +64,7 @@ class Place:
     settings: dict[str, str]
 
     def crawl(self) -> Crawled:
-        """BenchError when the run was not complete: a figure of half of it would be none."""
+        """Run a backfill. BenchError when it was not complete."""
         told = said("tests.bench.crawling", settings=self.settings)
         if told["state"] != RunState.COMPLETED:
             raise BenchError(f"the run ended as {told['state']}: {told['reason']}")
@@ -89,7 +89,7 @@ def graph_api(folder: Path, corpus: Corpus) -> Iterator[Handler]:
 
 
 def place(servers: Servers, graph: Handler, corpus: Corpus, name: str) -> Place:
-    """Made anew: nothing of its account was ever read."""
+    """A new account, of which nothing was read before."""
     key = Fernet.generate_key().decode()
     url = servers.mongo_url(name)
     settings = {
@@ -120,7 +120,7 @@ async def _make(settings: SetupSettings, account: Account) -> None:
 
 
 def said(module: str, *arguments: str, settings: dict[str, str]) -> dict[str, Any]:
-    """The JSON that a module prints when it has ended. BenchError with its last line when it failed."""
+    """Return the JSON that a module prints. BenchError with its last line when it failed."""
     env = {**with_settings(settings), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)

@@ -48,7 +48,7 @@ async def completed(facebook: Facebook) -> Run:
     return run
 
 
-async def test_sigterm_while_the_broker_is_away_gives_the_run_back(facebook: Facebook, leadstream: Start) -> None:
+async def test_sigterm_while_the_broker_is_away_requeues_the_run(facebook: Facebook, leadstream: Start) -> None:
     worker = await begun(facebook, leadstream)
     await asyncio.to_thread(facebook.stack.servers.stop_kafka)
     try:
@@ -79,7 +79,7 @@ async def test_the_database_goes_away_and_one_worker_with_it_and_the_other_finis
     assert second.terminate(10) == 0, second.output
 
 
-async def test_a_worker_that_stood_still_leaves_the_run_to_the_one_that_took_it_over(
+async def test_a_suspended_worker_leaves_its_run_to_the_one_that_took_it_over(
     facebook: Facebook, leadstream: Start
 ) -> None:
     first = await begun(facebook, leadstream)

@@ -39,7 +39,7 @@ def facebook(simulator: dict[str, Any], stack: Stack, database: Database) -> Fac
     return Facebook(simulator, stack, database)
 
 
-async def test_a_kill_at_any_step_costs_nothing_and_repeats_a_page_of_what_was_in_flight_at_most(
+async def test_a_kill_at_any_step_loses_nothing_and_repeats_at_most_a_page_of_each_conversation_in_flight(
     facebook: Facebook, leadstream: Start, tmp_path: Path
 ) -> None:
     settings = facebook.stack.env | facebook.env | {

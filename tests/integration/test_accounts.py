@@ -82,7 +82,7 @@ async def test_importing_adds_every_page_and_instagram_account_with_the_pages_to
     assert (await accounts("check")).status == 0
 
 
-async def test_what_was_chosen_for_an_account_outlives_an_import_and_nothing_is_added_unasked(
+async def test_an_import_keeps_an_accounts_settings_and_adds_nothing_unasked(
     accounts: Any, simulator: Simulator, database: Database, tmp_path: Path
 ) -> None:
     file = tmp_path / "token"
@@ -127,7 +127,7 @@ def test_a_person_at_a_terminal_is_asked_and_their_token_is_not_echoed(
     assert USER_TOKEN not in screen
 
 
-async def test_a_check_tells_what_is_wrong_as_json_without_a_token_and_ends_with_one(
+async def test_a_check_prints_problems_as_json_without_a_token_and_exits_with_status_one(
     accounts: Any, simulator: Simulator
 ) -> None:
     assert (await accounts("import", "--yes", stdin=USER_TOKEN)).status == 0
@@ -162,7 +162,7 @@ async def test_keys_are_rotated_until_the_old_one_can_be_dropped(
     assert "a token was encrypted with a key" in checked.output
 
 
-async def test_an_account_is_removed_when_it_is_meant_and_idle_and_its_contacts_stay(
+async def test_an_idle_account_is_removed_after_confirmation_and_its_contacts_stay(
     accounts: Any, database: Database
 ) -> None:
     assert (await accounts("add", "messenger", "371", "--name", "x", stdin="EAAsecret")).status == 0
@@ -192,7 +192,7 @@ async def test_an_account_is_removed_when_it_is_meant_and_idle_and_its_contacts_
         (("import",), "two words"),
     ],
 )
-async def test_wrong_usage_is_told_as_such(accounts: Any, arguments: tuple[str, ...], stdin: str) -> None:
+async def test_wrong_usage_is_reported(accounts: Any, arguments: tuple[str, ...], stdin: str) -> None:
     assert (await accounts(*arguments, stdin=stdin)).status == 2
 
 

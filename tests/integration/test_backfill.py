@@ -114,7 +114,7 @@ async def test_only_what_has_moved_is_read_again(run_backfill: Any, simulator: S
     assert mids(await events_on(stack)) - mids(before) == {said["message_id"]}
 
 
-async def test_what_passes_is_tried_again_and_costs_nothing(
+async def test_temporary_faults_are_retried_and_lose_nothing(
     run_backfill: Any, simulator: Simulator, stack: Stack
 ) -> None:
     rules = [
@@ -141,7 +141,7 @@ async def test_a_conversation_that_is_gone_makes_the_run_partial_and_is_not_comp
     assert len(completed) == 58
 
 
-async def test_a_token_that_dies_mid_run_stops_the_account_at_once_and_says_what_to_do(
+async def test_a_token_that_expires_mid_run_stops_the_account_at_once_with_advice(
     run_backfill: Any, simulator: Simulator
 ) -> None:
     await call(simulator, "faults", [{"path": "/messages", "error": "token_expired", "skip": 20, "times": 100}])
@@ -186,7 +186,7 @@ async def test_a_killed_run_is_taken_over_and_reads_no_conversation_twice(
         assert len(listed) == 1
 
 
-async def test_an_interrupted_run_is_cancelled_and_the_next_goes_on(
+async def test_an_interrupted_run_is_cancelled_and_the_next_continues(
     run_backfill: Any, simulator: Simulator, stack: Stack, database: Database
 ) -> None:
     await call(simulator, "configure", {"latency_ms": 50})
@@ -200,7 +200,7 @@ async def test_an_interrupted_run_is_cancelled_and_the_next_goes_on(
     assert mids(await events_on(stack)) == await readable(simulator)
 
 
-async def test_a_broker_that_goes_away_and_comes_back_costs_nothing(
+async def test_a_broker_that_goes_away_and_comes_back_loses_nothing(
     run_backfill: Any, simulator: Simulator, stack: Stack, database: Database
 ) -> None:
     await call(simulator, "configure", {"latency_ms": 30})
@@ -230,7 +230,7 @@ async def test_tokens_are_encrypted_at_rest(run_backfill: Any, simulator: Simula
     assert simulator["accounts"][0]["token"] not in stored
 
 
-async def test_one_account_that_is_busy_does_not_keep_the_other_from_its_run(
+async def test_a_busy_account_does_not_block_another_accounts_run(
     run_backfill: Any, simulator: Simulator, database: Database
 ) -> None:
     await call(simulator, "faults", [{"query": "platform=messenger", "effect": "delay", "delay_ms": 20_000}])

@@ -76,7 +76,7 @@ async def stats(simulator: Simulator) -> dict[str, int]:
         return found
 
 
-async def test_two_workers_of_one_instagram_account_are_together_never_above_two_calls_a_second(
+async def test_two_workers_of_one_instagram_account_never_exceed_two_calls_a_second(
     simulator: Simulator, stack: Stack
 ) -> None:
     async with working(simulator, stack, Platform.INSTAGRAM, Platform.INSTAGRAM) as workers:
@@ -87,9 +87,7 @@ async def test_two_workers_of_one_instagram_account_are_together_never_above_two
     assert (counted["throttled"], counted["crowded"], counted["while_throttled"]) == (0, 0, 0)
 
 
-async def test_what_one_worker_hears_of_a_throttle_stops_the_other_until_it_is_over(
-    simulator: Simulator, stack: Stack
-) -> None:
+async def test_a_throttle_of_one_worker_stops_the_other_until_it_is_over(simulator: Simulator, stack: Stack) -> None:
     await told(simulator, "faults", [{"error": "rate_messenger", "regain_minutes": 0.05}])
     async with working(simulator, stack, Platform.MESSENGER, Platform.MESSENGER) as (one, two):
         refused = asyncio.create_task(one.list())

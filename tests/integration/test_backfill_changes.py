@@ -37,7 +37,7 @@ async def everything(facebook: Crawling) -> set[str]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_what_is_said_and_unsent_while_an_account_is_read_is_read(facebook: Crawling, seed: int) -> None:
+async def test_messages_sent_and_deleted_during_a_run_are_read(facebook: Crawling, seed: int) -> None:
     """By known customers and new ones. What is unsent may be what a cursor stands at."""
     rng, account, ever = random.Random(seed), facebook.page(), await everything(facebook)
     names = [each.customer.name for each in facebook.corpus.conversations[account.page_id]]
@@ -93,7 +93,7 @@ async def test_only_what_is_new_of_what_has_moved_is_read(facebook: Crawling) ->
 
 
 @pytest.mark.parametrize("is_unsent", [False, True])
-async def test_a_killed_run_goes_on_behind_what_was_acknowledged(facebook: Crawling, is_unsent: bool) -> None:
+async def test_a_killed_run_continues_after_what_was_acknowledged(facebook: Crawling, is_unsent: bool) -> None:
     """With the cursor of its checkpoint, or anew where the message that it stands at is no more."""
     account, at_once = facebook.page(), 3
 
@@ -115,7 +115,7 @@ async def test_a_killed_run_goes_on_behind_what_was_acknowledged(facebook: Crawl
         assert len(read) - len(set(read)) <= 4 * at_once, "a page of each conversation in flight at most"
 
 
-async def test_a_history_is_remembered_as_it_is_told(database: Database) -> None:
+async def test_a_history_is_stored_and_loaded_unchanged(database: Database) -> None:
     store = CheckpointStore(database)
     newest = NewestSecond(datetime(2026, 11, 24, 9, tzinfo=UTC), frozenset({"m_1", "m_2"}))
     checkpoint = Checkpoint(
@@ -173,7 +173,7 @@ async def test_a_process_that_has_lost_its_run_writes_no_history(database: Datab
     assert await store.complete_until(PAGE) is None
 
 
-async def test_a_history_leaves_the_analyzers_fields_alone_and_they_may_come_at_once(database: Database) -> None:
+async def test_a_history_leaves_the_analyzers_fields_alone_even_when_written_at_once(database: Database) -> None:
     store = CheckpointStore(database)
 
     async def analyse(number: int) -> None:
@@ -187,7 +187,9 @@ async def test_a_history_leaves_the_analyzers_fields_alone_and_they_may_come_at_
     assert await database.conversations.count_documents({"revision": 5, "history.run_id": "run"}) == 20
 
 
-async def test_until_when_an_account_is_known_is_kept_for_each(facebook: Crawling, database: Database) -> None:
+async def test_the_time_an_account_is_complete_until_is_stored_per_account(
+    facebook: Crawling, database: Database
+) -> None:
     store, until = CheckpointStore(database), datetime(2026, 11, 24, 9, tzinfo=UTC)
     await store.complete(facebook.page("1"), "run", until)
     assert await store.complete_until(facebook.page("1")) == until

@@ -42,7 +42,7 @@ async def test_a_token_is_encrypted_and_without_its_key_no_run_begins(leadstream
     assert await database.sync_runs.count_documents({}) == 0
 
 
-async def test_a_run_that_cannot_be_gone_on_with_for_want_of_a_key_is_left_as_it_was(
+async def test_a_run_that_cannot_be_resumed_without_a_key_is_left_unchanged(
     leadstream: Start, database: Database
 ) -> None:
     vault = TokenVault([Fernet.generate_key().decode()])
@@ -89,13 +89,13 @@ def test_wrong_usage_adds_nothing(leadstream: Start, arguments: tuple[str, ...],
     assert leadstream("backfill", "run", "messenger", "1").wait() == 1
 
 
-def test_a_server_that_does_not_answer_is_told_by_its_own_status(leadstream: Start) -> None:
+def test_an_unreachable_server_has_its_own_exit_status(leadstream: Start) -> None:
     nobody = {"LEADSTREAM_MONGO_URL": "mongodb://127.0.0.1:1/x?directConnection=true"}
     assert leadstream("accounts", "list", env=nobody).wait() == 3
     assert leadstream("backfill", "run", env={"LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}).wait() == 3
 
 
-def test_a_topic_that_is_not_there_is_not_waited_for(leadstream: Start, stack: Stack) -> None:
+def test_an_absent_topic_is_not_waited_for(leadstream: Start, stack: Stack) -> None:
     if stack.servers.kind == "embedded":
         pytest.skip("the mock broker makes topics when they are used")
     absent = {"LEADSTREAM_TOPIC_PREFIX": "absent."}
@@ -128,16 +128,14 @@ async def test_a_run_is_queued_once_seen_by_all_and_cancelled_at_once(leadstream
     assert (await RunStore(database).get(queued["run_id"])).state is RunState.CANCELLED
 
 
-async def test_a_run_that_is_to_read_everything_again_is_queued_as_such(leadstream: Start, database: Database) -> None:
+async def test_a_full_run_is_queued_as_such(leadstream: Start, database: Database) -> None:
     await add(database)
     assert leadstream("backfill", "run", "--queue", "--again").wait() == 0
     (run,) = await RunStore(database).newest(2)
     assert run.is_anew
 
 
-async def test_a_run_whose_process_has_died_is_not_listed_as_one_that_goes_on(
-    leadstream: Start, database: Database
-) -> None:
+async def test_a_run_whose_process_has_died_is_not_listed_as_running(leadstream: Start, database: Database) -> None:
     await add(database)
     await RunStore(database).begin(PAGE)
     alive = leadstream("backfill", "list")
@@ -150,7 +148,7 @@ async def test_a_run_whose_process_has_died_is_not_listed_as_one_that_goes_on(
     assert "the next `backfill run` continues the run" in dead.output
 
 
-def test_a_database_that_goes_away_during_a_run_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_goes_away_during_a_run_is_reported_as_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     @asynccontextmanager
     async def away(_settings: object) -> AsyncIterator[None]:
         raise ConnectionFailure
@@ -161,7 +159,7 @@ def test_a_database_that_goes_away_during_a_run_is_told_as_such(monkeypatch: pyt
         CliRunner().invoke(commands.backfill_app, ["run"], catch_exceptions=False)
 
 
-async def test_resuming_says_why_it_cannot_be(leadstream: Start, stack: Stack, database: Database) -> None:
+async def test_resume_says_why_a_run_cannot_be_resumed(leadstream: Start, stack: Stack, database: Database) -> None:
     token = TokenVault([stack.env["LEADSTREAM_ENCRYPTION_KEYS"]]).encrypt("EAAsecret")
     await add(database, PAGE.model_copy(update={"encrypted_token": token}))
     runs = RunStore(database)

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from services.backfill.crawl.crawl import AccountStoppedError
-from services.backfill.runs.progress import RunProgress
+from services.backfill.runs.progress import CrawlProgress
 from shared.store.mongo import Database
 from tests.conftest import Stack
 from tests.support.crawling import Crawling, crawling
@@ -49,7 +49,7 @@ def page(request: pytest.FixtureRequest) -> dict[str, str]:
     return PAGES[request.param]
 
 
-async def read(facebook: Crawling, name: str, *rules: dict[str, Any], **more: Any) -> RunProgress:
+async def read(facebook: Crawling, name: str, *rules: dict[str, Any], **more: Any) -> CrawlProgress:
     """Of an account of that name, which no crawl has read before."""
     await facebook.call("faults", list(rules))
     return await facebook.read(facebook.page(name), **more)
@@ -65,7 +65,7 @@ async def assert_true(facebook: Crawling, name: str, *, skipped: int = 0) -> set
     return completed
 
 
-async def test_what_passes_costs_nothing(facebook: Crawling, page: dict[str, str]) -> None:
+async def test_temporary_faults_lose_nothing(facebook: Crawling, page: dict[str, str]) -> None:
     faults: dict[str, dict[str, Any]] = {error: {"error": error, "regain_minutes": 0.0005} for error in PASSES}
     faults |= {effect: {"effect": effect} for effect in BREAKS}
     for name, fault in faults.items():
@@ -83,7 +83,7 @@ async def assert_on_topic(facebook: Crawling) -> None:
     assert there == {(name, mid) for name, mids in facebook.acknowledged.items() for mid in mids}
 
 
-async def test_what_stops_an_account_stops_it_at_once_and_the_next_run_makes_up_for_it(
+async def test_a_fatal_refusal_stops_the_account_at_once_and_the_next_run_reads_the_rest(
     facebook: Crawling, page: dict[str, str]
 ) -> None:
     for error in STOPS + (["100", *GONE] if page == PAGES["the first of the listing"] else []):
@@ -109,7 +109,7 @@ async def test_a_conversation_that_is_gone_is_skipped(facebook: Crawling) -> Non
             await assert_true(facebook, name, skipped=1)
 
 
-async def test_what_lasts_fails_the_conversation_and_no_other_and_the_next_run_makes_up_for_it(
+async def test_a_permanent_fault_fails_its_conversation_alone_and_the_next_run_reads_it(
     facebook: Crawling,
 ) -> None:
     thread_id, *_ = await facebook.oracle()
@@ -125,7 +125,7 @@ async def test_what_lasts_fails_the_conversation_and_no_other_and_the_next_run_m
             await assert_true(facebook, name)
 
 
-async def test_a_cursor_that_has_expired_costs_nothing(facebook: Crawling) -> None:
+async def test_an_expired_cursor_loses_nothing(facebook: Crawling) -> None:
     for kind in ("a later one of the listing", "a later one of a conversation"):
         progress = await read(facebook, kind, {**PAGES[kind], "error": "bad_cursor"})
         await assert_true(facebook, kind)

@@ -50,7 +50,7 @@ async def test_an_account_has_one_active_run(database: Database) -> None:
     assert sorted(states) == [RunState.COMPLETED, RunState.RUNNING, RunState.RUNNING]
 
 
-async def test_of_many_that_begin_at_once_one_does(database: Database) -> None:
+async def test_one_of_many_concurrent_starts_succeeds(database: Database) -> None:
     begun = await asyncio.gather(*(RunStore(database).begin(PAGE) for _ in range(8)), return_exceptions=True)
     assert [type(each) for each in begun].count(Run) == 1
     assert {type(each) for each in begun} == {Run, ActiveRunError}
@@ -72,7 +72,7 @@ async def test_a_queued_run_is_claimed_once_the_oldest_first(database: Database)
     assert first.run_id == older.run_id
 
 
-async def test_a_run_that_is_still_heard_of_is_left_alone(database: Database) -> None:
+async def test_a_run_with_heartbeats_is_left_alone(database: Database) -> None:
     await RunStore(database).begin(PAGE)
     await grow_old(database, RUN_LEASE - timedelta(seconds=3))
     with pytest.raises(ActiveRunError):
@@ -100,7 +100,7 @@ async def test_a_dead_run_is_taken_over_under_its_id_and_its_late_process_cannot
     assert stored.state is RunState.COMPLETED
 
 
-async def test_what_one_process_lost_and_claimed_anew_is_not_written_by_its_first_claim(database: Database) -> None:
+async def test_a_lost_claim_cannot_write_after_the_same_process_claims_again(database: Database) -> None:
     store = RunStore(database)
     lost = await store.begin(PAGE)
     await die(database)
@@ -117,7 +117,7 @@ async def test_a_heartbeat_keeps_a_run(database: Database) -> None:
     assert await RunStore(database).claim() is None
 
 
-async def test_a_run_that_was_given_back_is_anyones_with_what_it_counted(database: Database) -> None:
+async def test_a_requeued_run_can_be_claimed_by_any_process_and_keeps_its_counters(database: Database) -> None:
     store = RunStore(database)
     run = await store.begin(PAGE)
     await store.give_back(run.model_copy(update={"counters": READ}))
@@ -126,7 +126,7 @@ async def test_a_run_that_was_given_back_is_anyones_with_what_it_counted(databas
     assert (await RunStore(database).begin(PAGE)).run_id == run.run_id
 
 
-async def test_a_run_that_reads_everything_anew_stays_one_whoever_takes_it(database: Database) -> None:
+async def test_a_full_run_stays_full_whichever_process_claims_it(database: Database) -> None:
     store = RunStore(database)
     await store.enqueue(PAGE, is_anew=True)
     claimed = await store.claim()
@@ -139,7 +139,7 @@ async def test_a_run_that_reads_everything_anew_stays_one_whoever_takes_it(datab
     assert (await store.begin(PAGE, is_anew=True)).run_id == resumed.run_id
 
 
-async def test_a_run_that_reads_what_has_moved_is_not_taken_for_one_that_reads_everything(database: Database) -> None:
+async def test_a_full_run_is_not_replaced_by_an_active_incremental_run(database: Database) -> None:
     store = RunStore(database)
     run = await store.enqueue(PAGE)
     with pytest.raises(ActiveRunError, match="cancel it first"):
@@ -158,7 +158,7 @@ async def test_a_queued_run_is_cancelled_at_once_and_for_good(database: Database
     assert (await store.begin(PAGE)).run_id != run.run_id
 
 
-async def test_a_running_run_is_told_and_ends_by_its_own_process(database: Database) -> None:
+async def test_a_running_run_is_cancelled_by_its_own_process(database: Database) -> None:
     store = RunStore(database)
     run = await store.begin(PAGE)
     assert await store.save(run) is False
@@ -166,7 +166,7 @@ async def test_a_running_run_is_told_and_ends_by_its_own_process(database: Datab
     assert await store.save(run) is True
 
 
-async def test_what_a_dead_process_ran_is_cancelled_at_once(database: Database) -> None:
+async def test_a_run_of_a_dead_process_is_cancelled_at_once(database: Database) -> None:
     store = RunStore(database)
     run = await store.begin(PAGE)
     await die(database)
@@ -175,7 +175,7 @@ async def test_what_a_dead_process_ran_is_cancelled_at_once(database: Database) 
         await store.save(run)
 
 
-async def test_what_is_to_be_cancelled_is_not_begun_anew_when_its_process_has_died(database: Database) -> None:
+async def test_a_cancelled_run_whose_process_has_died_is_not_claimed_again(database: Database) -> None:
     store = RunStore(database)
     run = await store.begin(PAGE)
     await store.cancel(run.run_id)
@@ -184,7 +184,7 @@ async def test_what_is_to_be_cancelled_is_not_begun_anew_when_its_process_has_di
     assert (await store.get(run.run_id)).state is RunState.CANCELLED
 
 
-async def test_a_new_run_begins_behind_one_that_is_to_be_cancelled_and_whose_process_has_died(
+async def test_a_new_run_begins_after_a_cancelled_run_whose_process_has_died(
     database: Database,
 ) -> None:
     store = RunStore(database)
@@ -198,7 +198,7 @@ async def test_a_new_run_begins_behind_one_that_is_to_be_cancelled_and_whose_pro
     assert (await store.get(dead.run_id)).state is RunState.CANCELLED
 
 
-async def test_a_run_that_is_given_back_while_its_cancellation_is_asked_for_is_cancelled(database: Database) -> None:
+async def test_a_run_that_is_requeued_during_its_cancellation_is_cancelled(database: Database) -> None:
     store = RunStore(database)
     run = await store.begin(PAGE)
     await store.cancel(run.run_id)
@@ -207,7 +207,7 @@ async def test_a_run_that_is_given_back_while_its_cancellation_is_asked_for_is_c
 
 
 @pytest.mark.parametrize("state", [RunState.FAILED, RunState.PARTIAL])
-async def test_what_did_not_come_to_its_end_can_be_resumed(database: Database, state: RunState) -> None:
+async def test_a_run_that_failed_or_is_partial_can_be_resumed(database: Database, state: RunState) -> None:
     store = RunStore(database)
     run = await store.begin(PAGE)
     await store.save(ended(run, state))
@@ -222,7 +222,7 @@ async def test_what_did_not_come_to_its_end_can_be_resumed(database: Database, s
 
 
 @pytest.mark.parametrize("state", [RunState.COMPLETED, RunState.CANCELLED])
-async def test_what_is_final_stays_it(database: Database, state: RunState) -> None:
+async def test_a_final_state_stays(database: Database, state: RunState) -> None:
     store = RunStore(database)
     run = await store.begin(PAGE)
     await store.save(ended(run, state))

@@ -73,7 +73,7 @@ async def test_two_workers_that_start_at_once_do_one_run_once(facebook: Facebook
     assert not repeated(events)
 
 
-async def test_sigterm_gives_the_run_back_and_another_worker_goes_on(facebook: Facebook, leadstream: Start) -> None:
+async def test_sigterm_requeues_the_run_and_another_worker_continues(facebook: Facebook, leadstream: Start) -> None:
     await facebook.add_pages("1")
     await facebook.call("configure", {"latency_ms": 500})
     assert leadstream("backfill", "run", "--queue").wait() == 0
@@ -93,7 +93,7 @@ async def test_sigterm_gives_the_run_back_and_another_worker_goes_on(facebook: F
     assert run.counters.messages_published > given.counters.messages_published
 
 
-async def test_a_cancellation_is_heard_during_a_throttle_wait_and_keeps_what_was_counted(
+async def test_a_cancellation_takes_effect_during_a_throttle_wait_and_keeps_the_counters(
     facebook: Facebook, leadstream: Start
 ) -> None:
     await facebook.add_pages("1")
@@ -114,7 +114,7 @@ async def test_a_cancellation_is_heard_during_a_throttle_wait_and_keeps_what_was
     assert "CANCELLED already" in again.output
 
 
-async def test_a_cancellation_is_heard_during_a_long_call(facebook: Facebook, leadstream: Start) -> None:
+async def test_a_cancellation_takes_effect_during_a_long_call(facebook: Facebook, leadstream: Start) -> None:
     await facebook.add_pages("1")
     await facebook.call("configure", {"latency_ms": 60_000})
     running = leadstream("backfill", "run", env=facebook.env)
@@ -128,7 +128,7 @@ async def test_a_cancellation_is_heard_during_a_long_call(facebook: Facebook, le
     assert finished_at - asked_at < timedelta(seconds=2)
 
 
-async def test_one_process_reads_no_more_accounts_at_once_than_it_may(facebook: Facebook, leadstream: Start) -> None:
+async def test_one_process_keeps_to_its_maximum_of_accounts_at_once(facebook: Facebook, leadstream: Start) -> None:
     await facebook.add_pages("1", "2", "3")
     alone = facebook.env | {"LEADSTREAM_BACKFILL_ACCOUNTS": "1"}
     running = leadstream("backfill", "run", env=alone)
@@ -163,9 +163,7 @@ async def test_calls_of_many_accounts_do_not_wait_for_one_another(
         assert {each.status for each in await asyncio.gather(*calls)} == {200}
 
 
-async def test_accounts_that_wait_for_their_turn_are_not_begun_when_a_run_is_interrupted(
-    facebook: Facebook, leadstream: Start
-) -> None:
+async def test_waiting_accounts_are_not_started_after_an_interrupt(facebook: Facebook, leadstream: Start) -> None:
     await facebook.add_pages("1", "2")
     await facebook.call("configure", {"latency_ms": 60_000})
     running = leadstream("backfill", "run", env=facebook.env | {"LEADSTREAM_BACKFILL_ACCOUNTS": "1"})
@@ -197,7 +195,7 @@ async def test_a_partial_run_is_resumed_and_reads_only_what_had_failed(facebook:
     assert run["counters"]["messages_published"] == len(mids(events))
 
 
-async def test_what_cannot_begin_is_failed_with_advice_and_others_go_on(
+async def test_a_run_that_cannot_begin_is_failed_with_advice_and_others_continue(
     facebook: Facebook, leadstream: Start, database: Database
 ) -> None:
     good, bad, gone = await facebook.add_pages("1", "2", "3")
@@ -246,7 +244,7 @@ async def test_a_scheduled_run_is_due_by_the_servers_time_since_the_last_one_beg
 
 
 @pytest.mark.parametrize("is_resumed", [False, True])
-async def test_no_scheduled_run_follows_a_warning_until_a_person_has_begun_one(
+async def test_no_scheduled_run_follows_a_warning_until_a_person_starts_one(
     facebook: Facebook, database: Database, is_resumed: bool
 ) -> None:
     (account,) = await facebook.add_pages("1", every_seconds=1)
@@ -268,7 +266,7 @@ async def test_no_scheduled_run_follows_a_warning_until_a_person_has_begun_one(
     assert RunState.QUEUED in {run.state for run in await facebook.runs()}
 
 
-async def test_a_worker_tells_how_it_is(facebook: Facebook, leadstream: Start) -> None:
+async def test_a_worker_reports_its_health(facebook: Facebook, leadstream: Start) -> None:
     port = free_port()
     await facebook.add_pages("1", every_seconds=3600)
     leadstream("backfill", "worker", env=facebook.env, LEADSTREAM_METRICS_PORT=str(port))

@@ -115,7 +115,7 @@ async def staged(database: Database) -> AsyncIterator[Staged]:
 @pytest.mark.parametrize(
     ("account", "by", "stored", "unavailable"), [(MESSENGER, "listing", 45, 0), (INSTAGRAM, "pages", 20, HIDDEN)]
 )
-async def test_what_is_stored_as_the_platform_shows_it_has_no_holes(
+async def test_an_account_stored_as_the_platform_shows_it_has_no_holes(
     staged: Staged, account: Account, by: str, stored: int, unavailable: int
 ) -> None:
     compared = await staged.compare(account)
@@ -130,7 +130,7 @@ async def test_what_is_stored_as_the_platform_shows_it_has_no_holes(
 
 
 @pytest.mark.parametrize("account", [MESSENGER, INSTAGRAM])
-async def test_what_was_lost_is_found_in_its_conversation(staged: Staged, account: Account) -> None:
+async def test_a_lost_message_is_found_in_its_conversation(staged: Staged, account: Account) -> None:
     first, second = (await staged.conversations(account))[:2]
     await staged.lose(account, [*first["readable"][3:5], first["readable"][-1]])
     await staged.lose(account, second["readable"])
@@ -139,7 +139,7 @@ async def test_what_was_lost_is_found_in_its_conversation(staged: Staged, accoun
     assert await staged.missing(account, by_ids=True) == expected
 
 
-async def test_who_was_forgotten_is_missing_on_purpose(staged: Staged) -> None:
+async def test_an_erased_customer_is_not_missing(staged: Staged) -> None:
     first, second = (await staged.conversations(MESSENGER))[:2]
     for each in (first, second):
         await staged.lose(MESSENGER, each["readable"])
@@ -147,7 +147,7 @@ async def test_who_was_forgotten_is_missing_on_purpose(staged: Staged) -> None:
     assert await staged.missing(MESSENGER) == {second["customer_id"]: len(second["readable"])}
 
 
-async def test_a_message_that_is_unsent_is_no_hole_whether_that_is_known_here_or_not_yet(staged: Staged) -> None:
+async def test_a_deleted_message_is_no_hole_whether_the_deletion_is_stored_or_not(staged: Staged) -> None:
     (each, *_) = await staged.conversations(MESSENGER)
     known, unheard = each["readable"][5], each["readable"][6]
     for mid in (known, unheard):
@@ -156,7 +156,7 @@ async def test_a_message_that_is_unsent_is_no_hole_whether_that_is_known_here_or
     assert await staged.missing(MESSENGER) == await staged.missing(MESSENGER, by_ids=True) == {}
 
 
-async def test_what_was_said_right_now_gets_the_time_to_arrive(staged: Staged, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_recent_message_gets_time_to_arrive(staged: Staged, monkeypatch: pytest.MonkeyPatch) -> None:
     (each, *_) = await staged.conversations(MESSENGER)
     said = await staged.call("act", {"act": "say", "who": each["customer_id"], "text": "hello?"})
     assert await staged.missing(MESSENGER) == {each["customer_id"]: 1}, "it did not arrive in that time"
@@ -169,13 +169,13 @@ async def test_what_was_said_right_now_gets_the_time_to_arrive(staged: Staged, m
     assert await staged.missing(MESSENGER) == {}
 
 
-async def test_a_message_of_which_only_a_reaction_came_is_missing(staged: Staged) -> None:
+async def test_a_message_with_nothing_but_a_reaction_stored_is_missing(staged: Staged) -> None:
     (each, *_) = await staged.conversations(MESSENGER)
     await staged.store(MESSENGER, each["customer_id"], each["readable"][:1], times={})
     assert await staged.missing(MESSENGER) == {each["customer_id"]: 1}
 
 
-async def test_what_the_platform_has_no_more_hides_a_hole_from_the_numbers_but_not_from_the_ids(
+async def test_messages_deleted_on_the_platform_hide_a_hole_from_numbers_but_not_from_ids(
     staged: Staged,
 ) -> None:
     (each, *_) = await staged.conversations(MESSENGER)
@@ -185,14 +185,14 @@ async def test_what_the_platform_has_no_more_hides_a_hole_from_the_numbers_but_n
     assert await staged.missing(MESSENGER, by_ids=True) == {each["customer_id"]: 2}
 
 
-async def test_more_that_is_not_shown_than_was_recorded_is_missing(staged: Staged) -> None:
+async def test_hidden_messages_beyond_the_recorded_number_are_missing(staged: Staged) -> None:
     (each, *_) = await staged.conversations(INSTAGRAM)
     history = History("run1", each["thread_id"], NOW, 40, HIDDEN - 4)
     await CheckpointStore(staged.database).remember(key_of(INSTAGRAM, each["customer_id"]), history)
     assert await staged.missing(INSTAGRAM) == {each["customer_id"]: 4}
 
 
-async def test_what_cannot_be_compared_is_told_and_what_is_gone_is_left_out(staged: Staged) -> None:
+async def test_uncompared_conversations_are_reported_and_gone_ones_left_out(staged: Staged) -> None:
     first, second = await staged.conversations(INSTAGRAM)
     rules = [
         {"path": first["thread_id"], "error": "unknown", "times": 99},
@@ -202,7 +202,7 @@ async def test_what_cannot_be_compared_is_told_and_what_is_gone_is_left_out(stag
     assert await staged.compare(INSTAGRAM) == [Uncompared(first["thread_id"], "transient 1")]
 
 
-async def test_a_conversation_of_which_a_message_is_gone_is_not_taken_for_gone(staged: Staged) -> None:
+async def test_a_deleted_message_does_not_make_its_conversation_gone(staged: Staged) -> None:
     await staged.call("faults", [{"path": "messages", "error": "message_deleted", "times": 99}])
     assert all(isinstance(each, Uncompared) for each in await staged.compare(INSTAGRAM))
     assert len(await staged.compare(INSTAGRAM)) == 2
@@ -227,7 +227,7 @@ async def test_a_platform_that_does_not_answer_is_unreachable(staged: Staged) ->
         await staged.compare(MESSENGER)
 
 
-async def test_after_a_backfill_nothing_is_missing_until_something_is_lost_which_another_one_fills(
+async def test_nothing_is_missing_after_a_backfill_and_a_full_run_fills_a_loss(
     leadstream: Start, simulator: dict[str, Any], stack: Stack, database: Database
 ) -> None:
     facebook = Facebook(simulator, stack, database)

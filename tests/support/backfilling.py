@@ -1,4 +1,4 @@
-"""Backfills of a simulated Facebook as tests set them up, and what they compare with."""
+"""Backfills of a simulated Facebook: set-up and comparisons for tests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.conftest import Stack
 
 @dataclass(frozen=True)
 class Facebook:
-    """A running simulator, by its own description, and the accounts of ours that read it."""
+    """A running simulator, as it describes itself, and the accounts that read it."""
 
     described: dict[str, Any]
     stack: Stack
@@ -41,7 +41,7 @@ class Facebook:
                 return await answer.json()
 
     async def add_pages(self, *account_ids: str, **more: Any) -> list[Account]:
-        """The simulator's Page, added once under each id: its events and its runs are told apart by the id."""
+        """Add the simulator's Page once under each id, which distinguishes its events and runs."""
         page = next(each for each in self.described["accounts"] if each["platform"] == "messenger")
         token = TokenVault([self.stack.env["LEADSTREAM_ENCRYPTION_KEYS"]]).encrypt(page["token"])
         given = {"page_id": page["page_id"], "name": page["name"], "encrypted_token": token, **more}
@@ -51,7 +51,7 @@ class Facebook:
         return accounts
 
     async def readable(self) -> set[str]:
-        """The oracle: the ids of all messages of the Page."""
+        """Return the ids of all messages of the Page, by the simulator."""
         oracle = await self.call("messages")
         return {mid for each in oracle if each["platform"] == "messenger" for mid in each["readable"]}
 
@@ -63,12 +63,12 @@ class Facebook:
         return [run for run in await self.runs() if run.account_id == account_id]
 
     async def run_of(self, account_id: str) -> Run:
-        """The only one."""
+        """Return the account's only run."""
         (run,) = await self.runs_of(account_id)
         return run
 
     async def events(self, account_id: str | None = None) -> list[Event]:
-        """All that are on the topic, or those of one account."""
+        """Return all events on the topic, or those of one account."""
         records = await read_all(self.stack.kafka, self.stack.topics.message_events)
         events = [load_event(record.value) for record in records]
         return [event for event in events if account_id in (None, event.account_id)]
@@ -79,7 +79,7 @@ def mids(events: Sequence[Event]) -> set[str]:
 
 
 def repeated(events: Sequence[Event]) -> Counter[str]:
-    """How many messages of each conversation are there again."""
+    """Count the repeated messages of each conversation."""
     times = Counter((event.customer_id, event.mid) for event in events if isinstance(event, MessageEvent))
     again: Counter[str] = Counter()
     for (customer_id, _), number in times.items():

@@ -1,4 +1,4 @@
-"""Crawls in the test's own process: of a simulated Facebook there as well, over a real broker and database."""
+"""Crawls in the test's own process, with the simulator in it, a real broker and a real database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 
 from services.backfill.crawl.checkpoints import CheckpointStore
 from services.backfill.crawl.crawl import Crawl
-from services.backfill.runs.progress import RunProgress
+from services.backfill.runs.progress import CrawlProgress
 from services.simulator.app import APP_SECRET, create_app
 from services.simulator.corpus import Corpus, generate
 from shared.bus.producer import AIOKafkaProducer, Record, open_producer, publish
@@ -34,7 +34,7 @@ Hear = Callable[[Sequence[EncodedEvent]], Awaitable[None]]
 
 
 def hurried_governor(platform: Platform) -> BudgetGovernor:
-    """For which a minute is over in 60 ms: the app's budget never says when there will be access again."""
+    """A governor whose minute lasts 60 ms: the app's budget never says when access returns."""
     return local_governor(
         platform, sleep=lambda seconds: asyncio.sleep(seconds / HURRY), now=lambda: time.monotonic() * HURRY
     )
@@ -42,7 +42,7 @@ def hurried_governor(platform: Platform) -> BudgetGovernor:
 
 @dataclass
 class Crawling:
-    """`acknowledged` are the mids of each account, in the order in which the broker had them."""
+    """`acknowledged` has the mids of each account in the order in which the broker acknowledged them."""
 
     corpus: Corpus
     url: str
@@ -54,7 +54,7 @@ class Crawling:
     completed: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def page(self, account_id: str = "") -> Account:
-        """The simulator's Page, whose events and histories are told apart by the id that it has here."""
+        """The simulator's Page under `account_id`, which distinguishes its events and histories."""
         page = next(each for each in self.corpus.accounts if each.platform is Platform.MESSENGER)
         return Account(
             platform=page.platform, account_id=account_id or page.id, page_id=page.page_id, name=page.name,
@@ -64,8 +64,8 @@ class Crawling:
     async def read(
         self, account: Account, run_id: str = "run", *, before: Hear | None = None,
         page_size: int = 4, parallelism: int = 3, deadline_seconds: float = 20.0,
-    ) -> RunProgress:  # fmt: skip
-        """What the crawl has come to. `before` hears what is about to be published."""
+    ) -> CrawlProgress:  # fmt: skip
+        """Run a crawl and return its progress. `before` is called with the events about to be published."""
 
         async def publish_events(events: Sequence[EncodedEvent]) -> None:
             if before:
@@ -86,7 +86,7 @@ class Crawling:
             self.session, self.url, "v26.0", self.corpus.accounts[0].token, hurried_governor(account.platform),
             APP_SECRET, deadline_seconds=deadline_seconds,
         )  # fmt: skip
-        progress = RunProgress()
+        progress = CrawlProgress()
         crawl = Crawl(
             account, client, self.checkpoints, publish_events, utc_now, page_size, parallelism, readers=parallelism,
             progress=progress,
@@ -104,7 +104,7 @@ class Crawling:
             return await answer.json()
 
     async def oracle(self) -> dict[str, set[str]]:
-        """By thread of the Page the ids of its messages."""
+        """Return the message ids of each thread of the Page, by the simulator."""
         return {
             each["thread_id"]: set(each["readable"])
             for each in await self.call("messages")

@@ -1,8 +1,7 @@
 """`python -m tests.support.dying_backfill STEP N GATE`: `leadstream backfill worker` that kills itself at a step.
 
-It dies by SIGKILL at its N-th passing of STEP, and says so as its last words. It reads nothing of its run before the
-file GATE is there, so that all who are to die have a run of their own by then. Nothing else is different from the real
-one.
+It sends itself SIGKILL the N-th time it passes STEP, after printing so. It starts to read only when the file GATE
+exists, so that every worker of the test has claimed its own run by then. Nothing else differs from the real worker.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from services.backfill.runs.eta import RateEstimator, duration
-from services.backfill.runs.progress import RunProgress
+from services.backfill.runs.progress import CrawlProgress
 from services.cli import backfill_display as display
 from services.cli.backfill_display import Watch, live_view, progress_line, runs_table, showing, summary
 from shared.contract.ids import Platform
@@ -34,7 +34,7 @@ class Crawling:
     """A crawl of which only the display's part is there."""
 
     account: Account = PAGE
-    progress: RunProgress = field(default_factory=RunProgress)
+    progress: CrawlProgress = field(default_factory=CrawlProgress)
     client: Any = field(default_factory=lambda: SimpleNamespace(calls=18))
     clock: Clock = lambda: START
 
@@ -66,7 +66,7 @@ def draw(watches: Sequence[Watch], width: int) -> str:
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_the_widest_run_fits_into_the_terminal_with_every_number_whole(width: int) -> None:
+def test_the_widest_run_fits_into_the_terminal_with_uncut_numbers(width: int) -> None:
     name = "Casa Aurora Home and Garden of Quezon City, the only one"
     staged = Staged(Crawling(PAGE.model_copy(update={"name": name}), client=SimpleNamespace(calls=18_204)))
     staged.crawl.progress.listing_is_complete = True
@@ -79,7 +79,7 @@ def test_the_widest_run_fits_into_the_terminal_with_every_number_whole(width: in
         assert any(whole in line for line in lines), whole
 
 
-def test_a_run_says_how_far_it_is_how_fast_it_goes_and_how_long_it_will_take() -> None:
+def test_the_display_shows_progress_rate_and_time_left() -> None:
     staged = Staged()
     staged.crawl.progress.listing_is_complete = True
     staged.pass_on(10, conversations_listed=59, conversations_read=5, messages_published=250)
@@ -89,7 +89,7 @@ def test_a_run_says_how_far_it_is_how_fast_it_goes_and_how_long_it_will_take() -
         assert told in staged.drawn()
 
 
-def test_no_time_is_told_that_nobody_knows() -> None:
+def test_an_unknown_time_left_is_not_shown() -> None:
     staged = Staged()
     staged.pass_on(10, conversations_listed=59, conversations_read=5)
     assert "5 of 59+" in progress_line(staged.watch)
@@ -131,7 +131,7 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
     assert estimator.messages_per_second == 100
 
 
-def test_what_went_wrong_or_is_not_shown_is_told_below_the_table_and_only_then() -> None:
+def test_notes_below_the_table_are_about_failures_and_hidden_messages_only() -> None:
     staged = Staged()
     staged.pass_on(1, conversations_listed=9, conversations_read=5)
     assert len(staged.drawn().splitlines()) == 2
@@ -142,11 +142,11 @@ def test_what_went_wrong_or_is_not_shown_is_told_below_the_table_and_only_then()
     assert "8 of 9+ conversations (2 unchanged, 1 failed)" in progress_line(staged.watch)
 
 
-def test_durations_are_never_told_shorter_than_they_are() -> None:
+def test_durations_are_rounded_up() -> None:
     assert list(map(duration, (0.2, 90, 91, 5_400, 5_401))) == ["1 s", "90 s", "2 min", "90 min", "2 h"]
 
 
-async def test_where_there_is_no_terminal_lines_are_printed_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_a_terminal_lines_are_printed_periodically(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(display, "PLAIN_LINES_EVERY_SECONDS", 0.001)
     file = io.StringIO()
     async with showing(Console(file=file, width=40), [Crawling()]):
@@ -155,14 +155,14 @@ async def test_where_there_is_no_terminal_lines_are_printed_again_and_again(monk
     assert "\x1b" not in file.getvalue()
 
 
-async def test_on_a_terminal_the_table_stands_there_at_the_end() -> None:
+async def test_a_terminal_shows_the_table_at_the_end() -> None:
     file, crawl = io.StringIO(), Crawling()
     async with showing(Console(file=file, width=80, force_terminal=True), [crawl]):
         crawl.progress.add(conversations_listed=59, conversations_read=59)
     assert "59/59" in file.getvalue()
 
 
-def test_a_run_that_has_ended_is_summed_up_and_stands_in_the_list() -> None:
+def test_an_ended_run_has_a_summary_and_is_listed() -> None:
     counters = RunCounters(conversations_listed=5, conversations_read=4, conversations_failed=1, messages_published=25)
     run = Run(
         run_id="abcdef0123", platform=Platform.MESSENGER, account_id="371", state=RunState.PARTIAL, created_at=START,

@@ -35,7 +35,7 @@ def drawn(report: ReconcileReport, width: int) -> str:
     return console.export_text()
 
 
-def test_where_nothing_is_missing_that_is_all_that_is_said() -> None:
+def test_an_account_without_holes_is_one_line() -> None:
     text = drawn(report_of(WHOLE, WHOLE), 80)
     assert "Instagram Casa [Aurora]  17841400000000001  nothing missing" in text
     assert "2 conversations: 86 messages listed, 40 stored, 46 not shown, 0 missing" in text
@@ -43,7 +43,7 @@ def test_where_nothing_is_missing_that_is_all_that_is_said() -> None:
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_holes_are_told_with_every_number_in_the_width_of_the_terminal(width: int) -> None:
+def test_holes_are_shown_with_every_number_in_the_terminals_width(width: int) -> None:
     text = drawn(report_of(WHOLE, HOLE), width)
     assert max(map(len, text.splitlines())) <= width
     row = next(line for line in text.splitlines() if KEY.customer_id in line)
@@ -52,7 +52,7 @@ def test_holes_are_told_with_every_number_in_the_width_of_the_terminal(width: in
     assert f"`leadstream backfill run instagram {ACCOUNT.account_id} --again` fills them" in text
 
 
-def test_what_could_not_be_compared_is_not_whole_either() -> None:
+def test_an_account_with_an_uncompared_conversation_is_not_whole() -> None:
     report = report_of(WHOLE, Uncompared("t_1", "transient 2"), Uncompared(None, "token 190"))
     assert not report.is_whole
     text = drawn(report, 80)
@@ -60,7 +60,7 @@ def test_what_could_not_be_compared_is_not_whole_either() -> None:
     assert "! the rest of the account could not be compared: token 190" in text
 
 
-def test_a_program_gets_sums_and_every_hole_by_its_conversation() -> None:
+def test_the_json_has_totals_and_every_hole_by_conversation() -> None:
     told = report_json(report_of(WHOLE, HOLE, Uncompared("t_1", "transient 2")))
     assert (told["conversations"], told["listed"], told["missing"], told["is_whole"]) == (2, 1_086, 26, False)
     (hole,) = told["holes"]

@@ -16,7 +16,7 @@ from services.backfill.crawl.concurrency_gate import ConcurrencyGate
 from services.backfill.crawl.newest_second import newest_of, unknown
 from services.backfill.crawl.normalise_messages import MESSAGE_FIELDS, RunConversation
 from services.backfill.crawl.values import is_settled
-from services.backfill.runs.progress import RunProgress
+from services.backfill.runs.progress import CrawlProgress
 from shared.contract.encoded_events import EncodedEvent
 from shared.graph_api.client import GraphClient, GraphPage
 from shared.graph_api.errors import FATAL, ErrorKind, GraphError
@@ -41,7 +41,7 @@ class ConversationReader:
     clock: Clock
     page_size: int
     gate: ConcurrencyGate
-    progress: RunProgress
+    progress: CrawlProgress
 
     async def read(self, conversation: RunConversation, known: StoredReading) -> GraphError | None:
         """Return `None` when the conversation was read in full, else the refusal. What was read is published anyway.

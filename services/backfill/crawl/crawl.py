@@ -15,7 +15,7 @@ from services.backfill.crawl.conversation_reader import ConversationReader, Publ
 from services.backfill.crawl.normalise_messages import RunConversation
 from services.backfill.crawl.parse_listing import Listed, read_listed
 from services.backfill.crawl.values import Json, identity, is_settled, read_time
-from services.backfill.runs.progress import RunProgress
+from services.backfill.runs.progress import CrawlProgress
 from shared.domain.accounts import Account
 from shared.graph_api.client import GraphClient
 from shared.graph_api.errors import FATAL, WARNINGS, ErrorKind, GraphError
@@ -82,7 +82,7 @@ class Crawl:
     page_size: int
     parallelism: int
     readers: int
-    progress: RunProgress
+    progress: CrawlProgress
     is_anew: bool = False
     _under_way: set[str] = field(default_factory=set, init=False)
     _given_up: set[str] = field(default_factory=set, init=False)

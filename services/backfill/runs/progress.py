@@ -11,7 +11,7 @@ FAILURES_KEPT = 100
 
 
 @dataclass(slots=True)
-class RunProgress:
+class CrawlProgress:
     """`throttled_until` is in the past or `None` when no call waits."""
 
     counters: RunCounters = field(default_factory=RunCounters)

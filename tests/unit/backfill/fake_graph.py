@@ -1,4 +1,4 @@
-"""A Graph API of one page of code: answers as told, and remembers what it was asked."""
+"""A small fake Graph API that gives scripted answers and records its requests."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class FakeGraph:
     requests: list[web.Request] = field(default_factory=list)
     naps: list[float] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
-    """How long the platform made it wait, each time."""
+    """How long each wait for the platform was."""
     seconds: float = 0.0
-    """The time of the governor."""
+    """The governor's time."""
 
     @property
     def queries(self) -> list[dict[str, str]]:
@@ -55,7 +55,7 @@ class FakeGraph:
         return response
 
     async def nap(self, seconds: float) -> None:
-        """Sleeps no time at all, and keeps how long it should have been."""
+        """Record the pause without sleeping."""
         self.naps.append(seconds)
 
     async def pass_time(self, seconds: float) -> None:
@@ -74,7 +74,7 @@ async def serving(respond: Callable[[web.Request], Awaitable[Answer]]) -> AsyncI
 
 @asynccontextmanager
 async def answering(*answers: Answer) -> AsyncIterator[tuple[FakeGraph, GraphClient]]:
-    """Gives the answers in turn, the last one for ever."""
+    """Give the answers in turn and repeat the last one."""
     left = list(answers)
 
     async def respond(_request: web.Request) -> Answer:

@@ -1,4 +1,4 @@
-"""A small world behind a small Graph API, and a crawl of it with its histories in memory."""
+"""A small fake Graph API with conversations, and a crawl of it with checkpoints in memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aiohttp import web
 
 from services.backfill.crawl.checkpoints import Checkpoint, CheckpointStore, History, StoredReading
 from services.backfill.crawl.crawl import Crawl
-from services.backfill.runs.progress import RunProgress
+from services.backfill.runs.progress import CrawlProgress
 from shared.contract.encoded_events import EncodedEvent, dump_encoded_event
 from shared.contract.events import ConversationCompletedEvent, Event, MessageEvent, load_event
 from shared.contract.ids import ConversationKey, Platform
@@ -48,13 +48,13 @@ class MemoryCheckpoints(CheckpointStore):
 
     @property
     def counts(self) -> dict[str, tuple[int, int]]:
-        """By thread: how many of its messages were ever read, and how many were not shown."""
+        """By thread: how many messages were read, and how many were not shown."""
         return {each.thread_id: (each.messages, each.unavailable) for each in self.histories.values()}
 
 
 @dataclass
 class Thread:
-    """Of the customer `c` and its number. Messages newest first, by id and time."""
+    """A conversation of customer `c<number>`. Messages are (id, time), newest first."""
 
     number: int
     messages: list[tuple[str, datetime]]
@@ -115,8 +115,8 @@ class World:
     def _paged(self, path: str, after: str, items: list[tuple[datetime, str, dict[str, Any]]]) -> Answer:
         cursors = [f"{at.isoformat()} {own_id}" for at, own_id, _ in items]
         start = sum(cursor > after for cursor in cursors) + (after in cursors) if after else 0
-        if (told := self.answer(path, start)) is not None:
-            return told
+        if (scripted := self.answer(path, start)) is not None:
+            return scripted
         if after in self.expired:
             return error(100)
         body: dict[str, Any] = {"data": [node for _, _, node in items[start : start + self.size]]}
@@ -128,7 +128,7 @@ class World:
         return next(thread for thread in self.threads if thread.number == number)
 
     def say(self, number: int, *mids: str, minutes: float = 1) -> None:
-        """So long after noon; a number that is new begins a conversation."""
+        """Add messages so many minutes after noon; an unknown number starts a conversation."""
         at = NOON + timedelta(minutes=minutes)
         if not any(thread.number == number for thread in self.threads):
             self.threads.append(Thread(number, []))
@@ -159,14 +159,14 @@ class Stage:
             "page_size": 100,
             "parallelism": 3,
             "readers": more.get("parallelism", 3),
-            "progress": RunProgress(),
+            "progress": CrawlProgress(),
             **more,
         }
         self.client.calls = 0
         return Crawl(account=PAGE, client=self.client, checkpoints=self.checkpoints, **given)
 
-    async def read(self, run_id: str = "run1", **more: Any) -> RunProgress:
-        """What a run that reads everything has come to, its calls among it."""
+    async def read(self, run_id: str = "run1", **more: Any) -> CrawlProgress:
+        """Run a crawl and return its progress, calls included."""
         crawl = self.crawl(**more)
         await crawl.read(run_id)
         crawl.progress.add(calls=self.client.calls)

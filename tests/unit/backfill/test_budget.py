@@ -1,4 +1,4 @@
-"""The server's time, as a process knows it."""
+"""The server's time as a process estimates it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def clock_of(server: Server, starts_at: float = 0.0) -> ServerClock:
 
 
 @pytest.mark.parametrize("way", [0.0, 0.003, 2.0])
-async def test_it_is_never_ahead_of_the_server_and_behind_by_no_more_than_the_way_back(way: float) -> None:
+async def test_the_clock_is_never_ahead_of_the_server_and_at_most_the_return_time_behind(way: float) -> None:
     server = Server(way=way)
     clock = clock_of(server)
     await clock.synchronise()
@@ -63,7 +63,7 @@ async def test_processes_whose_clocks_differ_know_the_same_time() -> None:
     assert one.now() == pytest.approx(server.time.timestamp())
 
 
-async def test_it_is_asked_for_again_only_after_a_while() -> None:
+async def test_the_servers_time_is_requested_again_only_after_a_while() -> None:
     server = Server()
     clock = clock_of(server)
     for _ in range(100):

@@ -95,13 +95,13 @@ def shown(health: AccountHealth, width: int = 200) -> str:
     return console.export_text()
 
 
-def test_how_often_is_read_as_it_is_shown() -> None:
+def test_a_schedule_is_parsed_as_it_is_shown() -> None:
     assert [parse_every(text) for text in ("30m", "6h", "1d")] == [1_800, 21_600, 86_400]
     assert [format_every(seconds) for seconds in (1_800, 21_600, 86_400, 129_600)] == ["30m", "6h", "1d", "36h"]
 
 
 @pytest.mark.parametrize("text", ["", "0h", "6", "h", "-1h", "1.5h", "6 h", "6w", "999999d"])
-def test_what_is_not_how_often_is_refused(text: str) -> None:
+def test_an_invalid_schedule_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="30m, 6h or 1d"):
         parse_every(text)
 
@@ -132,13 +132,13 @@ async def test_a_token_that_is_refused_finds_nothing_and_says_why(facebook: Face
     assert refusal.kind is ErrorKind.TOKEN
 
 
-async def test_a_page_to_whose_token_the_user_has_no_right_is_left_out() -> None:
+async def test_a_page_whose_token_the_user_may_not_have_is_left_out() -> None:
     pages = [{"id": "371", "name": "Theirs"}, {"id": "372", "access_token": "EAAours"}, {"name": "?"}, "?"]
     async with answering(ok({"data": pages})) as (_, client):
         assert await find_accounts(client) == [FoundAccount(Platform.MESSENGER, "372", "372", "372", "EAAours")]
 
 
-async def test_what_the_user_has_withheld_is_named_for_the_platforms_that_need_it(facebook: Facebook) -> None:
+async def test_withheld_permissions_are_named_for_the_platforms_that_need_them(facebook: Facebook) -> None:
     await facebook.configure(withheld=["pages_messaging", "instagram_basic"])
     client = facebook.client(USER_TOKEN)
     assert await withheld_permissions(client, [Platform.MESSENGER]) == ["pages_messaging"]
@@ -146,7 +146,7 @@ async def test_what_the_user_has_withheld_is_named_for_the_platforms_that_need_i
     assert await withheld_permissions(facebook.client(), list(Platform)) == [], "of a Page's token it is not told"
 
 
-def test_what_people_chose_for_an_account_outlives_its_token() -> None:
+def test_settings_of_an_account_survive_a_new_token() -> None:
     found = FoundAccount(Platform.INSTAGRAM, "1784", "372", "new.name", "EAAnew")
     known = Account(
         platform=Platform.INSTAGRAM, account_id="1784", page_id="371", name="Ours", encrypted_token="old",
@@ -159,9 +159,7 @@ def test_what_people_chose_for_an_account_outlives_its_token() -> None:
 
 
 @pytest.mark.parametrize("platform", list(Platform))
-async def test_an_account_in_order_is_well_and_all_is_told_of_it_but_its_token(
-    facebook: Facebook, platform: Platform
-) -> None:
+async def test_a_healthy_account_is_shown_with_everything_but_its_token(facebook: Facebook, platform: Platform) -> None:
     health = await facebook.check(platform)
     assert health.is_well
     assert health.token is not None
@@ -187,9 +185,7 @@ async def test_an_account_in_order_is_well_and_all_is_told_of_it_but_its_token(
         ({"revoked": True}, "its conversations cannot be listed: token 190/463: the token has expired"),
     ],
 )
-async def test_what_is_not_in_order_is_told_with_what_to_do(
-    facebook: Facebook, changes: dict[str, Any], problem: str
-) -> None:
+async def test_problems_are_reported_with_advice(facebook: Facebook, changes: dict[str, Any], problem: str) -> None:
     await facebook.configure(**changes)
     health = await facebook.check()
     assert any(each.startswith(problem) for each in health.problems), health.problems
@@ -197,13 +193,13 @@ async def test_what_is_not_in_order_is_told_with_what_to_do(
     assert health_json(health)["is_well"] is False
 
 
-async def test_a_users_token_in_the_place_of_the_pages_is_told(facebook: Facebook) -> None:
+async def test_a_users_token_in_place_of_the_pages_is_reported(facebook: Facebook) -> None:
     health = await facebook.check(token=USER_TOKEN)
     assert any("page" in problem.lower() for problem in health.problems)
     assert not health.is_well
 
 
-async def test_instagram_is_heard_of_when_its_page_is_subscribed_to_anything(facebook: Facebook) -> None:
+async def test_instagram_webhooks_arrive_when_the_page_is_subscribed_to_anything(facebook: Facebook) -> None:
     await facebook.configure(subscribed={PAGE_ID: ["feed"]})
     assert (await facebook.check(Platform.INSTAGRAM)).is_well
     assert not (await facebook.check()).is_well
@@ -218,7 +214,7 @@ async def test_subscribing_keeps_what_was_subscribed_and_is_seen_at_once(faceboo
     assert health.subscribed_fields == ("feed", *WEBHOOK_FIELDS)
 
 
-async def test_where_the_platform_does_not_tell_of_a_token_nothing_is_made_up(facebook: Facebook) -> None:
+async def test_unknown_token_facts_are_not_made_up(facebook: Facebook) -> None:
     await facebook.fail("debug_token", "100")
     health = await facebook.check()
     assert (health.is_well, health.token, health_json(health)["permissions_granted"]) == (True, None, None)

@@ -17,8 +17,8 @@ from tests.unit.backfill.staging import Stage, World
 
 
 @dataclass
-class Warned(Governor):
-    """Lets every call through, and says how much of the budget is used."""
+class PressureGovernor(Governor):
+    """Admits every call and reports a fixed pressure."""
 
     pressure: float = 0.0
     spent: list[int] = field(default_factory=list)
@@ -46,7 +46,7 @@ async def test_a_crawl_fetches_as_many_pages_at_once_as_are_allowed(pressure: fl
         return answer
 
     async with serving(respond) as (_, client):
-        client.governor = Warned(pressure)
+        client.governor = PressureGovernor(pressure)
         stage = Stage(world, client)
         await stage.read(parallelism=6)
     assert set(stage.mids) == world.all_ids

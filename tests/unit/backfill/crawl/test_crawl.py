@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from services.backfill.crawl.crawl import ROUNDS, AccountStoppedError
-from services.backfill.runs.progress import RunProgress
+from services.backfill.runs.progress import CrawlProgress
 from shared.contract.encoded_events import EncodedEvent
 from shared.contract.events import ConversationCompletedEvent, ConversationListedEvent
 from shared.domain.runs import RunCounters
@@ -36,7 +36,7 @@ async def test_everything_is_read_once_and_completed_behind_its_messages() -> No
         assert kinds == ["conversation_listed", *["message"] * 5, "conversation_completed"]
 
 
-async def test_conversations_that_were_listed_have_their_facts() -> None:
+async def test_a_listed_event_has_the_conversations_facts() -> None:
     async with staged(World(conversations=1)) as stage:
         await stage.read()
     listed = stage.published[0]
@@ -53,7 +53,7 @@ async def test_a_second_run_looks_at_one_page_and_publishes_nothing() -> None:
     assert len(stage.published) == before
 
 
-async def test_a_run_that_reads_anew_publishes_everything_again_and_the_next_one_nothing() -> None:
+async def test_a_full_run_publishes_everything_again_and_the_next_run_nothing() -> None:
     async with staged(World()) as stage:
         await stage.read()
         stage.published.clear()
@@ -65,7 +65,7 @@ async def test_a_run_that_reads_anew_publishes_everything_again_and_the_next_one
 
 
 @pytest.mark.parametrize("mid", ["t_0.2", "t_2.4", "t_4.0"])
-async def test_a_run_that_reads_anew_goes_on_where_it_was_killed(mid: str) -> None:
+async def test_a_killed_full_run_continues_where_it_was(mid: str) -> None:
     async with staged(World()) as stage:
         await stage.read()
         stage.published.clear()
@@ -76,7 +76,7 @@ async def test_a_run_that_reads_anew_goes_on_where_it_was_killed(mid: str) -> No
     assert (progress.counters.conversations_listed, progress.counters.conversations_read) == (5, 5)
 
 
-async def test_without_a_run_that_was_complete_the_whole_listing_is_read() -> None:
+async def test_without_a_complete_run_the_whole_listing_is_read() -> None:
     async with staged(World()) as stage:
         await stage.read()
         stage.checkpoints.until = None
@@ -84,7 +84,7 @@ async def test_without_a_run_that_was_complete_the_whole_listing_is_read() -> No
     assert (progress.counters.conversations_unchanged, progress.counters.calls) == (5, 3 + 1)
 
 
-async def test_what_a_failed_run_left_below_a_page_that_has_not_moved_is_found() -> None:
+async def test_a_conversation_that_failed_below_an_unmoved_page_is_found() -> None:
     world = World()
     async with staged(world) as stage:
         await stage.read()
@@ -98,7 +98,7 @@ async def test_what_a_failed_run_left_below_a_page_that_has_not_moved_is_found()
     assert set(stage.mids) == world.all_ids
 
 
-async def test_what_has_moved_is_read_back_to_what_is_known() -> None:
+async def test_a_moved_conversation_is_read_back_to_what_is_known() -> None:
     world = World(messages=50)
     async with staged(world) as stage:
         await stage.read()
@@ -112,7 +112,7 @@ async def test_what_has_moved_is_read_back_to_what_is_known() -> None:
     assert stage.checkpoints.counts["t_3"] == (52, 0)
 
 
-async def test_what_was_said_in_the_second_of_the_newest_that_was_known_is_read() -> None:
+async def test_a_message_sent_in_the_newest_known_second_is_read() -> None:
     world = World(conversations=1)
     async with staged(world) as stage:
         world.say(0, "new.1", "new.2")
@@ -125,7 +125,7 @@ async def test_what_was_said_in_the_second_of_the_newest_that_was_known_is_read(
 
 
 @pytest.mark.parametrize("ends", [0, 60])
-async def test_what_is_said_in_the_very_second_in_which_it_is_read_is_read(ends: int) -> None:
+async def test_a_message_sent_in_the_second_of_the_reading_is_read(ends: int) -> None:
     """By the same run where that takes longer, else by the next: the listing looks as it did before."""
     world, now = World(conversations=3), NOON
 
@@ -150,7 +150,7 @@ async def test_what_is_said_in_the_very_second_in_which_it_is_read_is_read(ends:
         assert (await stage.read("run3", clock=clock)).counters.calls == 1
 
 
-async def test_what_was_said_in_the_second_in_which_a_process_read_that_then_died_is_read() -> None:
+async def test_a_message_sent_in_the_second_a_killed_process_read_in_is_read() -> None:
     world, now = World(conversations=1, messages=6), NOON
     async with staged(world) as stage:
         await die_at(stage, "t_0.4", clock=lambda: now)
@@ -202,7 +202,9 @@ async def test_another_thread_with_a_customer_is_read_in_full() -> None:
 
 @pytest.mark.parametrize("death", range(15))
 @pytest.mark.parametrize("is_acknowledged", [False, True])
-async def test_a_run_that_dies_anywhere_goes_on_behind_what_was_acknowledged(death: int, is_acknowledged: bool) -> None:
+async def test_a_run_that_dies_anywhere_continues_after_what_was_acknowledged(
+    death: int, is_acknowledged: bool
+) -> None:
     """Only a page that was acknowledged but not yet remembered is there again."""
     async with staged(World()) as stage:
         times = 0
@@ -236,7 +238,7 @@ async def test_a_conversation_that_moved_between_two_processes_of_a_run_is_read_
     assert stage.checkpoints.counts == {"t_0": (7, 0)}
 
 
-async def test_what_moved_between_two_processes_but_not_to_the_front_is_read_to_its_newest() -> None:
+async def test_a_conversation_that_moved_between_two_processes_but_not_to_the_front_is_read() -> None:
     world = World(conversations=7)
     async with staged(world) as stage:
         await die_at(stage, "t_5.4", parallelism=1)
@@ -258,7 +260,7 @@ async def die_at(stage: Stage, mid: str, **more: Any) -> None:
         await stage.read(publish=die, **more)
 
 
-async def test_a_checkpoint_of_another_run_is_not_gone_on_from() -> None:
+async def test_a_checkpoint_of_another_run_is_not_continued() -> None:
     async with staged(World(conversations=1, messages=6)) as stage:
         await die_at(stage, "t_0.4")
         stage.published.clear()
@@ -319,7 +321,7 @@ async def test_a_message_that_appears_late_is_read_when_an_expired_cursor_begins
     assert set(stage.mids) == world.all_ids
 
 
-async def test_a_conversation_whose_cursors_are_never_good_is_a_failure_and_stops_nobody() -> None:
+async def test_a_conversation_whose_cursors_always_expire_fails_alone() -> None:
     def expire(path: str, start: int) -> Answer | None:
         return error(100) if path.endswith("t_1/messages") and start == 4 else None
 
@@ -330,7 +332,7 @@ async def test_a_conversation_whose_cursors_are_never_good_is_a_failure_and_stop
 
 
 @pytest.mark.parametrize("start", [2, 4])
-async def test_a_cursor_of_the_listing_that_expires_begins_it_anew_without_what_was_listed(start: int) -> None:
+async def test_an_expired_cursor_restarts_the_listing_without_what_was_listed(start: int) -> None:
     refusals = [error(100)]
 
     def expire(path: str, at: int) -> Answer | None:
@@ -344,7 +346,7 @@ async def test_a_cursor_of_the_listing_that_expires_begins_it_anew_without_what_
     )
 
 
-async def test_what_moves_while_a_cursor_of_the_listing_expires_is_read() -> None:
+async def test_a_conversation_that_moves_while_a_listing_cursor_expires_is_read() -> None:
     world, refusals = World(conversations=9), [error(100)]
 
     def expire(path: str, at: int) -> Answer | None:
@@ -362,7 +364,7 @@ async def test_what_moves_while_a_cursor_of_the_listing_expires_is_read() -> Non
     assert (progress.counters.conversations_listed, progress.counters.conversations_read) == (10, 10)
 
 
-async def test_what_is_said_while_it_is_read_is_read_at_the_end() -> None:
+async def test_messages_sent_during_a_run_are_read_at_its_end() -> None:
     """To one that was read, to one that was not, and by somebody new."""
     world, told = World(conversations=7), list[int]()
 
@@ -455,7 +457,7 @@ async def test_a_conversation_that_cannot_be_read_is_recorded_and_the_others_are
     assert stage.completed == set(stage.checkpoints.counts) == {"t_1", "t_2", "t_3", "t_4"}
 
 
-async def test_behind_what_was_given_up_the_next_run_lists_no_farther_and_reads_what_can_be_read_again() -> None:
+async def test_the_next_run_lists_down_to_the_oldest_unread_conversation_and_no_further() -> None:
     """Down to the page behind the oldest of it, of which nothing else need be asked for."""
     world = World(conversations=20)
     lost = {"t_1": error(100, 33), "t_4": error(1, 99)}
@@ -470,7 +472,7 @@ async def test_behind_what_was_given_up_the_next_run_lists_no_farther_and_reads_
         assert (await stage.read("run4")).counters.calls == 1
 
 
-async def test_one_that_was_given_up_and_whose_time_nobody_tells_has_all_listed_again() -> None:
+async def test_an_unread_conversation_without_a_time_makes_the_next_run_list_everything() -> None:
     world = World()
     async with staged(world) as stage:
         await stage.read()
@@ -480,7 +482,7 @@ async def test_one_that_was_given_up_and_whose_time_nobody_tells_has_all_listed_
         assert (await stage.read("run3")).counters.conversations_listed == 5
 
 
-async def test_a_conversation_without_a_customer_is_a_failure_and_not_left_out() -> None:
+async def test_a_conversation_without_a_customer_is_counted_as_failed() -> None:
     def odd(path: str, _start: int) -> Answer | None:
         return ok({"data": [None, {"id": "t_9"}]}) if path.endswith("/conversations") else None
 
@@ -490,12 +492,12 @@ async def test_a_conversation_without_a_customer_is_a_failure_and_not_left_out()
     assert progress.counters.conversations_listed == 2
 
 
-def reasons(progress: RunProgress) -> dict[str, str]:
+def reasons(progress: CrawlProgress) -> dict[str, str]:
     return {each.thread_id: each.reason for each in progress.failures}
 
 
 @pytest.mark.parametrize("start", [0, 2, 4])
-async def test_one_conversation_that_breaks_the_listing_is_parked_and_the_others_are_read(start: int) -> None:
+async def test_a_conversation_that_breaks_the_listing_is_failed_and_the_others_are_read(start: int) -> None:
     """It is asked for by its id alone, so that the listing can go on behind it."""
     world = World(size=1)
     asked = 0
@@ -527,7 +529,7 @@ async def test_a_listing_that_fails_on_any_page_stops_the_account(start: int, re
         assert stage.checkpoints.until is None
 
 
-async def test_what_was_listed_before_the_listing_failed_is_read() -> None:
+async def test_conversations_listed_before_the_listing_failed_are_read() -> None:
     def refuse(path: str, at: int) -> Answer | None:
         return error(2) if path.endswith("/conversations") and at == 4 else None
 
@@ -543,7 +545,7 @@ WARNINGS = [error(613, 2018338), error(368)]
 
 @pytest.mark.parametrize("readers", [3, 9])
 @pytest.mark.parametrize("refusal", [error(190, 463), error(10), error(3), *WARNINGS])
-async def test_a_token_that_dies_stops_the_account_at_once(refusal: Answer, readers: int) -> None:
+async def test_a_refused_token_stops_the_account_at_once(refusal: Answer, readers: int) -> None:
     world = World(conversations=50)
     world.answer = lambda _path, _start: refusal if world.message_calls > 4 else None
     async with staged(world) as stage:

@@ -1,4 +1,4 @@
-"""What of a conversation need be read, and what of it published."""
+"""Which messages of a page are new, and when reading may stop."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ def item(mid: str, seconds: int | None) -> dict[str, Any]:
     return {"id": mid, "created_time": at}
 
 
-def test_the_newest_is_a_second_and_all_that_was_said_in_it() -> None:
+def test_the_newest_second_has_the_ids_of_all_its_messages() -> None:
     first = newest_of([item("d", None), item("c", 5), item("b", 5)], None)
     assert first == NewestSecond(NOON + timedelta(seconds=5), frozenset("cb"))
     assert newest_of([item("a", 5), item("z", 4), {}], first) == NewestSecond(first.at, frozenset("cba"))
     assert newest_of([], None) is None
 
 
-def test_of_a_second_in_which_too_much_was_said_nothing_is_kept() -> None:
-    """So that a checkpoint stays small; the second is read again then."""
+def test_a_second_with_too_many_messages_keeps_no_ids() -> None:
+    """A checkpoint stays small; that second is read again."""
     newest = newest_of([item(str(number), 5) for number in range(MAX_IDS + 1)], None)
     assert newest == NewestSecond(NOON + timedelta(seconds=5), frozenset())
     assert unknown([item("7", 5)], newest) == ([item("7", 5)], False)
 
 
-def test_what_has_no_time_is_new_and_no_end() -> None:
+def test_a_message_without_a_time_is_new_and_does_not_end_the_reading() -> None:
     odd: list[dict[str, Any]] = [{}, item("x", None)]
     assert unknown([*odd, item("a", 4)], NewestSecond(NOON + timedelta(seconds=5), frozenset())) == (odd, True)
 
@@ -41,9 +41,7 @@ MESSAGES = st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=20)
 
 
 @given(MESSAGES, st.integers(1, 5))
-def test_what_comes_after_is_read_once_however_the_seconds_and_the_pages_fall(
-    told: list[tuple[int, bool]], size: int
-) -> None:
+def test_later_messages_are_read_once_however_seconds_and_pages_fall(told: list[tuple[int, bool]], size: int) -> None:
     """Of messages in the order of their times, those that are there at first and those that come between them or
     behind, though none before the second of the newest that was known."""
     messages = [item(str(number), at) for number, (at, _) in enumerate(sorted(told, key=lambda each: each[0]))]

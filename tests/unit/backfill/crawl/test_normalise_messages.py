@@ -98,7 +98,7 @@ def test_attachments_have_the_types_that_webhooks_give_them() -> None:
     assert found[4].url == "https://video.xx.fbcdn.net/hvideo-xpf1/examplevideo.mp4"
 
 
-def test_an_attachment_that_is_not_shown_is_not_taken_for_a_file() -> None:
+def test_an_attachment_that_is_not_shown_is_not_a_file() -> None:
     (attachment,) = shown(load("restfb_v7_0_message-eu")).attachments
     assert (attachment.type, attachment.url) == ("unavailable", None)
 
@@ -126,7 +126,7 @@ def test_replies_to_messages_and_to_stories() -> None:
     assert story.attachments == ()
 
 
-def test_what_the_platform_shows_only_the_id_of_is_unavailable() -> None:
+def test_a_message_shown_only_by_id_is_unavailable() -> None:
     for item in load("doc_conversation_messages_ids")["messages"]["data"]:
         assert conversation().message_event(item, NOW) is None
     for item in load("doc_page_conversations_participants_messages")["data"][0]["messages"]["data"]:
@@ -193,7 +193,7 @@ def test_a_conversation_is_completed_once_for_each_state_that_a_run_has_read_up_
     assert (event.messages_read, event.messages_unavailable, event.updated_time) == (2, 1, NOW)
 
 
-def test_what_the_platform_leaves_out_of_a_conversation_is_left_out() -> None:
+def test_fields_that_the_platform_leaves_out_are_left_out() -> None:
     bare = RunConversation(PAGE, Listed("t_1", Participant(id=CUSTOMER), (), None, None), "run")
     for encoded in (bare.listed_event(NOW), bare.completed_event(0, 0, NOW)):
         event = as_read(encoded)
@@ -261,7 +261,7 @@ def test_a_time_is_read_in_utc() -> None:
 
 
 @given(st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1)).map(lambda at: f"{at:%Y-%m-%dT%H:%M:%S}+0000"))
-def test_graphs_own_times_are_told_as_any_others(told_at: str) -> None:
+def test_times_in_graphs_format_are_formatted_like_others(told_at: str) -> None:
     at = read_time(told_at)
     assert at
     assert instant_of(told_at, at) == format_instant(at)
@@ -275,7 +275,7 @@ def test_graphs_own_times_are_told_as_any_others(told_at: str) -> None:
         "2021-07-23T09:50:48Z", "2021-07-23T09:50:48-0000",
     ],
 )  # fmt: skip
-def test_times_in_another_form_than_graphs_are_told_alike(told_at: str) -> None:
+def test_times_in_other_formats_are_formatted_alike(told_at: str) -> None:
     at = read_time(told_at)
     assert at
     assert instant_of(told_at, at) == format_instant(at)
@@ -283,6 +283,6 @@ def test_times_in_another_form_than_graphs_are_told_alike(told_at: str) -> None:
 
 @given(st.from_regex(r"\A[0-9]{2}[0-9W:-]{8}[T ][0-9:.]{8}[+]0000\Z"))
 @example("2021-W30-5T09:50:48+0000")
-def test_no_time_of_that_length_is_told_otherwise(told_at: str) -> None:
+def test_every_time_in_graphs_format_is_formatted_like_any_other(told_at: str) -> None:
     at = read_time(told_at)
     assert at is None or instant_of(told_at, at) == format_instant(at)

@@ -1,4 +1,4 @@
-"""What a run comes to, whatever becomes of its crawl, its process and its document."""
+"""The final state of a run, whatever happens to its crawl, its process and its document."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from services.backfill.crawl.crawl import AccountStoppedError, Crawl
 from services.backfill.runs.lease_guard import LeaseGuard
-from services.backfill.runs.progress import RunProgress
+from services.backfill.runs.progress import CrawlProgress
 from services.backfill.runs.run_executor import RunExecutor
 from shared.contract.encoded_events import EncodedEvent
 from shared.contract.ids import Platform
@@ -26,11 +26,11 @@ BEGUN = Run(
     run_id="run1", platform=PAGE.platform, account_id="371", state=RunState.RUNNING, created_at=utc_now(),
     started_at=utc_now(), owner="me",
 )  # fmt: skip
-Read = Callable[[RunProgress], Awaitable[None]]
+Read = Callable[[CrawlProgress], Awaitable[None]]
 
 
 class MemoryRuns(RunStore):
-    """Keeps what was written. `fails` has the exceptions of the next writes, `is_asked` becomes true by a test."""
+    """Records writes. `fails` has the exceptions of the next writes; a test sets `is_asked`."""
 
     def __init__(self) -> None:
         self.saved: list[Run] = []
@@ -56,10 +56,10 @@ class MemoryRuns(RunStore):
 
 
 class ScriptedCrawl(Crawl):
-    """Reads what `script` says."""
+    """A crawl that runs `script`."""
 
     def __init__(self, script: Read) -> None:
-        self.account, self.clock, self.progress = PAGE, utc_now, RunProgress()
+        self.account, self.clock, self.progress = PAGE, utc_now, CrawlProgress()
         self.client = cast(Any, SimpleNamespace(calls=0))
         self.script = script
 
@@ -73,17 +73,17 @@ def executor_for(script: Read, **more: Any) -> tuple[RunExecutor, MemoryRuns]:
     return RunExecutor(ScriptedCrawl(script), store, heartbeat_seconds=0.001, **more), store
 
 
-async def at_once(_progress: RunProgress) -> None:
+async def at_once(_progress: CrawlProgress) -> None:
     pass
 
 
-async def for_ever(progress: RunProgress) -> None:
+async def for_ever(progress: CrawlProgress) -> None:
     progress.add(conversations_read=1, messages_published=3)
     await asyncio.Event().wait()
 
 
 def failing(error: Exception) -> Read:
-    async def script(_progress: RunProgress) -> None:
+    async def script(_progress: CrawlProgress) -> None:
         raise error
 
     return script
@@ -95,15 +95,15 @@ async def until(holds: Callable[[], object]) -> None:
             await asyncio.sleep(0)
 
 
-async def test_a_run_of_which_all_was_read_is_completed() -> None:
+async def test_a_run_that_read_everything_is_completed() -> None:
     executor, store = executor_for(at_once)
     end = await executor.execute(BEGUN, asyncio.Event())
     assert (end.state, end.reason, store.saved[-1]) == (RunState.COMPLETED, None, end)
     assert end.finished_at is not None
 
 
-async def test_a_run_of_which_something_failed_is_partial_with_what_and_why() -> None:
-    async def script(progress: RunProgress) -> None:
+async def test_a_run_with_failures_is_partial_and_says_what_failed_and_why() -> None:
+    async def script(progress: CrawlProgress) -> None:
         progress.fail("t_1", "gone")
 
     executor, _ = executor_for(script)
@@ -111,7 +111,7 @@ async def test_a_run_of_which_something_failed_is_partial_with_what_and_why() ->
     assert (end.state, end.reason, len(end.failures)) == (RunState.PARTIAL, "1 conversations failed", 1)
 
 
-async def test_a_run_that_could_not_go_on_is_failed_with_what_to_do() -> None:
+async def test_a_run_that_cannot_continue_is_failed_with_advice() -> None:
     executor, _ = executor_for(failing(AccountStoppedError("connect the account again")))
     end = await executor.execute(BEGUN, asyncio.Event())
     assert (end.state, end.reason, end.is_warned) == (RunState.FAILED, "connect the account again", False)
@@ -123,14 +123,14 @@ async def test_a_run_that_was_ended_with_a_warning_says_so() -> None:
     assert store.saved[-1].is_warned
 
 
-async def test_what_nobody_expected_leaves_it_failed_and_is_raised() -> None:
+async def test_an_unexpected_error_fails_the_run_and_is_raised() -> None:
     executor, store = executor_for(failing(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
         await executor.execute(BEGUN, asyncio.Event())
     assert store.saved[-1].state is RunState.FAILED
 
 
-async def test_counts_are_written_while_it_runs_and_the_cancellation_that_is_asked_for_keeps_them() -> None:
+async def test_counters_are_written_during_a_run_and_kept_by_a_cancellation() -> None:
     executor, store = executor_for(for_ever)
     ended = asyncio.create_task(executor.execute(BEGUN, asyncio.Event()))
     await until(lambda: store.saved and store.saved[-1].counters.messages_published == 3)
@@ -141,8 +141,8 @@ async def test_counts_are_written_while_it_runs_and_the_cancellation_that_is_ask
     assert end.counters.messages_published == 3
 
 
-async def test_a_run_that_was_read_to_its_end_is_not_cancelled_by_a_word_that_came_too_late() -> None:
-    async def script(_progress: RunProgress) -> None:
+async def test_a_late_cancellation_does_not_cancel_a_run_that_has_read_everything() -> None:
+    async def script(_progress: CrawlProgress) -> None:
         await asyncio.sleep(0)
         store.is_asked = True
 
@@ -151,9 +151,7 @@ async def test_a_run_that_was_read_to_its_end_is_not_cancelled_by_a_word_that_ca
 
 
 @pytest.mark.parametrize(("requeues_on_stop", "state"), [(True, RunState.QUEUED), (False, RunState.CANCELLED)])
-async def test_a_process_that_is_told_to_stop_gives_its_run_back_or_cancels_it(
-    requeues_on_stop: bool, state: RunState
-) -> None:
+async def test_a_stopped_process_requeues_its_run_or_cancels_it(requeues_on_stop: bool, state: RunState) -> None:
     executor, store = executor_for(for_ever, requeues_on_stop=requeues_on_stop)
     stop = asyncio.Event()
     ended = asyncio.create_task(executor.execute(BEGUN, stop))
@@ -164,10 +162,10 @@ async def test_a_process_that_is_told_to_stop_gives_its_run_back_or_cancels_it(
     assert (store.given_back or store.saved)[-1] == end
 
 
-async def test_what_others_had_counted_for_it_stays_counted() -> None:
+async def test_counters_of_earlier_processes_are_kept() -> None:
     before = RunCounters(conversations_read=5, messages_published=10, messages_unavailable=2, calls=7)
 
-    async def script(progress: RunProgress) -> None:
+    async def script(progress: CrawlProgress) -> None:
         progress.add(conversations_read=6, messages_published=1)
 
     executor, _ = executor_for(script)
@@ -178,13 +176,13 @@ async def test_what_others_had_counted_for_it_stays_counted() -> None:
 
 
 @pytest.mark.parametrize("is_anew", [False, True])
-async def test_a_run_that_is_to_read_everything_anew_does_so_in_whatever_process(is_anew: bool) -> None:
+async def test_a_full_run_stays_full_in_every_process(is_anew: bool) -> None:
     executor, store = executor_for(at_once)
     await executor.execute(BEGUN.model_copy(update={"is_anew": is_anew}), asyncio.Event())
     assert executor.crawl.is_anew == store.saved[-1].is_anew == is_anew
 
 
-async def test_whose_run_was_taken_writes_no_more() -> None:
+async def test_a_process_whose_run_was_taken_writes_nothing_more() -> None:
     executor, store = executor_for(for_ever)
     store.fails = [ActiveRunError()]
     with pytest.raises(ActiveRunError):
@@ -192,8 +190,8 @@ async def test_whose_run_was_taken_writes_no_more() -> None:
     assert not store.saved + store.given_back
 
 
-async def test_a_database_that_is_away_for_a_moment_costs_nothing() -> None:
-    async def script(_progress: RunProgress) -> None:
+async def test_a_brief_absence_of_the_database_loses_nothing() -> None:
+    async def script(_progress: CrawlProgress) -> None:
         await until(lambda: store.saved)
 
     executor, store = executor_for(script)
@@ -201,21 +199,21 @@ async def test_a_database_that_is_away_for_a_moment_costs_nothing() -> None:
     assert (await executor.execute(BEGUN, asyncio.Event())).state is RunState.COMPLETED
 
 
-async def test_a_database_that_is_away_for_too_long_ends_the_work_at_it() -> None:
+async def test_a_database_that_is_away_for_too_long_ends_the_run() -> None:
     executor, store = executor_for(for_ever, lost_after_seconds=0.05)
     store.is_away = True
     with pytest.raises(ActiveRunError, match="could not be written"):
         await executor.execute(BEGUN, asyncio.Event())
 
 
-async def test_a_crawl_that_loses_the_database_gives_the_run_back() -> None:
+async def test_a_crawl_that_loses_the_database_requeues_the_run() -> None:
     executor, store = executor_for(failing(ConnectionFailure()))
     with pytest.raises(ConnectionFailure):
         await executor.execute(BEGUN, asyncio.Event())
     assert store.given_back[-1].state is RunState.QUEUED
 
 
-async def test_a_process_that_stood_still_publishes_nothing_any_more() -> None:
+async def test_a_process_that_was_suspended_publishes_nothing_more() -> None:
     now, published = 0.0, []
 
     async def publish(events: Sequence[EncodedEvent]) -> None:

@@ -1,4 +1,4 @@
-"""Which runs a worker is at, and what becomes of them when one of them breaks it."""
+"""Which runs a worker executes, and what happens to them when one fails unexpectedly."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def queued(run_id: str) -> Run:
 
 
 class MemoryRuns(RunStore):
-    """`left` is what can be claimed; an exception there is raised."""
+    """`left` has the runs that can be claimed; an exception in it is raised."""
 
     def __init__(self, *left: Run | Exception) -> None:
         self.left = list(left)
@@ -69,7 +69,7 @@ class Stage:
         return cast(RunExecutor, SimpleNamespace(execute=self.execute))
 
     async def execute(self, run: Run, stop: asyncio.Event) -> Run:
-        """As told; who is told nothing reads until it is stopped."""
+        """Run the act of the run; without one it reads until it is stopped."""
         self.begun.append(run.run_id)
         if run.run_id not in self.acts:
             await stop.wait()
@@ -93,7 +93,7 @@ def _in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CLAIM_EVERY_SECONDS", 0.001)
 
 
-async def test_it_is_at_no_more_runs_at_once_than_it_may_and_gives_back_all_when_told_to_stop() -> None:
+async def test_a_worker_keeps_to_its_maximum_of_runs_and_requeues_all_when_stopped() -> None:
     runs = MemoryRuns(*map(queued, "abcd"))
     stage = Stage(runs, {"a": None}, at_once=2)
     await stage.work_until(lambda: len(stage.begun) == 3)
@@ -104,7 +104,7 @@ async def test_it_is_at_no_more_runs_at_once_than_it_may_and_gives_back_all_when
     assert 'leadstream_backfill_runs_total{state="QUEUED"} 2.0' in told
 
 
-async def test_what_nobody_expected_in_one_run_stops_the_others_and_then_ends_the_worker() -> None:
+async def test_an_unexpected_error_in_one_run_stops_the_others_and_ends_the_worker() -> None:
     stage = Stage(MemoryRuns(queued("a"), queued("bad"), queued("b")), {"bad": ZeroDivisionError()})
     with pytest.raises(ZeroDivisionError):
         await stage.work_until(lambda: False)
@@ -112,18 +112,18 @@ async def test_what_nobody_expected_in_one_run_stops_the_others_and_then_ends_th
 
 
 @pytest.mark.parametrize("error", [ActiveRunError(), ConnectionFailure()])
-async def test_a_run_that_is_lost_costs_the_others_nothing(error: Exception) -> None:
+async def test_a_lost_run_does_not_affect_the_others(error: Exception) -> None:
     stage = Stage(MemoryRuns(queued("lost"), queued("good")), {"lost": error, "good": None})
     await stage.work_until(lambda: stage.begun == ["lost", "good"])
     assert b'{state="COMPLETED"} 1.0' in stage.metrics.render()[0]
 
 
-async def test_a_database_that_is_away_is_asked_again() -> None:
+async def test_a_claim_is_retried_while_the_database_is_away() -> None:
     stage = Stage(MemoryRuns(ConnectionFailure(), queued("a")), {"a": None})
     await stage.work_until(lambda: stage.begun == ["a"])
 
 
-async def test_what_cannot_begin_is_failed_with_what_to_do() -> None:
+async def test_a_run_that_cannot_begin_is_failed_with_advice() -> None:
     runs = MemoryRuns(queued("a"), queued("b"))
     stage = Stage(runs, {"a": CannotBeginError("the account was removed"), "b": None})
     await stage.work_until(lambda: stage.begun == ["b"])
