@@ -50,7 +50,7 @@ def listed(leadstream: Start, *options: str) -> list[str]:
     return [orjson.loads(line)["letter_id"] for line in process.lines()]
 
 
-async def told(stack: Stack) -> list[tuple[bytes | None, str]]:
+async def published(stack: Stack) -> list[tuple[bytes | None, str]]:
     """Return key and event id of each record on `message-events`."""
     records = await read_all(stack.kafka, stack.topics.message_events)
     return sorted((record.key, load_event(record.value).event_id) for record in records)
@@ -78,10 +78,12 @@ async def test_a_replay_repeats_the_original_path_once(stack: Stack, leadstream:
     assert first.wait() == 1, "one dead letter fails again"
     key = str(MARIA).encode()
     expected = sorted((key, each.event_id) for each in [said("How much?", 0), *events_in(BODY, EPOCH)])
-    assert await told(stack) == expected
+    assert await published(stack) == expected
     assert listed(leadstream) == [JUNK.letter_id, JUNK_BODY.letter_id]
-    assert leadstream("dlq", "replay", UNDERSTOOD_NOW.letter_id).wait() == 1, "a replayed letter is not parked any more"
-    assert await told(stack) == expected
+    assert leadstream("dlq", "replay", UNDERSTOOD_NOW.letter_id).wait() == 1, (
+        "a replayed dead letter is no longer parked"
+    )
+    assert await published(stack) == expected
 
 
 async def test_a_dead_letter_parked_again_can_be_replayed_again(stack: Stack, leadstream: Start) -> None:
@@ -91,7 +93,7 @@ async def test_a_dead_letter_parked_again_can_be_replayed_again(stack: Stack, le
     await park(stack, [UNDERSTOOD_NOW])
     assert leadstream("dlq", "replay", UNDERSTOOD_NOW.letter_id).wait() == 0
     assert listed(leadstream) == []
-    assert len(await told(stack)) == 2, "at least once: it is one event, with one id"
+    assert len(await published(stack)) == 2, "at least once: it is one event, with one id"
 
 
 def test_a_replay_needs_a_selection(leadstream: Start) -> None:

@@ -1,4 +1,4 @@
-"""Order, duplication and interleaving do not matter (promise 3); what was unsent is gone (promise 9)."""
+"""Order, duplication and interleaving do not matter (promise 3); deleted content is removed (promise 9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where contacts go, whatever the analysis says."""
+"""Routing, for any analysis."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ranges = st.tuples(st.integers(1, 100), st.integers(1, 100)).map(lambda two: Sco
 
 @st.composite
 def edited_stages(draw: st.DrawFn) -> tuple[Stage, ...]:
-    """Some with ranges that a person has set: they may overlap, and leave gaps."""
+    """Pipelines, some with ranges set by a person, which may overlap and leave gaps."""
     made = draw(stages)
     edits = draw(st.lists(st.tuples(st.integers(0, len(made) - 1), ranges), max_size=3))
     by_place = {place: {"range": edit, "range_edited": True} for place, edit in edits}
@@ -149,7 +149,7 @@ def test_leaving_won_or_lost_needs_confidence(case: Case) -> None:
 
 @given(cases())
 def test_allowed_forward_moves_happen(case: Case) -> None:
-    """Whatever is not forbidden happens: from an open stage, or out of WON and LOST with confidence."""
+    """Moves that no rule forbids happen: from an open stage, or out of WON and LOST with confidence."""
     assume(case.here and case.here.type is not StageType.ARCHIVED)
     assume(case.here and (case.here.type in OPEN_TYPES or case.verdict.confidence >= 70))
     case = replace(case, mode=Mode.UPDATE_EXISTING)

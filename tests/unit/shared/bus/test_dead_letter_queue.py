@@ -1,4 +1,4 @@
-"""What is parked and what was replayed, as records tell it."""
+"""Which dead letters are parked, by the records on the topic."""
 
 from __future__ import annotations
 

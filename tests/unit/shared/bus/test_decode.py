@@ -1,4 +1,4 @@
-"""What is no event becomes a dead letter that tells why and never quotes."""
+"""A record that is no event becomes a dead letter with a reason and without a quotation."""
 
 from __future__ import annotations
 

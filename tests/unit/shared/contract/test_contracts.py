@@ -1,4 +1,4 @@
-"""The contracts that are checked in are the ones the code keeps, and old values stay readable."""
+"""The published contracts match the code, and old values stay readable."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ CONTACTS = (GOLDEN / "contact-updated-v1.jsonl").read_bytes().splitlines()
 @pytest.mark.parametrize("name", contracts())
 def test_the_checked_in_schema_is_current(name: str) -> None:
     checked_in = json.loads((ROOT / "docs" / "contracts" / name).read_text())
-    assert checked_in == contracts()[name], "renew it: leadstream schema --dir docs/contracts"
+    assert checked_in == contracts()[name], "generate it: leadstream schema --dir docs/contracts"
 
 
 def test_the_configuration_page_is_current() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text()
-    assert page == configuration_page(), "renew it: leadstream config > docs/configuration.md"
+    assert page == configuration_page(), "generate it: leadstream config > docs/configuration.md"
 
 
 def test_the_data_model_page_is_current() -> None:
     page = (ROOT / "docs" / "data-model.md").read_text()
-    assert page == data_model_page(), "renew it: leadstream schema --data-model > docs/data-model.md"
+    assert page == data_model_page(), "generate it: leadstream schema --data-model > docs/data-model.md"
 
 
 def test_the_data_model_page_has_every_collection() -> None:

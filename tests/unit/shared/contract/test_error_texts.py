@@ -1,4 +1,4 @@
-"""What a customer wrote is in no error's text, since errors are logged and shown (promise 8)."""
+"""Error texts never quote what a customer wrote, as they are logged and shown (promise 8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A time is read alike whichever parser takes it: UTC, with milliseconds, and never without an offset."""
+"""Both parsers read a time alike: in UTC, with milliseconds, and never without an offset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One budget by a clock that the test says."""
+"""The transitions of one budget, with times set by the test."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def test_a_refusal_shuts_the_budget_for_the_stated_time() -> None:
 
 
 @pytest.mark.parametrize(
-    "heard", [REFUSED, UsageReport(usage=0.95), UsageReport(usage=1.4), UsageReport(regain_seconds=60)]
+    "report", [REFUSED, UsageReport(usage=0.95), UsageReport(usage=1.4), UsageReport(regain_seconds=60)]
 )
-def test_a_refusal_95_percent_or_a_regain_time_shuts_the_budget(heard: UsageReport) -> None:
-    assert apply_report(UNKNOWN_BUDGET, heard, now=0).shut_until == 60
+def test_a_refusal_95_percent_or_a_regain_time_shuts_the_budget(report: UsageReport) -> None:
+    assert apply_report(UNKNOWN_BUDGET, report, now=0).shut_until == 60
 
 
 def test_an_empty_report_changes_nothing() -> None:

@@ -1,4 +1,4 @@
-"""What a person changes of a contact, and gives back."""
+"""A person's edits of a contact, and making fields automatic again."""
 
 from __future__ import annotations
 
@@ -75,11 +75,16 @@ def test_an_edit_is_the_next_version_and_names_what_it_changed() -> None:
 def test_a_stage_set_by_a_person_is_an_activity_of_a_person() -> None:
     change = edit(contact(), stage="Negotiating")
     assert change.contact.stage == StageRef(pipeline="Sales", name="Negotiating", type=StageType.IN_PROGRESS)
-    told = change.activity
-    assert told is not None
-    assert (told.from_stage, told.to_stage, told.source) == ("Proposal Sent", "Negotiating", "person")
-    assert (told.activity_id, told.version, told.at) == (f"{MARIA}#2", 2, at(60))
-    assert (told.score, told.status, told.confidence, told.model) == (60, LeadStatus.QUALIFIED, None, None)
+    activity = change.activity
+    assert activity is not None
+    assert (activity.from_stage, activity.to_stage, activity.source) == ("Proposal Sent", "Negotiating", "person")
+    assert (activity.activity_id, activity.version, activity.at) == (f"{MARIA}#2", 2, at(60))
+    assert (activity.score, activity.status, activity.confidence, activity.model) == (
+        60,
+        LeadStatus.QUALIFIED,
+        None,
+        None,
+    )
 
 
 def test_fixing_the_current_stage_is_no_activity() -> None:

@@ -1,4 +1,4 @@
-"""Contacts as files."""
+"""Contacts exported as CSV and JSON lines."""
 
 from __future__ import annotations
 

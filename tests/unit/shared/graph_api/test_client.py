@@ -1,4 +1,4 @@
-"""The Graph client against a server that errs as the real one does."""
+"""The Graph API client with a server that returns the real one's errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def load(name: str) -> Any:
 
 
 def page(*ids: str, after: str | None = None) -> dict[str, Any]:
-    """A page as Graph makes one; with `after` its `next` repeats our parameters and shows the token."""
+    """Return a page of the Graph API; with `after`, its `next` repeats our parameters and contains the token."""
     body: dict[str, Any] = {"data": [{"id": each} for each in ids]}
     if after:
         address = f"https://graph.facebook.com/v26.0/1/e?access_token={TOKEN}&fields=id&limit=25&path=x&after={after}"
@@ -267,5 +267,5 @@ async def test_a_requested_wait_is_kept_up_to_the_deadline() -> None:
     ):
         assert await kind_of(client) is None
     (first, second) = graph.naps
-    assert 7 < first <= 7.5, "not all who were refused together come back together"
+    assert 7 < first <= 7.5, "calls that were refused together do not retry together"
     assert second == 300

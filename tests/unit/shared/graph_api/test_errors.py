@@ -1,4 +1,4 @@
-"""Every refusal that is known of the Graph API, and what it means to us."""
+"""The classification of every known error of the Graph API."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read(name: str) -> GraphError:
 
 def test_every_recorded_error_body_is_tested() -> None:
     bodies = {path.stem for path in PAYLOADS.glob("*.json") if "error" in path.stem}
-    assert bodies - set(KINDS) == {"restfb_batch_batch-first-error"}, "a batch: its parts are bodies of their own"
+    assert bodies - set(KINDS) == {"restfb_batch_batch-first-error"}, "a batch, whose parts are tested as bodies"
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -1,4 +1,4 @@
-"""Governors that share budgets, by a clock that only their own sleeping moves."""
+"""Governors that share budgets, with a clock that only their sleeping advances."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from shared.graph_api.usage import Usage
 
 NOTHING = Usage()
 LEAST_SECONDS = 1e-9
-"""Of a sleep, lest what the rounding of a float leaves over is slept for ever."""
+"""Minimum of a sleep, so that a float's rounding error does not cause endless sleeps."""
 
 
 @dataclass
 class Time:
-    """Time stands still but when all sleep: then the earliest wakes, `oversleeps` seconds late."""
+    """Time advances only when all tasks sleep: the earliest one wakes, `oversleeps` seconds late."""
 
     now: float = 1000.0
     oversleeps: Iterator[float] | None = None
@@ -72,7 +72,7 @@ class CountingStore(MemoryBudgetStore):
 
 @dataclass
 class World:
-    """The shared state of an app and of one account of it, and when calls were admitted."""
+    """The shared state of an app and one of its accounts, and the times of admitted calls."""
 
     time: Time = field(default_factory=Time)
     waits: list[float] = field(default_factory=list)
@@ -92,7 +92,7 @@ class World:
         await governor.record_answer(usage, error)
 
     async def run(self, *calls: tuple[BudgetGovernor, int], usage: Usage = NOTHING) -> None:
-        """For each governor so many calls, all at once."""
+        """Make this many concurrent calls with each governor."""
         tasks = [self.call(governor, usage) for governor, number in calls for _ in range(number)]
         done = asyncio.ensure_future(asyncio.gather(*tasks))
         await self.time.pass_until(done)

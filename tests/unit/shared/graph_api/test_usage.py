@@ -1,4 +1,4 @@
-"""The headers of usage: what they say, and that what is malformed says nothing."""
+"""Reading the usage headers; malformed ones are ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a probe and a scraper see."""
+"""The health and metrics endpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How works end together."""
+"""How the concurrent work of a service ends."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ async def test_a_failure_cancels_the_others_and_is_raised() -> None:
 
 
 def test_a_large_buffer_is_returned_to_the_system() -> None:
-    """What glibc has taken from the system in blocks of their own, by `mallinfo2`, in a process of its own."""
-    told = subprocess.run([sys.executable, "-c", LARGE_BUFFERS], capture_output=True, text=True, check=True)
-    if told.stdout.strip() == "not glibc":
+    """Measures glibc's separately mapped blocks by `mallinfo2`, in a process of its own."""
+    measured = subprocess.run([sys.executable, "-c", LARGE_BUFFERS], capture_output=True, text=True, check=True)
+    if measured.stdout.strip() == "not glibc":
         pytest.skip("this C library has no mallinfo2")
-    assert int(told.stdout) >= 4_000_000
+    assert int(measured.stdout) >= 4_000_000
 
 
 LARGE_BUFFERS = """

@@ -1,4 +1,4 @@
-"""What a bulk write that went wrong means."""
+"""Errors of bulk writes and connection strings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Refusing:
     def __init__(self, **details: Any) -> None:
         self._error = BulkWriteError(details)
 
-    async def insert_many(self, *_told: Any, **_options: Any) -> None:
+    async def insert_many(self, *_arguments: Any, **_options: Any) -> None:
         raise self._error
 
     bulk_write = insert_many

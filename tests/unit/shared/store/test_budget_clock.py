@@ -17,7 +17,7 @@ BEGAN = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 @dataclass
 class Server:
-    """Its clock runs with the time of the test; an answer takes `way` seconds to it and as many back."""
+    """A server whose clock is the test's; a request and its answer each take `way` seconds."""
 
     seconds: float = 0.0
     way: float = 0.0
@@ -30,9 +30,9 @@ class Server:
     async def command(self, _name: str) -> dict[str, datetime]:
         self.asked += 1
         self.seconds += self.way
-        told = self.time
+        answer = self.time
         self.seconds += self.way
-        return {"localTime": told}
+        return {"localTime": answer}
 
     @property
     def time(self) -> datetime:
@@ -40,7 +40,7 @@ class Server:
 
 
 def clock_of(server: Server, starts_at: float = 0.0) -> ServerClock:
-    """Of a process whose own clock shows something else."""
+    """Return the clock of a process whose own clock starts at another time."""
     return ServerClock(cast(Database, server), BUDGET_MAX_AGE_SECONDS, lambda: starts_at + server.seconds)
 
 
@@ -53,7 +53,7 @@ async def test_the_clock_is_never_ahead_of_the_server_and_at_most_the_return_tim
     assert -1e-6 <= behind <= way + 1e-6
 
 
-async def test_processes_whose_clocks_differ_know_the_same_time() -> None:
+async def test_processes_with_different_clocks_agree() -> None:
     server = Server()
     one, two = clock_of(server, 5.0), clock_of(server, 1e6)
     await one.synchronise()
