@@ -19,8 +19,8 @@ States of a conversation, by the fields that define them:
 - Published: a lease is removed by `finish` alone, and `finish` runs after everything is published. So without a lease
   the contact is published, and a lease, even an expired one, means that the contact may be unpublished (ADR 15,
   `contact_versions`).
-- Erased: `take for erasure` is a claim like a worker's. `erase_description` then removes what the document says of the
-  customer; the queue's fields and the backfill's stay.
+- Erased: an erasure claims the conversation as a worker does. `erase_description` then removes what the document says
+  of the customer; the queue's fields and the backfill's stay.
 
 All times are the server's.
 """

@@ -76,7 +76,9 @@ async def test_the_database_is_killed_in_the_middle_of_a_batch(
     assert await asyncio.to_thread(process.terminate) == 0
 
 
-async def test_a_dlq_that_takes_nothing_stops_the_commit(group: Intakes, stack: Stack, database: Database) -> None:
+async def test_a_dead_letter_queue_that_accepts_nothing_stops_the_commit(
+    group: Intakes, stack: Stack, database: Database
+) -> None:
     if stack.servers.kind == "embedded":
         pytest.skip("the mock broker has no limits of topics")
     events = told(4)

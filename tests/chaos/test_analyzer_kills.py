@@ -67,7 +67,7 @@ async def test_kill_9_at_every_step_one_after_the_other(
 
 
 @pytest.mark.parametrize("step", ["claimed", "recording", "publishing", "published"])
-async def test_a_worker_that_wakes_after_its_lease_tells_nothing_wrong(
+async def test_a_worker_that_wakes_after_its_lease_publishes_nothing_wrong(
     step: str, stack: Stack, database: Database, leadstream: Start, dying: Dying
 ) -> None:
     """While it stood still, another has gone on, from more than it has read."""

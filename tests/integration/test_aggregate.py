@@ -1,4 +1,4 @@
-"""Batches into a real database: however they are cut, ordered and repeated, the store holds the fold of the events."""
+"""Batches in any size, order and repetition leave the fold of their events in a real database."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def in_batches(told: Sequence[Event]) -> st.SearchStrategy[list[list[Event]]]:
 
 @few_real_writes
 @given(data=st.data(), told=st.lists(events, min_size=1, max_size=8))
-async def test_any_order_repetition_and_cut_gives_the_fold(
+async def test_any_order_repetition_and_batching_gives_the_fold(
     database: Database, data: st.DataObject, told: list[Event]
 ) -> None:
     await database.messages.delete_many({})
@@ -58,9 +58,7 @@ async def test_any_order_repetition_and_cut_gives_the_fold(
 
 @few_real_writes
 @given(told=st.lists(events, min_size=1, max_size=6))
-async def test_a_first_mark_is_what_the_database_makes_of_a_mark_where_nothing_is(
-    database: Database, told: list[Event]
-) -> None:
+async def test_an_inserted_conversation_equals_an_upserted_one(database: Database, told: list[Event]) -> None:
     await database.conversations.delete_many({})
     await write_all(database.conversations, [UpdateOne({"_id": "any"}, mark_pending(told, TIMING, NOW), upsert=True)])
     assert await database.conversations.find_one({}) == {"_id": "any", **new_pending(told, TIMING, NOW)}
@@ -77,7 +75,7 @@ async def conversation(database: Database) -> dict[str, Any]:
     return dict(found)
 
 
-async def test_what_came_before_a_customer_was_forgotten_stays_erased(database: Database, aggregate: Aggregate) -> None:
+async def test_events_from_before_an_erasure_are_dropped(database: Database, aggregate: Aggregate) -> None:
     someone_else = customers(1)[0]
     after = await Erasures(database).remember(str(MARIA)) + timedelta(seconds=5)
     history = [listed(0).model_copy(update={"updated_time": at(60), "occurred_at": after}), *story(MARIA)]
@@ -91,7 +89,7 @@ async def test_what_came_before_a_customer_was_forgotten_stays_erased(database: 
     assert "participants" not in await conversation(database)
 
 
-async def test_a_conversation_that_was_removed_is_marked_again(database: Database, aggregate: Aggregate) -> None:
+async def test_a_conversation_that_was_removed_is_inserted_again(database: Database, aggregate: Aggregate) -> None:
     await aggregate.apply([said("How much?", 0)])
     await database.conversations.delete_many({})
     await aggregate.apply([said("Deal", 9)])
@@ -99,7 +97,7 @@ async def test_a_conversation_that_was_removed_is_marked_again(database: Databas
 
 
 @pytest.mark.parametrize("payload", [{"id": 2**63}, {"a\0b": 1}])
-async def test_what_the_database_cannot_hold_is_said(aggregate: Aggregate, payload: dict[str, Any]) -> None:
+async def test_a_value_that_the_database_cannot_hold_is_reported(aggregate: Aggregate, payload: dict[str, Any]) -> None:
     unstorable = said(None, 0, attachments=(Attachment(type="file", payload=payload),))
     with pytest.raises(UnstorableError):
         await aggregate.apply([said("How much?", 1), unstorable])

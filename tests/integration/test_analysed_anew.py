@@ -1,4 +1,4 @@
-"""A person wants a contact analysed anew while the AI is away: whatever comes between, it is once the AI is back."""
+"""A person asks for a new analysis while the AI is away: the AI makes it when it is back, whatever happens between."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ async def a_process_that_ends_before_it_publishes(analyzer: Analyzer) -> None:
     [nothing, an_edit, a_duplicate, a_backfill, a_process_that_ends, a_process_that_ends_before_it_publishes],
     ids=lambda between: between.__name__,
 )
-async def test_what_comes_between_does_not_make_it_forgotten(
+async def test_a_requested_analysis_survives_what_happens_until_the_ai_is_back(
     between: Callable[[Analyzer], Awaitable[None]], analyzer: Analyzer
 ) -> None:
     before = await analyzer.ask_in_vain()
@@ -143,7 +143,7 @@ async def test_what_comes_between_does_not_make_it_forgotten(
     assert analyzer.ai.asked == asked, "it is answered"
 
 
-async def test_once_the_fallback_has_scored_something_new_the_ai_is_asked_in_vain_without_a_new_version(
+async def test_a_failed_ai_retry_makes_no_new_version(
     analyzer: Analyzer,
 ) -> None:
     await analyzer.ask_in_vain()

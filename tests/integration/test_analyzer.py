@@ -157,7 +157,7 @@ class NoDeadLetters:
         assert not letters
 
 
-async def test_a_batch_that_was_written_and_not_committed_is_taken_again(
+async def test_a_batch_that_was_written_but_not_committed_is_read_again(
     stack: Stack, database: Database, leadstream: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = story(MARIA)
@@ -184,7 +184,7 @@ async def test_a_batch_that_was_written_and_not_committed_is_taken_again(
 
 
 @pytest.mark.parametrize("arguments", [("contacts", "show", "messenger:1:2"), ("pipelines", "import", "nothing")])
-def test_what_is_not_there_is_said(leadstream: Start, arguments: tuple[str, ...]) -> None:
+def test_an_unknown_contact_or_template_is_reported(leadstream: Start, arguments: tuple[str, ...]) -> None:
     process = leadstream(*arguments)
     assert process.wait() == {"contacts": 1, "pipelines": 2}[arguments[0]]
 

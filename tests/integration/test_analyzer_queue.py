@@ -1,4 +1,4 @@
-"""The work queue and the aggregate over a real server: due times, claims, fences."""
+"""The analysis queue and the aggregate over a real database: due times, claims, fences."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def claim(queue: ClaimQueue) -> Claim:
     return held
 
 
-async def test_what_is_stored_is_what_the_fold_gives_however_it_arrived(database: Database) -> None:
+async def test_stored_messages_equal_the_fold_in_any_order_of_arrival(database: Database) -> None:
     events: list[Event] = [
         said("Hi", 0, mid="m_1"),
         answered("Hello", 1),
@@ -67,12 +67,12 @@ async def test_two_writers_of_one_message_lose_nothing(database: Database) -> No
     assert found["rev"] <= len(events)
 
 
-async def test_a_mark_is_made_for_what_changes_nothing(database: Database) -> None:
+async def test_an_event_that_changes_nothing_marks_its_conversation(database: Database) -> None:
     await apply(database, [said("Hi", 0)])
     assert (await apply(database, [said("Hi", 0)]))["revision"] == 2
 
 
-async def test_due_a_quiet_time_after_the_last_event_but_at_the_latest_after_the_longest_wait(
+async def test_a_conversation_is_due_after_the_quiet_time_or_the_maximum_wait(
     database: Database,
 ) -> None:
     timing = Timing(quiet_ms=60_000, max_wait_ms=90_000, hold_ms=0)
@@ -85,7 +85,7 @@ async def test_due_a_quiet_time_after_the_last_event_but_at_the_latest_after_the
     assert later["due_at"] == later["first_pending_at"] + timedelta(seconds=90)
 
 
-async def test_analysis_waits_for_a_history_to_be_whole(database: Database) -> None:
+async def test_analysis_waits_until_a_history_is_complete(database: Database) -> None:
     held = await apply(database, [listed(0, name="Maria"), said("Hi", 1)])
     assert held["due_at"] == held["held_until"]
     await apply(database, [said("live", 2)])
@@ -94,13 +94,13 @@ async def test_analysis_waits_for_a_history_to_be_whole(database: Database) -> N
     assert await queue(database).claim(5)
 
 
-async def test_a_listing_told_after_its_completion_holds_nothing_up(database: Database) -> None:
+async def test_a_listing_that_arrives_after_its_completion_holds_nothing(database: Database) -> None:
     await apply(database, [completed(3), listed(0, name="Maria"), said("Hi", 1)])
     assert "held_until" not in await apply(database, [listed(0, name="Maria")])
     assert await queue(database).claim(5)
 
 
-async def test_of_several_runs_told_in_any_order_only_one_that_is_not_completed_holds_up(database: Database) -> None:
+async def test_only_a_run_that_is_not_completed_holds_a_conversation(database: Database) -> None:
     told: list[Event] = [
         completed(9, run="b"),
         listed(6, run="b"),
@@ -116,7 +116,7 @@ async def test_of_several_runs_told_in_any_order_only_one_that_is_not_completed_
     assert "held_until" not in await apply(database, [completed(15, run="c")])
 
 
-async def test_what_a_listing_tells_is_not_erased_by_one_that_leaves_it_out(database: Database) -> None:
+async def test_a_listing_without_a_field_keeps_the_stored_field(database: Database) -> None:
     await apply(database, [listed(5, name="Maria Santos")])
     older = listed(1, name="Maria Old")
     newer = listed(9).model_copy(update={"message_count": None, "thread_id": "t_2"})
@@ -126,12 +126,12 @@ async def test_what_a_listing_tells_is_not_erased_by_one_that_leaves_it_out(data
     assert found["participants"][0] == {"id": MARIA.customer_id, "name": "Maria Santos"}
 
 
-async def test_the_backfills_checkpoint_is_left_alone(database: Database) -> None:
+async def test_marks_leave_the_backfills_checkpoint_unchanged(database: Database) -> None:
     await database.conversations.insert_one({"_id": str(MARIA), "history": {"thread_id": "t_1"}})
     assert (await apply(database, [listed(0), completed(1)]))["history"] == {"thread_id": "t_1"}
 
 
-async def test_texts_that_look_like_expressions_are_only_texts(database: Database) -> None:
+async def test_texts_that_look_like_expressions_are_stored_literally(database: Database) -> None:
     participant = Participant(id=MARIA.customer_id, name="$revision")
     event = listed(0).model_copy(update={"participants": (participant,), "thread_id": "$$NOW"})
     referral = ReferralEvent(referral=Referral(ref="$x", payload={"$y": 1}), **event.model_dump(include=set(KEYS)))
@@ -143,13 +143,13 @@ async def test_texts_that_look_like_expressions_are_only_texts(database: Databas
 KEYS = ("event_id", "platform", "account_id", "customer_id", "direction", "occurred_at", "received_at", "source")
 
 
-async def test_of_many_claimants_one_has_the_conversation(database: Database) -> None:
+async def test_one_of_many_claimants_gets_a_conversation(database: Database) -> None:
     await apply(database, [said("Hi", 0)])
     claims = await asyncio.gather(*(queue(database, owner=str(number)).claim(5) for number in range(8)))
     assert sum(map(len, claims)) == 1
 
 
-async def test_the_longest_due_comes_first(database: Database) -> None:
+async def test_the_longest_overdue_conversation_is_claimed_first(database: Database) -> None:
     for who in (MARIA, JUAN):
         await apply(database, [said("Hi", 0, who=who)])
         await asyncio.sleep(0.005)
@@ -157,7 +157,7 @@ async def test_the_longest_due_comes_first(database: Database) -> None:
     assert [held.contact_id for held in await queue(database).claim(1)] == [str(JUAN)]
 
 
-async def test_a_lease_that_runs_out_goes_to_another_and_the_first_can_do_nothing_more(database: Database) -> None:
+async def test_a_worker_whose_lease_was_taken_over_can_change_nothing(database: Database) -> None:
     await apply(database, [said("Hi", 0)])
     first = queue(database, "first", lease_seconds=0.05)
     stale = await claim(first)
@@ -191,7 +191,7 @@ async def test_a_lease_is_renewed_while_its_worker_lives(database: Database) -> 
         keeping.cancel()
 
 
-async def test_finished_is_off_the_queue(database: Database) -> None:
+async def test_a_finished_conversation_is_off_the_queue(database: Database) -> None:
     await apply(database, [said("Hi", 0)])
     held = await claim(queue(database))
     await queue(database).finish_all([held])
@@ -202,7 +202,7 @@ async def test_finished_is_off_the_queue(database: Database) -> None:
     assert (await claim(queue(database))).fence == 2
 
 
-async def test_what_came_during_the_work_is_due_again_and_its_wait_starts_anew(database: Database) -> None:
+async def test_events_during_an_analysis_make_the_conversation_due_again(database: Database) -> None:
     timing = Timing(quiet_ms=60_000, max_wait_ms=90_000, hold_ms=0)
     first = await apply(database, [said("Hi", 0)])
     held = await claim(queue(database))
@@ -215,7 +215,7 @@ async def test_what_came_during_the_work_is_due_again_and_its_wait_starts_anew(d
     assert found["due_at"] == found["last_event_at"] + timedelta(seconds=60)
 
 
-async def test_who_ends_gives_back_what_is_begun(database: Database) -> None:
+async def test_a_process_that_ends_releases_its_claims(database: Database) -> None:
     await apply(database, [said("Hi", 0)])
     first = queue(database, "first")
     await claim(first)
@@ -223,7 +223,7 @@ async def test_who_ends_gives_back_what_is_begun(database: Database) -> None:
     assert (await claim(queue(database, "second"))).contact_id == str(MARIA)
 
 
-async def test_a_claim_knows_whether_the_one_before_it_came_to_an_end(database: Database) -> None:
+async def test_a_claim_reports_whether_the_previous_one_was_finished(database: Database) -> None:
     first, second = queue(database, "first"), queue(database, "second")
     await apply(database, [said("Hi", 0)])
     begun = await claim(first)
@@ -246,7 +246,7 @@ async def test_a_group_marks_only_the_claims_whose_previous_lease_expired(databa
     assert len({each.group for each in claims}) == 1
 
 
-async def test_a_document_of_a_message_keeps_its_time_for_the_index(database: Database) -> None:
+async def test_a_message_document_has_its_time_for_the_index(database: Database) -> None:
     await apply(database, [said("Hi", 0)])
     found = await database.messages.find_one({"sent_at": at(0)})
     assert found is not None
@@ -262,7 +262,7 @@ async def mark_due(database: Database, keys: Sequence[str]) -> None:
     await database.conversations.insert_many(documents)
 
 
-async def test_an_account_with_very_many_does_not_keep_another_waiting(
+async def test_an_account_with_many_conversations_does_not_delay_another(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not even when more of it is due than is remembered, and all of it for longer."""
@@ -284,7 +284,7 @@ async def test_an_account_with_very_many_does_not_keep_another_waiting(
         rest -= {held.contact_id for held in claims}
 
 
-async def test_claimants_of_many_share_them_out(database: Database) -> None:
+async def test_claimants_share_due_conversations(database: Database) -> None:
     keys = [f"messenger:1:{number}" for number in range(60)]
     await mark_due(database, keys)
     queues = [queue(database, owner=str(number)) for number in range(4)]
@@ -295,7 +295,7 @@ async def test_claimants_of_many_share_them_out(database: Database) -> None:
     assert {held.fence for group in claims for held in group} == {1}
 
 
-async def test_a_group_of_leases_is_renewed_and_a_lost_one_is_noticed(database: Database) -> None:
+async def test_leases_are_renewed_in_groups_and_a_lost_one_is_detected(database: Database) -> None:
     await mark_due(database, ["messenger:1:a", "messenger:1:b"])
     first = queue(database)
     kept, gone = sorted(await first.claim(5), key=lambda held: held.contact_id)
@@ -309,7 +309,7 @@ async def test_a_group_of_leases_is_renewed_and_a_lost_one_is_noticed(database: 
     assert not await queue(database, "second").claim(5)
 
 
-async def test_of_a_group_that_is_finished_only_what_has_changed_is_due_again(database: Database) -> None:
+async def test_only_changed_conversations_of_a_finished_group_stay_due(database: Database) -> None:
     await mark_due(database, ["messenger:1:a", "messenger:1:b"])
     worker = queue(database)
     claims = await worker.claim(5)
@@ -319,7 +319,7 @@ async def test_of_a_group_that_is_finished_only_what_has_changed_is_due_again(da
     assert [held.contact_id for held in await queue(database, "second").claim(5)] == ["messenger:1:a"]
 
 
-async def test_what_is_asked_for_is_due_at_once_and_stays_so_if_somebody_is_at_it(database: Database) -> None:
+async def test_a_requeued_conversation_is_due_at_once_even_when_it_is_leased(database: Database) -> None:
     await apply(database, [said("Hi", 0)], Timing(600_000, 600_000, 0))
     assert await Conversations(database).requeue([str(MARIA), str(JUAN)]) == 1
     worker = queue(database)
@@ -336,9 +336,7 @@ async def test_what_is_asked_for_is_due_at_once_and_stays_so_if_somebody_is_at_i
     assert not (await claim(worker)).reanalyse
 
 
-async def test_the_ai_is_asked_again_after_ever_longer_waits(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_ai_retries_come_after_doubling_waits(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.store.ai_retry_queue.LONGEST", 16)
     again, keys = AIRetryQueue(database, wait_ms=1_000), ["a", "b"]
     await again.put(keys, has_failed=False)
@@ -360,7 +358,7 @@ async def test_the_ai_is_asked_again_after_ever_longer_waits(
     assert await waits() == {}
 
 
-async def test_what_waits_for_the_ai_is_claimed_though_it_is_not_due_and_a_crash_leaves_it_due(
+async def test_an_ai_retry_is_claimed_before_it_is_due_and_a_crash_leaves_it_due(
     database: Database,
 ) -> None:
     await apply(database, [said("Hi", 0)])
@@ -373,7 +371,7 @@ async def test_what_waits_for_the_ai_is_claimed_though_it_is_not_due_and_a_crash
     assert await eventually(lambda: worker.claim(5), bool)
 
 
-async def test_each_account_has_its_turn_however_few_are_claimed_between_two_looks(
+async def test_each_account_gets_its_turn_when_few_are_claimed_between_reads(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when the AI is slow: all that is due is looked for anew before the next claim."""
@@ -387,7 +385,7 @@ async def test_each_account_has_its_turn_however_few_are_claimed_between_two_loo
     assert "".join(held.conversation.account_id for held in claims) == "abcabc"
 
 
-async def test_what_only_a_backfill_has_heard_of_can_be_asked_for(database: Database) -> None:
+async def test_a_conversation_known_only_to_a_backfill_can_be_requeued(database: Database) -> None:
     await database.conversations.insert_one({"_id": str(MARIA), "history": {"read_at": EPOCH}})
     await Conversations(database).requeue([str(MARIA)], reanalyse=True)
     worker = queue(database)

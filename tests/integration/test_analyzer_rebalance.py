@@ -90,7 +90,9 @@ async def running(consumer: Consumer, gate: KeyBreaker) -> AsyncIterator[None]:
         await asyncio.wait({task})
 
 
-async def test_members_come_and_go_under_load(group: Intakes, database: Database, stack: Stack) -> None:
+async def test_nothing_is_lost_when_members_come_and_go_under_load(
+    group: Intakes, database: Database, stack: Stack
+) -> None:
     events = [event for who in customers(60) for event in story(who)]
     parts = [events[start : start + 120] for start in range(0, len(events), 120)]
     first = group.start()
@@ -108,7 +110,7 @@ async def test_members_come_and_go_under_load(group: Intakes, database: Database
     await group.assert_all_is_stored(database, events)
 
 
-async def test_a_batch_that_is_written_in_good_time_is_committed_before_its_partitions_go(stack: Stack) -> None:
+async def test_a_batch_in_flight_is_committed_before_a_revocation(stack: Stack) -> None:
     await publish_events(stack.kafka, stack.topics.message_events, one_each(20))
     gate, revoking = KeyBreaker(), asyncio.Event()
     async with member(stack) as consumer, running(consumer, gate):
@@ -136,7 +138,7 @@ async def joined(stack: Stack) -> dict[TopicPartition, list[object]]:
         return await second.getmany(timeout_ms=500)
 
 
-async def test_what_is_written_after_its_partition_has_gone_is_not_committed(stack: Stack) -> None:
+async def test_a_batch_written_after_a_revocation_is_not_committed(stack: Stack) -> None:
     await publish_events(stack.kafka, stack.topics.message_events, one_each(20))
     gate = KeyBreaker()
     async with member(stack) as consumer, running(consumer, gate):
@@ -151,7 +153,7 @@ async def test_what_is_written_after_its_partition_has_gone_is_not_committed(sta
             assert await eventually(lambda: done(stack), lambda found: found == mine)
 
 
-async def test_a_static_member_that_is_soon_back_takes_nothing_from_the_others(stack: Stack) -> None:
+async def test_a_static_member_that_restarts_soon_keeps_its_partitions(stack: Stack) -> None:
     async with member(stack, "other") as other:
         async with member(stack, "one"):
             term = other.term

@@ -1,4 +1,4 @@
-"""From a due conversation to a published contact, over a real server: once, in order, and never by a stale worker."""
+"""A due conversation becomes a published contact over a real database: in order, and never by a stale worker."""
 
 from __future__ import annotations
 
@@ -212,13 +212,13 @@ async def test_a_conversation_becomes_a_contact_that_is_published(rig: Rig) -> N
     assert (activity["from_stage"], activity["to_stage"]) == (None, contact.stage.name)
 
 
-async def test_the_same_content_is_never_analysed_twice_and_makes_no_version(rig: Rig) -> None:
+async def test_the_same_content_is_analysed_once_and_makes_one_version(rig: Rig) -> None:
     first = await rig.analyse(said("How much?", 1))
     assert await rig.analyse(said("How much?", 1)) == first
     assert len(rig.analyst.briefs) == len(rig.producer.sent) == 1
 
 
-async def test_a_name_that_comes_later_is_a_version_without_an_analysis(rig: Rig) -> None:
+async def test_a_later_name_makes_a_version_without_an_analysis(rig: Rig) -> None:
     placeholder = await rig.analyse(said("How much?", 1))
     named = await rig.analyse(listed(2, name="Maria Santos"))
     assert placeholder is not None
@@ -230,7 +230,7 @@ async def test_a_name_that_comes_later_is_a_version_without_an_analysis(rig: Rig
     assert again == named
 
 
-async def test_what_a_person_edited_stays(rig: Rig) -> None:
+async def test_a_persons_edits_are_kept(rig: Rig) -> None:
     await rig.use_sales()
     await rig.analyse(said("How much?", 1))
     edit = {"name.first": "Mary", "name.last": "", "name.source": "person", "edited": ["name", "stage"], "stage": None}
@@ -242,7 +242,7 @@ async def test_what_a_person_edited_stays(rig: Rig) -> None:
     assert contact.analysis.messages_read == 2
 
 
-async def test_a_persons_edit_during_an_analysis_is_merged_and_the_analysis_is_not_made_anew(rig: Rig) -> None:
+async def test_an_edit_during_an_analysis_is_merged_without_a_second_analysis(rig: Rig) -> None:
     await rig.analyse(said("How much?", 1))
 
     async def edit() -> None:
@@ -255,7 +255,7 @@ async def test_a_persons_edit_during_an_analysis_is_merged_and_the_analysis_is_n
     assert (contact.notes, contact.version, len(rig.analyst.briefs)) == ("call after five", 3, 2)
 
 
-async def test_without_a_message_there_is_no_contact(rig: Rig) -> None:
+async def test_a_conversation_without_a_message_makes_no_contact(rig: Rig) -> None:
     fields = listed(0).model_dump(include={*ReferralEvent.model_fields} - {"kind", "referral"})
     referral = ReferralEvent(referral=Referral(ref="r"), **fields)
     assert await rig.analyse(listed(0), referral, reacted("m_unknown", 1), unsent("m_other", 2)) is None
@@ -263,7 +263,7 @@ async def test_without_a_message_there_is_no_contact(rig: Rig) -> None:
     assert await rig.queue().claim(1) == []
 
 
-async def test_what_was_unsent_is_gone_from_the_contact(rig: Rig) -> None:
+async def test_a_deleted_message_is_gone_from_the_contact(rig: Rig) -> None:
     await rig.analyse(said("my card is 4111", 1, mid="m_1"))
     contact = await rig.analyse(unsent("m_1", 2))
     assert contact is not None
@@ -275,7 +275,7 @@ async def test_what_was_unsent_is_gone_from_the_contact(rig: Rig) -> None:
     assert len(rig.analyst.briefs) == 1
 
 
-async def test_what_was_unsent_is_gone_from_what_an_ai_said_of_a_change_of_stage(rig: Rig) -> None:
+async def test_a_deleted_message_is_gone_from_the_ais_reasoning_in_activities(rig: Rig) -> None:
     await rig.use_sales()
     await rig.analyse(said("my card is 4111", 1, mid="m_1"), said("Hi", 2, mid="m_2"))
     (before,) = await rig.database.activities.find({}).to_list(None)
@@ -285,7 +285,7 @@ async def test_what_was_unsent_is_gone_from_what_an_ai_said_of_a_change_of_stage
     assert after == {**before, "reasoning": ""}
 
 
-async def test_a_version_that_was_not_acknowledged_is_published_first_with_the_same_bytes(rig: Rig) -> None:
+async def test_an_unacknowledged_version_is_published_first_with_the_same_bytes(rig: Rig) -> None:
     rig.producer.failures = 1
     await rig.apply(said("How much?", 1))
     (told,) = await rig.tried(await rig.stale_claim())
@@ -296,7 +296,7 @@ async def test_a_version_that_was_not_acknowledged_is_published_first_with_the_s
     assert await rig.outbox() == []
 
 
-async def test_a_version_that_was_not_acknowledged_is_published_though_nothing_else_has_changed(rig: Rig) -> None:
+async def test_an_unacknowledged_version_is_published_when_nothing_else_changed(rig: Rig) -> None:
     rig.producer.failures = 1
     await rig.apply(said("How much?", 1))
     (told,) = await rig.tried(await rig.stale_claim())
@@ -305,7 +305,7 @@ async def test_a_version_that_was_not_acknowledged_is_published_though_nothing_e
     assert rig.producer.sent == [(str(MARIA).encode(), told.new.value)]
 
 
-async def test_a_first_version_is_published_though_its_insert_is_told_to_have_been_there_already(
+async def test_a_first_version_is_published_when_its_insert_was_sent_twice(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So it is where a driver sends an insert again whose answer was lost."""
@@ -319,7 +319,7 @@ async def test_a_first_version_is_published_though_its_insert_is_told_to_have_be
     assert [(update.version, update.contact) for update in rig.producer.updates] == [(1, contact)]
 
 
-async def test_what_two_in_a_row_have_not_published_the_third_does_in_its_order(rig: Rig) -> None:
+async def test_a_third_worker_publishes_in_order_what_two_before_it_left(rig: Rig) -> None:
     rig.producer.failures = 2
     await rig.apply(said("How much?", 1))
     await rig.tried(await rig.stale_claim())
@@ -331,7 +331,7 @@ async def test_what_two_in_a_row_have_not_published_the_third_does_in_its_order(
     assert await rig.outbox() == []
 
 
-async def test_a_persons_edit_over_a_version_that_was_not_acknowledged_leaves_both_in_their_order(rig: Rig) -> None:
+async def test_an_edit_over_an_unacknowledged_version_keeps_both_in_order(rig: Rig) -> None:
     rig.producer.failures = 1
     await rig.apply(said("How much?", 1))
     await rig.tried(await rig.stale_claim())
@@ -357,7 +357,7 @@ async def test_a_stale_worker_can_neither_write_nor_publish(rig: Rig) -> None:
     assert [update.contact for update in rig.producer.updates] == [contact]
 
 
-async def test_a_stale_worker_cannot_bring_back_what_was_unsent_meanwhile(rig: Rig) -> None:
+async def test_a_stale_worker_cannot_restore_a_deleted_message(rig: Rig) -> None:
     """The look that overtakes it finds the contact as it should be and changes nothing: its fence must stand."""
     before = await rig.analyse(said("How much?", 1))
     await rig.apply(said("my card is 4111", 2, mid="m_2"))
@@ -370,7 +370,7 @@ async def test_a_stale_worker_cannot_bring_back_what_was_unsent_meanwhile(rig: R
     assert await rig.contact() == before
 
 
-async def test_a_version_has_one_content_whoever_races_for_it(rig: Rig) -> None:
+async def test_racing_writers_give_a_version_one_content(rig: Rig) -> None:
     await rig.apply(said("How much?", 1))
     held = await rig.claim()
     await asyncio.gather(*(rig.work(held) for _ in range(4)))
@@ -397,7 +397,7 @@ async def claimed(rig: Rig, number: int) -> list[Claim]:
     return sorted(claims, key=lambda held: held.contact_id)
 
 
-async def test_a_group_is_read_written_and_published_together(rig: Rig) -> None:
+async def test_a_group_is_read_written_and_published_as_one(rig: Rig) -> None:
     await rig.apply(*(asked(who) for who in others(5)))
     told = await rig.work(*await claimed(rig, 5))
     assert {each.outcome for each in told} == {"created"}
@@ -410,7 +410,7 @@ async def test_a_group_is_read_written_and_published_together(rig: Rig) -> None:
     }
 
 
-async def test_one_of_a_group_that_was_overtaken_takes_nobody_with_it(rig: Rig) -> None:
+async def test_a_lost_claim_does_not_affect_the_rest_of_its_group(rig: Rig) -> None:
     await rig.apply(*(asked(who) for who in others(3)))
     claims = await claimed(rig, 3)
 
@@ -423,7 +423,7 @@ async def test_one_of_a_group_that_was_overtaken_takes_nobody_with_it(rig: Rig) 
     assert {update.contact_id for update in rig.producer.updates} == {claims[0].contact_id, claims[2].contact_id}
 
 
-async def test_what_the_broker_can_never_take_holds_up_only_its_own(rig: Rig) -> None:
+async def test_a_record_the_broker_never_accepts_holds_up_only_its_contact(rig: Rig) -> None:
     await rig.apply(*(asked(who) for who in others(3)))
     rig.producer.failures = 2  # the group's, and then that of the first of it alone
     claims = await claimed(rig, 3)
@@ -435,7 +435,7 @@ async def test_what_the_broker_can_never_take_holds_up_only_its_own(rig: Rig) ->
     assert [entry.version for entry in stored.unpublished(may_be_unpublished=True)] == [1]
 
 
-async def test_nothing_is_sent_of_a_claim_that_is_not_held_any_more(rig: Rig) -> None:
+async def test_nothing_is_published_for_a_claim_that_is_not_held(rig: Rig) -> None:
     await rig.apply(*(asked(who) for who in others(2)))
     claims = await claimed(rig, 2)
 
@@ -448,7 +448,7 @@ async def test_nothing_is_sent_of_a_claim_that_is_not_held_any_more(rig: Rig) ->
     assert await Contacts(rig.database).load(claims[0].contact_id) is None
 
 
-async def test_what_was_asked_to_be_analysed_anew_is_though_nothing_has_changed(rig: Rig) -> None:
+async def test_a_requested_analysis_is_made_when_nothing_changed(rig: Rig) -> None:
     first = await rig.analyse(said("How much?", 1))
     rig.analyst.status = LeadStatus.NEGOTIATING
     await Conversations(rig.database).requeue([str(MARIA)], reanalyse=True)
@@ -462,7 +462,7 @@ async def test_what_was_asked_to_be_analysed_anew_is_though_nothing_has_changed(
     assert len(rig.analyst.briefs) == 2
 
 
-async def test_the_fallback_takes_no_verdict_of_the_ai_away_when_that_is_to_be_asked_anew(rig: Rig) -> None:
+async def test_the_fallback_never_replaces_the_ais_verdict_on_the_same_messages(rig: Rig) -> None:
     ai = NoAi(is_back=True)
     analyst = cast("FakeAnalyst", ResilientAnalyst(ai, FallbackScorer()))
     await rig.apply(said("How much?", 1))
@@ -485,7 +485,7 @@ async def test_the_fallback_takes_no_verdict_of_the_ai_away_when_that_is_to_be_a
     assert (done.outcome, done.is_unanswered, ai.asked) == ("updated", False, 3)
 
 
-async def test_the_fallbacks_own_verdict_is_made_anew_though_the_ai_is_away(rig: Rig) -> None:
+async def test_a_requested_analysis_renews_a_fallback_verdict_while_the_ai_is_away(rig: Rig) -> None:
     ai = NoAi()
     analyst = cast("FakeAnalyst", ResilientAnalyst(ai, FallbackScorer()))
     await rig.apply(said("How much?", 1))
@@ -511,7 +511,7 @@ class NoAi:
         return await FakeAnalyst().analyse(analysis_input)
 
 
-async def test_what_the_fallback_scored_the_ai_scores_when_it_is_asked_again(rig: Rig) -> None:
+async def test_an_ai_retry_replaces_the_fallbacks_verdict(rig: Rig) -> None:
     ai = NoAi()
     analyst = cast("FakeAnalyst", ResilientAnalyst(ai, FallbackScorer()))
     await rig.apply(said("How much?", 1))
@@ -536,7 +536,7 @@ async def test_what_the_fallback_scored_the_ai_scores_when_it_is_asked_again(rig
     assert ai.asked == 3
 
 
-async def test_who_was_forgotten_begins_anew_with_the_version_after(rig: Rig) -> None:
+async def test_a_contact_after_an_erasure_continues_the_version_numbers(rig: Rig) -> None:
     await rig.analyse(said("my card is 4111", 1))
     at = await Erasures(rig.database).remember(str(MARIA))
     stub = {"version": 2, "fence": 1, "forgotten_at": at, "outbox": [{"version": 2, "value": b"", "activity": None}]}
@@ -553,7 +553,7 @@ async def test_who_was_forgotten_begins_anew_with_the_version_after(rig: Rig) ->
     assert "forgotten_at" not in (await rig.database.contacts.find_one({}) or {})
 
 
-async def test_a_persons_edit_is_published_though_nothing_was_said(rig: Rig) -> None:
+async def test_an_edit_is_published_without_a_new_message(rig: Rig) -> None:
     contact = await rig.analyse(said("How much?", 1))
     assert contact is not None
     edited = contact.model_copy(update={"notes": "call after five", "version": 2})
@@ -565,7 +565,7 @@ async def test_a_persons_edit_is_published_though_nothing_was_said(rig: Rig) -> 
     assert await rig.outbox() == []
 
 
-async def test_conversations_that_are_too_much_together_are_not_read_together(rig: Rig) -> None:
+async def test_conversations_with_too_many_messages_are_not_read_as_a_group(rig: Rig) -> None:
     await rig.apply(*(asked(who, number) for who in others(2) for number in range(3)))
     claims = await claimed(rig, 2)
     assert await rig.worker().read(claims, limit=5) is None
@@ -573,7 +573,7 @@ async def test_conversations_that_are_too_much_together_are_not_read_together(ri
     assert await rig.worker().read(claims[:1], limit=None) is not None
 
 
-async def test_who_lost_the_lease_while_the_broker_answered_leaves_all_to_the_next(rig: Rig) -> None:
+async def test_a_lease_lost_during_publishing_leaves_everything_to_the_next_worker(rig: Rig) -> None:
     """They may have been forgotten meanwhile: no activity comes back, and nothing is taken out of the outbox."""
     await rig.use_sales()
     rig.producer.failures = 1
@@ -594,9 +594,7 @@ async def test_who_lost_the_lease_while_the_broker_answered_leaves_all_to_the_ne
     assert await rig.outbox() == [1, 2]
 
 
-async def test_a_very_long_conversation_is_gone_through_beside_everything_else(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_very_long_conversation_is_processed_in_a_thread(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "MAX_GROUP_MESSAGES", 1)
     threads: list[threading.Thread] = []
 

@@ -1,4 +1,4 @@
-"""Contacts written in groups over a real server: of each its own outcome, and never another's version."""
+"""Contacts written in groups over a real database: each write has its own outcome and never replaces another's."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def stored(contacts: Contacts, key: str) -> StoredContact:
     return found
 
 
-async def test_what_is_written_is_its_own_entry_byte_for_byte(contacts: Contacts) -> None:
+async def test_a_written_version_is_its_own_entry_byte_for_byte(contacts: Contacts) -> None:
     written = await contacts.write_all(
         [VersionWrite(version("a", 2, "new"), 1, 6), VersionWrite(version("d", 1), 0, 1)]
     )
@@ -63,7 +63,7 @@ async def test_what_is_written_is_its_own_entry_byte_for_byte(contacts: Contacts
     )
 
 
-async def test_all_that_a_contact_may_say_is_its_own_entry_byte_for_byte(contacts: Contacts) -> None:
+async def test_a_contact_with_every_field_is_its_own_entry_byte_for_byte(contacts: Contacts) -> None:
     verdict = analysis(model="m", prompt_version="7", summary="Größe 🙂", retry_count=2)
     first = contact(MARIA, [said("How much? a@b.co 0917 123 4567", 1.001), answered("5", 2.999)], verdict)
     profile = with_profile(first, Profile(picture="https://x.test/p", locale="de_DE", timezone=8), utc_now())
@@ -78,7 +78,7 @@ async def test_all_that_a_contact_may_say_is_its_own_entry_byte_for_byte(contact
     assert (await stored(contacts, str(MARIA))).own == written[str(MARIA)]
 
 
-async def test_what_a_change_of_stage_tells_is_kept_with_the_version(contacts: Contacts) -> None:
+async def test_the_activity_of_a_stage_change_is_stored_with_its_version(contacts: Contacts) -> None:
     moved = replace(version("a", 2), activity=activity("a", 2))
     written = await contacts.write_all([VersionWrite(moved, 1, 6)])
     assert written["a"] is not None
@@ -88,7 +88,7 @@ async def test_what_a_change_of_stage_tells_is_kept_with_the_version(contacts: C
     assert (await stored(contacts, "a")).latest == version("a", 3)
 
 
-async def test_a_version_that_may_not_be_published_goes_to_the_outbox_with_the_next(contacts: Contacts) -> None:
+async def test_a_write_over_a_version_that_may_be_unpublished_puts_it_in_the_outbox(contacts: Contacts) -> None:
     first = (await stored(contacts, "a")).own
     second = await contacts.write_all([VersionWrite(version("a", 2), 1, 5, first)])
     found = await stored(contacts, "a")
@@ -99,7 +99,7 @@ async def test_a_version_that_may_not_be_published_goes_to_the_outbox_with_the_n
     assert (await stored(contacts, "a")).unpublished(may_be_unpublished=True) == (second["a"],)
 
 
-async def test_of_many_those_that_met_another_are_told_apart(contacts: Contacts) -> None:
+async def test_a_group_write_reports_which_contacts_met_another_writer(contacts: Contacts) -> None:
     """a: a later fence; b: another version; c: nobody; d: it is there already."""
     await contacts.write_all(
         [FenceWrite("a", 1, 9), VersionWrite(version("b", 2, "theirs"), 1, 5), VersionWrite(version("d", 1), 0, 1)]
@@ -110,14 +110,14 @@ async def test_of_many_those_that_met_another_are_told_apart(contacts: Contacts)
     assert notes == {"a": "", "b": "theirs", "c": "ours", "d": ""}
 
 
-async def test_a_touch_leaves_its_fence_and_nothing_else(contacts: Contacts) -> None:
+async def test_a_fence_write_changes_only_the_fence(contacts: Contacts) -> None:
     before = await stored(contacts, "a")
     assert set(await contacts.write_all([FenceWrite("a", 1, 6), FenceWrite("b", 1, 4), FenceWrite("c", 2, 6)])) == {"a"}
     after = await stored(contacts, "a")
     assert (after.fence, after.contact, after.outbox) == (6, before.contact, before.outbox)
 
 
-async def test_only_what_was_published_leaves_an_outbox(contacts: Contacts) -> None:
+async def test_only_published_entries_leave_an_outbox(contacts: Contacts) -> None:
     for key in "abc":
         assert await contacts.write_edit(version(key, 2, "by hand"))
     assert await contacts.write_edit(version("a", 3, "by hand"))
@@ -128,7 +128,7 @@ async def test_only_what_was_published_leaves_an_outbox(contacts: Contacts) -> N
     assert (await stored(contacts, "c")).outbox != ()
 
 
-async def test_an_edit_compares_the_version_alone_and_leaves_the_fence(contacts: Contacts) -> None:
+async def test_an_edit_compares_only_the_version_and_keeps_the_fence(contacts: Contacts) -> None:
     left = (await stored(contacts, "a")).own
     assert await contacts.write_edit(version("a", 2, "by hand"), left)
     assert not await contacts.write_edit(version("a", 2, "again"))

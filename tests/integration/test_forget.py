@@ -1,4 +1,4 @@
-"""A customer who was forgotten is gone everywhere, whoever is at work meanwhile and however often it is begun."""
+"""An erasure removes a customer everywhere, whatever runs meanwhile and however often it is started."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ async def rig(database: Database) -> Rig:
     return made
 
 
-async def test_nothing_is_left_of_who_was_forgotten_and_all_of_the_others(rig: Rig) -> None:
+async def test_an_erasure_removes_all_of_one_customer_and_nothing_of_others(rig: Rig) -> None:
     juan = await rig.everything(JUAN)
     erased = await rig.erase()
     assert (erased.messages, erased.activities, erased.version) == (4, 1, 2)
@@ -134,7 +134,7 @@ async def test_nothing_is_left_of_who_was_forgotten_and_all_of_the_others(rig: R
     assert await rig.queue().claim(10) == []
 
 
-async def test_how_far_the_history_was_read_is_kept_so_that_it_is_not_read_again(rig: Rig) -> None:
+async def test_an_erasure_keeps_the_backfills_checkpoint(rig: Rig) -> None:
     store = CheckpointStore(rig.database)
     before = await store.known([MARIA])
     await rig.erase()
@@ -150,7 +150,7 @@ async def test_history_that_is_read_again_stays_erased(rig: Rig) -> None:
     assert await rig.database.messages.count_documents({"conversation": str(MARIA)}) == 0
 
 
-async def test_a_batch_that_was_under_way_is_erased_by_the_next_look(rig: Rig) -> None:
+async def test_a_batch_in_flight_during_an_erasure_is_erased_by_the_next_analysis(rig: Rig) -> None:
     at = (await rig.erase()).at
     behind = Aggregate(rig.database, AT_ONCE, cast("Erasures", NobodyForgotten()))
     await behind.apply([listed(0, name="Maria Santos"), *history(MARIA, "Maria Santos"), reacted("m_unknown", 4)])
@@ -167,7 +167,7 @@ class NobodyForgotten:
         return {}
 
 
-async def test_what_is_said_afterwards_begins_anew_and_waits_for_its_analysis(rig: Rig) -> None:
+async def test_messages_after_an_erasure_are_stored_and_analysed(rig: Rig) -> None:
     """Also what was said while a worker was waited for."""
     at = await Erasures(rig.database).remember(str(MARIA))
     seconds = (utc_now() - said("", 0).occurred_at).total_seconds()
@@ -180,7 +180,7 @@ async def test_what_is_said_afterwards_begins_anew_and_waits_for_its_analysis(ri
     assert claim.contact_id == str(MARIA)
 
 
-async def test_a_worker_that_has_the_conversation_is_waited_for(rig: Rig) -> None:
+async def test_an_erasure_waits_for_the_worker_that_holds_the_conversation(rig: Rig) -> None:
     await rig.apply(said("How much?", 10))
     (claim,) = await eventually(lambda: rig.queue().claim(1), bool)
     forgetting = asyncio.create_task(rig.erase())
@@ -196,7 +196,7 @@ async def waits(rig: Rig) -> int:
     return rig.waits
 
 
-async def test_a_worker_that_stood_still_can_write_nothing_afterwards(rig: Rig) -> None:
+async def test_a_stalled_worker_can_write_nothing_after_an_erasure(rig: Rig) -> None:
     await rig.apply(said("How much?", 10))
     (stale,) = await eventually(lambda: rig.queue(lease_seconds=0.05).claim(1), bool)
     await rig.erase()
@@ -207,7 +207,7 @@ async def test_a_worker_that_stood_still_can_write_nothing_afterwards(rig: Rig) 
     assert await rig.stub() == stub
 
 
-async def test_a_worker_that_stood_still_while_they_were_forgotten_again_can_write_nothing(rig: Rig) -> None:
+async def test_a_stalled_worker_can_write_nothing_after_a_second_erasure(rig: Rig) -> None:
     await rig.erase()
     seconds = (utc_now() - said("", 0).occurred_at).total_seconds()
     await rig.apply(said("Hello", seconds + 30))
@@ -216,7 +216,7 @@ async def test_a_worker_that_stood_still_while_they_were_forgotten_again_can_wri
     assert (await rig.stub())["fence"] > stale.fence
 
 
-async def test_a_version_that_may_not_be_published_is_so_before_the_tombstone(rig: Rig) -> None:
+async def test_a_version_that_may_be_unpublished_is_published_before_the_tombstone(rig: Rig) -> None:
     """Its worker died behind the write."""
     await edit_contact(rig.database, str(MARIA), ContactEdit(notes="x"), utc_now)
     await rig.database.contacts.update_one({"_id": str(MARIA)}, {"$set": {"outbox": []}})
@@ -225,7 +225,7 @@ async def test_a_version_that_may_not_be_published_is_so_before_the_tombstone(ri
     assert [entry.version for entry in rig.outbox.published] == [2, 3]
 
 
-async def test_an_edit_that_races_with_it_is_either_before_and_published_or_refused(rig: Rig) -> None:
+async def test_an_edit_that_races_with_an_erasure_is_published_before_it_or_refused(rig: Rig) -> None:
     edits = (edit_contact(rig.database, str(MARIA), ContactEdit(notes=f"Maria {n}"), utc_now) for n in range(4))
     done = await asyncio.gather(rig.erase(), *edits, return_exceptions=True)
     assert "Maria" not in await rig.everything()
@@ -236,14 +236,14 @@ async def test_an_edit_that_races_with_it_is_either_before_and_published_or_refu
     assert [entry.value for entry in rig.outbox.published][-1] == b""
 
 
-async def test_who_is_forgotten_twice_is_told_of_once(rig: Rig) -> None:
+async def test_a_second_erasure_publishes_no_second_tombstone(rig: Rig) -> None:
     first = await rig.erase()
     again = await rig.erase()
     assert (again.version, again.messages, again.at >= first.at) == (first.version, 0, True)
     assert len(rig.outbox.published) == 1
 
 
-async def test_of_whom_nothing_is_known_nothing_is_written(database: Database) -> None:
+async def test_the_erasure_of_an_unknown_customer_writes_nothing(database: Database) -> None:
     with pytest.raises(NothingKnownError):
         await Rig(database).erase()
     assert await database.contacts.count_documents({}) == 0
@@ -254,7 +254,7 @@ STEPS = ["remembered", "taken", "published_first", "stub", "erased", "published"
 
 
 @pytest.mark.parametrize("step", STEPS)
-async def test_it_is_completed_whatever_it_was_killed_at(rig: Rig, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+async def test_a_killed_erasure_is_completed_by_the_next(rig: Rig, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     with monkeypatch.context() as patch:
         die_after(step, patch)
         with pytest.raises((DiedError, ExceptionGroup)):
@@ -288,7 +288,7 @@ def die_after(step: str, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(owner, name, then_die)
 
 
-async def test_an_operator_forgets_a_customer_while_the_analyzer_runs(
+async def test_an_operator_erases_a_customer_while_the_analyzer_runs(
     leadstream: Start, stack: Stack, database: Database
 ) -> None:
     analyzer, topic = leadstream("analyzer"), stack.topics.message_events
@@ -315,7 +315,7 @@ async def test_an_operator_forgets_a_customer_while_the_analyzer_runs(
     assert analyzer.terminate() == 0
 
 
-async def test_a_backfill_reads_on_past_who_was_forgotten_and_brings_nothing_back(
+async def test_a_backfill_brings_nothing_of_an_erased_customer_back(
     leadstream: Start, stack: Stack, database: Database, simulator: dict[str, Any]
 ) -> None:
     """Also where nothing is known any more of how far it had been read."""

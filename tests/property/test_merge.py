@@ -1,4 +1,4 @@
-"""A contact through any sequence of looks and edits."""
+"""A contact through any sequence of analyses and edits."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_versions_rise_by_one_and_each_names_exactly_what_it_changed(
 
 
 @given(looks, steps)
-def test_an_activity_tells_exactly_the_changes_of_stage(first: Look, then: Sequence[Look | ContactEdit]) -> None:
+def test_activities_are_exactly_the_stage_changes(first: Look, then: Sequence[Look | ContactEdit]) -> None:
     for old, change in changes(first, then):
         before, after = old.stage if old else None, change.contact.stage
         assert (change.activity is not None) is (after != before)
@@ -122,14 +122,14 @@ def test_an_activity_tells_exactly_the_changes_of_stage(first: Look, then: Seque
 
 
 @given(looks, steps, st.integers(1, 10**6))
-def test_the_same_look_again_makes_no_version(first: Look, then: Sequence[Look | ContactEdit], later: int) -> None:
+def test_the_same_analysis_again_makes_no_version(first: Look, then: Sequence[Look | ContactEdit], later: int) -> None:
     last = next((step for step in reversed(then) if isinstance(step, Look)), first)
     made = changes(first, [*then, last])
     assert last(made[-1][1].contact, later) is None
 
 
 @given(looks, edits, st.lists(looks, max_size=4))
-def test_what_a_person_set_survives_any_analysis(first: Look, edit: ContactEdit, then: Sequence[Look]) -> None:
+def test_a_persons_edit_survives_any_analysis(first: Look, edit: ContactEdit, then: Sequence[Look]) -> None:
     *_, (_, change) = changes(first, [edit])
     (*_, (_, last)) = changes(first, [edit, *then])
     for name in {*change.contact.edited, "tags", "notes", "edited"}:
@@ -163,7 +163,7 @@ def test_no_one_is_won_or_lost_without_that_status(first: Look, then: Sequence[L
 
 
 @given(looks, steps, looks, st.sampled_from(AutomaticField))
-def test_what_is_given_back_is_as_if_no_person_had_set_it(
+def test_a_field_made_automatic_is_as_if_no_person_had_set_it(
     first: Look, then: Sequence[Look | ContactEdit], last: Look, owned: AutomaticField
 ) -> None:
     (*_, (_, change)) = changes(first, [*then, ContactEdit(given_back=frozenset({owned}))])
@@ -174,7 +174,7 @@ def test_what_is_given_back_is_as_if_no_person_had_set_it(
 
 
 @given(looks)
-def test_who_was_forgotten_begins_anew_with_the_next_version(first: Look) -> None:
+def test_a_contact_after_an_erasure_has_the_next_version(first: Look) -> None:
     after = next_contact(
         None, first.conversation, first.messages, first.analysis, first.placement, at(0) + timedelta(days=9), 7
     )

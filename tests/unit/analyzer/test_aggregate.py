@@ -1,4 +1,4 @@
-"""What is written, given what is there."""
+"""The writes of a batch, given the stored messages."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from shared.store.messages import changes
 from tests.support.making import completed, listed, reacted, said, unsent
 
 
-def test_what_is_known_already_is_not_written_again() -> None:
+def test_a_known_message_is_not_written_again() -> None:
     event = said("How much?", 0)
     assert changes({event.message_id: (fold(None, event), 3)}, [event, event]) == []
 
 
-def test_a_new_message_is_inserted_once_for_all_that_a_batch_tells_of_it() -> None:
+def test_a_new_message_is_inserted_once_for_all_events_of_a_batch() -> None:
     events: list[Event] = [reacted("m_1", 5), said("How much?", 0, mid="m_1"), listed(0), completed(1)]
     (write,) = changes({}, events)
     (state,) = fold_all(events).values()

@@ -1,4 +1,4 @@
-"""What is due, looked for seldom and handed out fairly."""
+"""The backlog is read seldom and taken from fairly."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def backlog_of(conversations: FakeConversations) -> Backlog:
     )
 
 
-async def test_what_is_expected_is_had_without_a_look() -> None:
+async def test_an_added_conversation_is_taken_without_a_read() -> None:
     conversations = FakeConversations("messenger:371:1")
     backlog = backlog_of(conversations)
     await backlog.refresh(25, ())
@@ -56,7 +56,7 @@ async def test_what_is_expected_is_had_without_a_look() -> None:
     assert conversations.looks == 1
 
 
-async def test_where_nothing_is_left_it_is_looked_for() -> None:
+async def test_an_empty_backlog_is_read() -> None:
     conversations = FakeConversations("messenger:371:1")
     backlog = backlog_of(conversations)
     for _ in range(2):
@@ -65,7 +65,7 @@ async def test_where_nothing_is_left_it_is_looked_for() -> None:
     assert conversations.looks == 2
 
 
-async def test_what_did_not_fit_is_looked_for_before_few_are_handed_out() -> None:
+async def test_what_did_not_fit_is_read_before_a_short_claim() -> None:
     conversations = FakeConversations(*(f"messenger:371:{number}" for number in range(2_001)))
     backlog = backlog_of(conversations)
     await backlog.refresh(25, ())

@@ -1,4 +1,4 @@
-"""Commit comes last: after the write, and after what could not be understood is safe."""
+"""The commit comes last: after the events are written and the dead letters acknowledged."""
 
 from __future__ import annotations
 
@@ -130,27 +130,27 @@ PARTITION, OTHER = (TopicPartition("message-events", number) for number in range
 GOOD = dump_event(said("How much?", 0))
 
 
-async def test_a_batch_is_written_then_parked_then_committed() -> None:
+async def test_a_batch_is_written_then_its_dead_letters_then_committed() -> None:
     rig = Rig([{PARTITION: [Polled(GOOD, 4), Polled(b"junk", 5)]}])
     await rig.run()
     assert rig.steps == [("write", [said("How much?", 0)]), ("park", ["junk"]), ("commit", {PARTITION: 6})]
     assert rig.arrived == {str(said("How much?", 0).conversation)}
 
 
-async def test_a_dlq_that_cannot_be_written_stops_the_commit() -> None:
+async def test_a_dead_letter_queue_that_is_away_stops_the_commit() -> None:
     rig = Rig([{PARTITION: [Polled(b"junk", 5)]}], dlq_is_away=True)
     with pytest.raises(ConnectionError):
         await rig.run()
     assert ("commit", {PARTITION: 6}) not in rig.steps
 
 
-async def test_a_refused_commit_is_another_instances_matter() -> None:
+async def test_a_refused_commit_does_not_stop_the_intake() -> None:
     rig = Rig([{PARTITION: [Polled(GOOD, 0)]}, {PARTITION: [Polled(GOOD, 1)]}], refuses=True)
     await rig.run()
     assert [step for step, _ in rig.steps].count("write") == 2
 
 
-async def test_a_value_that_the_database_cannot_hold_does_not_take_its_batch_along() -> None:
+async def test_a_value_that_the_database_cannot_hold_does_not_block_its_batch() -> None:
     huge = said(None, 1, attachments=(Attachment(type="file", payload={"id": 2**63}),))
     zero = said(None, 2, attachments=(Attachment(type="file", payload={"a\0b": 1}),))
     records = [Polled(dump_event(huge), 0), Polled(GOOD, 1), Polled(dump_event(zero), 2)]
@@ -162,7 +162,7 @@ async def test_a_value_that_the_database_cannot_hold_does_not_take_its_batch_alo
     assert rig.steps[-1] == ("commit", {PARTITION: 3})
 
 
-async def test_while_a_write_takes_long_the_group_is_told_and_one_batch_is_waiting(
+async def test_a_slow_write_pauses_polling_with_one_batch_ahead(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(intake, "WRITE_PATIENCE_SECONDS", 0)
@@ -180,7 +180,7 @@ async def test_while_a_write_takes_long_the_group_is_told_and_one_batch_is_waiti
     assert ("commit", {PARTITION: 3}) in rig.steps
 
 
-async def test_what_arrives_while_a_batch_is_written_goes_with_the_next_and_does_not_wait_for_it() -> None:
+async def test_records_that_arrive_during_a_write_join_the_next_batch() -> None:
     rig = Rig([{PARTITION: [Polled(GOOD, 0)]}, {PARTITION: [Polled(GOOD, 1)]}])
     first = {PARTITION: [Polled(GOOD, 2)], OTHER: [Polled(GOOD, 7)]}
     rig.consumer.late = [first, {OTHER: [Polled(GOOD, 8)]}, {OTHER: [Polled(GOOD, 9)]}]
@@ -199,7 +199,7 @@ async def test_a_full_batch_is_not_added_to(monkeypatch: pytest.MonkeyPatch) -> 
     assert [step for step, _ in rig.steps if step != "park"] == ["write", "commit", "write", "commit"]
 
 
-async def test_a_batch_that_is_full_by_what_had_arrived_does_not_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_batch_that_is_full_does_not_wait_for_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "BATCH_RECORDS", 2)
     rig = Rig([{PARTITION: [Polled(GOOD, 0)]}, {PARTITION: [Polled(GOOD, 1)]}])
     rig.consumer.late = [{PARTITION: [Polled(GOOD, 2)]}]
@@ -210,7 +210,7 @@ async def test_a_batch_that_is_full_by_what_had_arrived_does_not_rest(monkeypatc
 
 
 @pytest.mark.parametrize("passing", [0, 1, 2])
-async def test_a_batch_is_not_written_when_partitions_are_taken_away_while_it_waits(passing: int) -> None:
+async def test_a_batch_whose_partitions_are_revoked_while_it_waits_is_not_written(passing: int) -> None:
     async def take_away(number: int) -> None:
         if number == passing:
             rig.consumer.term += 1
@@ -223,7 +223,7 @@ async def test_a_batch_is_not_written_when_partitions_are_taken_away_while_it_wa
     assert [len(told) for step, told in rig.steps if step == "write"] == [1, 3 - passing]
 
 
-async def test_a_batch_waits_until_what_the_one_before_it_made_due_is_worked_off() -> None:
+async def test_a_batch_waits_until_the_pool_is_idle() -> None:
     async def arrives_meanwhile() -> None:
         await rig.rested()
         rig.consumer.late = [{PARTITION: [Polled(GOOD, 2)]}]
@@ -235,7 +235,7 @@ async def test_a_batch_waits_until_what_the_one_before_it_made_due_is_worked_off
     assert [len(told) for step, told in rig.steps if step == "write"] == [1, 2]
 
 
-async def test_it_does_not_wait_for_what_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_batch_does_not_wait_long_for_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "MAX_IDLE_WAIT_SECONDS", 0.01)
     rig = Rig([{PARTITION: [Polled(GOOD, 0)]}, {PARTITION: [Polled(GOOD, 1)]}], worked_off=forever)
     async with asyncio.timeout(10):
@@ -247,7 +247,7 @@ async def forever() -> None:
     await asyncio.Event().wait()
 
 
-async def test_what_was_polled_before_partitions_were_taken_away_is_neither_committed_nor_written_after_it() -> None:
+async def test_a_batch_polled_before_a_revocation_is_neither_written_nor_committed() -> None:
     async def take_away() -> None:
         while rig.consumer.polls < 2:
             await asyncio.sleep(0)
@@ -258,7 +258,7 @@ async def test_what_was_polled_before_partitions_were_taken_away_is_neither_comm
     assert [step for step, _ in rig.steps if step != "park"] == ["write"]
 
 
-async def test_partitions_go_as_soon_as_what_is_written_is_committed() -> None:
+async def test_a_revocation_waits_only_for_the_current_commit() -> None:
     order: list[str] = []
 
     async def lose_them_meanwhile() -> None:

@@ -1,4 +1,4 @@
-"""What the next version of a contact says."""
+"""The next version of a contact."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ def test_the_first_version_names_every_field_that_has_a_value() -> None:
     }  # fmt: skip
 
 
-def test_what_says_nothing_new_is_no_version() -> None:
+def test_an_unchanged_conversation_makes_no_version() -> None:
     assert merge(first().contact, [said("How much?", 1)]) is None
 
 
-def test_only_what_differs_is_named() -> None:
+def test_a_version_names_only_changed_fields() -> None:
     change = merge(first().contact, [said("How much?", 1), answered("500", 2)])
     assert change is not None
     assert change.contact.version == 2
@@ -73,13 +73,13 @@ def test_only_what_differs_is_named() -> None:
     assert change.activity is None
 
 
-def test_times_are_the_messages_own_and_apart() -> None:
+def test_inbound_and_outbound_times_come_from_the_messages() -> None:
     contact = first(said("a", 5), said("b", 1), answered("c", 9), unsent("m_5", 20)).contact
     assert (contact.last_inbound_at, contact.last_outbound_at) == (at(1), at(9))
     assert (contact.messages_inbound, contact.messages_outbound) == (1, 1)
 
 
-def test_details_are_the_customers_only_and_go_with_what_was_unsent() -> None:
+def test_contact_details_come_from_the_customers_standing_messages() -> None:
     events = [said("me@example.org", 1), said("old@example.org", 2), answered("shop@example.org", 3)]
     contact = first(*events).contact
     assert contact.emails == ("me@example.org", "old@example.org")
@@ -88,7 +88,7 @@ def test_details_are_the_customers_only_and_go_with_what_was_unsent() -> None:
     assert change.contact.emails == ("me@example.org",)
 
 
-def test_a_change_of_stage_is_an_activity_that_tells_why() -> None:
+def test_a_stage_change_makes_an_activity_with_its_reason() -> None:
     started = first(verdict=analysis(10, LeadStatus.NEW))
     assert started.activity is not None
     assert (started.activity.from_stage, started.activity.to_stage) == (None, "New Lead")
@@ -100,7 +100,7 @@ def test_a_change_of_stage_is_an_activity_that_tells_why() -> None:
     assert (told.score, told.status, told.reasoning, told.source) == (95, LeadStatus.WON, "because", AnalysisSource.AI)
 
 
-def test_without_a_pipeline_there_is_no_stage_and_a_stage_that_is_there_stays() -> None:
+def test_without_a_pipeline_a_contact_keeps_the_stage_it_has() -> None:
     assert first(placement=Placement()).contact.stage is None
     staged = first().contact
     change = merge(staged, [said("deal", 2)], analysis(95, LeadStatus.WON), Placement())
@@ -108,7 +108,7 @@ def test_without_a_pipeline_there_is_no_stage_and_a_stage_that_is_there_stays() 
     assert change.contact.stage == staged.stage
 
 
-def test_a_pipeline_that_comes_later_gives_a_stage_without_a_new_analysis() -> None:
+def test_a_later_pipeline_gives_a_stage_without_a_new_analysis() -> None:
     change = merge(first(placement=Placement()).contact, [said("How much?", 1)])
     assert change is not None
     assert change.changed == ("stage",)
@@ -123,7 +123,7 @@ def test_the_same_analysis_moves_a_contact_once() -> None:
 
 
 @pytest.mark.parametrize("field", ["name", "stage", "emails", "analysis"])
-def test_what_a_person_edited_is_not_overwritten(field: str) -> None:
+def test_an_edited_field_is_not_overwritten(field: str) -> None:
     edited = first().contact.model_copy(update={"edited": (field,)})
     events = [said("deal, me@example.org", 2, source=Source.BACKFILL, sender_name="Maria Santos")]
     change = merge(edited, events, analysis(95, LeadStatus.WON))
@@ -144,7 +144,7 @@ def test_a_placeholder_never_replaces_a_name() -> None:
 CONVERSATION_FIELDS = (str(MARIA), MARIA.platform, MARIA.account_id, MARIA.customer_id)
 
 
-def test_the_clock_alone_makes_no_version() -> None:
+def test_time_alone_makes_no_version() -> None:
     old = first().contact
     later = old.updated_at + timedelta(days=1)
     messages = list(fold_all([said("How much?", 1)]).values())

@@ -1,4 +1,4 @@
-"""Groups of conversations at once: nobody waits for the AI, the broker or a lease of another."""
+"""The pool works on groups at once: none waits for the AI, the broker or a lease of another."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ async def run(queue: FakeQueue, worker: FakeWorker, parallelism: int = 2, per_mi
         await pool_of(queue, worker, parallelism, per_minute).run(queue.stop)
 
 
-async def test_what_waits_together_is_worked_on_together() -> None:
+async def test_due_conversations_are_worked_on_as_a_group() -> None:
     names = [f"{number:03}" for number in range(MAX_GROUP_SIZE + 5)]
     queue, worker = FakeQueue(*names), FakeWorker()
     await run(queue, worker)
@@ -159,7 +159,7 @@ async def test_what_waits_together_is_worked_on_together() -> None:
     assert sorted(queue.finished) == names
 
 
-async def test_who_waits_for_the_ai_holds_up_nobody() -> None:
+async def test_a_conversation_that_waits_for_the_ai_delays_no_other() -> None:
     queue = FakeQueue("slow", "a", "b", "c")
 
     async def analyse(held: Claim) -> None:
@@ -171,7 +171,7 @@ async def test_who_waits_for_the_ai_holds_up_nobody() -> None:
     assert sorted(queue.finished) == ["a", "b", "c", "slow"]
 
 
-async def test_the_ai_is_asked_for_no_more_at_once_than_allowed() -> None:
+async def test_the_ai_gets_no_more_calls_at_once_than_allowed() -> None:
     queue, now, most = FakeQueue(*"abcdefgh"), 0, 0
 
     async def analyse(_held: Claim) -> None:
@@ -185,7 +185,7 @@ async def test_the_ai_is_asked_for_no_more_at_once_than_allowed() -> None:
     assert sorted(queue.finished) == list("abcdefgh")
 
 
-async def test_a_broker_that_is_away_does_not_hold_up_analyses(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_analyses_continue_while_the_broker_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """But for what one process has at the most."""
     monkeypatch.setattr(pools, "MAX_HELD", 2 * MAX_GROUP_SIZE * MAX_GROUPS)
     names = [f"{number:03}" for number in range(3 * MAX_GROUP_SIZE * MAX_GROUPS)]
@@ -210,27 +210,27 @@ async def test_conversations_too_large_to_be_read_together_are_read_one_by_one()
     assert queue.finished == ["a", "large", "b"]
 
 
-async def test_only_what_the_fallback_said_is_given_to_the_ai_again() -> None:
+async def test_only_fallback_verdicts_are_queued_for_the_ai() -> None:
     queue = FakeQueue("a", "b", again=["c"])
     await run(queue, FakeWorker(has_ai=True, fallback=frozenset({"b", "c"})))
     assert sorted(queue.finished) == ["a", "b", "c"]
     assert (queue.for_ai, queue.dropped) == ([("b", False), ("c", True)], ["a"])
 
 
-async def test_what_was_to_be_analysed_anew_while_the_ai_was_away_is_left_to_it_and_stays_asked_for() -> None:
+async def test_an_unanswered_request_is_queued_for_the_ai_and_stays_requested() -> None:
     queue = FakeQueue("a", "b", again=["c"])
     await run(queue, FakeWorker(has_ai=True, unanswered=frozenset({"b", "c"})))
     assert (queue.for_ai, queue.dropped) == ([("b", False), ("c", True)], ["a"])
     assert (sorted(queue.finished), sorted(queue.unanswered)) == (["a", "b", "c"], ["b", "c"])
 
 
-async def test_without_an_ai_nothing_is_left_for_it() -> None:
+async def test_without_an_ai_nothing_is_queued_for_it() -> None:
     queue, worker = FakeQueue("a", "b"), FakeWorker(fallback=frozenset({"b"}))
     await run(queue, worker)
     assert (queue.finished, queue.for_ai) == (["a", "b"], [])
 
 
-async def test_the_ai_is_asked_again_only_once_fresh_work_is_done() -> None:
+async def test_ai_retries_wait_until_fresh_work_is_done() -> None:
     queue, begun = FakeQueue(*"abcdef", again="xy"), list[str]()
 
     async def analyse(held: Claim) -> None:
@@ -240,7 +240,7 @@ async def test_the_ai_is_asked_again_only_once_fresh_work_is_done() -> None:
     assert begun[-2:] == ["x", "y"]
 
 
-async def test_a_renewal_comes_while_work_takes_long() -> None:
+async def test_leases_are_renewed_during_long_work() -> None:
     queue = FakeQueue("a")
 
     async def analyse(_held: Claim) -> None:
@@ -250,7 +250,7 @@ async def test_a_renewal_comes_while_work_takes_long() -> None:
     assert queue.finished == ["a"]
 
 
-async def test_a_server_that_is_away_ends_an_attempt_and_not_the_pool() -> None:
+async def test_a_server_that_is_away_ends_the_attempt_but_not_the_pool() -> None:
     queue = FakeQueue("a", "b")
 
     async def analyse(held: Claim) -> None:
@@ -261,7 +261,7 @@ async def test_a_server_that_is_away_ends_an_attempt_and_not_the_pool() -> None:
     assert queue.finished == ["b"]
 
 
-async def test_what_nobody_foresaw_ends_the_process() -> None:
+async def test_an_unexpected_error_ends_the_process() -> None:
     async def analyse(_held: Claim) -> None:
         raise KeyError("bug")
 
@@ -270,7 +270,7 @@ async def test_what_nobody_foresaw_ends_the_process() -> None:
     assert raised.group_contains(KeyError)
 
 
-async def test_who_is_expected_ends_an_idle_pools_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_written_conversation_ends_the_pause_of_an_idle_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "IDLE_SECONDS", 1_000)
     queue, worker = FakeQueue("first"), FakeWorker()
     queue.left += 1
@@ -289,7 +289,7 @@ async def test_who_is_expected_ends_an_idle_pools_pause(monkeypatch: pytest.Monk
     assert queue.finished == ["first", "second"]
 
 
-async def test_a_pool_is_idle_when_all_that_it_was_told_of_is_done() -> None:
+async def test_a_pool_is_idle_when_everything_written_is_done() -> None:
     queue, worker = FakeQueue("first"), FakeWorker()
     order: list[str] = []
 
@@ -311,7 +311,7 @@ async def test_a_pool_is_idle_when_all_that_it_was_told_of_is_done() -> None:
     assert order == ["first", "idle", "second", "third", "idle again"]
 
 
-async def test_a_pool_is_not_idle_while_a_claim_is_on_its_way_though_all_before_it_is_done() -> None:
+async def test_a_pool_is_not_idle_while_a_claim_is_in_flight() -> None:
     queue, worker = FakeQueue("first"), FakeWorker()
     claiming, finishing = asyncio.Event(), asyncio.Event()
     claim_now = queue.claim
@@ -343,12 +343,12 @@ async def test_a_pool_is_not_idle_while_a_claim_is_on_its_way_though_all_before_
         await asyncio.gather(running, idle)
 
 
-async def test_an_ai_leaves_the_database_rest_enough() -> None:
+async def test_a_pool_with_an_ai_never_delays_the_intake() -> None:
     async with asyncio.timeout(10):
         await pool_of(FakeQueue("first"), FakeWorker(has_ai=True)).until_idle()
 
 
-async def test_a_claim_that_finds_too_few_is_the_last_until_there_is_news() -> None:
+async def test_a_short_claim_is_the_last_until_something_is_written() -> None:
     queue = FakeQueue(*(f"{number:03}" for number in range(MAX_GROUP_SIZE + 5)))
     await run(queue, FakeWorker())
     assert queue.asked == [MAX_GROUP_SIZE, MAX_GROUP_SIZE]

@@ -1,4 +1,4 @@
-"""The server's time, told here between two questions."""
+"""The server's time between two questions to it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def clock(world: World) -> ServerClock:
     return ServerClock(cast(Database, None), monotonic=world.monotonic)
 
 
-async def test_it_goes_on_by_itself_for_a_second_and_asks_again_then(world: World) -> None:
+async def test_the_clock_asks_the_server_once_a_second(world: World) -> None:
     told = clock(world)
     assert (await told.read()).now == world.now()
     world.at += 0.9
@@ -57,7 +57,7 @@ async def test_it_goes_on_by_itself_for_a_second_and_asks_again_then(world: Worl
 
 
 @pytest.mark.parametrize("later", [0.0, 0.5])
-async def test_it_is_never_ahead_of_the_server_however_slow_the_answer(world: World, later: float) -> None:
+async def test_the_clock_is_never_ahead_of_the_server_after_a_slow_answer(world: World, later: float) -> None:
     told, world.way = clock(world), 3.0
     await told.read()
     world.at += later
@@ -65,7 +65,7 @@ async def test_it_is_never_ahead_of_the_server_however_slow_the_answer(world: Wo
     assert world.now() - timedelta(seconds=world.way) == seen.now
 
 
-async def test_what_is_counted_from_its_moment_here_ends_before_it_does_at_the_server(world: World) -> None:
+async def test_a_lease_ends_in_the_process_before_it_ends_on_the_server(world: World) -> None:
     told, world.way = clock(world), 3.0
     await told.read()
     world.at += 0.5
