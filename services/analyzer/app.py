@@ -8,7 +8,6 @@ import socket
 
 import structlog
 
-from services.analyzer.analysis.analyst import Analyst
 from services.analyzer.analysis.fallback.scorer import FallbackScorer
 from services.analyzer.analysis.gemini.analyst import GeminiAnalyst
 from services.analyzer.analysis.gemini.key_selector import KeySelector
@@ -96,12 +95,12 @@ def compose_worker(
     )
 
 
-def compose_analyst(settings: AnalyzerSettings) -> Analyst:
+def compose_analyst(settings: AnalyzerSettings) -> ResilientAnalyst:
     """Return Gemini with the fallback scorer behind it when there are keys, else the fallback scorer alone."""
     fallback = FallbackScorer()
     keys = [key.get_secret_value() for key in settings.gemini_api_keys]
     if not keys:
-        return fallback
+        return ResilientAnalyst(None, fallback)
     # Google's client takes half a second and 50 MB, so it is imported only when there are keys.
     from services.analyzer.analysis.gemini.client import GeminiClient  # noqa: PLC0415
 

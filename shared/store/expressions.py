@@ -6,5 +6,5 @@ from typing import Any
 
 
 def later(start: Any, milliseconds: Any) -> dict[str, Any]:
-    """The time so much after `start`. By `$dateAdd`: not every server adds numbers to times."""
+    """Return the time `milliseconds` after `start`, by `$dateAdd`: not every server adds numbers to times."""
     return {"$dateAdd": {"startDate": start, "unit": "millisecond", "amount": milliseconds}}

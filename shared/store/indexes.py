@@ -1,4 +1,4 @@
-"""How a collection's index is declared, next to the model it serves. Pure."""
+"""Declares an index of a collection, next to the model that it serves. Pure."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-"""Earlier than every due time. A range that starts here is served by a partial index, on SecantusDB as well."""
+"""Earlier than every due time. A partial index serves a range that starts here, on SecantusDB as well."""
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """`keys` are (field, 1 or -1). `where` makes it partial. Made by `leadstream setup`."""
+    """`keys` are (field, 1 or -1). `where` makes it partial. `leadstream setup` creates it."""
 
     collection: str
     keys: tuple[tuple[str, int], ...]

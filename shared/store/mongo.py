@@ -1,4 +1,4 @@
-"""The database. The only module that imports motor, which is past its makers' support (ADR 0001)."""
+"""The database. The only module that imports motor, whose support has ended (ADR 0001)."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ _UNSTORABLE = (InvalidDocument, OverflowError, RecursionError)
 
 
 class UnstorableError(Exception):
-    """A value that MongoDB cannot hold: an integer beyond 64 bits, a NUL in a field's name, more than 16 MiB."""
+    """A value that MongoDB cannot hold: an integer over 64 bits, a NUL in a field's name, more than 16 MiB."""
 
 
 class WriteFailedError(Exception):
-    """A bulk write that the server refused. Says its codes only: the driver's own error quotes the documents."""
+    """A bulk write that the server refused. It names error codes only: the driver's error quotes the documents."""
 
 
 Document: TypeAlias = dict[str, Any]
@@ -56,9 +56,9 @@ Collection: TypeAlias = AsyncIOMotorCollection[Document]
 
 @asynccontextmanager
 async def open_database(url: str) -> AsyncIterator[Database]:
-    """Journaled majority writes; times come back in UTC.
+    """Open the database with journaled majority writes; times are read in UTC.
 
-    UnreachableError when no server answers within 5 s, when it lets nobody in with this URL, or when it is no URL.
+    UnreachableError when no server answers within 5 s, when it refuses the URL's user, or when the URL is invalid.
     """
     try:
         client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
@@ -81,7 +81,7 @@ async def open_database(url: str) -> AsyncIterator[Database]:
 
 
 async def ensure_indexes(database: Database, indexes: Iterable[Index]) -> None:
-    """Makes what is missing; harmless when all are there."""
+    """Create missing indexes; those that exist are left as they are."""
     for index in indexes:
         options: dict[str, Any] = {"name": index.name, "unique": index.unique}
         if index.where is not None:
@@ -90,14 +90,14 @@ async def ensure_indexes(database: Database, indexes: Iterable[Index]) -> None:
 
 
 async def server_time(database: Database) -> datetime:
-    """The server's clock, which leases are told by, so that workers need not agree on the time."""
+    """Return the server's time. Leases use it, so workers need not agree on the time."""
     reply = await database.client.admin.command("hello")
     now: datetime = reply["localTime"]
     return now if now.tzinfo else now.replace(tzinfo=UTC)
 
 
 async def answers(database: Database) -> bool:
-    """Whether the server does, within two seconds."""
+    """Return whether the server answers within two seconds."""
     try:
         async with asyncio.timeout(2):
             await database.client.admin.command("ping")
@@ -107,42 +107,41 @@ async def answers(database: Database) -> bool:
 
 
 async def insert_all(collection: Collection, documents: Sequence[Document]) -> set[str]:
-    """One unordered insert of what is most likely new; returns the ids of those that were there already, and are as
-    they were.
+    """Insert documents in one unordered command and return the ids that existed; those documents are unchanged.
 
-    UnstorableError or WriteFailedError when it cannot work, ConnectionFailure when no majority has it; a part may be
-    written in any of these cases.
+    UnstorableError or WriteFailedError when it can never work, ConnectionFailure when no majority acknowledged it. A
+    part may be written in each case.
     """
     if not documents:
         return set()
     try:
         await collection.insert_many(documents, ordered=False)
     except BulkWriteError as error:
-        return {documents[each["index"]]["_id"] for each in _of_one_key(error, collection)}
+        return {documents[each["index"]]["_id"] for each in _duplicates(error, collection)}
     except _UNSTORABLE as error:
         raise UnstorableError(type(error).__name__) from None
     return set()
 
 
 async def write_all(collection: Collection, writes: Sequence[ReplaceOne[Document] | UpdateOne]) -> bool:
-    """One unordered bulk. False when a part of it met another writer: nothing matched, or its key was just taken.
+    """Write in one unordered command. False when a write met another writer: nothing matched, or its key exists.
 
     UnstorableError, WriteFailedError and ConnectionFailure as for `insert_all`.
     """
     try:
         result = await collection.bulk_write(list(writes), ordered=False)
     except BulkWriteError as error:
-        _of_one_key(error, collection)
+        _duplicates(error, collection)
         return False
     except _UNSTORABLE as error:
         raise UnstorableError(type(error).__name__) from None
     return result.matched_count + result.upserted_count == len(writes)
 
 
-def _of_one_key(error: BulkWriteError, collection: Collection) -> Sequence[Document]:
-    """The writes that met a document of their key, where nothing else went wrong.
+def _duplicates(error: BulkWriteError, collection: Collection) -> Sequence[Document]:
+    """Return the writes whose key existed, when nothing else went wrong.
 
-    What no majority has acknowledged a failover may undo, whatever became of the rest: that is to be written again.
+    ConnectionFailure when no majority acknowledged the command: a failover may undo it, so it must be repeated.
     """
     if error.details.get("writeConcernErrors"):
         raise ConnectionFailure(f"no majority has what was written to {collection.name}") from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import cast
 
 import pytest
 
@@ -21,7 +20,7 @@ from shared.store.contact_editing import edit_contact
 from shared.store.conversations import Conversations
 from shared.store.indexes import EPOCH
 from shared.store.mongo import Database
-from tests.integration.test_analyzer_worker import FakeAnalyst, NoAi, Rig
+from tests.integration.test_analyzer_worker import NoAi, Rig
 from tests.support.making import MARIA, completed, listed, said
 from tests.support.waiting import eventually
 
@@ -38,8 +37,8 @@ class Analyzer:
         return AIRetryQueue(self.rig.database, 60_000)
 
     @property
-    def analyst(self) -> FakeAnalyst:
-        return cast("FakeAnalyst", ResilientAnalyst(self.ai, FallbackScorer()))
+    def analyst(self) -> ResilientAnalyst:
+        return ResilientAnalyst(self.ai, FallbackScorer())
 
     async def run(self, until: Callable[[], Awaitable[bool]]) -> None:
         """A pool until nothing is due, and that."""

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from services.analyzer.analysis.analyst import AnalysisInput
+from services.analyzer.analysis.analyst import AnalysisInput, Analyst
 from services.analyzer.analysis.fallback.scorer import FallbackScorer
 from services.analyzer.analysis.resilient import ResilientAnalyst
 from services.analyzer.contact import conversation_loader as history
@@ -126,16 +126,15 @@ class Rig:
     def queue(self) -> ClaimQueue:
         return ClaimQueue(self.database, "owner", 60, AT_ONCE)
 
-    def worker(self, analyst: FakeAnalyst | None = None) -> AnalysisWorker:
+    def worker(self, analyst: Analyst | None = None) -> AnalysisWorker:
         contacts, activities, metrics = Contacts(self.database), ActivityStore(self.database), AnalyzerMetrics()
-        producer = cast("AIOKafkaProducer", self.producer)
+        producer, chosen = cast("AIOKafkaProducer", self.producer), analyst or self.analyst
+        resilient = chosen if isinstance(chosen, ResilientAnalyst) else ResilientAnalyst(None, chosen)
         outbox = Outbox(producer, Topics(), contacts, activities, metrics)
-        histories, placements = ConversationLoader(self.database), PipelineAssignments(self.database)
-        return AnalysisWorker(
-            histories, contacts, activities, outbox, placements, analyst or self.analyst, utc_now, metrics
-        )
+        loader, assignments = ConversationLoader(self.database), PipelineAssignments(self.database)
+        return AnalysisWorker(loader, contacts, activities, outbox, assignments, resilient, utc_now, metrics)
 
-    async def work(self, *held: Claim, analyst: FakeAnalyst | None = None) -> list[AnalysisOutcome]:
+    async def work(self, *held: Claim, analyst: Analyst | None = None) -> list[AnalysisOutcome]:
         """Those that are read, written and published."""
         worker = self.worker(analyst)
         return await worker.publish(await worker.record(await worker.read(held) or []))
@@ -464,7 +463,7 @@ async def test_a_requested_analysis_is_made_when_nothing_changed(rig: Rig) -> No
 
 async def test_the_fallback_never_replaces_the_ais_verdict_on_the_same_messages(rig: Rig) -> None:
     ai = NoAi(is_back=True)
-    analyst = cast("FakeAnalyst", ResilientAnalyst(ai, FallbackScorer()))
+    analyst = ResilientAnalyst(ai, FallbackScorer())
     await rig.apply(said("How much?", 1))
 
     async def look() -> AnalysisOutcome:
@@ -487,7 +486,7 @@ async def test_the_fallback_never_replaces_the_ais_verdict_on_the_same_messages(
 
 async def test_a_requested_analysis_renews_a_fallback_verdict_while_the_ai_is_away(rig: Rig) -> None:
     ai = NoAi()
-    analyst = cast("FakeAnalyst", ResilientAnalyst(ai, FallbackScorer()))
+    analyst = ResilientAnalyst(ai, FallbackScorer())
     await rig.apply(said("How much?", 1))
     first = await rig.claim()
     await rig.work(first, analyst=analyst)
@@ -513,7 +512,7 @@ class NoAi:
 
 async def test_an_ai_retry_replaces_the_fallbacks_verdict(rig: Rig) -> None:
     ai = NoAi()
-    analyst = cast("FakeAnalyst", ResilientAnalyst(ai, FallbackScorer()))
+    analyst = ResilientAnalyst(ai, FallbackScorer())
     await rig.apply(said("How much?", 1))
     (told,) = await rig.work(await rig.claim(), analyst=analyst)
     assert (told.outcome, told.is_fallback) == ("created", True)

@@ -1,4 +1,4 @@
-"""What a customer is called. Pure."""
+"""Chooses the name of a customer. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def best_name(
     participants: Sequence[Participant],
     known: Name | None,
 ) -> Name:
-    """The name of the strongest source, the newest of a source; a weaker one never replaces what is known."""
+    """Return the newest name of the strongest source. A weaker source never replaces the known name."""
     candidates = [*_of_messages(messages), *_of_participants(customer_id, participants)]
     candidates.append(_placeholder(platform, customer_id))
     best = max(candidates, key=lambda name: _STRENGTH.index(name.source))
@@ -34,14 +34,14 @@ def best_name(
 
 
 def _of_messages(messages: Iterable[StoredMessage]) -> Iterator[Name]:
-    """Newest first, each once: of two hundred thousand messages most say the same. Only Graph names the sender."""
-    told = [
+    """Yield the customer's names, newest first, each once: most messages have the same. Only Graph names the sender."""
+    senders = [
         (message.sent_at, message.message_id, message.backfill.sender_name, message.backfill.sender_username)
         for message in messages
         if message.sent_at and message.backfill and message.direction is Direction.INBOUND
     ]
-    told.sort(key=itemgetter(0, 1), reverse=True)
-    for name, username in dict.fromkeys((name, username) for _, _, name, username in told):
+    senders.sort(key=itemgetter(0, 1), reverse=True)
+    for name, username in dict.fromkeys((name, username) for _, _, name, username in senders):
         yield from _named(name, username, NameSource.MESSAGE)
 
 

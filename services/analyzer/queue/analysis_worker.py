@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from services.analyzer.analysis.analyst import AnalysisInput, Analyst
+from services.analyzer.analysis.analyst import AnalysisInput
 from services.analyzer.analysis.resilient import ResilientAnalyst
 from services.analyzer.contact.conversation_loader import MAX_GROUP_MESSAGES, ConversationLoader, LoadedConversation
 from services.analyzer.contact.merge import NOTHING_LEFT, Placement, next_contact
@@ -93,8 +93,6 @@ class AnalysisOutcome:
 
 
 class AnalysisWorker:
-    """`has_ai`: an analysis may take long, and the AI is to analyse again what the fallback has analysed."""
-
     def __init__(
         self,
         loader: ConversationLoader,
@@ -102,7 +100,7 @@ class AnalysisWorker:
         activities: ActivityStore,
         outbox: Outbox,
         assignments: PipelineAssignments,
-        analyst: Analyst,
+        analyst: ResilientAnalyst,
         clock: Clock,
         metrics: AnalyzerMetrics,
     ) -> None:
@@ -112,13 +110,12 @@ class AnalysisWorker:
         self._outbox = outbox
         self._assignments = assignments
         self._analyst = analyst
-        self._ai = analyst if isinstance(analyst, ResilientAnalyst) else None
         self._clock = clock
         self._metrics = metrics
 
     @property
     def has_ai(self) -> bool:
-        return self._ai is not None
+        return self._analyst.has_ai
 
     async def read(
         self, claims: Sequence[Claim], limit: int | None = MAX_GROUP_MESSAGES
@@ -145,7 +142,7 @@ class AnalysisWorker:
         return snapshots
 
     def waits_for_ai(self, snapshot: ConversationSnapshot) -> bool:
-        return self._ai is not None and snapshot.loaded.transcript is not None and self._needs_analysis(snapshot)
+        return self.has_ai and snapshot.loaded.transcript is not None and self._needs_analysis(snapshot)
 
     async def record(self, snapshots: Sequence[ConversationSnapshot]) -> list[AnalysisOutcome]:
         """Analyse, write the contacts, and return those that say what their conversation says.
@@ -221,8 +218,8 @@ class AnalysisWorker:
         The fallback never replaces the AI's verdict on the same messages.
         """
         is_by_ai = snapshot.known and snapshot.known.source is AnalysisSource.AI
-        if self._ai and snapshot.known and (is_by_ai or not snapshot.claim.reanalyse):
-            return await self._ai.analyse_by_ai(analysis_input)
+        if self.has_ai and snapshot.known and (is_by_ai or not snapshot.claim.reanalyse):
+            return await self._analyst.analyse_by_ai(analysis_input)
         return await self._analyst.analyse(analysis_input)
 
     async def _change(self, snapshot: ConversationSnapshot, analysis: Analysis) -> Change | None:
