@@ -18,7 +18,7 @@ from shared.store.pipelines import PipelineStore
 
 
 class SetupSettings(KafkaSettings, MongoSettings):
-    """What `leadstream setup` needs."""
+    """The settings of `leadstream setup`."""
 
 
 def setup() -> None:

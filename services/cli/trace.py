@@ -21,7 +21,7 @@ from shared.store.mongo import open_database
 
 
 class TraceSettings(KafkaSettings, MongoSettings):
-    pass
+    """The settings of `leadstream trace`."""
 
 
 def trace(
@@ -52,11 +52,9 @@ async def _trace(settings: TraceSettings, mid: str) -> list[Trace]:
 
 
 def _json(found: Trace, steps: list[tuple[str, StepFields]]) -> str:
-    printed = [
-        {"step": name, **{key: _printable_value(value) for key, value in compact(fields).items()}}
-        for name, fields in steps
-    ]
-    return json.dumps({"message_id": found.message_id, "steps": printed, "stopped": found.stopped or None})
+    printed = [{"step": name, **compact(fields)} for name, fields in steps]
+    shown = {"message_id": found.message_id, "steps": printed, "stopped": found.stopped or None}
+    return json.dumps(shown, default=format_instant)
 
 
 def _lines(found: Trace, steps: list[tuple[str, StepFields]]) -> Iterator[str]:
