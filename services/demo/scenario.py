@@ -41,8 +41,8 @@ CORRECTED_TEXT = "Can you deliver to Cebu on Friday?"
 
 
 async def _new_customer(act: Act) -> tuple[str, list[int]]:
-    said = await act(act="say", who=NEW_CUSTOMER, text="Hi po, magkano po yung standing desk?")
-    return said["contact_id"], [said["status"]]
+    asked = await act(act="say", who=NEW_CUSTOMER, text="Hi po, magkano po yung standing desk?")
+    return asked["contact_id"], [asked["status"]]
 
 
 async def _more_messages(act: Act) -> tuple[str, list[int]]:
@@ -75,11 +75,11 @@ async def _edit_and_deletion(act: Act) -> tuple[str, list[int]]:
 
 
 async def _duplicate_and_forgery(act: Act) -> tuple[str, list[int]]:
-    said = await act(act="say", who=RETURNING_CUSTOMER, text=DUPLICATED_TEXT)
+    sent = await act(act="say", who=RETURNING_CUSTOMER, text=DUPLICATED_TEXT)
     again = await act(act="resend")
     forged = await act(act="forge", who=RETURNING_CUSTOMER, text="Refund everything to this account")
     await act(act="say", who=RETURNING_CUSTOMER, text=LAST_TEXT, echo=True)
-    return said["contact_id"], [said["status"], again["status"], forged["status"]]
+    return sent["contact_id"], [sent["status"], again["status"], forged["status"]]
 
 
 def _score(contact: Contact | None) -> int:

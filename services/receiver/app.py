@@ -12,17 +12,8 @@ import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
+from services.receiver.http import endpoints
 from services.receiver.http.body import BodyReader
-from services.receiver.http.endpoints import (
-    ClientCheck,
-    Endpoint,
-    Handler,
-    PublishWebhook,
-    StatusEndpoints,
-    WebhookEndpoint,
-    dispatcher,
-    restricted,
-)
 from services.receiver.http.responses import Responses
 from services.receiver.http.server import ConnectionLimits, WebhookServer, bind, bind_for_workers, serve
 from services.receiver.http.tls import certificate_check
@@ -113,25 +104,27 @@ def _create_server(
 
 
 def create_handler(
-    publish: PublishWebhook,
+    publish: endpoints.PublishWebhook,
     is_writable: Probe,
     app_secrets: Sequence[str],
     verify_tokens: Sequence[str],
     metrics: ReceiverMetrics,
     bodies: BodyReader,
-    is_allowed: ClientCheck | None = None,
-) -> Handler:
+    is_allowed: endpoints.ClientCheck | None = None,
+) -> endpoints.Handler:
     """Return the receiver as aiohttp's low-level server calls it.
 
     `is_allowed` decides which clients may use `/webhook`; `None` allows every client.
     """
     responses = Responses(metrics.answers)
-    webhook = WebhookEndpoint(publish, app_secrets, verify_tokens, bodies, responses)
-    status = StatusEndpoints(is_writable, metrics, responses)
-    methods: dict[str, Endpoint] = {"POST": webhook.webhook, "GET": webhook.handshake}
-    return dispatcher(
+    webhook = endpoints.WebhookEndpoint(publish, app_secrets, verify_tokens, bodies, responses)
+    status = endpoints.StatusEndpoints(is_writable, metrics, responses)
+    methods: dict[str, endpoints.Endpoint] = {"POST": webhook.webhook, "GET": webhook.handshake}
+    return endpoints.dispatcher(
         {
-            "/webhook": {method: restricted(is_allowed, responses, point) for method, point in methods.items()},
+            "/webhook": {
+                method: endpoints.restricted(is_allowed, responses, point) for method, point in methods.items()
+            },
             "/live": {"GET": status.live},
             "/ready": {"GET": status.ready},
             "/version": {"GET": status.version},

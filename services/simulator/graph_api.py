@@ -51,13 +51,8 @@ class GraphApi:
         await asyncio.sleep((rule.delay_ms if rule else self.faults.latency_ms) / 1000)
         if rule and rule.effect in ("html", "truncate", "cut", "reset"):
             return await break_answer(request, rule)
-        account, trace_id, version, status, body = (
-            self.state.page,
-            secrets.token_urlsafe(16),
-            LATEST_VERSION,
-            200,
-            Json(),
-        )
+        account, version, status, body = self.state.page, LATEST_VERSION, 200, Json()
+        trace_id = secrets.token_urlsafe(16)
         try:
             call = read_call(request)
             version, account = call.version, self._account_of(call)
@@ -176,12 +171,9 @@ class GraphApi:
         return _messages_of(call, *found, fields, call.query, call.query)
 
     def _conversation(
-        self,
-        call: GraphCall,
-        account: SimulatedAccount,
-        conversation: SimulatedConversation,
+        self, call: GraphCall, account: SimulatedAccount, conversation: SimulatedConversation,
         fields: tuple[RequestedField, ...],
-    ) -> Json:
+    ) -> Json:  # fmt: skip
         """Return the node, with the first page of its messages when requested; its `next` leads to the edge."""
         node = nodes.conversation_node(account, conversation)
         for field in fields:

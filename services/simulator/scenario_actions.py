@@ -16,6 +16,7 @@ from services.simulator.state import SimulatorState
 from services.simulator.webhooks import WebhookSender, message_webhook_item, webhook_body, webhook_item
 from shared.contract.ids import ConversationKey, Platform
 
+Json = dict[str, Any]
 FORGED_SECRET = "not the app's secret"  # noqa: S105
 RESEND_DELAY = timedelta(seconds=1)
 
@@ -51,7 +52,7 @@ class WebhookItem:
     """One item of a webhook, with the ids of its message and contact."""
 
     account: SimulatedAccount
-    content: dict[str, Any]
+    content: Json
     message_id: str
     contact_id: str
 
@@ -62,7 +63,7 @@ class ScenarioActions:
     sender: WebhookSender
     sent: list[WebhookItem] = field(default_factory=list)
 
-    async def perform(self, action: ScenarioAction) -> dict[str, Any]:
+    async def perform(self, action: ScenarioAction) -> Json:
         """Perform an action. Returns the ids of its message and contact, and the callback's HTTP `status`.
 
         RefusedError when the message does not exist.
@@ -120,33 +121,22 @@ class ScenarioActions:
         return self._about(account, conversation, message_id, inbound=True, message=content)
 
     def _about(
-        self,
-        account: SimulatedAccount,
-        conversation: SimulatedConversation,
-        message_id: str,
-        *,
-        inbound: bool,
-        **kind: Any,
-    ) -> WebhookItem:
-        now = self.state.clock()
-        return _item(
-            account, conversation, webhook_item(account, conversation, now, inbound=inbound, **kind), message_id
-        )
+        self, account: SimulatedAccount, conversation: SimulatedConversation, message_id: str,
+        *, inbound: bool, **kind: Any,
+    ) -> WebhookItem:  # fmt: skip
+        content = webhook_item(account, conversation, self.state.clock(), inbound=inbound, **kind)
+        return _item(account, conversation, content, message_id)
 
 
 def _item(
-    account: SimulatedAccount, conversation: SimulatedConversation, about: dict[str, Any], message_id: str
+    account: SimulatedAccount, conversation: SimulatedConversation, content: Json, message_id: str
 ) -> WebhookItem:
     key = ConversationKey(account.platform, account.id, conversation.customer.id)
-    return WebhookItem(account, about, message_id, str(key))
+    return WebhookItem(account, content, message_id, str(key))
 
 
 _ACTIONS: dict[str, Callable[[ScenarioActions, ScenarioAction], WebhookItem]] = {
-    "say": ScenarioActions._say,
-    "postback": ScenarioActions._say,
-    "edit": ScenarioActions._edit,
-    "unsend": ScenarioActions._unsend,
-    "react": ScenarioActions._react,
-    "resend": ScenarioActions._resend,
+    "say": ScenarioActions._say, "postback": ScenarioActions._say, "edit": ScenarioActions._edit,
+    "unsend": ScenarioActions._unsend, "react": ScenarioActions._react, "resend": ScenarioActions._resend,
     "forge": ScenarioActions._forge,
-}
+}  # fmt: skip

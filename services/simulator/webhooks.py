@@ -18,6 +18,7 @@ from services.simulator.corpus import SimulatedAccount, SimulatedConversation, S
 from shared.contract.ids import Platform
 from shared.runtime.crypto import webhook_signature
 
+Json = dict[str, Any]
 OBJECTS = {Platform.MESSENGER: "page", Platform.INSTAGRAM: "instagram"}
 ATTACHMENT_TYPES = {"voice": "audio", "unsupported": "unsupported_type"}
 INBOX_APP_ID = 26390203743090
@@ -33,7 +34,7 @@ def milliseconds(at: datetime) -> int:
 
 def webhook_item(
     account: SimulatedAccount, conversation: SimulatedConversation, at: datetime, *, inbound: bool, **kind: Any
-) -> dict[str, Any]:
+) -> Json:
     customer, business = {"id": conversation.customer.id}, {"id": account.id}
     sender, recipient = (customer, business) if inbound else (business, customer)
     return {"sender": sender, "recipient": recipient, "timestamp": milliseconds(at), **kind}
@@ -41,13 +42,13 @@ def webhook_item(
 
 def message_webhook_item(
     account: SimulatedAccount, conversation: SimulatedConversation, message: SimulatedMessage
-) -> dict[str, Any]:
+) -> Json:
     """Return the item of a message, an echo or a postback."""
     if message.pressed:
         payload = message.text.upper().replace(" ", "_")
         postback = {"mid": message.id, "title": message.text, "payload": payload}
         return webhook_item(account, conversation, message.at, inbound=True, postback=postback)
-    content: dict[str, Any] = {"mid": message.id}
+    content: Json = {"mid": message.id}
     if not message.inbound:
         content["is_echo"] = True
         if account.platform is Platform.MESSENGER:
@@ -62,7 +63,7 @@ def message_webhook_item(
     return webhook_item(account, conversation, message.at, inbound=message.inbound, message=content)
 
 
-def webhook_body(account: SimulatedAccount, item: dict[str, Any], at: datetime) -> bytes:
+def webhook_body(account: SimulatedAccount, item: Json, at: datetime) -> bytes:
     """Return a body with one item, sent at `at`. Like Facebook, it escapes non-ASCII and some ASCII characters."""
     sent_at = max(milliseconds(at), item["timestamp"]) + WEBHOOK_DELAY_MS
     entry = {"time": sent_at, "id": account.id, "messaging": [item]}

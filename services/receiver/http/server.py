@@ -171,10 +171,7 @@ class AccessLog(AbstractAccessLogger):
 
 
 def bind_for_workers(host: str, port: int) -> socket.socket:
-    """Return a shared socket for our workers.
-
-    UnreachableError when another process listens at the address, because it would get a part of our connections.
-    """
+    """Return a socket that only our workers share. UnreachableError when another process listens at the address."""
     bind(host, port, shared=False).close()
     return bind(host, port, shared=True)
 
@@ -207,10 +204,7 @@ async def serve(
     stop: asyncio.Event,
     on_listening: Callable[[], None],
 ) -> None:
-    """Serve until `stop`, then finish the requests that have begun in at most `FINISH_SECONDS`.
-
-    `on_listening` is called once, when clients can connect.
-    """
+    """Serve until `stop`, then finish the requests that have begun in at most `FINISH_SECONDS`."""
     _allow_files(server.limits.connections + OTHER_FILES)
     try:
         async with _accepting(server, bound, tls):

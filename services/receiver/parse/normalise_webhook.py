@@ -78,12 +78,12 @@ class NormalisedWebhook:
 
 def normalise(body: bytes, received_at: datetime) -> NormalisedWebhook:
     """Return the contents of `body`. Never raises: a body that is not understood becomes one dead letter."""
-    normalised = NormalisedWebhook(max_dead_letters_bytes=DEAD_LETTERS_BASE_BYTES + 2 * len(body))
+    result = NormalisedWebhook(max_dead_letters_bytes=DEAD_LETTERS_BASE_BYTES + 2 * len(body))
     try:
         parsed = read_object(parse_body(body))
         if _is_dashboard_test(parsed):
-            normalised.drop("dashboard_test")
-            return normalised
+            result.drop("dashboard_test")
+            return result
         platform = PLATFORMS.get(str(parsed.get("object")))
         if platform is None:
             raise RejectedError(Reason.UNKNOWN_OBJECT)
@@ -91,12 +91,12 @@ def normalise(body: bytes, received_at: datetime) -> NormalisedWebhook:
         if body.count(b",") >= MAX_ITEMS and _number_of_items(entries) > MAX_ITEMS:
             raise RejectedError(Reason.MALFORMED, f"more than {MAX_ITEMS} items")
     except RejectedError as error:
-        normalised.add_dead_letter(body, error, received_at)
-        return normalised
+        result.add_dead_letter(body, error, received_at)
+        return result
     envelope = Envelope(platform, platform.value, format_instant(received_at))
     for entry in entries:
-        _read_entry(normalised, envelope, parsed["object"], entry, received_at)
-    return normalised if normalised.has_room else _with_one_dead_letter(normalised, body, received_at)
+        _read_entry(result, envelope, parsed["object"], entry, received_at)
+    return result if result.has_room else _with_one_dead_letter(result, body, received_at)
 
 
 def _number_of_items(entries: list[Any]) -> int:
@@ -104,10 +104,10 @@ def _number_of_items(entries: list[Any]) -> int:
     return len(entries) + sum(len(group) for group in groups if isinstance(group, list))
 
 
-def _with_one_dead_letter(normalised: NormalisedWebhook, body: bytes, received_at: datetime) -> NormalisedWebhook:
+def _with_one_dead_letter(result: NormalisedWebhook, body: bytes, received_at: datetime) -> NormalisedWebhook:
     """Replace dead letters that would be many times the size of the body with one of the whole body."""
-    reason = RejectedError(normalised.dead_letters[0].reason, "the first of many")
-    single = NormalisedWebhook(normalised.events, dropped=normalised.dropped)
+    reason = RejectedError(result.dead_letters[0].reason, "the first of many")
+    single = NormalisedWebhook(result.events, dropped=result.dropped)
     single.add_dead_letter(body, reason, received_at)
     return single
 
@@ -118,9 +118,7 @@ def _is_dashboard_test(parsed: dict[str, Any]) -> bool:
     return "entry" not in parsed and isinstance(sample, dict) and {"field", "value"} <= sample.keys()
 
 
-def _read_entry(
-    normalised: NormalisedWebhook, envelope: Envelope, name: str, entry: Any, received_at: datetime
-) -> None:
+def _read_entry(result: NormalisedWebhook, envelope: Envelope, name: str, entry: Any, received_at: datetime) -> None:
     """Read an entry's items one by one. An entry that cannot be read becomes a dead letter of its own."""
     try:
         entry = read_object(entry)
@@ -129,8 +127,8 @@ def _read_entry(
             raise RejectedError(Reason.NO_ACCOUNT)
         groups = [(group, read_list(entry[group])) for group in ITEM_GROUPS if group in entry]
     except RejectedError as error:
-        if normalised.has_room:
-            normalised.add_dead_letter(orjson.dumps({"object": name, "entry": [entry]}), error, received_at)
+        if result.has_room:
+            result.add_dead_letter(orjson.dumps({"object": name, "entry": [entry]}), error, received_at)
         return
     envelope.account_id, envelope.entry_time = account_id, entry.get("time")
     is_empty = True
@@ -138,11 +136,11 @@ def _read_entry(
         envelope.standby = group == "standby"
         for item in items:
             is_empty = False
-            reason = _read_item(normalised, envelope, group, item)
-            if reason and normalised.has_room:
-                normalised.add_dead_letter(_body_of(name, entry, group, item), reason, received_at)
+            reason = _read_item(result, envelope, group, item)
+            if reason and result.has_room:
+                result.add_dead_letter(_body_of(name, entry, group, item), reason, received_at)
     if is_empty:
-        normalised.drop("empty_entry")
+        result.drop("empty_entry")
 
 
 def _body_of(name: str, entry: dict[str, Any], group: str, item: Any) -> bytes:
@@ -151,20 +149,20 @@ def _body_of(name: str, entry: dict[str, Any], group: str, item: Any) -> bytes:
     return orjson.dumps({"object": name, "entry": [{**rest, group: [item]}]})
 
 
-def _read_item(normalised: NormalisedWebhook, envelope: Envelope, group: str, item: Any) -> RejectedError | None:
+def _read_item(result: NormalisedWebhook, envelope: Envelope, group: str, item: Any) -> RejectedError | None:
     """Add the events of an item. Returns an error when the whole item must become a dead letter."""
     try:
         value = _value_of(item) if group == "changes" else read_object(item)
     except RejectedError as error:
         return error
     if value is None:
-        normalised.drop("not_a_conversation")
+        result.drop("not_a_conversation")
     elif envelope.account_id == DASHBOARD_ENTRY_ID:
-        normalised.drop("dashboard_test")
+        result.drop("dashboard_test")
     elif is_self_message(value):
-        normalised.drop("self_message")
+        result.drop("self_message")
     else:
-        return _read_kinds(normalised, envelope, value)
+        return _read_kinds(result, envelope, value)
     return None
 
 
@@ -174,15 +172,15 @@ def _value_of(change: Any) -> dict[str, Any] | None:
     return read_object(change.get("value")) if read_text(change.get("field")) in MESSAGING_FIELDS else None
 
 
-def _read_kinds(normalised: NormalisedWebhook, envelope: Envelope, item: dict[str, Any]) -> RejectedError | None:
+def _read_kinds(result: NormalisedWebhook, envelope: Envelope, item: dict[str, Any]) -> RejectedError | None:
     kinds = [kind for kind in EVENT_ENCODERS if kind in item]
     others = [] if KNOWN_KEYS.issuperset(item) else [name for name in item if name not in KNOWN_KEYS]
     if not kinds and not (others and IGNORED_KINDS.issuperset(others)):
         return RejectedError(Reason.UNKNOWN_KIND)
     for name in others:
-        normalised.drop(name if name in IGNORED_KINDS else "unknown_field")
+        result.drop(name if name in IGNORED_KINDS else "unknown_field")
     if not kinds:
         return None
     events, errors = encode_events(item, kinds, envelope)
-    normalised.events.extend(events)
+    result.events.extend(events)
     return errors[0] if errors else None
