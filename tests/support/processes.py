@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+
+from tests.support.fork_server import Fork, fork_server
 
 
 def with_settings(settings: Mapping[str, str]) -> dict[str, str]:
@@ -22,14 +24,12 @@ class Leadstream:
     def __init__(self, arguments: tuple[str, ...], env: Mapping[str, str], log: Path, stdin: str | None = None) -> None:
         self.arguments = arguments
         self.log = log
-        with log.open("wb") as sink:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "services.cli.main", *arguments], env=with_settings(env), cwd=log.parent,
-                stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE, stdout=sink, stderr=subprocess.STDOUT,
-            )  # fmt: skip
-        if self.process.stdin is not None and stdin is not None:
-            self.process.stdin.write(stdin.encode())
-            self.process.stdin.close()
+        with log.open("wb") as sink, tempfile.TemporaryFile() as source:
+            source.write((stdin or "").encode())
+            source.seek(0)
+            self.process: subprocess.Popen[bytes] | Fork = fork_server().start(
+                arguments, with_settings(env), log.parent, source.fileno(), sink.fileno()
+            )
 
     @property
     def output(self) -> str:
