@@ -65,10 +65,10 @@ class Place:
 
     def crawl(self) -> Crawled:
         """Run a backfill. BenchError when it was not complete."""
-        told = said("tests.bench.crawling", settings=self.settings)
-        if told["state"] != RunState.COMPLETED:
-            raise BenchError(f"the run ended as {told['state']}: {told['reason']}")
-        return Crawled(told["seconds"], told["cpu"], told["counters"], told["resident"], told["peak"])
+        result = said("tests.bench.crawling", settings=self.settings)
+        if result["state"] != RunState.COMPLETED:
+            raise BenchError(f"the run ended as {result['state']}: {result['reason']}")
+        return Crawled(result["seconds"], result["cpu"], result["counters"], result["resident"], result["peak"])
 
     def stats(self) -> dict[str, float]:
         found: dict[str, float] = json.loads(get(self.graph.port, "/stats"))

@@ -35,8 +35,8 @@ async def crawl(settings: BackfillSettings) -> dict[str, object]:
     if not isinstance(run, Run):
         raise SystemExit(run)
     counters = run.counters.model_dump(mode="json")
-    told = {"state": run.state, "reason": run.reason, "seconds": seconds, "cpu": cpu, "counters": counters}
-    return {**told, "resident": readings, "peak": _megabytes("VmHWM")}
+    result = {"state": run.state, "reason": run.reason, "seconds": seconds, "cpu": cpu, "counters": counters}
+    return {**result, "resident": readings, "peak": _megabytes("VmHWM")}
 
 
 async def _read_memory(readings: list[float]) -> None:

@@ -117,13 +117,13 @@ async def test_a_token_that_expires_mid_run_fails_it_with_advice_and_harms_no_co
     *_, run = await facebook.runs()
     assert run.state is RunState.FAILED
     assert "connect the account again" in (run.reason or "")
-    told = {each["message_id"] for each in said} & mids(await facebook.events("1"))
-    assert 0 < len(told) < len(said), "some had been read before the token expired"
+    delivered = {each["message_id"] for each in said} & mids(await facebook.events("1"))
+    assert 0 < len(delivered) < len(said), "some had been read before the token expired"
 
     async def known() -> set[str]:
-        return {each["mid"] async for each in database.messages.find({"mid": {"$in": list(told)}})}
+        return {each["mid"] async for each in database.messages.find({"mid": {"$in": list(delivered)}})}
 
-    await eventually(known, lambda found: found == told)
+    await eventually(known, lambda found: found == delivered)
     after = await eventually(analysed, lambda found: found.keys() == customers)
     assert {key: each.name for key, each in after.items()} == {key: each.name for key, each in before.items()}
     assert all(each.analysis and each.analysis.summary for each in after.values())

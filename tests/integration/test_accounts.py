@@ -134,8 +134,8 @@ async def test_a_check_prints_problems_as_json_without_a_token_and_exits_with_st
     await configure(simulator, withheld=["instagram_manage_messages"])
     process = await accounts("check", "instagram", INSTAGRAM_ID, "--json")
     assert process.status == 1
-    (told,) = json.loads(process.output)
-    assert (told["is_well"], told["permissions_missing"]) == (False, ["instagram_manage_messages"])
+    (health,) = json.loads(process.output)
+    assert (health["is_well"], health["permissions_missing"]) == (False, ["instagram_manage_messages"])
     assert (await accounts("check", "messenger", PAGE_ID)).status == 0
     await configure(simulator, revoked=True)
     process = await accounts("check", "messenger", PAGE_ID)
@@ -168,7 +168,7 @@ async def test_an_idle_account_is_removed_after_confirmation_and_its_contacts_st
     assert (await accounts("add", "messenger", "371", "--name", "x", stdin="EAAsecret")).status == 0
     await database.contacts.insert_one({"_id": "messenger:371:813"})
     await database.crawls.insert_many([{"_id": "messenger:371"}, {"_id": "messenger:3712"}])
-    assert (await accounts("remove", "messenger", "371")).status == 1, "nobody was there to ask"
+    assert (await accounts("remove", "messenger", "371")).status == 1, "there was no terminal to ask at"
     run = {"platform": "messenger", "account_id": "371", "active": True, "state": "RUNNING", "created_at": utc_now()}
     await database.sync_runs.insert_one({"_id": "run1", **run})
     process = await accounts("remove", "messenger", "371", "--yes")

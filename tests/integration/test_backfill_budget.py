@@ -65,7 +65,7 @@ async def working(simulator: Simulator, stack: Stack, *platforms: Platform) -> A
         ]
 
 
-async def told(simulator: Simulator, what: str, body: object) -> None:
+async def control(simulator: Simulator, what: str, body: object) -> None:
     async with ClientSession() as session, session.post(f"{simulator['graph_url']}/_simulator/{what}", json=body) as ok:
         assert ok.status == 200, await ok.text()
 
@@ -88,7 +88,7 @@ async def test_two_workers_of_one_instagram_account_never_exceed_two_calls_a_sec
 
 
 async def test_a_throttle_of_one_worker_stops_the_other_until_it_is_over(simulator: Simulator, stack: Stack) -> None:
-    await told(simulator, "faults", [{"error": "rate_messenger", "regain_minutes": 0.05}])
+    await control(simulator, "faults", [{"error": "rate_messenger", "regain_minutes": 0.05}])
     async with working(simulator, stack, Platform.MESSENGER, Platform.MESSENGER) as (one, two):
         refused = asyncio.create_task(one.list())
         await eventually(lambda: found(one.waits), bool)
@@ -104,7 +104,7 @@ async def test_a_throttle_of_one_worker_stops_the_other_until_it_is_over(simulat
 async def test_a_limit_of_the_app_stops_every_account_and_a_pages_that_page_alone(
     simulator: Simulator, stack: Stack, error: str, is_stopped: bool
 ) -> None:
-    await told(simulator, "faults", [{"query": "messenger", "error": error, "regain_minutes": 5}])
+    await control(simulator, "faults", [{"query": "messenger", "error": error, "regain_minutes": 5}])
     async with working(simulator, stack, Platform.MESSENGER, Platform.INSTAGRAM) as (one, other):
         refused = asyncio.create_task(one.list())
         await eventually(lambda: found(one.waits), bool)
@@ -118,7 +118,7 @@ async def test_a_limit_of_the_app_stops_every_account_and_a_pages_that_page_alon
 
 
 async def test_a_budget_that_comes_to_its_end_is_never_overdrawn(simulator: Simulator, stack: Stack) -> None:
-    await told(simulator, "configure", {"budget_calls": 100, "budget_seconds": 600})
+    await control(simulator, "configure", {"budget_calls": 100, "budget_seconds": 600})
     async with working(simulator, stack, Platform.MESSENGER, Platform.MESSENGER) as (one, two):
         for worker in (one, two) * 38:
             await worker.list()

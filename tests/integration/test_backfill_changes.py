@@ -54,10 +54,10 @@ async def test_messages_sent_and_deleted_during_a_run_are_read(facebook: Crawlin
                 await facebook.call("act", {"act": "unsend", "message_id": mids.pop(rng.randrange(len(mids)))})
             else:
                 who = rng.choice(names) if rng.random() < 0.8 else f"New {acts}"
-                told = await facebook.call(
+                said = await facebook.call(
                     "act", {"act": "say", "who": who, "text": "hello", "echo": rng.random() < 0.5}
                 )
-                ever.add(told["message_id"])
+                ever.add(said["message_id"])
 
     progress = await facebook.read(account, before=happen)
     assert acts == 0, "so that what happened last happened before the crawl had ended"
@@ -84,17 +84,17 @@ async def test_only_what_is_new_of_what_has_moved_is_read(facebook: Crawling) ->
     await facebook.read(account)
     facebook.acknowledged.clear()
     names = [each.customer.name for each in facebook.corpus.conversations[account.page_id]]
-    told = [
+    said = [
         (await facebook.call("act", {"act": "say", "who": who, "text": "x"}))["message_id"] for who in names[3:9] * 2
     ]
     progress = await facebook.read(account, "next")
-    assert sorted(facebook.acknowledged[account.account_id]) == sorted(told)
+    assert sorted(facebook.acknowledged[account.account_id]) == sorted(said)
     assert progress.counters.conversations_read == 6
 
 
 @pytest.mark.parametrize("is_unsent", [False, True])
 async def test_a_killed_run_continues_after_what_was_acknowledged(facebook: Crawling, is_unsent: bool) -> None:
-    """With the cursor of its checkpoint, or anew where the message that it stands at is no more."""
+    """With the cursor of its checkpoint, or from the newest message if the cursor's message was deleted."""
     account, at_once = facebook.page(), 3
 
     async def die(events: Sequence[EncodedEvent]) -> None:
@@ -181,8 +181,8 @@ async def test_a_history_leaves_the_analyzers_fields_alone_even_when_written_at_
         await database.conversations.update_one({"_id": key}, {"$set": {"revision": 5}}, upsert=True)
 
     keys = [KEY._replace(customer_id=str(number)) for number in range(20)]
-    told = [store.remember(key, History("run", "t", None)) for key in keys]
-    await asyncio.gather(*told, *(analyse(number) for number in range(20)), return_exceptions=False)
+    said = [store.remember(key, History("run", "t", None)) for key in keys]
+    await asyncio.gather(*said, *(analyse(number) for number in range(20)), return_exceptions=False)
     assert set(await store.known(keys)) == set(keys)
     assert await database.conversations.count_documents({"revision": 5, "history.run_id": "run"}) == 20
 

@@ -90,8 +90,8 @@ def test_wrong_usage_adds_nothing(leadstream: Start, arguments: tuple[str, ...],
 
 
 def test_an_unreachable_server_has_its_own_exit_status(leadstream: Start) -> None:
-    nobody = {"LEADSTREAM_MONGO_URL": "mongodb://127.0.0.1:1/x?directConnection=true"}
-    assert leadstream("accounts", "list", env=nobody).wait() == 3
+    unreachable = {"LEADSTREAM_MONGO_URL": "mongodb://127.0.0.1:1/x?directConnection=true"}
+    assert leadstream("accounts", "list", env=unreachable).wait() == 3
     assert leadstream("backfill", "run", env={"LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}).wait() == 3
 
 

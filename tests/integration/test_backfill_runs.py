@@ -20,10 +20,10 @@ READ = RunCounters(messages_published=7)
 
 
 async def grow_old(database: Database, by: timedelta) -> None:
-    """As if the processes had not been heard of for so long."""
-    heard = await server_time(database) - by
+    """Move the heartbeats back, as if the processes had been silent for so long."""
+    beat_at = await server_time(database) - by
     held = {"state": RunState.RUNNING}
-    await database.sync_runs.update_many(held, {"$set": {"heartbeat_at": heard}})
+    await database.sync_runs.update_many(held, {"$set": {"heartbeat_at": beat_at}})
 
 
 async def die(database: Database) -> None:

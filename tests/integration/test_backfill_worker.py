@@ -1,4 +1,4 @@
-"""Workers over real servers: who does which run, how they stop, and what an operator can tell them."""
+"""Workers over real servers: which worker executes which run, how they stop, and how operators control them."""
 
 from __future__ import annotations
 

@@ -124,8 +124,8 @@ async def test_an_account_stored_as_the_platform_shows_it_has_no_holes(
     assert {each.key.customer_id for each in compared if isinstance(each, Compared)} == customers
     for each in compared:
         assert isinstance(each, Compared)
-        told = (each.listed, each.counted_by, each.stored, each.unavailable, each.missing)
-        assert told == (45, by, stored, unavailable, 0)
+        result = (each.listed, each.counted_by, each.stored, each.unavailable, each.missing)
+        assert result == (45, by, stored, unavailable, 0)
     assert await staged.missing(account, by_ids=True) == {}
 
 
@@ -210,15 +210,15 @@ async def test_a_deleted_message_does_not_make_its_conversation_gone(staged: Sta
 
 async def test_a_token_that_is_refused_ends_the_account_with_the_reason(staged: Staged) -> None:
     await staged.call("configure", {"revoked": True})
-    (told,) = await staged.compare(MESSENGER)
-    assert isinstance(told, Uncompared)
-    assert told.thread_id is None
-    assert "the token has expired; connect the account again" in told.reason
+    (result,) = await staged.compare(MESSENGER)
+    assert isinstance(result, Uncompared)
+    assert result.thread_id is None
+    assert "the token has expired; connect the account again" in result.reason
     await staged.call("configure", {"revoked": False})
     await staged.call("faults", [{"path": "messages", "error": "token_expired", "times": 99}])
-    (told,) = await staged.compare(INSTAGRAM)
-    assert isinstance(told, Uncompared)
-    assert told.thread_id is None
+    (result,) = await staged.compare(INSTAGRAM)
+    assert isinstance(result, Uncompared)
+    assert result.thread_id is None
 
 
 async def test_a_platform_that_does_not_answer_is_unreachable(staged: Staged) -> None:
@@ -249,18 +249,18 @@ async def test_nothing_is_missing_after_a_backfill_and_a_full_run_fills_a_loss(
     assert (status, found["conversation"], found["missing"]) == (1, lost["conversation"], 1)
     status, output = await reconciling(facebook)
     assert (status, lost["customer_id"] in output) == (1, True)
-    told = f"backfill run messenger {PAGE_ID} --again"
-    assert told in output
-    again = leadstream(*told.split(), env=facebook.env)
+    result = f"backfill run messenger {PAGE_ID} --again"
+    assert result in output
+    again = leadstream(*result.split(), env=facebook.env)
     leadstream("analyzer")
     assert again.wait() == 0, again.output
     await eventually(lambda: database.messages.count_documents({"_id": lost["_id"]}), bool)
     assert (await reconciling(facebook))[0] == 0
     assert (await reconciling(facebook, "messenger", "999"))[0] == 1
     assert (await reconciling(facebook, "messenger"))[0] == 2
-    nobody = {"LEADSTREAM_GRAPH_URL": "http://127.0.0.1:1", "LEADSTREAM_GRAPH_DEADLINE_SECONDS": "0.1"}
+    unreachable = {"LEADSTREAM_GRAPH_URL": "http://127.0.0.1:1", "LEADSTREAM_GRAPH_DEADLINE_SECONDS": "0.1"}
     for command in (("reconcile",), ("accounts", "check")):
-        assert leadstream(*command, env={**facebook.env, **nobody}).wait() == 3
+        assert leadstream(*command, env={**facebook.env, **unreachable}).wait() == 3
 
 
 async def reconciling(facebook: Facebook, *arguments: str) -> tuple[int, str]:

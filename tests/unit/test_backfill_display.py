@@ -41,7 +41,7 @@ class Crawling:
 
 @dataclass
 class Staged:
-    """A watch whose seconds pass when told."""
+    """A watch whose time the test moves."""
 
     crawl: Crawling = field(default_factory=Crawling)
     seconds: float = 0.0
@@ -85,8 +85,8 @@ def test_the_display_shows_progress_rate_and_time_left() -> None:
     staged.pass_on(10, conversations_listed=59, conversations_read=5, messages_published=250)
     line = "messenger 371: 5 of 59 conversations, 250 messages, 25 a second, 18 calls, about 2 min left"
     assert progress_line(staged.watch) == line
-    for told in ("Messenger Casa [Aurora]", "5/59", "250", "25", "18", "2 min"):
-        assert told in staged.drawn()
+    for text in ("Messenger Casa [Aurora]", "5/59", "250", "25", "18", "2 min"):
+        assert text in staged.drawn()
 
 
 def test_an_unknown_time_left_is_not_shown() -> None:
@@ -172,5 +172,5 @@ def test_an_ended_run_has_a_summary_and_is_listed() -> None:
     assert summary(run) == f"messenger 371: PARTIAL, {counts} (1 conversations failed)"
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(runs_table([run], {"messenger:371": "[bold]"}))
-    for told in ("abcdef01", "Messenger [bold]", "PARTIAL", "25"):
-        assert told in console.export_text(clear=False)
+    for text in ("abcdef01", "Messenger [bold]", "PARTIAL", "25"):
+        assert text in console.export_text(clear=False)

@@ -1,4 +1,4 @@
-"""What the platform is asked about accounts, and what is told of its answers. No URL ever has a token in it."""
+"""The calls of account checks and imports, and what is shown of the answers. No URL contains a token."""
 
 from __future__ import annotations
 
@@ -143,7 +143,9 @@ async def test_withheld_permissions_are_named_for_the_platforms_that_need_them(f
     client = facebook.client(USER_TOKEN)
     assert await withheld_permissions(client, [Platform.MESSENGER]) == ["pages_messaging"]
     assert await withheld_permissions(client, list(Platform)) == ["pages_messaging", "instagram_basic"]
-    assert await withheld_permissions(facebook.client(), list(Platform)) == [], "of a Page's token it is not told"
+    assert await withheld_permissions(facebook.client(), list(Platform)) == [], (
+        "the platform does not say for a Page's token"
+    )
 
 
 def test_settings_of_an_account_survive_a_new_token() -> None:
@@ -165,10 +167,10 @@ async def test_a_healthy_account_is_shown_with_everything_but_its_token(facebook
     assert health.token is not None
     assert (health.token.is_of_page, health.token.expires_at, health.missing_permissions) == (True, None, ())
     assert health.subscribed_fields == WEBHOOK_FIELDS
-    seen, told = shown(health), orjson.dumps(health_json(health)).decode()
+    seen, printed = shown(health), orjson.dumps(health_json(health)).decode()
     for fact in ("The [Page]", "well", "does not expire, data access until 2027-01-23", "pages_messaging"):
         assert fact in seen
-    assert TOKEN not in seen + told
+    assert TOKEN not in seen + printed
     assert all(name in health_json(health)["permissions_granted"] for name in ("pages_messaging", "instagram_basic"))
 
 

@@ -366,11 +366,11 @@ async def test_a_conversation_that_moves_while_a_listing_cursor_expires_is_read(
 
 async def test_messages_sent_during_a_run_are_read_at_its_end() -> None:
     """To one that was read, to one that was not, and by somebody new."""
-    world, told = World(conversations=7), list[int]()
+    world, moved = World(conversations=7), list[int]()
 
     def happen(path: str, start: int) -> None:
-        if path.endswith("t_2/messages") and start == 4 and not told:
-            told.append(1)
+        if path.endswith("t_2/messages") and start == 4 and not moved:
+            moved.append(1)
             for number in (0, 6, 7):
                 world.say(number, f"new.{number}")
 
@@ -380,15 +380,15 @@ async def test_messages_sent_during_a_run_are_read_at_its_end() -> None:
     assert sorted(stage.mids) == sorted(world.all_ids)
     assert (progress.counters.conversations_listed, progress.counters.conversations_read) == (8, 8)
     ends = [event for event in stage.published if isinstance(event, ConversationCompletedEvent)]
-    assert len({event.event_id for event in ends}) == len(ends) == 9, "one was read twice, and is told of as such"
+    assert len({event.event_id for event in ends}) == len(ends) == 9, "one was read twice, with an event for each time"
 
 
 async def test_more_that_moved_than_a_page_holds_is_read_at_the_end() -> None:
-    world, told = World(conversations=9, messages=2), list[int]()
+    world, moved = World(conversations=9, messages=2), list[int]()
 
     def happen(path: str, _start: int) -> None:
-        if path.endswith("t_8/messages") and not told:
-            told.append(1)
+        if path.endswith("t_8/messages") and not moved:
+            moved.append(1)
             for number in range(8):
                 world.say(number, f"new.{number}", minutes=1 + number)
 

@@ -41,12 +41,14 @@ MESSAGES = st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=20)
 
 
 @given(MESSAGES, st.integers(1, 5))
-def test_later_messages_are_read_once_however_seconds_and_pages_fall(told: list[tuple[int, bool]], size: int) -> None:
+def test_later_messages_are_read_once_however_seconds_and_pages_fall(drawn: list[tuple[int, bool]], size: int) -> None:
     """Of messages in the order of their times, those that are there at first and those that come between them or
     behind, though none before the second of the newest that was known."""
-    messages = [item(str(number), at) for number, (at, _) in enumerate(sorted(told, key=lambda each: each[0]))]
+    messages = [item(str(number), at) for number, (at, _) in enumerate(sorted(drawn, key=lambda each: each[0]))]
     at_first = [
-        message for message, (_, is_old) in zip(messages, sorted(told, key=lambda each: each[0]), strict=True) if is_old
+        message
+        for message, (_, is_old) in zip(messages, sorted(drawn, key=lambda each: each[0]), strict=True)
+        if is_old
     ]
     known = None
     for page in pages(at_first, size):

@@ -53,7 +53,7 @@ class Idle(RunSchedule):
 
 
 class Stage:
-    """A worker of `at_once` whose runs do what `acts` says of each; `stopped` has those that were told to stop."""
+    """A worker whose runs do what `acts` says; `stopped` has the runs that were stopped."""
 
     def __init__(self, runs: MemoryRuns, acts: dict[str, Exception | None], at_once: int = 8) -> None:
         self.acts, self.begun, self.stopped = acts, list[str](), list[str]()
@@ -99,9 +99,9 @@ async def test_a_worker_keeps_to_its_maximum_of_runs_and_requeues_all_when_stopp
     await stage.work_until(lambda: len(stage.begun) == 3)
     assert (stage.begun, sorted(stage.stopped)) == (["a", "b", "c"], ["b", "c"])
     assert [run.run_id for run in runs.left if isinstance(run, Run)] == ["d"]
-    told = stage.metrics.render()[0].decode()
-    assert 'leadstream_backfill_runs_total{state="COMPLETED"} 1.0' in told
-    assert 'leadstream_backfill_runs_total{state="QUEUED"} 2.0' in told
+    rendered = stage.metrics.render()[0].decode()
+    assert 'leadstream_backfill_runs_total{state="COMPLETED"} 1.0' in rendered
+    assert 'leadstream_backfill_runs_total{state="QUEUED"} 2.0' in rendered
 
 
 async def test_an_unexpected_error_in_one_run_stops_the_others_and_ends_the_worker() -> None:
