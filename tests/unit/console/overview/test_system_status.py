@@ -218,8 +218,8 @@ def overview(system_status: SystemStatus, **more: Any) -> str:
 def test_an_overview_shows_unknown_values_as_unknown() -> None:
     page = overview(SystemStatus(broker_answers=False, asks_receiver=True))
     for words in (
-        "Events per second – the broker does not answer", "Events waiting – the broker does not answer",
-        "Waiting for analysis –", "Fallback share –", "Dead letters –",
+        "Events/second – the broker does not answer", "Events waiting – the broker does not answer",
+        "To be analysed –", "Fallback share –", "Dead letters –",
         "In the spool – the receiver does not report it", "Dead letters could not be read",
     ):  # fmt: skip
         assert words in page
@@ -229,7 +229,7 @@ def test_an_overview_shows_zeros() -> None:
     page = overview(
         SystemStatus(samples=deque([ThroughputSample(NOON, 5, 0)]), dead_letters=(), due=0, spool=0, asks_receiver=True)
     )
-    for words in ("Events waiting 0", "Waiting for analysis 0", "Dead letters 0", "In the spool 0", "No known errors"):
+    for words in ("Events waiting 0", "To be analysed 0", "Dead letters 0", "In the spool 0", "No known errors"):
         assert words in page
 
 
