@@ -32,13 +32,9 @@ class Replay:
     """
 
     def __init__(
-        self,
-        queue: DeadLetterQueue,
-        producer: AIOKafkaProducer,
-        topics: Topics,
-        read_webhook: ReadWebhook,
+        self, queue: DeadLetterQueue, producer: AIOKafkaProducer, topics: Topics, read_webhook: ReadWebhook,
         is_storable: Callable[[Mapping[str, Any]], bool],
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._queue = queue
         self._producer = producer
         self._topics = topics
@@ -76,10 +72,7 @@ class Replay:
         await self._publish(batch, parked, on_replay)
 
     async def _publish(
-        self,
-        batch: list[tuple[DeadLetter, list[Record]]],
-        parked: Mapping[str, DeadLetterSummary],
-        on_replay: OnReplay,
+        self, batch: list[tuple[DeadLetter, list[Record]]], parked: Mapping[str, DeadLetterSummary], on_replay: OnReplay
     ) -> None:
         """Publish the events and, once they are acknowledged, the tombstones."""
         await publish(self._producer, [record for _, records in batch for record in records])

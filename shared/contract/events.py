@@ -156,7 +156,7 @@ class DeletionEvent(MessageScopedEvent):
 
 
 class ReactionEvent(MessageScopedEvent):
-    """`direction` is that of who reacted. `emoji` and `reaction` are absent on `unreact`."""
+    """`direction` is the side that reacted. `emoji` and `reaction` are absent on `unreact`."""
 
     kind: Literal["reaction"] = "reaction"
     action: Literal["react", "unreact"]

@@ -163,14 +163,9 @@ class GraphClient:
 
 
 def graph_client(
-    settings: GraphSettings,
-    session: ClientSession,
-    governor: Governor,
-    token: str,
-    *,
-    timeout_seconds: float,
-    deadline_seconds: float,
-) -> GraphClient:
+    settings: GraphSettings, session: ClientSession, governor: Governor, token: str, *,
+    timeout_seconds: float, deadline_seconds: float,
+) -> GraphClient:  # fmt: skip
     """Return a client for the settings' URL and version that signs its calls with the first app secret."""
     return GraphClient(
         session=session,

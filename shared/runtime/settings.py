@@ -33,15 +33,13 @@ class KafkaSettings(Settings):
     kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="host:port of the brokers, comma-separated.")
     topic_prefix: str = Field("", description="Prefix of the names of all topics and consumer groups.")
     topic_replication: int = Field(1, ge=1, description="Replicas of each topic; 3 to survive the loss of a broker.")
-    topic_partitions: int = Field(
-        12, ge=1, description="Partitions of `message-events` and `contact-updated` when `setup` creates them."
-    )
+    topic_partitions: int = Field(12, ge=1, description="Partitions of new topics, except the dead letters'.")
 
 
 class MongoSettings(Settings):
     mongo_url: SecretStr = Field(
         SecretStr("mongodb://127.0.0.1:27017/leadstream"),
-        description="MongoDB connection string; its path is the name of the database (default `leadstream`).",
+        description="MongoDB connection string; its path names the database (default `leadstream`).",
     )
 
 
@@ -56,8 +54,7 @@ class GraphSettings(Settings):
     graph_url: str = Field("https://graph.facebook.com", description="URL of the Graph API.")
     graph_version: str = Field("v26.0", description="Version of the Graph API, as in its paths.")
     app_secrets: Secrets = Field(
-        (),
-        description="App secrets, comma-separated: webhooks may be signed with any; the first signs Graph API calls.",
+        (), description="App secrets, comma-separated: any may sign webhooks, the first signs Graph API calls."
     )
     _split_secrets = field_validator("app_secrets", mode="before")(_split)
 
@@ -69,24 +66,18 @@ class ReceiverSettings(KafkaSettings):
     )
     receiver_host: str = Field("0.0.0.0", description="Address the receiver listens on.")  # noqa: S104
     receiver_port: int = Field(8080, ge=0, le=65535, description="Port the receiver listens on; 0 for a free one.")
-    receiver_workers: int = Field(
-        1, ge=1, le=64, description="Processes that share the port; `--workers` overrides it."
-    )
+    receiver_workers: int = Field(1, ge=1, le=64, description="Processes sharing the port; `--workers` overrides it.")
     receiver_connections: int = Field(
-        1000, ge=1, description="Maximum number of connections per process; further ones are closed."
+        1000, ge=1, description="Maximum connections per process; further ones are closed."
     )
     receiver_header_seconds: float = Field(
         10.0, gt=0, description="Time limit for a connection's first request headers, and for a TLS handshake."
     )
     receiver_body_seconds: float = Field(
-        10.0,
-        gt=0,
-        description="Time limit for receiving a body (then the response is 408) and for a client to read responses.",
+        10.0, gt=0, description="Time limit for receiving a body (else 408) and for a client to read responses."
     )
     receiver_keepalive_seconds: float = Field(
-        75.0,
-        gt=0,
-        description="How long an open connection may be idle before its next request; set it above the proxy's limit.",
+        75.0, gt=0, description="How long a connection may be idle between requests; more than the proxy's limit."
     )
     receiver_tls_certificate: str = Field("", description="PEM file of the certificate and its chain; empty: no TLS.")
     receiver_tls_key: str = Field("", description="PEM file of its unencrypted key.")
@@ -98,13 +89,10 @@ class ReceiverSettings(KafkaSettings):
     )
     access_log: bool = Field(False, description="Log one line per request, without its query.")
     publish_timeout_seconds: float = Field(
-        1.5,
-        gt=0,
-        description="How long a webhook waits for the broker before its events are spooled; Facebook waits 5 s.",
+        1.5, gt=0, description="How long a webhook waits for the broker before it is spooled; Facebook waits 5 s."
     )
     spool_dir: str = Field(
-        ".leadstream/spool",
-        description="Directory for events while the broker is away; never shared between receivers.",
+        ".leadstream/spool", description="Directory for events while the broker is away; never shared."
     )
     spool_max_bytes: int = Field(
         1 << 30, gt=0, description="Maximum size of the spool per process; when it is full, the response is 503."
@@ -117,9 +105,7 @@ class BackfillSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSetting
     backfill_parallelism: int = Field(
         8, ge=1, le=64, description="Concurrent calls per account; twice as many conversations are read concurrently."
     )
-    backfill_page_size: int = Field(
-        100, ge=1, le=500, description="Items requested per page, of conversations and of messages."
-    )
+    backfill_page_size: int = Field(100, ge=1, le=500, description="Items per page of conversations and messages.")
     graph_timeout_seconds: float = Field(30.0, gt=0, description="Time limit of one Graph API call.")
     graph_deadline_seconds: float = Field(300.0, gt=0, description="How long one Graph API call is retried.")
     metrics_port: int = Field(0, ge=0, le=65535, description=METRICS_PORT_HELP)
@@ -132,13 +118,10 @@ class AnalyzerSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSetting
         600.0, ge=0, description="How long analysis waits for a backfill to complete a conversation it has listed."
     )
     analyzer_instance: str = Field(
-        "",
-        description="Unique name of this process, kept over restarts: it gets its partitions back at once.",
+        "", description="Unique name of this process, kept over restarts, to get its partitions back at once."
     )
     lease_seconds: float = Field(8.0, gt=0, description="How long a claim of a conversation is valid without renewal.")
-    analysis_parallelism: int = Field(
-        32, ge=1, description="Conversations that one process analyses concurrently with the AI."
-    )
+    analysis_parallelism: int = Field(32, ge=1, description="Concurrent analyses by the AI per process.")
     ai_again_seconds: float = Field(
         60.0,
         gt=0,
@@ -151,16 +134,13 @@ class AnalyzerSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSetting
         description="AI retries per minute and process, made only when there is no other work. 0 for none: a requested "
         "analysis then waits for the conversation's next message.",
     )
-    gemini_api_keys: Secrets = Field(
-        (), description="Gemini API keys, comma-separated; without any, the fallback scores."
-    )
+    gemini_api_keys: Secrets = Field((), description="Gemini API keys, comma-separated; with none the fallback scores.")
     gemini_models: Names = Field(
-        ("gemini-2.5-flash", "gemini-2.5-flash-lite"),
-        description="Gemini models, comma-separated, the preferred one first.",
+        ("gemini-2.5-flash", "gemini-2.5-flash-lite"), description="Gemini models, comma-separated, preferred first."
     )
     gemini_endpoint: str = Field("", description="Endpoint of the Gemini API, if not Google's: `http://host:port`.")
     gemini_requests_per_minute: int = Field(
-        1000, ge=1, description="Requests per minute, key and model; 5 to thousands by Google's tier."
+        1000, ge=1, description="Requests per minute for each key and model; 5 to thousands by Google's tier."
     )
     gemini_deadline_seconds: float = Field(20.0, gt=0, description="Time limit of one analysis by Gemini.")
     metrics_port: int = Field(0, ge=0, le=65535, description=METRICS_PORT_HELP)
@@ -179,7 +159,7 @@ class ConsoleSettings(KafkaSettings, MongoSettings, VaultSettings):
         SecretStr(""), description="Password of viewers, who may change nothing, or its hash; empty: no viewers."
     )
     console_proxy_header: str = Field(
-        "", description="Header in which a proxy names the user it has authenticated; empty: none."
+        "", description="Header with the user that a proxy has authenticated; empty: none."
     )
     console_proxy_from: Names = Field(
         ("127.0.0.1", "::1"),
@@ -188,16 +168,12 @@ class ConsoleSettings(KafkaSettings, MongoSettings, VaultSettings):
     )
     console_proxy_editors: Names = Field((), description="Users of the proxy who are editors, comma-separated.")
     console_names: Names = Field(
-        (),
-        description="Host names the console answers to, comma-separated; empty: any, without a password localhost.",
+        (), description="Host names it answers to, comma-separated; empty: any, without a password localhost."
     )
     console_api_tokens: Secrets = Field(
-        (),
-        description="Tokens of programs that may change data by `/api/`, comma-separated, at least 32 characters each.",
+        (), description="Tokens for reading and writing by `/api/`, comma-separated, at least 32 characters."
     )
-    console_viewer_api_tokens: Secrets = Field(
-        (), description="Tokens of programs that may only read by `/api/`, comma-separated."
-    )
+    console_viewer_api_tokens: Secrets = Field((), description="Tokens for reading by `/api/`, comma-separated.")
     console_receiver_url: str = Field("", description="URL of the receiver's `/metrics`, to show its spool.")
     _split_names = field_validator(
         "console_proxy_from", "console_proxy_editors", "console_names", "console_api_tokens",

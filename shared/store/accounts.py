@@ -71,7 +71,7 @@ class AccountStore:
         await self._accounts.update_one({"_id": key}, {"$set": {"pipeline": name}})
 
     async def with_token(self) -> list[Account]:
-        """Return the accounts that can be asked."""
+        """Return the accounts that have a token."""
         stored = self._accounts.find({"encrypted_token": {"$exists": True}})
         return [Account.model_validate(each) async for each in stored]
 

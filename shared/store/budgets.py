@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from shared.domain.budgets import UNKNOWN_BUDGET, Budget
-from shared.store.mongo import Collection, Database, Document, DuplicateKeyError
+from shared.store.mongo import Database, Document, DuplicateKeyError
 from shared.store.server_clock import ServerClock
 
 
@@ -18,28 +18,24 @@ class MongoBudgetStore:
     key: str
     clock: ServerClock
 
-    @property
-    def collection(self) -> Collection:
-        return self.database.budgets
-
     def now(self) -> float:
         return self.clock.now()
 
     async def read(self) -> Budget:
         await self.clock.synchronise()
-        stored = await self.collection.find_one({"_id": self.key})
+        stored = await self.database.budgets.find_one({"_id": self.key})
         return _budget(stored) if stored else UNKNOWN_BUDGET
 
     async def replace(self, new: Budget) -> bool:
         document = _document(new)
         if new.version == 1:
             try:
-                await self.collection.insert_one({"_id": self.key, **document})
+                await self.database.budgets.insert_one({"_id": self.key, **document})
             except DuplicateKeyError:
                 return False
             return True
         before = {"_id": self.key, "version": new.version - 1}
-        return (await self.collection.update_one(before, {"$set": document})).matched_count == 1
+        return (await self.database.budgets.update_one(before, {"$set": document})).matched_count == 1
 
 
 def _budget(stored: Document) -> Budget:

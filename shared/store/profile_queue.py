@@ -37,7 +37,7 @@ class ProfileQueue:
     async def waiting(self, accounts: Collection[str], limit: int) -> dict[str, list[str]]:
         """Return ids of contacts to request, by account."""
         wanted = {
-            "asked_at": {"$gte": EPOCH, "$lte": await self._claims_expired_at()},
+            "asked_at": {"$gte": EPOCH, "$lte": await self._expired_before()},
             "account": {"$in": list(accounts)},
         }
         found: dict[str, list[str]] = {}
@@ -47,7 +47,7 @@ class ProfileQueue:
 
     async def claim(self, contact_id: str) -> bool:
         """Claim a contact. Return False if another process has claimed it."""
-        waiting = {"_id": contact_id, "asked_at": {"$lte": await self._claims_expired_at()}}
+        waiting = {"_id": contact_id, "asked_at": {"$lte": await self._expired_before()}}
         asked = {"$currentDate": {"asked_at": True}}
         return (await self._profiles.update_one(waiting, asked)).modified_count == 1
 
@@ -59,5 +59,5 @@ class ProfileQueue:
         """Remove what is known of asking about this contact."""
         await self._profiles.delete_one({"_id": contact_id})
 
-    async def _claims_expired_at(self) -> datetime:
+    async def _expired_before(self) -> datetime:
         return await server_time(self._database) - timedelta(seconds=CLAIM_SECONDS)
