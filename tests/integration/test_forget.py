@@ -250,6 +250,14 @@ async def test_the_erasure_of_an_unknown_customer_writes_nothing(database: Datab
     assert await database.erasures.count_documents({}) == 0
 
 
+async def test_a_conversation_known_only_to_a_backfill_can_be_erased(database: Database) -> None:
+    await CheckpointStore(database).remember(MARIA, History("run", "t_1", None, 3))
+    await Rig(database).erase()
+    conversation = await database.conversations.find_one({"_id": str(MARIA)})
+    assert conversation is not None
+    assert {"lease", "due_at", "first_pending_at"} & conversation.keys() == set()
+
+
 STEPS = ["remembered", "taken", "published_first", "stub", "erased", "published"]
 
 
