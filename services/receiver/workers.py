@@ -21,6 +21,8 @@ from pathlib import Path
 import structlog
 from prometheus_client.multiprocess import mark_process_dead
 
+from shared.runtime.service import stopped_within
+
 RESTART_DELAY_SECONDS, MAX_RESTART_DELAY_SECONDS = 0.1, 5.0
 """The delay before a worker that died is replaced. It doubles until a worker has lived for `STABLE_SECONDS`."""
 STABLE_SECONDS = 30.0
@@ -106,7 +108,7 @@ class Supervisor:
             else:
                 delay = RESTART_DELAY_SECONDS if lived > STABLE_SECONDS else min(2 * delay, MAX_RESTART_DELAY_SECONDS)
                 log.warning("worker_died", slot=slot, status=status, next_in_seconds=delay)
-                await self._stopped_within(delay)
+                await stopped_within(self._stop, delay)
 
     async def _run_one(self, slot: int) -> tuple[float, int]:
         """Run one worker. Returns how many seconds it lived, and its status."""
@@ -144,11 +146,6 @@ class Supervisor:
         if not ending.done():
             process.kill()
         return await ending
-
-    async def _stopped_within(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
 
 
 def _exit_status(status: int) -> int:
