@@ -337,7 +337,7 @@ async def test_a_requeued_conversation_is_due_at_once_even_when_it_is_leased(dat
 
 
 async def test_ai_retries_come_after_doubling_waits(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.store.ai_retry_queue.LONGEST", 16)
+    monkeypatch.setattr("shared.store.ai_retry_queue.MAX_WAIT_FACTOR", 16)
     again, keys = AIRetryQueue(database, wait_ms=1_000), ["a", "b"]
     await again.put(keys, has_failed=False)
 
