@@ -16,8 +16,9 @@ import structlog
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
-from services.cli.setup import SetupSettings, make_missing
+from services.cli.setup import SetupSettings, prepare
 from shared.bus.producer import Topics
+from shared.bus.topics import ensure_topics
 from shared.store.mongo import Database, open_database
 from tests.support.processes import Leadstream
 from tests.support.servers import Servers, choose_kind, has_docker, start
@@ -98,15 +99,29 @@ def servers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
 
 
 @pytest.fixture
-async def stack(servers: Servers) -> Stack:
+def setup_settings(servers: Servers) -> SetupSettings:
     name = f"t{secrets.token_hex(4)}"
-    settings = SetupSettings(
+    return SetupSettings(
         kafka_bootstrap_servers=servers.kafka,
         topic_prefix=f"{name}.",
         topic_partitions=2,
         mongo_url=SecretStr(servers.mongo_url(name)),
     )
-    await make_missing(settings)
+
+
+@pytest.fixture
+async def database(setup_settings: SetupSettings) -> AsyncIterator[Database]:
+    """Return a database as `leadstream setup` leaves it. A test that does not ask for `stack` has no topics."""
+    async with open_database(setup_settings.mongo_url.get_secret_value()) as database:
+        await prepare(database)
+        yield database
+        await database.client.drop_database(database.name)
+
+
+@pytest.fixture
+async def stack(servers: Servers, setup_settings: SetupSettings, database: Database) -> Stack:
+    settings = setup_settings
+    await ensure_topics(settings)
     env = {
         "LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
         "LEADSTREAM_TOPIC_PREFIX": settings.topic_prefix,
@@ -121,13 +136,6 @@ async def stack(servers: Servers) -> Stack:
         "LEADSTREAM_LEASE_SECONDS": "3",
     }
     return Stack(servers, settings.topic_prefix, settings.mongo_url.get_secret_value(), env)
-
-
-@pytest.fixture
-async def database(stack: Stack) -> AsyncIterator[Database]:
-    async with open_database(stack.mongo_url) as database:
-        yield database
-        await database.client.drop_database(database.name)
 
 
 @pytest.fixture

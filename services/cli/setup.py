@@ -13,7 +13,7 @@ from shared.domain.pipelines import TEMPLATES
 from shared.runtime.settings import SERVICE_SETTINGS, KafkaSettings, MongoSettings, Settings
 from shared.store import ai_retry_queue, conversations, messages, profile_queue, runs
 from shared.store.migrations import migrate
-from shared.store.mongo import ensure_indexes, open_database
+from shared.store.mongo import Database, ensure_indexes, open_database
 from shared.store.pipelines import PipelineStore
 
 
@@ -31,11 +31,16 @@ async def make_missing(settings: SetupSettings) -> list[str]:
     """Create what is missing and return the names of new topics. UnreachableError when a server does not answer."""
     made = await ensure_topics(settings)
     async with open_database(settings.mongo_url.get_secret_value()) as database:
-        await migrate(database)
-        for collection in (messages, conversations, ai_retry_queue, profile_queue, runs):
-            await ensure_indexes(database, collection.INDEXES)
-        await PipelineStore(database).add_missing(TEMPLATES)
+        await prepare(database)
     return made
+
+
+async def prepare(database: Database) -> None:
+    """Migrate the documents and create the indexes and template pipelines that are missing."""
+    await migrate(database)
+    for collection in (messages, conversations, ai_retry_queue, profile_queue, runs):
+        await ensure_indexes(database, collection.INDEXES)
+    await PipelineStore(database).add_missing(TEMPLATES)
 
 
 def config(
