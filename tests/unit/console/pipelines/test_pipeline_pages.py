@@ -94,7 +94,7 @@ async def test_the_later_of_two_editors_is_notified_and_may_then_overwrite() -> 
         assert (await save(client, fields(SALES, name="First")))[0] == 303
         status, page = await save(client, fields(SALES, name="Second"))
         assert (status, pipelines.by_name["Sales"].stages[0].name) == (400, "First")
-        assert "changed by somebody else" in page
+        assert "someone else has changed" in page
         assert 'value="Second"' in page
         assert pipelines.by_name["Sales"].edition in page
 
