@@ -32,6 +32,7 @@ from shared.store.activities import ActivityStore
 from shared.store.ai_retry_queue import AIRetryQueue
 from shared.store.contacts import Contacts
 from shared.store.conversation_updates import Timing
+from shared.store.migrations import require_migrated
 from shared.store.mongo import ConnectionFailure, Database, answers, open_database
 from shared.store.server_clock import ServerClock
 
@@ -46,6 +47,7 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
     topics, metrics = Topics(settings.topic_prefix), AnalyzerMetrics()
     timing, kafka = timing_of(settings), settings.kafka_bootstrap_servers
     async with open_database(settings.mongo_url.get_secret_value()) as database:
+        await require_migrated(database)
         owner = f"{socket.gethostname()}:{secrets.token_hex(4)}"
         clock = ServerClock(database)
         queue = ClaimQueue(database, owner, settings.lease_seconds, timing, clock)

@@ -34,6 +34,7 @@ from shared.runtime.metrics import BackfillMetrics
 from shared.runtime.service import reduce_garbage_collection
 from shared.runtime.settings import BackfillSettings
 from shared.store.accounts import AccountStore
+from shared.store.migrations import require_migrated
 from shared.store.mongo import Database, answers, open_database
 from shared.store.runs import ActiveRunError, RunStore
 
@@ -69,10 +70,9 @@ async def open_resources(settings: BackfillSettings) -> AsyncIterator[RunResourc
     async with (
         open_database(settings.mongo_url.get_secret_value()) as database,
         open_producer(settings.kafka_bootstrap_servers) as producer,
-        ClientSession(
-            connector=TCPConnector(limit=0)
-        ) as session,  # the runs limit the calls, and no call may wait for a connection
+        ClientSession(connector=TCPConnector(limit=0)) as session,  # runs limit the calls; none waits for a connection
     ):
+        await require_migrated(database)
         await require_topics(producer, topic)
 
         async def publish_events(events: Sequence[EncodedEvent]) -> None:

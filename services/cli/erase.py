@@ -39,9 +39,7 @@ def erase(
         erased = asyncio.run(_erase(settings, key))
     except NothingKnownError:
         fail(f"nothing is known of {key}")
-    except ExceptionGroup as errors:
-        if errors.subgroup(LeaseLostError) is None:
-            raise
+    except LeaseLostError:
         fail("the erasure paused for too long and a worker claimed the conversation: run the command again")
     for line in report(erased, Topics(settings.topic_prefix)):
         typer.echo(line)

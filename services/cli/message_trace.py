@@ -34,7 +34,7 @@ StepFields = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """`steps` are (name, fields) in order. `stopped` says stopped the message was not published, or is empty."""
+    """`steps` are (name, fields) in order. `stopped` says why the message was not published, or is empty."""
 
     message_id: str
     steps: tuple[tuple[str, StepFields], ...]
@@ -102,7 +102,7 @@ class Tracer:
                 yield fields
 
     async def _not_analysed(self, message: StoredMessage, contact: StoredContact | None) -> str:
-        """Return stopped the contact does not include the message yet; empty if its analysis is of what is stored."""
+        """Return why the contact does not include the message yet; empty if its analysis is of what is stored."""
         messages = await MessageStore(self.database).of_conversation(message.conversation)
         transcript = build_transcript(message.platform, messages)
         current = fingerprint(transcript) if transcript else content_hash([])

@@ -48,6 +48,7 @@ from shared.runtime.crypto import vault_from
 from shared.runtime.service import reduce_garbage_collection, run_until
 from shared.runtime.settings import ConsoleSettings
 from shared.store.accounts import AccountStore
+from shared.store.migrations import require_migrated
 from shared.store.mongo import Database, answers, is_storable, open_database
 from shared.store.pipelines import PipelineStore
 from shared.store.runs import RunStore
@@ -72,6 +73,7 @@ async def run(
         open_consumer(kafka, topics.contact_updated, None) as consumer,
     ):
         contact_index, broadcast, system_status = ContactIndex(), Broadcast(), SystemStatus()
+        await require_migrated(database)
         updater = IndexUpdater(database, contact_index, broadcast)
         await consumer.skip_to_end()
         await updater.load()

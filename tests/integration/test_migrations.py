@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -74,7 +75,17 @@ async def test_a_killed_migration_loses_nothing(
     await assert_moved(earlier)
 
 
-async def test_a_document_of_the_new_collection_is_kept(earlier: Database) -> None:
-    await earlier.erasures.insert_one({"_id": str(MARIA), "at": EPOCH.replace(year=2026)})
+@pytest.mark.parametrize(("years", "expected"), [(1, EPOCH.replace(year=EPOCH.year + 1)), (-1, EPOCH)])
+async def test_of_two_erasures_the_later_one_is_kept(earlier: Database, years: int, expected: datetime) -> None:
+    await earlier.erasures.insert_one({"_id": str(MARIA), "at": EPOCH.replace(year=EPOCH.year + years)})
     await migrate(earlier)
-    assert await Erasures(earlier).of([str(MARIA)]) == {str(MARIA): EPOCH.replace(year=2026)}
+    assert await Erasures(earlier).of([str(MARIA)]) == {str(MARIA): expected}
+
+
+@pytest.mark.parametrize("service", ["analyzer", "console"])
+async def test_a_service_does_not_start_before_the_migration(
+    leadstream: Start, earlier: Database, service: str
+) -> None:
+    started = leadstream(service)
+    assert started.wait() == 3
+    assert "run `leadstream setup`" in started.output

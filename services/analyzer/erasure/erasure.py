@@ -12,12 +12,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from services.analyzer.contact.outbox import Outbox
 from services.analyzer.queue.claim_queue import Claim, ClaimQueue
 from shared.bus.producer import AIOKafkaProducer, Topics, require_topics
 from shared.contract.ids import ConversationKey
 from shared.runtime.metrics import AnalyzerMetrics
+from shared.runtime.retry import retry_until_stopped
 from shared.store.activities import ActivityStore
 from shared.store.contact_versions import StoredContact, stub_over
 from shared.store.contacts import Contacts
@@ -25,7 +27,7 @@ from shared.store.conversation_updates import Timing
 from shared.store.conversations import Conversations
 from shared.store.erasures import Erasures
 from shared.store.messages import MessageStore
-from shared.store.mongo import Database
+from shared.store.mongo import ConnectionFailure, Database
 
 CLAIM_RETRY_SECONDS = 0.1
 OWNER = "erasure"
@@ -67,8 +69,10 @@ class Erasure:
             async with asyncio.TaskGroup() as group:
                 renewing = group.create_task(self.queue.renew_until_cancelled(claim))
                 erased = await self._erase(claim, at)
-                await self.queue.finish_all([claim])
+                await retry_until_stopped(lambda: self.queue.finish_all([claim]), ConnectionFailure)
                 renewing.cancel()
+        except ExceptionGroup as errors:  # one of the two has failed, and the other was cancelled
+            raise errors.exceptions[0] from None
         finally:
             self.queue.forget_claims([claim])
         return erased
@@ -76,7 +80,8 @@ class Erasure:
     async def _claim(self, key: ConversationKey) -> Claim:
         """Claim the conversation once nobody holds it. The claim makes it due: a crash leaves it to the workers."""
         has_waited = False
-        while not (claims := await self.queue.claim_these([str(key)])):
+        claim_it = partial(self.queue.claim_these, [str(key)])
+        while not (claims := await retry_until_stopped(claim_it, ConnectionFailure)):
             if not has_waited:
                 has_waited = True
                 self.on_wait()

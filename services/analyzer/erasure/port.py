@@ -33,9 +33,7 @@ def customer_eraser(
                 return (await erasure.erase(key)).version
         except TimeoutError:
             raise RuntimeError("A worker is still at this conversation: try again in a moment.") from None
-        except ExceptionGroup as errors:
-            if errors.subgroup(LeaseLostError) is None:
-                raise
-            raise RuntimeError("A worker went on with this conversation: try again.") from None
+        except LeaseLostError:
+            raise RuntimeError("A worker claimed this conversation meanwhile: try again.") from None
 
     return erase_customer

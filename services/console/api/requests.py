@@ -36,9 +36,11 @@ def _collapse_spaces(text: str) -> str:
 
 
 def _printable_token(token: SecretStr) -> SecretStr:
-    if not re.fullmatch(PRINTABLE_ASCII, token.get_secret_value()):
+    """Return the token without the white space around it, which comes with copying."""
+    text = token.get_secret_value().strip()
+    if not re.fullmatch(PRINTABLE_ASCII, text):
         raise ValueError("a token has no spaces and only ASCII characters")
-    return token
+    return SecretStr(text)
 
 
 DAY = Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", json_schema_extra={"format": "date"})
