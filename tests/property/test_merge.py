@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.analyzer.analysis.conversation import Conversation
 from services.analyzer.contact.merge import Placement, next_contact
+from services.analyzer.conversation import Conversation
 from shared.contract.contacts import Analysis, AnalysisSource, Change, Contact, LeadStatus, NameSource, StageType
 from shared.contract.events import Participant, Source
 from shared.domain.contact_edits import AutomaticField, ContactEdit, edited

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from services.analyzer.analysis.conversation import Conversation
 from services.analyzer.contact.merge import Placement, next_contact
+from services.analyzer.conversation import Conversation
 from shared.contract.contacts import Analysis, AnalysisSource, Change, Contact, LeadStatus
 from shared.contract.events import Event
 from shared.contract.ids import ConversationKey

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from services.analyzer.analysis.conversation import Conversation
 from services.analyzer.analysis.transcript import build_transcript, fingerprint
 from services.analyzer.contact.merge import Placement, next_contact
+from services.analyzer.conversation import Conversation
 from shared.bus.reader import read_all
 from shared.contract.contacts import Contact, ContactUpdated, load_contact_updated
 from shared.contract.events import Attachment, Event, Source

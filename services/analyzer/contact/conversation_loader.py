@@ -9,8 +9,8 @@ from datetime import datetime
 from functools import cached_property
 
 from services.analyzer.analysis.analyst import Transcript
-from services.analyzer.analysis.conversation import Conversation
 from services.analyzer.analysis.transcript import build_transcript, fingerprint
+from services.analyzer.conversation import Conversation
 from shared.contract.ids import content_hash
 from shared.domain.messages import StoredMessage
 from shared.store.erasures import Erasures

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from services.analyzer.analysis.conversation import Conversation
 from services.analyzer.contact.contact_details import find_details
 from services.analyzer.contact.names import best_name
+from services.analyzer.conversation import Conversation
 from shared.contract.contacts import (
     Analysis,
     AnalysisSource,

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import structlog
 
-from services.analyzer.analysis.conversation import Conversation
 from services.analyzer.contact.merge import Placement
+from services.analyzer.conversation import Conversation
 from shared.domain.accounts import account_key
 from shared.store.accounts import AccountStore
 from shared.store.mongo import Database

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import structlog
 
-from services.analyzer.analysis.conversation import Conversation
+from services.analyzer.conversation import Conversation
 from services.analyzer.queue.backlog import Backlog
 from shared.contract.events import Participant
 from shared.contract.ids import ConversationKey

@@ -10,9 +10,9 @@ from typing import Any, cast
 
 import pytest
 
-from services.analyzer.analysis.conversation import Conversation
 from services.analyzer.contact.conversation_loader import LoadedConversation
 from services.analyzer.contact.merge import Placement
+from services.analyzer.conversation import Conversation
 from services.analyzer.queue import analysis_pool as pools
 from services.analyzer.queue.analysis_pool import MAX_GROUP_SIZE, MAX_GROUPS, AnalysisPool
 from services.analyzer.queue.analysis_worker import AnalysisOutcome, AnalysisWorker, ConversationSnapshot

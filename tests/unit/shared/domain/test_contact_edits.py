@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from services.analyzer.analysis.conversation import Conversation
 from services.analyzer.contact.merge import Placement, next_contact
+from services.analyzer.conversation import Conversation
 from shared.contract.contacts import (
     Analysis,
     AnalysisSource,
