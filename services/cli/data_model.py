@@ -62,7 +62,13 @@ def _topics() -> str:
     topics = Topics()
     rows = (
         (topics.message_events, "receiver, backfill", "analyzer (group `analyzer`)", "conversation", "the broker's"),
-        (topics.contact_updated, "analyzer", "console, profiles (group `profiles`), yours", "contact", "compacted"),
+        (
+            topics.contact_updated,
+            "analyzer; an erasure by console or command line",
+            "console, profiles (group `profiles`), yours",
+            "contact",
+            "compacted",
+        ),
         (topics.dead_letters, "receiver, analyzer", "console, command line", "dead letter", "for ever"),
     )
     head = "## Topics\n\n| topic | written by | read by | key | retention |\n|---|---|---|---|---|\n"

@@ -42,7 +42,7 @@ class Replay:
         self._is_storable = is_storable
 
     async def run(self, letter_ids: Collection[str] | None, reason: Reason | None, on_replay: OnReplay) -> set[str]:
-        """Replay the dead letters with these ids and this reason, and return the ids that are not parked.
+        """Replay the dead letters with these ids and this reason, and return the ids that were not found.
 
         None means no filter. What is still not understood stays parked. UnreachableError when the broker does not
         acknowledge in time; what `on_replay` was called for is done by then.

@@ -129,7 +129,8 @@ class BudgetClient:
     async def reserve(self) -> float:
         """Reserve a slot that no other call has and return its time.
 
-        With a minimum spacing the slot is ahead by twice the duration of the last reservation, or it would be late.
+        With a minimum spacing the slot is later than now by twice the duration of the last reservation. Otherwise it
+        would have passed when the reservation is stored.
         """
         began = self.store.now()
         await self._change(

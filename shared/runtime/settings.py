@@ -125,8 +125,8 @@ class AnalyzerSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSetting
     ai_again_seconds: float = Field(
         60.0,
         gt=0,
-        description="Time until the first AI retry of a conversation that the fallback scored, or that a person wanted "
-        "analysed, while the AI was away; later retries follow after 2, 4 … 256 times that.",
+        description="Time until the AI analyses a conversation that it could not analyse before; "
+        "each later retry waits twice as long, up to 256 times.",
     )
     ai_again_per_minute: float = Field(
         30.0,

@@ -1,4 +1,4 @@
-"""The updates of a conversation's document, as expressions for MongoDB. Pure.
+"""The updates of a conversation's document, as expressions for MongoDB; `Timing` applies the quiet time. Pure.
 
 `mark_pending` is an aggregation pipeline, so one update does it. It runs after the batch's messages are written, and
 always, even when nothing changed: a crash between the two costs one needless analysis, never a lost due time. `now` is
@@ -180,7 +180,7 @@ def _description(event: Event) -> tuple[str, Document]:
 
 
 def _keep_newest(at: str, described: Document) -> dict[str, Any]:
-    """Set what was described unless it is older than what is stored; then set only what is missing (promises 3, 4)."""
+    """Set what was described. If it is older than what is stored, set only the missing fields (promises 3, 4)."""
     new = {"$literal": described}
     is_newer = {"$gte": [described[at], f"${at}"]}  # a time is greater than a missing field
     newer, older = {"$mergeObjects": ["$$ROOT", new]}, {"$mergeObjects": [new, "$$ROOT"]}

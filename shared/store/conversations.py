@@ -118,8 +118,8 @@ class Conversations:
     ) -> None:
         """Mark conversations pending for the events of a batch, which are given by conversation.
 
-        `known` are conversations that the caller has marked before. Those of them that no event describes take one
-        update together; of the rest the known ones are updated and the others inserted, or updated where they exist.
+        `known` are conversations that the caller has marked before. One update marks all known conversations that no
+        event describes. Each other known one is updated. Each unknown one is inserted, or updated if it exists.
         """
         rest = set(events) - await self._mark_pending_again(events, timing, now, known)
         new = [key for key in rest if key not in known]

@@ -1,4 +1,4 @@
-"""Declares an index of a collection, next to the model that it serves. Pure."""
+"""How an index is declared: as `INDEXES` in the store module of its collection; docs/data-model.md lists all. Pure."""
 
 from __future__ import annotations
 

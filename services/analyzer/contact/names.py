@@ -1,4 +1,10 @@
-"""Chooses the name of a customer. Pure."""
+"""Chooses the name of a customer from what the platform has sent. Pure.
+
+Sources, weakest first (`NameSource`): a placeholder, the username, the profile, the participants of a listing, the
+sender of a message, a person. An analysis calls `best_name` (`merge.py`). The profile comes later and replaces only a
+placeholder or username (`services/analyzer/profiles/profile.py`). A person's name comes by an edit
+(`shared/domain/contact_edits.py`), and no source replaces it.
+"""
 
 from __future__ import annotations
 

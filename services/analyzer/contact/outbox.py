@@ -52,9 +52,9 @@ class Outbox:
         self._metrics = metrics
 
     async def publish_one(self, claim: Claim, entries: Iterable[OutboxEntry]) -> None:
-        """Publish entries of one contact. LeaseLostError, before anything is sent, when the claim is not held.
+        """Publish entries of one contact. LeaseLostError when the claim is not held, before anything is sent.
 
-        LeaseLostError afterwards, too: then another worker may publish the same entries.
+        LeaseLostError as well when the claim is lost while it sends: another worker may publish the same entries.
         """
         claim.require_held()
         await self._publish([Publication(claim, tuple(entries))])

@@ -1,6 +1,6 @@
 """Erases a customer everywhere in the store and publishes a tombstone.
 
-Every step may be repeated, and the first records that the erasure has begun: after a crash it is asked for again. The
+Every step may be repeated. The first one records the erasure; after a crash, the person starts it again. The
 erasure claims the conversation as a worker does, so no worker holds it meanwhile. The contact becomes a stub under the
 claim's fence, so a worker that stood still can write nothing. The tombstone is in the stub's outbox, and whoever claims
 the conversation after a crash publishes it.

@@ -54,7 +54,8 @@ WON_SCORE = 92
 """WON is 85 to 100."""
 LOST_SCORE, COMPLAINT_SCORE, OTHER_SCORE, SILENT_SCORE = 8, 14, 8, 20
 INTEREST = ("price", "availability", "need", "viewing", "negotiate", "order", "commit", "paid")
-"""A customer with one of these after a refusal has refused something else, or has come back."""
+"""Signals of an interest in buying. One of these after a refusal means that the customer refused something else, or
+changed their mind."""
 CORE = frozenset(INTEREST) | {"delivery", "terms", "budget", "soon", "visit", "quoted"}
 """Without any of these there is no interest in buying."""
 QUIET_AFTER = timedelta(days=3)
@@ -119,7 +120,10 @@ def _on_curve(points: int) -> int:
 
 
 def _judge(seen: ConversationSignals, score: int, analysis_input: AnalysisInput) -> tuple[LeadStatus, int, str]:
-    """Return status, score and reason: of the first closing signal that applies, else by points."""
+    """Return status, score and reason. The first closing signal that applies decides, and limits the points' score.
+
+    Without one the points decide. WON has its own score.
+    """
     closing = (
         (_refuses(seen), LeadStatus.LOST, LOST_SCORE, "The customer refuses"),
         (_is_not_about_buying(seen, score), LeadStatus.NEW, OTHER_SCORE, "It is not about buying"),
@@ -145,7 +149,8 @@ def _refuses(seen: ConversationSignals) -> bool:
 
 def _has_agreed(seen: ConversationSignals) -> bool:
     """Return whether the deal is WON: paid, or promised and not postponed since, or an address given for an order, or
-    a confirmation acknowledged. If there is something to view first, the last two only agree on a visit.
+    a confirmation acknowledged. If there is something to view first, an address or an acknowledgement only agrees to a
+    visit.
     """
     paid = seen.last_of("paid")
     if paid >= 0 and seen.last_of("soon") != paid:

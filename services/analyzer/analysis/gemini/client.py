@@ -67,8 +67,8 @@ class GeminiClient:
     async def _call(self, call: Callable[[], Result], timeout_seconds: float) -> Result:
         """Run `call` in a thread and map Google's errors to GeminiCallError.
 
-        The client's own timeout limits the silence between two bytes, so the whole call has one too. An abandoned
-        thread ends by the client's.
+        The client's timeout limits only the silence between two bytes, so a second one limits the whole call. The
+        thread of an abandoned call ends when the client's timeout expires.
         """
         try:
             async with asyncio.timeout(timeout_seconds):

@@ -5,11 +5,12 @@ The path of a failed call, for example of HTTP 429:
 1. `client.py` maps Google's error to a GeminiCallError with a FailureKind (429 is EXHAUSTED) and the server's
    RetryInfo or Retry-After in seconds.
 2. `KeySelector._record_failure` opens breakers in `key_breaker.py`: EXHAUSTED this key at this model, KEY_REFUSED this
-   key at every model, NO_SUCH_MODEL this model for every key, FAILED after three in a row. A breaker cools down for
-   the server's time, else for COOL_DOWN_SECONDS of the kind, twice as long after each failed probe.
-   REQUEST_REFUSED opens none: the request goes to the next model.
+   key at every model, NO_SUCH_MODEL this model for every key, FAILED after three in a row, a failed probe or a
+   server's hint. A breaker cools down for the server's time, else for COOL_DOWN_SECONDS of the kind, twice as long
+   after each failed probe. REQUEST_REFUSED opens none: the request goes to the next model.
 3. `KeySelector._next_key_and_model` takes the next free key of the model, then the next model. If all cool down it
-   waits for the first one, at most MAX_PAUSE_SECONDS and not beyond the deadline; else it raises TransientError.
+   waits for the first one. If that takes more than MAX_PAUSE_SECONDS or passes the deadline, it raises TransientError
+   at once.
 4. `analyst.py` (GeminiAnalyst) raises NoVerdictError with what the calls cost. `LEADSTREAM_GEMINI_DEADLINE_SECONDS`
    limits all calls of one analysis together.
 5. `analysis/resilient.py` (ResilientAnalyst) returns the verdict of the fallback scorer, `source: fallback`.
@@ -42,8 +43,8 @@ from services.analyzer.analysis.gemini.transport import (
 from shared.contract.failures import TransientError
 
 MAX_PAUSE_SECONDS = 2.0
-"""The longest pause between two calls for one request, also while every key cools down. It is about as long as a call,
-so a queue of conversations moves no slower while the AI is away than while it answers."""
+"""The longest pause between two calls for one request, also while every key cools down. It is about as long as a call:
+conversations are analysed as fast while the AI is away as while it answers."""
 MAX_UNUSABLE_ANSWERS = 2
 """Per request and model: at temperature 0 a model repeats its answer."""
 
