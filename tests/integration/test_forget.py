@@ -305,7 +305,7 @@ async def test_an_operator_erases_a_customer_while_the_analyzer_runs(
     await eventually(lambda: published_contact(database, **{"name.first": "Maria"}), bool)
     erase = leadstream("contacts", "forget", str(MARIA), "--yes")
     assert erase.wait() == 0, erase.output
-    assert "until its retention ends" in erase.output
+    assert "until their retention ends" in erase.output
     told = await read_all(stack.kafka, stack.topics.contact_updated)
     assert [(each.key, bool(each.value)) for each in told[-2:]] == [
         (str(MARIA).encode(), each) for each in (True, False)
