@@ -84,10 +84,12 @@ async def test_every_readable_message_of_every_conversation_is_published_once(
         unreadable = len(each["ids"]) - len(each["readable"])
         assert (end.messages_read, end.messages_unavailable) == (len(each["readable"]), unreadable)
     assert len({event.event_id for event in events}) == len(events)
-    assert (await call(simulator, "stats")).get("throttled", 0) == 0
+    stats = await call(simulator, "stats")
+    assert stats.pop("throttled") == stats.pop("while_throttled") == 0
+    del stats["crowded"]  # how close calls arrive is the concern of test_backfill_budget
     counted = [run["counters"] for run in runs_of(process)]
     assert sum(each["messages_published"] for each in counted) == len(published)
-    assert sum(each["calls"] for each in counted) == sum((await call(simulator, "stats")).values())
+    assert sum(each["calls"] for each in counted) == sum(stats.values())
 
 
 async def test_a_second_run_calls_once_per_listing_page_and_publishes_nothing(

@@ -138,6 +138,8 @@ async def test_a_full_run_is_queued_as_such(leadstream: Start, database: Databas
 async def test_a_run_whose_process_has_died_is_not_listed_as_running(leadstream: Start, database: Database) -> None:
     await add(database)
     await RunStore(database).begin(PAGE)
+    long_alive = await server_time(database) + 100 * RUN_LEASE
+    await database.sync_runs.update_many({}, {"$set": {"heartbeat_at": long_alive}})
     alive = leadstream("backfill", "list")
     assert alive.wait() == 0
     assert "RUNNING" in alive.output
