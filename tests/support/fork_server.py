@@ -1,7 +1,8 @@
-"""`leadstream` processes as forks of one process that has imported every command.
+"""`python -m` processes as forks of one process that has imported every command of `leadstream`.
 
 A new interpreter needs one to two seconds of processor time to import a service, and the tests start hundreds of them.
-A fork has its own process id, environment, working directory, standard streams and signals, and runs the same `main`.
+A fork has its own process id, environment, working directory, standard streams and signals, and runs its module as
+`python -m` does.
 `tests/unit/cli/test_cli.py`, the workers of the receiver and the demo start new interpreters.
 
 `python -m tests.support.fork_server FD` is the server; FD is its end of a socket pair. It ends with the test process.
@@ -13,6 +14,7 @@ import atexit
 import functools
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -69,10 +71,10 @@ class ForkServer:
                 stdout=subprocess.DEVNULL,
             )  # fmt: skip
 
-    def start(self, arguments: Sequence[str], env: Mapping[str, str], folder: Path, stdin: int, stdout: int) -> Fork:
-        """Run `leadstream ARGUMENTS` in `folder`. Its errors go to `stdout` as well."""
+    def start(self, command: Sequence[str], env: Mapping[str, str], folder: Path, stdin: int, stdout: int) -> Fork:
+        """Run `python -m COMMAND` in `folder`. Its errors go to `stdout` as well."""
         status, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        request = json.dumps({"arguments": arguments, "env": dict(env), "folder": str(folder)}).encode()
+        request = json.dumps({"command": command, "env": dict(env), "folder": str(folder)}).encode()
         with theirs:
             socket.send_fds(self._control, [request], [theirs.fileno(), stdin, stdout])
         return Fork(status)
@@ -90,8 +92,8 @@ def fork_server() -> ForkServer:
     return server
 
 
-def serve(control: socket.socket) -> None:
-    """Fork for each request. Returns in the forks; the server exits when the test process has closed `control`."""
+def serve(control: socket.socket) -> list[str]:
+    """Fork for each request and return its command in the fork. Exit when the test process has closed `control`."""
     statuses: dict[int, socket.socket] = {}
     woken, waker = socket.socketpair()
     waker.setblocking(False)
@@ -113,8 +115,7 @@ def serve(control: socket.socket) -> None:
                 signal.set_wakeup_fd(-1)
                 for each in (control, woken, waker, status, *statuses.values()):
                     each.close()
-                become(fds[1], fds[2], **json.loads(request))
-                return
+                return become(fds[1], fds[2], **json.loads(request))
             os.close(fds[1])
             os.close(fds[2])
             statuses[pid] = status
@@ -131,8 +132,8 @@ def report_exits(statuses: dict[int, socket.socket]) -> None:
             waiting.send(str(os.waitstatus_to_exitcode(status)).encode())
 
 
-def become(stdin: int, stdout: int, arguments: list[str], env: dict[str, str], folder: str) -> None:
-    """Give this process what a new one would have been started with."""
+def become(stdin: int, stdout: int, command: list[str], env: dict[str, str], folder: str) -> list[str]:
+    """Give this process what a new one would have been started with, and return `command`."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for source, target in ((stdin, 0), (stdout, 1), (stdout, 2)):
@@ -142,11 +143,12 @@ def become(stdin: int, stdout: int, arguments: list[str], env: dict[str, str], f
     os.environ.clear()
     os.environ.update(env)
     os.chdir(folder)
-    sys.argv = [str(cli.__file__), *arguments]
+    return command
 
 
 if __name__ == "__main__":
     for name in cli.COMMANDS:
         cli.Commands(name="leadstream").get_command(None, name)
-    serve(socket.socket(fileno=int(sys.argv[1])))
-    cli.main()
+    module, *sys.argv[1:] = serve(socket.socket(fileno=int(sys.argv[1])))
+    sys.modules.pop(module, None)  # it becomes `__main__`
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.support.fork_server import Fork, fork_server
@@ -18,18 +18,21 @@ def with_settings(settings: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("LEADSTREAM_")} | dict(settings)
 
 
+def fork(command: Sequence[str], env: Mapping[str, str], log: Path, stdin: str = "") -> Fork:
+    """Run `python -m COMMAND` in the folder of `log`, which gets its output."""
+    with log.open("wb") as sink, tempfile.TemporaryFile() as source:
+        source.write(stdin.encode())
+        source.seek(0)
+        return fork_server().start(command, with_settings(env), log.parent, source.fileno(), sink.fileno())
+
+
 class Leadstream:
     """A running `leadstream ARGS`. Its output is in `log`."""
 
     def __init__(self, arguments: tuple[str, ...], env: Mapping[str, str], log: Path, stdin: str | None = None) -> None:
         self.arguments = arguments
         self.log = log
-        with log.open("wb") as sink, tempfile.TemporaryFile() as source:
-            source.write((stdin or "").encode())
-            source.seek(0)
-            self.process: subprocess.Popen[bytes] | Fork = fork_server().start(
-                arguments, with_settings(env), log.parent, source.fileno(), sink.fileno()
-            )
+        self.process: subprocess.Popen[bytes] | Fork = fork(("services.cli.main", *arguments), env, log, stdin or "")
 
     @property
     def output(self) -> str:

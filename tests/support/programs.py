@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.processes import Leadstream, with_settings
+from tests.support.processes import Leadstream, fork, with_settings
 from tests.support.servers import ROOT
 
 
@@ -18,6 +18,9 @@ class Program(Leadstream):
     def __init__(self, module: Sequence[str], env: Mapping[str, str], log: Path, before: Sequence[str] = ()) -> None:
         self.arguments = tuple(module)
         self.log = log
+        if not before:
+            self.process = fork(module, env, log)
+            return
         with log.open("wb") as sink:
             self.process = subprocess.Popen(
                 [*before, sys.executable, "-m", *module], env=with_settings(env) | {"PYTHONPATH": str(ROOT)},
