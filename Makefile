@@ -37,17 +37,17 @@ setup: $(STAMP)
 demo: $(STAMP)
 	@$(BIN)/leadstream demo $(ARGS)
 
-# Two processes, each with its own servers: most tests wait for something. ARGS="-n 0 tests/unit -k fold" takes one.
+# Three processes, each with its own servers: two leave the cores idle half of the time. ARGS="-n 0 tests/unit" takes one.
 test: check
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Not part of `test`, which always tries the same examples. Counterexamples are kept in `.hypothesis` and tried first.
 explore: $(STAMP)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m hypothesis --hypothesis-profile explore $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile -m hypothesis --hypothesis-profile explore $(ARGS)
 
 # Not part of `test`: tracing slows every process under test.
 coverage: $(STAMP)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered $(ARGS)
 
 check: $(STAMP)
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && $(BIN)/mypy
