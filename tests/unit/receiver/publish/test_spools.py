@@ -30,7 +30,7 @@ async def depth(folder: Path) -> int:
 
 
 class Topic:
-    """Accepts drained records."""
+    """Accepts drained records, and shows those that have left their spool."""
 
     def __init__(self) -> None:
         self.values: list[bytes] = []
@@ -38,8 +38,8 @@ class Topic:
     async def drain(self, spool: Spool) -> None:
         while not spool.is_empty:
             taken = await spool.peek(spool.topics[0], 10)
-            self.values += [each.record.value for each in taken]
             await spool.remove(taken)
+            self.values += [each.record.value for each in taken]
 
     async def has(self, *values: bytes) -> None:
         await eventually(lambda: asyncio.sleep(0, sorted(self.values)), lambda found: found == sorted(values))
