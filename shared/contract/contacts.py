@@ -62,6 +62,9 @@ class Verdict(ContractModel):
     lead_status: LeadStatus
     confidence: int = Field(ge=0, le=100)
     reasoning: str
+    evidence: tuple[str, ...] | None = Field(
+        default=None, description="ids of the messages that decided it, most weighty first"
+    )
     recommended_stage: str | None = None
     language: str | None = Field(default=None, description="ISO 639-1, or `taglish`")
     next_action: str | None = None

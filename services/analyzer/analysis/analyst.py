@@ -20,12 +20,16 @@ class SpeakerRole(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TranscriptLine:
-    """One message of a transcript. `marks` describe what is not text: `[image]`, `[pressed: Get Started]`."""
+    """One message of a transcript. `marks` describe what is not text: `[image]`, `[pressed: Get Started]`.
+
+    `message_id` is empty where the message has none, as in a file of transcripts.
+    """
 
     at: datetime
     role: SpeakerRole
     text: str
     marks: tuple[str, ...] = ()
+    message_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

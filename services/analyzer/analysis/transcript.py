@@ -41,7 +41,7 @@ def _line(message: StoredMessage) -> Iterator[TranscriptLine]:
     text = "" if message.postback else (message.text or "").strip()
     if text or marks:
         role = SpeakerRole.CUSTOMER if message.direction is Direction.INBOUND else SpeakerRole.BUSINESS
-        yield TranscriptLine(message.sent_at, role, text, marks)
+        yield TranscriptLine(message.sent_at, role, text, marks, message.message_id)
 
 
 def _marks(message: StoredMessage) -> Iterator[str]:

@@ -50,3 +50,10 @@ def test_a_reaction_is_a_mark_of_its_message() -> None:
 def test_a_pressed_button_is_named_by_title_text_or_payload(button: dict[str, str], mark: str) -> None:
     fields = said(None, 1).model_dump(include=set(PostbackEvent.model_fields) - {"kind", "event_id"})
     assert marks(PostbackEvent(event_id=f"postback:{MARIA}", **(fields | button))) == (mark,)
+
+
+def test_a_line_has_the_id_of_its_message() -> None:
+    messages = fold_all([said("see this", 1), said("and this", 2)])
+    transcript = build_transcript(Platform.MESSENGER, messages.values())
+    assert transcript
+    assert [line.message_id for line in transcript.lines] == list(messages)
