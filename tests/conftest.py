@@ -16,9 +16,10 @@ import structlog
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
-from services.cli.setup import SetupSettings, prepare
+from services.cli.setup import prepare
 from shared.bus.producer import Topics
 from shared.bus.topics import ensure_topics
+from shared.runtime.settings import ServerSettings
 from shared.store.mongo import Database, open_database
 from tests.support.processes import Leadstream
 from tests.support.servers import Servers, choose_kind, has_docker, start
@@ -99,9 +100,9 @@ def servers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
 
 
 @pytest.fixture
-def setup_settings(servers: Servers) -> SetupSettings:
+def setup_settings(servers: Servers) -> ServerSettings:
     name = f"t{secrets.token_hex(4)}"
-    return SetupSettings(
+    return ServerSettings(
         kafka_bootstrap_servers=servers.kafka,
         topic_prefix=f"{name}.",
         topic_partitions=2,
@@ -110,7 +111,7 @@ def setup_settings(servers: Servers) -> SetupSettings:
 
 
 @pytest.fixture
-async def database(setup_settings: SetupSettings) -> AsyncIterator[Database]:
+async def database(setup_settings: ServerSettings) -> AsyncIterator[Database]:
     """Return a database as `leadstream setup` leaves it. A test that does not ask for `stack` has no topics."""
     async with open_database(setup_settings.mongo_url.get_secret_value()) as database:
         await prepare(database)
@@ -119,7 +120,7 @@ async def database(setup_settings: SetupSettings) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def stack(servers: Servers, setup_settings: SetupSettings, database: Database) -> Stack:
+async def stack(servers: Servers, setup_settings: ServerSettings, database: Database) -> Stack:
     settings = setup_settings
     await ensure_topics(settings)
     env = {

@@ -10,24 +10,20 @@ from cryptography.fernet import Fernet
 
 from shared.bus.topics import ensure_topics
 from shared.domain.pipelines import TEMPLATES
-from shared.runtime.settings import SERVICE_SETTINGS, KafkaSettings, MongoSettings, Settings
+from shared.runtime.settings import SERVICE_SETTINGS, ServerSettings, Settings
 from shared.store import ai_retry_queue, conversations, messages, profile_queue, runs
 from shared.store.migrations import migrate
 from shared.store.mongo import Database, ensure_indexes, open_database
 from shared.store.pipelines import PipelineStore
 
 
-class SetupSettings(KafkaSettings, MongoSettings):
-    """The settings of `leadstream setup`."""
-
-
 def setup() -> None:
     """Create the topics, indexes and template pipelines that are missing. It can be run again at any time."""
-    made = asyncio.run(make_missing(SetupSettings()))
+    made = asyncio.run(make_missing(ServerSettings()))
     print(f"topics made: {', '.join(made) or 'none, all were there'}; indexes and pipelines are there")
 
 
-async def make_missing(settings: SetupSettings) -> list[str]:
+async def make_missing(settings: ServerSettings) -> list[str]:
     """Create what is missing and return the names of new topics. UnreachableError when a server does not answer."""
     made = await ensure_topics(settings)
     async with open_database(settings.mongo_url.get_secret_value()) as database:

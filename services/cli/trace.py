@@ -16,12 +16,8 @@ from services.cli.options import AsJson
 from shared.bus.producer import Topics
 from shared.contract.events import compact, format_instant
 from shared.runtime.clock import utc_now
-from shared.runtime.settings import KafkaSettings, MongoSettings
+from shared.runtime.settings import ServerSettings
 from shared.store.mongo import open_database
-
-
-class TraceSettings(KafkaSettings, MongoSettings):
-    """The settings of `leadstream trace`."""
 
 
 def trace(
@@ -33,7 +29,7 @@ def trace(
 
     If messages of several accounts have the id, all are shown.
     """
-    traces = asyncio.run(_trace(TraceSettings(), mid))
+    traces = asyncio.run(_trace(ServerSettings(), mid))
     for each in traces:
         steps = [(name, fields if text else {**fields, "text": None}) for name, fields in each.steps]
         if as_json:
@@ -45,7 +41,7 @@ def trace(
         raise typer.Exit(1)
 
 
-async def _trace(settings: TraceSettings, mid: str) -> list[Trace]:
+async def _trace(settings: ServerSettings, mid: str) -> list[Trace]:
     async with open_database(settings.mongo_url.get_secret_value()) as database:
         topics = Topics(settings.topic_prefix)
         return await Tracer(database, settings.kafka_bootstrap_servers, topics, utc_now).trace(mid)

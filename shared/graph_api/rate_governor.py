@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -59,23 +58,6 @@ class BudgetStore(Protocol):
 
     async def replace(self, new: Budget) -> bool:
         """Return False when the stored state is not the version before `new`."""
-
-
-@dataclass(slots=True)
-class MemoryBudgetStore:
-    """A budget that is used by one process only."""
-
-    now: Callable[[], float] = time.monotonic
-    budget: Budget = UNKNOWN_BUDGET
-
-    async def read(self) -> Budget:
-        return self.budget
-
-    async def replace(self, new: Budget) -> bool:
-        is_next = new.version == self.budget.version + 1
-        if is_next:
-            self.budget = new
-        return is_next
 
 
 @dataclass(slots=True)
@@ -230,14 +212,3 @@ class BudgetGovernor:
 
 def min_spacing_seconds_of(platform: Platform) -> float:
     return INSTAGRAM_SPACING_SECONDS if platform is Platform.INSTAGRAM else 0.0
-
-
-def local_governor(
-    platform: Platform,
-    on_wait: OnWait = lambda _seconds: None,
-    sleep: Sleep = asyncio.sleep,
-    now: Callable[[], float] = time.monotonic,
-) -> BudgetGovernor:
-    """Return a governor for an account whose calls are all made by this process."""
-    account = BudgetClient(MemoryBudgetStore(now), min_spacing_seconds_of(platform))
-    return BudgetGovernor(BudgetClient(MemoryBudgetStore(now)), account, on_wait, sleep)

@@ -100,6 +100,10 @@ class ReceiverSettings(KafkaSettings):
     _split_secrets = field_validator("app_secrets", "verify_token", mode="before")(_split)
 
 
+class ServerSettings(KafkaSettings, MongoSettings):
+    """The settings of a command that uses the broker and the database."""
+
+
 class BackfillSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSettings):
     backfill_accounts: int = Field(8, ge=1, le=256, description="Accounts that one process reads concurrently.")
     backfill_parallelism: int = Field(

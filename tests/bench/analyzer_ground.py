@@ -15,9 +15,10 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 from pydantic import SecretStr
 
 from services.analyzer.app import CONSUMER_GROUP
-from services.cli.setup import SetupSettings, make_missing
+from services.cli.setup import make_missing
 from shared.bus.producer import AIOKafkaConsumer, TopicPartition, Topics, event_record, open_producer, publish
 from shared.contract.encoded_events import EncodedEvent
+from shared.runtime.settings import ServerSettings
 from shared.store.mongo import Database, open_database
 from tests.bench.ground import Rate
 from tests.bench.processes import Handler, started
@@ -80,7 +81,7 @@ class Site:
 def site(servers: Servers, folder: Path, name: str) -> Site:
     made = Site(servers, folder / name, name)
     made.folder.mkdir()
-    asyncio.run(make_missing(SetupSettings(
+    asyncio.run(make_missing(ServerSettings(
         kafka_bootstrap_servers=servers.kafka, topic_prefix=made.topics.prefix, topic_partitions=PARTITIONS,
         mongo_url=SecretStr(made.mongo_url),
     )))  # fmt: skip

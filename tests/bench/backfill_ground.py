@@ -15,12 +15,13 @@ from typing import Any
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
-from services.cli.setup import SetupSettings, make_missing
+from services.cli.setup import make_missing
 from shared.bus.producer import Topics
 from shared.contract.ids import Platform
 from shared.domain.accounts import Account
 from shared.domain.runs import RunState
 from shared.runtime.crypto import TokenVault
+from shared.runtime.settings import ServerSettings
 from shared.store.accounts import AccountStore
 from shared.store.mongo import open_database
 from tests.bench.pages import PAGE_ID, Corpus
@@ -106,14 +107,14 @@ def place(servers: Servers, graph: Handler, corpus: Corpus, name: str) -> Place:
         platform=Platform(corpus.platform), account_id=corpus.account_id, page_id=PAGE_ID, name="Shop",
         encrypted_token=TokenVault([key]).encrypt("bench-token"),
     )  # fmt: skip
-    asyncio.run(_make(SetupSettings(
+    asyncio.run(_make(ServerSettings(
         kafka_bootstrap_servers=servers.kafka, topic_prefix=f"{name}.", topic_partitions=PARTITIONS,
         mongo_url=SecretStr(url),
     ), account))  # fmt: skip
     return Place(servers, graph, name, settings)
 
 
-async def _make(settings: SetupSettings, account: Account) -> None:
+async def _make(settings: ServerSettings, account: Account) -> None:
     await make_missing(settings)
     async with open_database(settings.mongo_url.get_secret_value()) as database:
         await AccountStore(database).put(account)

@@ -26,11 +26,11 @@ from shared.contract.ids import ConversationKey, Platform, message_id
 from shared.domain.accounts import Account
 from shared.domain.messages import StoredMessage, TimeSource, document
 from shared.graph_api.client import GraphClient
-from shared.graph_api.rate_governor import local_governor
 from shared.store.erasures import Erasures
 from shared.store.mongo import Database
 from tests.conftest import Stack, Start
 from tests.support.backfilling import Facebook
+from tests.support.governors import local_governor
 from tests.support.waiting import eventually
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)

@@ -24,10 +24,11 @@ from shared.contract.encoded_events import EncodedEvent, dump_encoded_event, enc
 from shared.contract.ids import Platform
 from shared.domain.accounts import Account
 from shared.graph_api.client import GraphClient
-from shared.graph_api.rate_governor import BudgetGovernor, local_governor
+from shared.graph_api.rate_governor import BudgetGovernor
 from shared.runtime.clock import utc_now
 from shared.store.mongo import Database
 from tests.conftest import Stack
+from tests.support.governors import local_governor
 
 HURRY = 1_000
 Hear = Callable[[Sequence[EncodedEvent]], Awaitable[None]]

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 
 from shared.contract.ids import Platform
 from shared.graph_api.client import GraphClient
-from shared.graph_api.rate_governor import local_governor
+from tests.support.governors import local_governor
 
 TOKEN = "EAAsecret"
 Answer = tuple[int, object, dict[str, str]]

@@ -29,8 +29,8 @@ from shared.domain.accounts import Account, format_every, parse_every
 from shared.domain.pipelines import Mode
 from shared.graph_api.client import GraphClient
 from shared.graph_api.errors import ErrorKind, GraphError
-from shared.graph_api.rate_governor import local_governor
 from shared.runtime.crypto import TokenVault
+from tests.support.governors import local_governor
 from tests.unit.backfill.fake_graph import answering, ok
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)

@@ -17,10 +17,9 @@ from shared.graph_api.rate_governor import (
     MAX_SLOT_DELAY_SECONDS,
     BudgetClient,
     BudgetGovernor,
-    MemoryBudgetStore,
-    local_governor,
 )
 from shared.graph_api.usage import Usage
+from tests.support.governors import MemoryBudgetStore
 
 NOTHING = Usage()
 LEAST_SECONDS = 1e-9
@@ -247,9 +246,3 @@ async def test_a_cancelled_wait_does_not_block_others(world: World) -> None:
     await asyncio.wait({waiting})
     await world.run((governor, 2))
     assert len(world.admitted) == 3
-
-
-async def test_a_local_governor_needs_no_database(world: World) -> None:
-    governor = local_governor(Platform.INSTAGRAM, world.waits.append, world.time.sleep, world.time)
-    await world.run((governor, 4))
-    assert world.gaps == pytest.approx([INSTAGRAM_SPACING_SECONDS] * 3)
