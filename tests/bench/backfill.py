@@ -83,7 +83,7 @@ def events(bench: Bench) -> Measured:
 
 
 def _raw(source: Place, events: int) -> Rate:
-    """Of the same bytes. They are all that the run said it has published, or the rate of both would be wrong."""
+    """Return the rate of sending the same bytes. BenchError if the run has published other than it counted."""
     target = place(source.servers, source.graph, FAST, f"{source.name}raw").topic
     sent = said("tests.bench.raw", source.servers.kafka, source.topic, target, settings={})
     if sent["records"] != events:
@@ -92,7 +92,7 @@ def _raw(source: Place, events: int) -> Rate:
 
 
 def budget(bench: Bench) -> Measured:
-    """Of two calls a second: how many of them were made, and whether one was too many or came too early."""
+    """Measure which share of two calls a second is used, and whether a call was one too many or too early."""
     with graph_api(bench.folder / "budget", INSTAGRAM) as graph:
         of_account = place(bench.servers, graph, INSTAGRAM, "budget")
         run = of_account.crawl()

@@ -50,13 +50,13 @@ def page(request: pytest.FixtureRequest) -> dict[str, str]:
 
 
 async def read(facebook: Crawling, name: str, *rules: dict[str, Any], **more: Any) -> CrawlProgress:
-    """Of an account of that name, which no crawl has read before."""
+    """Set the faults, then read the account `name`, which no crawl has read before."""
     await facebook.call("faults", list(rules))
     return await facebook.read(facebook.page(name), **more)
 
 
 async def assert_true(facebook: Crawling, name: str, *, skipped: int = 0) -> set[str]:
-    """What was completed was read in full, and all others but so many; the completed threads."""
+    """Assert that completed threads were read in full, and the rest but for `skipped` ones. Return the completed."""
     oracle, acknowledged = await facebook.oracle(), set(facebook.acknowledged[name])
     completed = facebook.completed[name]
     for thread_id in completed:

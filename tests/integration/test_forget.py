@@ -25,7 +25,7 @@ from shared.store.contact_versions import OutboxEntry, VersionWrite
 from shared.store.contacts import Contacts
 from shared.store.conversation_updates import Timing
 from shared.store.erasures import Erasures
-from shared.store.mongo import Database
+from shared.store.mongo import ConnectionFailure, Database
 from tests.conftest import Stack, Start
 from tests.support.contacts import contact, published_contact
 from tests.support.making import EPOCH, MARIA, answered, completed, listed, reacted, said, unsent
@@ -276,6 +276,23 @@ async def test_a_killed_erasure_is_completed_by_the_next(rig: Rig, monkeypatch: 
     stub = await rig.stub()
     assert (stub["version"], stub["outbox"]) == (2, [])
     assert {(entry.version, entry.value) for entry in rig.outbox.published} == {(2, b"")}
+
+
+@pytest.mark.parametrize("step", ["claim_these", "finish_all"])
+async def test_an_erasure_outlasts_an_absent_database(rig: Rig, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    called, failures = getattr(ClaimQueue, step), [ConnectionFailure()]
+
+    async def fail_once(*arguments: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await called(*arguments)
+
+    monkeypatch.setattr(ClaimQueue, step, fail_once)
+    assert (await rig.erase()).version == 2
+    conversation = await rig.database.conversations.find_one({"_id": str(MARIA)})
+    assert failures == []
+    assert conversation is not None
+    assert "lease" not in conversation
 
 
 def die_after(step: str, patch: pytest.MonkeyPatch) -> None:

@@ -82,10 +82,10 @@ async def test_of_two_erasures_the_later_one_is_kept(earlier: Database, years: i
     assert await Erasures(earlier).of([str(MARIA)]) == {str(MARIA): expected}
 
 
-@pytest.mark.parametrize("service", ["analyzer", "console"])
+@pytest.mark.parametrize("service", [["analyzer"], ["backfill", "worker"], ["console"]])
 async def test_a_service_does_not_start_before_the_migration(
-    leadstream: Start, earlier: Database, service: str
+    leadstream: Start, earlier: Database, service: list[str]
 ) -> None:
-    started = leadstream(service)
+    started = leadstream(*service)
     assert started.wait() == 3
     assert "run `leadstream setup`" in started.output

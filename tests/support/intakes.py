@@ -62,7 +62,7 @@ class Intakes:
         return await committed(self.stack.kafka, self.stack.topics.message_events, self.name) != expected
 
     async def members(self) -> set[str]:
-        """Of the group, as the broker knows it."""
+        """Return the ids of the group's members, as the broker knows them."""
         return await members(self.stack.kafka, self.name)
 
     async def assert_all_is_stored(

@@ -1,4 +1,4 @@
-"""How far a group has come, asked of the broker."""
+"""The offsets and members of a consumer group, read from the broker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Offsets = dict[TopicPartition, int]
 
 
 async def committed(bootstrap_servers: str, topic: str, group: str) -> Offsets:
-    """Of the partitions that have records."""
+    """Return the committed offsets of the partitions that have records."""
     partitions = list(await ends(bootstrap_servers, topic))
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     await admin.start()
@@ -28,7 +28,7 @@ async def committed(bootstrap_servers: str, topic: str, group: str) -> Offsets:
 
 
 async def members(bootstrap_servers: str, group: str) -> set[str]:
-    """Their ids; a member that was thrown out comes back with another."""
+    """Return the members' ids. A member that was removed comes back with another id."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     await admin.start()
     try:
@@ -40,7 +40,7 @@ async def members(bootstrap_servers: str, group: str) -> set[str]:
 
 
 async def ends(bootstrap_servers: str, topic: str) -> Offsets:
-    """Where each partition that has had records goes on."""
+    """Return the next offset of each partition that has had records."""
     consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap_servers)
     await consumer.start()
     try:

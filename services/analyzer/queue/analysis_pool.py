@@ -154,7 +154,7 @@ class AnalysisPool:
         return [[each for each in snapshots if each not in slow], *([each] for each in slow)]
 
     async def _work_one_by_one(self, claims: Sequence[Claim]) -> None:
-        """Of conversations that are too large to be read together, keep one in memory at a time."""
+        """Work on conversations that are too large to be read together, with one in memory at a time."""
         for claim in claims:
             async with self._large:
                 await self._complete(await self._worker.read([claim], None) or [])

@@ -7,7 +7,7 @@ from collections import OrderedDict, deque
 
 WINDOW_SECONDS = 60.0
 MAX_FAILURES = 5
-"""Of one address within the window."""
+"""Failures that one address may have within the window."""
 MAX_FAILURES_OF_ALL, MAX_FAILURES_UNDER_ATTACK = 100, 1
 """After so many failures of all addresses together, each address may fail only once. It still may: somebody who guesses
 from many addresses must not lock out a person who knows the password."""

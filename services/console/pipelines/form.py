@@ -14,7 +14,7 @@ from shared.domain.pipelines import Pipeline, Stage
 
 MAX_STAGES = 30
 EMPTY_ROWS = 7
-"""Of a new pipeline; the form of an existing one has one more row than it has stages."""
+"""Rows in the form of a new pipeline; that of an existing one has one more row than it has stages."""
 COLUMNS = ("place", "name", "type", "low", "high", "made")
 NAME_ERROR = "a name has 1 to 80 characters"
 ROW_ERRORS = {"name": NAME_ERROR, "type": "choose a type", "range": "its scores must go up, within 1 to 100"}

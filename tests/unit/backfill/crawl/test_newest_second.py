@@ -42,8 +42,7 @@ MESSAGES = st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=20)
 
 @given(MESSAGES, st.integers(1, 5))
 def test_later_messages_are_read_once_however_seconds_and_pages_fall(drawn: list[tuple[int, bool]], size: int) -> None:
-    """Of messages in the order of their times, those that are there at first and those that come between them or
-    behind, though none before the second of the newest that was known."""
+    """Read messages, then again after later ones were added: none is older than the newest second that was known."""
     messages = [item(str(number), at) for number, (at, _) in enumerate(sorted(drawn, key=lambda each: each[0]))]
     at_first = [
         message

@@ -23,6 +23,10 @@ def test_the_token_of_a_new_account_is_encrypted() -> None:
     assert (account.key, account.page_id, account.encrypted_token) == ("messenger:371", "371", "<11>")
 
 
+def test_white_space_around_a_token_is_dropped() -> None:
+    assert account_from({**ACCOUNT, "token": " EAAB-secret\n"}, str).encrypted_token == "EAAB-secret"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
