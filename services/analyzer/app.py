@@ -8,9 +8,9 @@ import socket
 
 import structlog
 
+from services.analyzer.analysis.ai.analyst import AIAnalyst
+from services.analyzer.analysis.ai.key_selector import KeySelector
 from services.analyzer.analysis.fallback.scorer import FallbackScorer
-from services.analyzer.analysis.gemini.analyst import GeminiAnalyst
-from services.analyzer.analysis.gemini.key_selector import KeySelector
 from services.analyzer.analysis.resilient import ResilientAnalyst
 from services.analyzer.contact.conversation_loader import ConversationLoader
 from services.analyzer.contact.outbox import Outbox
@@ -104,11 +104,11 @@ def compose_analyst(settings: AnalyzerSettings) -> ResilientAnalyst:
     if not keys:
         return ResilientAnalyst(None, fallback)
     # Google's client takes half a second and 50 MB, so it is imported only when there are keys.
-    from services.analyzer.analysis.gemini.client import GeminiClient  # noqa: PLC0415
+    from services.analyzer.analysis.gemini.client import CONTEXT_TOKENS, GeminiClient  # noqa: PLC0415
 
     gemini, per_minute = GeminiClient(settings.gemini_endpoint), settings.gemini_requests_per_minute
-    schedule = KeySelector(gemini, keys, settings.gemini_models, per_minute)
-    return ResilientAnalyst(GeminiAnalyst(schedule, settings.gemini_deadline_seconds), fallback)
+    selector = KeySelector(gemini, keys, settings.gemini_models, per_minute)
+    return ResilientAnalyst(AIAnalyst(selector, settings.gemini_deadline_seconds, CONTEXT_TOKENS), fallback)
 
 
 async def _release(queue: ClaimQueue) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from services.analyzer.analysis.ai.analyst import AIAnalyst
+from services.analyzer.analysis.ai.key_selector import KeySelector
 from services.analyzer.analysis.analyst import AnalysisInput, SpeakerRole, Transcript, TranscriptLine
-from services.analyzer.analysis.gemini.analyst import CONTEXT_TOKENS, GeminiAnalyst
-from services.analyzer.analysis.gemini.client import GeminiClient
-from services.analyzer.analysis.gemini.key_selector import KeySelector
+from services.analyzer.analysis.gemini.client import CONTEXT_TOKENS, GeminiClient
 from shared.contract.ids import Platform
 from shared.domain.pipelines import TEMPLATES
 
@@ -40,10 +40,10 @@ class Asking:
         requests_per_minute: int = 1000,
         deadline_seconds: float = 20,
         context_tokens: int = CONTEXT_TOKENS,
-    ) -> GeminiAnalyst:
+    ) -> AIAnalyst:
         time = self.time
         selector = KeySelector(self.gemini, keys, models, requests_per_minute, lambda: time.now, time.sleep)
-        return GeminiAnalyst(selector, deadline_seconds, context_tokens)
+        return AIAnalyst(selector, deadline_seconds, context_tokens)
 
 
 def analysis_input(*said: str) -> AnalysisInput:

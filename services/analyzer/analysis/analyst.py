@@ -1,4 +1,4 @@
-"""The interface of an analyst, its input and its cost. `gemini/` and `fallback/` implement it. Pure."""
+"""The interface of an analyst, its input and its cost. `ai/` and `fallback/` implement it. Pure."""
 
 from __future__ import annotations
 

@@ -14,10 +14,17 @@ from google.auth.exceptions import GoogleAuthError
 from google.protobuf.json_format import ParseError
 from requests.adapters import HTTPAdapter
 
-from services.analyzer.analysis.gemini.transport import FailureKind, GeminiCallError, ModelAnswer, ModelRequest
+from services.analyzer.analysis.ai.transport import FailureKind, ModelAnswer, ModelCallError, ModelRequest
 
+CONTEXT_TOKENS = 1_000_000
+"""The largest request; models of the API read 1,048,576 (ai.google.dev/gemini-api/docs/models)."""
 MAX_PARALLEL_CALLS = 512
 """In one process. Threads and connections are made on demand, so a high limit costs nothing."""
+LIBRARY_KEYWORDS = {
+    "type": "type_", "format": "format_", "description": "description", "enum": "enum", "items": "items",
+    "maxItems": "max_items", "minItems": "min_items", "properties": "properties", "required": "required",
+}  # fmt: skip
+"""What the library names the keywords of JSON Schema that it knows."""
 
 Result = TypeVar("Result")
 
@@ -65,7 +72,7 @@ class GeminiClient:
         return self._clients[key]
 
     async def _call(self, call: Callable[[], Result], timeout_seconds: float) -> Result:
-        """Run `call` in a thread and map Google's errors to GeminiCallError.
+        """Run `call` in a thread and map Google's errors to ModelCallError.
 
         The client's timeout limits only the silence between two bytes, so a second one limits the whole call. The
         thread of an abandoned call ends when the client's timeout expires.
@@ -76,9 +83,9 @@ class GeminiClient:
         except google_errors.GoogleAPICallError as error:
             raise _call_error(error) from None
         except (ParseError, AttributeError):  # the library raises AttributeError for an error body that is no object
-            raise GeminiCallError(FailureKind.FAILED, "the response is not of this API") from None
+            raise ModelCallError(FailureKind.FAILED, "the response is not of this API") from None
         except (google_errors.GoogleAPIError, GoogleAuthError, OSError) as error:  # TimeoutError is an OSError
-            raise GeminiCallError(FailureKind.FAILED, type(error).__name__) from None
+            raise ModelCallError(FailureKind.FAILED, type(error).__name__) from None
 
 
 def _content(model: str, request: ModelRequest) -> Any:
@@ -93,10 +100,13 @@ def _content(model: str, request: ModelRequest) -> Any:
 
 
 def _schema(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Spell a schema as the library does."""
-    made = {("type_" if key == "type" else key): value for key, value in schema.items()}
+    """Spell a JSON Schema as the library does, without the keywords that it does not know."""
+    made = {LIBRARY_KEYWORDS[key]: value for key, value in schema.items() if key in LIBRARY_KEYWORDS}
+    made["type_"] = made["type_"].upper()
     if "properties" in made:
         made["properties"] = {name: _schema(value) for name, value in made["properties"].items()}
+    if "items" in made:
+        made["items"] = _schema(made["items"])
     return made
 
 
@@ -112,7 +122,7 @@ def _answer(response: Any, model: str) -> ModelAnswer:
     return ModelAnswer(text, model, usage.prompt_token_count or None, output_tokens if output_tokens > 0 else None)
 
 
-def _call_error(error: google_errors.GoogleAPICallError) -> GeminiCallError:
+def _call_error(error: google_errors.GoogleAPICallError) -> ModelCallError:
     """Map the status to a FailureKind: 429 is EXHAUSTED; 408, 409 and 499 are temporary.
 
     A 400 may be about the key (ai.google.dev/gemini-api/docs/troubleshooting).
@@ -125,7 +135,7 @@ def _call_error(error: google_errors.GoogleAPICallError) -> GeminiCallError:
         kind = FailureKind.NO_SUCH_MODEL if code == 404 else FailureKind.EXHAUSTED
     else:
         kind = FailureKind.REQUEST_REFUSED if 400 <= code < 500 and code not in {408, 409, 499} else FailureKind.FAILED
-    return GeminiCallError(kind, detail, next(_retry_hints(error), None))
+    return ModelCallError(kind, detail, next(_retry_hints(error), None))
 
 
 def _retry_hints(error: google_errors.GoogleAPICallError) -> Iterator[float]:

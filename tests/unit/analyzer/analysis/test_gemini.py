@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from services.analyzer.analysis.ai.prompt import PROMPT_VERSION
 from services.analyzer.analysis.analyst import AnalysisCost, NoVerdictError
 from services.analyzer.analysis.gemini.client import GeminiClient
-from services.analyzer.analysis.gemini.prompt import PROMPT_VERSION
 from shared.contract.contacts import AnalysisSource, LeadStatus
 from shared.contract.failures import TransientError
 from tests.support.asking_gemini import Asking, Time, analysis_input

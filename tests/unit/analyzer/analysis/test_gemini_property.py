@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.analyzer.analysis.ai.analyst import AIAnalyst
+from services.analyzer.analysis.ai.key_breaker import MINUTE_SECONDS
+from services.analyzer.analysis.ai.key_selector import KeySelector
+from services.analyzer.analysis.ai.transport import FailureKind, ModelAnswer, ModelCallError, ModelRequest
 from services.analyzer.analysis.analyst import NoVerdictError
-from services.analyzer.analysis.gemini.analyst import GeminiAnalyst
-from services.analyzer.analysis.gemini.key_breaker import MINUTE_SECONDS
-from services.analyzer.analysis.gemini.key_selector import KeySelector
-from services.analyzer.analysis.gemini.transport import FailureKind, GeminiCallError, ModelAnswer, ModelRequest
 from tests.support.asking_gemini import Time, analysis_input
 
 VERDICT = '{"summary": "s", "lead_score": 50, "lead_status": "NEW"}'
@@ -21,7 +21,7 @@ REQUESTS_PER_MINUTE = 4
 replies = st.one_of(
     st.just(VERDICT),
     st.just("no JSON"),
-    st.builds(GeminiCallError, st.sampled_from(FailureKind), st.just(""), st.none() | st.floats(0.1, 100)),
+    st.builds(ModelCallError, st.sampled_from(FailureKind), st.just(""), st.none() | st.floats(0.1, 100)),
 )
 
 
@@ -30,7 +30,7 @@ class Scripted:
     """A transport that takes `seconds` a call."""
 
     time: Time
-    script: Iterator[str | GeminiCallError]
+    script: Iterator[str | ModelCallError]
     seconds: float
     calls: list[tuple[str, str, float]] = field(default_factory=list)
     shut_until: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -57,12 +57,12 @@ class Scripted:
     st.sampled_from([0.0, 1.5, 30.0]),
 )
 async def test_calls_respect_cool_downs_and_deadlines(
-    script: list[str | GeminiCallError], pauses: list[float], seconds: float
+    script: list[str | ModelCallError], pauses: list[float], seconds: float
 ) -> None:
     time = Time()
     transport = Scripted(time, iter(script), seconds)
     selector = KeySelector(transport, ("k1", "k2"), ("m1", "m2"), REQUESTS_PER_MINUTE, lambda: time.now, time.sleep)
-    analyst = GeminiAnalyst(selector, DEADLINE_SECONDS)
+    analyst = AIAnalyst(selector, DEADLINE_SECONDS, context_tokens=100_000)
     for pause in pauses:
         time.now += pause
         began, calls = time.now, len(transport.calls)

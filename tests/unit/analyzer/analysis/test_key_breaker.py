@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.analyzer.analysis.gemini.key_breaker import MAX_COOL_DOWN_SECONDS, MINUTE_SECONDS, KeyBreaker
-from services.analyzer.analysis.gemini.transport import FailureKind
+from services.analyzer.analysis.ai.key_breaker import MAX_COOL_DOWN_SECONDS, MINUTE_SECONDS, KeyBreaker
+from services.analyzer.analysis.ai.transport import FailureKind
 
 
 def failed_breaker(now: float = 0, times: int = 1, kind: FailureKind = FailureKind.EXHAUSTED) -> KeyBreaker:

@@ -7,11 +7,11 @@ from contextlib import suppress
 
 import pytest
 
+from services.analyzer.analysis.ai.analyst import AIAnalyst
+from services.analyzer.analysis.ai.key_selector import KeySelector
 from services.analyzer.analysis.analyst import NoVerdictError
 from services.analyzer.analysis.fallback.scorer import FallbackScorer
-from services.analyzer.analysis.gemini.analyst import GeminiAnalyst
-from services.analyzer.analysis.gemini.client import GeminiClient
-from services.analyzer.analysis.gemini.key_selector import KeySelector
+from services.analyzer.analysis.gemini.client import CONTEXT_TOKENS, GeminiClient
 from services.analyzer.analysis.resilient import ResilientAnalyst
 from shared.contract.contacts import AnalysisSource, Verdict
 from shared.contract.failures import TransientError
@@ -20,11 +20,11 @@ from tests.support.fake_gemini import FakeGemini, exhausted, failed, good, hangi
 from tests.support.waiting import eventually
 
 
-def by_the_clock(gemini: GeminiClient, deadline_seconds: float) -> GeminiAnalyst:
-    return GeminiAnalyst(KeySelector(gemini, ("k1",), ("m1",), 1000), deadline_seconds)
+def by_the_clock(gemini: GeminiClient, deadline_seconds: float) -> AIAnalyst:
+    return AIAnalyst(KeySelector(gemini, ("k1",), ("m1",), 1000), deadline_seconds, CONTEXT_TOKENS)
 
 
-async def many(analyst: GeminiAnalyst, number: int) -> list[Verdict | BaseException]:
+async def many(analyst: AIAnalyst, number: int) -> list[Verdict | BaseException]:
     return await asyncio.gather(*(analyst.analyse(analysis_input()) for _ in range(number)), return_exceptions=True)
 
 

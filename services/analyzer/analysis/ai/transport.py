@@ -1,4 +1,4 @@
-"""One call of Gemini: request, answer and kinds of failure. `client.py` implements the transport. Pure."""
+"""One call of a model: request, answer and kinds of failure. A client of a provider implements the transport. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """A request for any model. `schema` describes the answer, spelled as in the API."""
+    """A request for any model. `schema` describes the answer: a JSON Schema of objects, arrays and plain values, whose
+    `properties` are in the order that the model writes them."""
 
     system: str
     prompt: str
@@ -40,7 +41,7 @@ class FailureKind(StrEnum):
     """This model never accepts this request."""
 
 
-class GeminiCallError(Exception):
+class ModelCallError(Exception):
     """A call without an answer. `detail` is for the log and quotes nothing of the conversation."""
 
     def __init__(self, kind: FailureKind, detail: str = "", retry_after_seconds: float | None = None) -> None:
@@ -49,8 +50,8 @@ class GeminiCallError(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
-class GeminiTransport(Protocol):
-    """Calls end within `timeout_seconds`. Every failure raises GeminiCallError."""
+class ModelTransport(Protocol):
+    """Calls end within `timeout_seconds`. Every failure raises ModelCallError."""
 
     async def generate(self, key: str, model: str, request: ModelRequest, timeout_seconds: float) -> ModelAnswer: ...
 

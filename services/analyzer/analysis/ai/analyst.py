@@ -1,20 +1,18 @@
-"""Analyse a conversation with Gemini. If it is larger than the context, digests replace its oldest lines."""
+"""Analyse a conversation with a model. If it is larger than the context, digests replace its oldest lines."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
 
+from services.analyzer.analysis.ai.key_selector import AnalysisAttempt, KeySelector
+from services.analyzer.analysis.ai.prompt import assessment_request, digest_request, digest_row, transcript_rows
+from services.analyzer.analysis.ai.response import read_digest, read_verdict
+from services.analyzer.analysis.ai.transport import ModelRequest
 from services.analyzer.analysis.analyst import AnalysisInput, NoVerdictError
-from services.analyzer.analysis.gemini.key_selector import AnalysisAttempt, KeySelector
-from services.analyzer.analysis.gemini.prompt import assessment_request, digest_request, digest_row, transcript_rows
-from services.analyzer.analysis.gemini.response import read_digest, read_verdict
-from services.analyzer.analysis.gemini.transport import ModelRequest
 from shared.contract.contacts import Verdict
 from shared.contract.failures import TransientError
 
-CONTEXT_TOKENS = 1_000_000
-"""The largest request; models of the API read 1,048,576 (ai.google.dev/gemini-api/docs/models)."""
 KEPT_SHARE = 0.75
 """The share of the context for the newest lines, sent word for word, when not all lines fit."""
 PART_SHARE = 0.125
@@ -22,8 +20,8 @@ PART_SHARE = 0.125
 MAX_DIGEST_CHARS = 6_000
 
 
-class GeminiAnalyst:
-    def __init__(self, selector: KeySelector, deadline_seconds: float, context_tokens: int = CONTEXT_TOKENS) -> None:
+class AIAnalyst:
+    def __init__(self, selector: KeySelector, deadline_seconds: float, context_tokens: int) -> None:
         self._selector = selector
         self._deadline_seconds = deadline_seconds
         self._context_tokens = context_tokens

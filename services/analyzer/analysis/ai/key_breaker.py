@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from math import inf
 
-from services.analyzer.analysis.gemini.transport import FailureKind
+from services.analyzer.analysis.ai.transport import FailureKind
 
 MINUTE_SECONDS = 60.0
 MAX_FAILURES_IN_A_ROW = 3

@@ -7,9 +7,9 @@ import math
 import re
 from typing import Any
 
+from services.analyzer.analysis.ai.prompt import PROMPT_VERSION, offered_stages
+from services.analyzer.analysis.ai.transport import ModelAnswer
 from services.analyzer.analysis.analyst import AnalysisInput
-from services.analyzer.analysis.gemini.prompt import PROMPT_VERSION, offered_stages
-from services.analyzer.analysis.gemini.transport import ModelAnswer
 from shared.contract.contacts import AnalysisSource, LeadStatus, Verdict
 
 MAX_ANSWER_CHARS = 1_000_000

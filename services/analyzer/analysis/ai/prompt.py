@@ -1,4 +1,4 @@
-"""The prompts for Gemini and the schemas of its answers. Pure."""
+"""The prompts for a model and the schemas of its answers. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from services.analyzer.analysis.ai.transport import ModelRequest
 from services.analyzer.analysis.analyst import AnalysisInput, Transcript, TranscriptLine
-from services.analyzer.analysis.gemini.transport import ModelRequest
 from shared.contract.contacts import LeadStatus
 from shared.contract.ids import content_hash
 from shared.domain.pipelines import OPEN_TYPES, Stage
@@ -40,16 +40,16 @@ Answer with one JSON object:
 """
 
 SCHEMA: dict[str, Any] = {
-    "type": "OBJECT",
+    "type": "object",
     "properties": {
-        "summary": {"type": "STRING"},
-        "lead_score": {"type": "INTEGER"},
-        "lead_status": {"type": "STRING", "enum": [status.value for status in LeadStatus]},
-        "confidence": {"type": "INTEGER"},
-        "reasoning": {"type": "STRING"},
-        "recommended_stage": {"type": "STRING"},
-        "language": {"type": "STRING"},
-        "next_action": {"type": "STRING"},
+        "summary": {"type": "string"},
+        "lead_score": {"type": "integer"},
+        "lead_status": {"type": "string", "enum": [status.value for status in LeadStatus]},
+        "confidence": {"type": "integer"},
+        "reasoning": {"type": "string"},
+        "recommended_stage": {"type": "string"},
+        "language": {"type": "string"},
+        "next_action": {"type": "string"},
     },
     "required": ["summary", "lead_score", "lead_status", "confidence", "reasoning"],
 }
@@ -63,8 +63,8 @@ Answer with one JSON object:
 """
 
 DIGEST_SCHEMA: dict[str, Any] = {
-    "type": "OBJECT",
-    "properties": {"digest": {"type": "STRING"}},
+    "type": "object",
+    "properties": {"digest": {"type": "string"}},
     "required": ["digest"],
 }
 

@@ -2,8 +2,8 @@
 
 The path of a failed call, for example of HTTP 429:
 
-1. `client.py` maps Google's error to a GeminiCallError with a FailureKind (429 is EXHAUSTED) and the server's
-   RetryInfo or Retry-After in seconds.
+1. A provider's client (`gemini/client.py`) maps its error to a ModelCallError with a FailureKind (429 is EXHAUSTED) and
+   the server's RetryInfo or Retry-After in seconds.
 2. `KeySelector._record_failure` opens breakers in `key_breaker.py`: EXHAUSTED this key at this model, KEY_REFUSED this
    key at every model, NO_SUCH_MODEL this model for every key, FAILED after three in a row, a failed probe or a
    server's hint. A breaker cools down for the server's time, else for COOL_DOWN_SECONDS of the kind, twice as long
@@ -11,7 +11,7 @@ The path of a failed call, for example of HTTP 429:
 3. `KeySelector._next_key_and_model` takes the next free key of the model, then the next model. If all cool down it
    waits for the first one. If that takes more than MAX_PAUSE_SECONDS or passes the deadline, it raises TransientError
    at once.
-4. `analyst.py` (GeminiAnalyst) raises NoVerdictError with what the calls cost. `LEADSTREAM_GEMINI_DEADLINE_SECONDS`
+4. `analyst.py` (AIAnalyst) raises NoVerdictError with what the calls cost. `LEADSTREAM_GEMINI_DEADLINE_SECONDS`
    limits all calls of one analysis together.
 5. `analysis/resilient.py` (ResilientAnalyst) returns the verdict of the fallback scorer, `source: fallback`.
 6. `queue/analysis_pool.py` puts the conversation into the AI retry queue (`shared/store/ai_retry_queue.py`) and asks
@@ -30,16 +30,16 @@ from typing import TypeVar
 
 import structlog
 
-from services.analyzer.analysis.analyst import AnalysisCost
-from services.analyzer.analysis.gemini.key_breaker import KeyBreaker
-from services.analyzer.analysis.gemini.response import UnusableAnswerError
-from services.analyzer.analysis.gemini.transport import (
+from services.analyzer.analysis.ai.key_breaker import KeyBreaker
+from services.analyzer.analysis.ai.response import UnusableAnswerError
+from services.analyzer.analysis.ai.transport import (
     FailureKind,
-    GeminiCallError,
-    GeminiTransport,
     ModelAnswer,
+    ModelCallError,
     ModelRequest,
+    ModelTransport,
 )
+from services.analyzer.analysis.analyst import AnalysisCost
 from shared.contract.failures import TransientError
 
 MAX_PAUSE_SECONDS = 2.0
@@ -87,7 +87,7 @@ class KeySelector:
 
     def __init__(
         self,
-        transport: GeminiTransport,
+        transport: ModelTransport,
         keys: Sequence[str],
         models: Sequence[str],
         requests_per_minute: int,
@@ -135,7 +135,7 @@ class KeySelector:
                 breaker.record_success(self._monotonic())
                 state.unusable[model] += 1
                 reason = str(error)
-            except GeminiCallError as error:
+            except ModelCallError as error:
                 self._record_failure(key, model, error, state)
                 reason = str(error)
             except BaseException:
@@ -145,9 +145,9 @@ class KeySelector:
                 breaker.record_success(self._monotonic())
                 return result
             state.attempt.retries += 1
-            log.info("gemini_gave_nothing", model=model, key_number=self._keys.index(key), reason=reason)
+            log.info("ai_gave_nothing", model=model, key_number=self._keys.index(key), reason=reason)
 
-    def _record_failure(self, key: str, model: str, error: GeminiCallError, state: _RequestState) -> None:
+    def _record_failure(self, key: str, model: str, error: ModelCallError, state: _RequestState) -> None:
         now, kind = self._monotonic(), error.kind
         pairs = [(key, model)]
         if kind is FailureKind.REQUEST_REFUSED:
@@ -172,10 +172,10 @@ class KeySelector:
             waits = {pair: self._breakers[pair].seconds_until_free(now) for pair in self._usable_pairs(state)}
             soonest = min(waits, key=lambda pair: waits[pair], default=None)
             if soonest is None:
-                raise TransientError("Gemini gives no usable answer")
+                raise TransientError("the AI gives no usable answer")
             pause = max(pause, waits[soonest])
             if now + pause >= gives_up_at:
-                raise TransientError("every Gemini key cools down, or there is no time left")
+                raise TransientError("every key of the AI cools down, or there is no time left")
             if not pause:
                 return soonest
             await self._sleep(pause)
