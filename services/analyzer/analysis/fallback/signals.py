@@ -7,7 +7,7 @@ lower what the customer's last line seemed to be.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -39,9 +39,11 @@ _STREET = re.compile(r"\b\d{1,5}[A-Za-z]?,? (?:[NSEW] )?[A-Z][a-z]+ [A-Z][a-z]+"
 class ConversationSignals:
     """`last` maps a signal to the index of the last line with it, `phrases` to the number of its different phrases.
 
-    `number`, `figures` and `questions` count the customer's lines: all, those with a number, those with a question.
+    `by_line` maps the index of each of the customer's lines to its signals. `number`, `figures` and `questions` count
+    the customer's lines: all, those with a number, those with a question.
     """
 
+    by_line: Mapping[int, Set[str]]
     number: int
     last: Mapping[str, int]
     phrases: Mapping[str, int]
@@ -67,6 +69,7 @@ def find_signals(lines: tuple[TranscriptLine, ...], lexicon: Lexicon) -> Convers
         else:
             collector.add_business_line(line)
     return ConversationSignals(
+        by_line=collector.by_line,
         number=collector.number,
         last=collector.last,
         phrases={signal: len(phrases) for signal, phrases in collector.phrases.items()},
@@ -92,6 +95,7 @@ class _SignalCollector:
 
     lexicon: Lexicon
     languages: int
+    by_line: dict[int, set[str]] = field(default_factory=dict)
     last: dict[str, int] = field(default_factory=dict)
     phrases: dict[str, set[str]] = field(default_factory=dict)
     asked: dict[str, int] = field(default_factory=dict)
@@ -125,11 +129,15 @@ class _SignalCollector:
             return
         if "apology" in said:
             if self.last.get("paid", -1) == self.index:
-                self.last["complaint"] = self.index
-            self.last["gripe"] = self.index
+                self._add_to_last_line("complaint")
+            self._add_to_last_line("gripe")
             self.phrases.setdefault("gripe", set()).add("(the business says sorry)")
         if "parting" in said and self.last.get("commit", -1) < self.index:
-            self.last["parted"] = self.index
+            self._add_to_last_line("parted")
+
+    def _add_to_last_line(self, signal: str) -> None:
+        self.last[signal] = self.index
+        self.by_line[self.index].add(signal)
 
     def add_customer_line(self, index: int, line: TranscriptLine) -> None:
         words = self.lexicon.split(line.text)
@@ -187,6 +195,7 @@ class _SignalCollector:
         self.substantial = (
             self.substantial or word_count >= SUBSTANTIAL_WORDS or not signals.isdisjoint(("asks", "picture"))
         )
+        self.by_line[index] = signals
         self.last |= dict.fromkeys(signals, index)
 
 

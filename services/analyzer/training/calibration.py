@@ -1,0 +1,47 @@
+"""Calibrate a model on predictions for conversations whose authors it was not fitted on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from services.analyzer.analysis.fallback.decision import decide
+from services.analyzer.analysis.fallback.model import Calibration, Prediction
+from services.analyzer.evaluation.measures import Label
+from shared.contract.contacts import LeadStatus
+
+WON_PRECISION = 0.96
+"""The share of deals called WON that must be won."""
+NEVER = 1.01
+
+
+def calibrate(predictions: Sequence[Prediction], labels: Sequence[Label]) -> Calibration:
+    uncalibrated = Calibration(0.0, 1.0, 1.0, won_threshold(predictions, labels))
+    decisions = [decide(prediction, uncalibrated) for prediction in predictions]
+    right = [
+        decision.band is label.band and decision.status in label.statuses
+        for decision, label in zip(decisions, labels, strict=True)
+    ]
+    chosen = [
+        (prediction.bands[decision.band], prediction.statuses[decision.status])
+        for prediction, decision in zip(predictions, decisions, strict=True)
+    ]
+    regression = LogisticRegression(C=100.0).fit(np.array(chosen), np.array(right))
+    band, status = (round(float(each), 3) for each in regression.coef_[0])
+    return Calibration(round(float(regression.intercept_[0]), 3), band, status, uncalibrated.won_from)
+
+
+def won_threshold(predictions: Sequence[Prediction], labels: Sequence[Label]) -> float:
+    """Return the least probability of WON from which on the wanted precision is kept; more than 1 if there is none."""
+    ranked = sorted(
+        zip((prediction.statuses[LeadStatus.WON] for prediction in predictions), labels, strict=True),
+        key=lambda pair: -pair[0],
+    )
+    threshold, won = NEVER, 0
+    for called, (probability, label) in enumerate(ranked, 1):
+        won += LeadStatus.WON in label.statuses
+        if won >= WON_PRECISION * called:
+            threshold = probability
+    return round(threshold, 3)

@@ -1,0 +1,55 @@
+"""Predict each author's conversations with a model that was fitted on other authors' ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from services.analyzer.analysis.fallback.model import Linear, Model, Prediction, predict
+from services.analyzer.evaluation.measures import Label
+from services.analyzer.training.calibration import calibrate
+from services.analyzer.training.fit import FitSettings, fit
+
+FOLDS = 8
+Row = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """`places` are the indexes of the cases that `linear` has not seen, nor any other case of their authors."""
+
+    places: tuple[int, ...]
+    linear: Linear
+
+
+def cross_validate(
+    rows: Sequence[Row], labels: Sequence[Label], authors: Sequence[str], settings: FitSettings | None = None
+) -> list[Fold]:
+    folds = []
+    for left_out in author_groups(authors):
+        places = [place for place, author in enumerate(authors) if author not in left_out]
+        linear = fit([rows[place] for place in places], [labels[place] for place in places], settings)
+        folds.append(Fold(tuple(place for place, author in enumerate(authors) if author in left_out), linear))
+    return folds
+
+
+def author_groups(authors: Sequence[str]) -> list[set[str]]:
+    """Return the authors in up to FOLDS groups."""
+    each = sorted(set(authors))
+    return [set(each[number::FOLDS]) for number in range(min(FOLDS, len(each)))]
+
+
+def out_of_fold(rows: Sequence[Row], folds: Sequence[Fold]) -> list[Prediction]:
+    found = {place: predict(fold.linear, rows[place]) for fold in folds for place in fold.places}
+    return [found[place] for place in range(len(rows))]
+
+
+def fold_models(name: str, folds: Sequence[Fold], rows: Sequence[Row], labels: Sequence[Label]) -> list[Model]:
+    """Return the model of each fold, calibrated on predictions for the other folds' cases."""
+    predictions = out_of_fold(rows, folds)
+    models = []
+    for fold in folds:
+        others = [place for each in folds if each is not fold for place in each.places]
+        calibration = calibrate([predictions[place] for place in others], [labels[place] for place in others])
+        models.append(Model(name, fold.linear, calibration))
+    return models

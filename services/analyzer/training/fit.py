@@ -1,0 +1,89 @@
+"""Fit the linear model of bands and statuses. It knows nothing of where the features come from.
+
+The result depends on the rows alone: the solver starts from zero and nothing is drawn at random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from services.analyzer.analysis.fallback.model import BANDS, STATUSES, Linear
+from services.analyzer.evaluation.measures import Label
+
+Matrix = NDArray[np.float64]
+MIN_CASES = 10
+"""A feature that fewer conversations have is left out."""
+DIGITS = 4
+"""Significant digits of a weight in the data file."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitSettings:
+    """`strength` is the inverse of the penalty on the weights, as scikit-learn's `C`."""
+
+    strength: float = 0.01
+    iterations: int = 500
+
+
+def fit(rows: Sequence[Mapping[str, float]], labels: Sequence[Label], settings: FitSettings | None = None) -> Linear:
+    """Return the model of rows of features and their labels; every row has a band, and one or more statuses."""
+    settings = settings or FitSettings()
+    names = _used_features(rows)
+    matrix = to_matrix(rows, names)
+    means, spreads = matrix.mean(axis=0), matrix.std(axis=0)
+    scaled = (matrix - means) / spreads
+    bands = np.array([BANDS.index(label.band) for label in labels])
+    fitted = [_multinomial(scaled, bands, settings)]
+    fitted += [
+        _binary(scaled, np.array([status in label.statuses for label in labels]), settings) for status in STATUSES
+    ]
+    weights = np.vstack([each for each, _ in fitted]) / spreads
+    bias = np.concatenate([each for _, each in fitted]) - weights @ means
+    return Linear(
+        bias=tuple(map(_rounded, bias)),
+        weights={name: tuple(map(_rounded, column)) for name, column in zip(names, weights.T, strict=True)},
+        means={name: _rounded(mean) for name, mean in zip(names, means, strict=True)},
+    )
+
+
+def to_matrix(rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> Matrix:
+    columns = {name: column for column, name in enumerate(names)}
+    matrix = np.zeros((len(rows), len(names)))
+    for place, row in enumerate(rows):
+        for name, value in row.items():
+            if name in columns:
+                matrix[place, columns[name]] = value
+    return matrix
+
+
+def _used_features(rows: Sequence[Mapping[str, float]]) -> list[str]:
+    """Return the names of the features that enough rows have and that differ between rows, sorted."""
+    names = sorted({name for row in rows for name in row})
+    matrix = to_matrix(rows, names)
+    used = ((matrix != 0).sum(axis=0) >= MIN_CASES) & (matrix.std(axis=0) > 0)
+    return [name for name, is_used in zip(names, used, strict=True) if is_used]
+
+
+def _multinomial(matrix: Matrix, classes: NDArray[Any], settings: FitSettings) -> tuple[Matrix, Matrix]:
+    """Return weights and bias of each band. ValueError where a band has no case."""
+    if len(set(classes.tolist())) < len(BANDS):
+        raise ValueError("the labelled conversations do not have every band")
+    regression = LogisticRegression(C=settings.strength, max_iter=settings.iterations).fit(matrix, classes)
+    return regression.coef_, regression.intercept_
+
+
+def _binary(matrix: Matrix, is_one: NDArray[np.bool_], settings: FitSettings) -> tuple[Matrix, Matrix]:
+    if is_one.all() or not is_one.any():
+        return np.zeros((1, matrix.shape[1])), np.array([20.0 if is_one.all() else -20.0])
+    regression = LogisticRegression(C=settings.strength, max_iter=settings.iterations).fit(matrix, is_one)
+    return regression.coef_, regression.intercept_
+
+
+def _rounded(number: float) -> float:
+    return float(f"{number:.{DIGITS}g}")
