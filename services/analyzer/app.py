@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 
 import structlog
 
-from services.analyzer.analysis.ai.analyst import AIAnalyst
-from services.analyzer.analysis.ai.key_selector import KeySelector
 from services.analyzer.analysis.fallback.scorer import FallbackScorer
+from services.analyzer.analysis.providers import open_ai, provider_of
 from services.analyzer.analysis.resilient import ResilientAnalyst
 from services.analyzer.contact.conversation_loader import ConversationLoader
 from services.analyzer.contact.outbox import Outbox
@@ -46,7 +47,7 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
     """Store and analyse events until `stop`. UnreachableError when a server or the topic is missing at the start."""
     topics, metrics = Topics(settings.topic_prefix), AnalyzerMetrics()
     timing, kafka = timing_of(settings), settings.kafka_bootstrap_servers
-    async with open_database(settings.mongo_url.get_secret_value()) as database:
+    async with open_analyst(settings) as analyst, open_database(settings.mongo_url.get_secret_value()) as database:
         await require_migrated(database)
         owner = f"{socket.gethostname()}:{secrets.token_hex(4)}"
         clock = ServerClock(database)
@@ -57,7 +58,7 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
             group, instance = f"{topics.prefix}{CONSUMER_GROUP}", settings.analyzer_instance or None
             async with open_consumer(kafka, topics.message_events, group, instance=instance) as consumer:
                 dead_letters = DeadLetterPublisher(producer, topics, metrics)
-                worker = compose_worker(settings, database, producer, metrics)
+                worker = compose_worker(settings, database, producer, metrics, analyst)
                 per_minute = settings.ai_again_per_minute
                 pool = AnalysisPool(queue, ai_retries, worker, settings.analysis_parallelism, per_minute, metrics)
                 aggregate = Aggregate(database, timing, clock=clock)
@@ -80,11 +81,14 @@ def timing_of(settings: AnalyzerSettings) -> Timing:
 
 
 def compose_worker(
-    settings: AnalyzerSettings, database: Database, producer: AIOKafkaProducer, metrics: AnalyzerMetrics
+    settings: AnalyzerSettings,
+    database: Database,
+    producer: AIOKafkaProducer,
+    metrics: AnalyzerMetrics,
+    analyst: ResilientAnalyst,
 ) -> AnalysisWorker:
     contacts, activities = Contacts(database), ActivityStore(database)
     outbox = Outbox(producer, Topics(settings.topic_prefix), contacts, activities, metrics)
-    analyst = compose_analyst(settings)
     return AnalysisWorker(
         ConversationLoader(database),
         contacts,
@@ -97,18 +101,12 @@ def compose_worker(
     )
 
 
-def compose_analyst(settings: AnalyzerSettings) -> ResilientAnalyst:
-    """Return Gemini with the fallback scorer behind it when there are keys, else the fallback scorer alone."""
-    fallback = FallbackScorer()
-    keys = [key.get_secret_value() for key in settings.gemini_api_keys]
-    if not keys:
-        return ResilientAnalyst(None, fallback)
-    # Google's client takes half a second and 50 MB, so it is imported only when there are keys.
-    from services.analyzer.analysis.gemini.client import CONTEXT_TOKENS, GeminiClient  # noqa: PLC0415
-
-    gemini, per_minute = GeminiClient(settings.gemini_endpoint), settings.gemini_requests_per_minute
-    selector = KeySelector(gemini, keys, settings.gemini_models, per_minute)
-    return ResilientAnalyst(AIAnalyst(selector, settings.gemini_deadline_seconds, CONTEXT_TOKENS), fallback)
+@asynccontextmanager
+async def open_analyst(settings: AnalyzerSettings) -> AsyncIterator[ResilientAnalyst]:
+    """Yield the AI of the settings with the fallback scorer behind it, or the fallback scorer alone."""
+    provider = provider_of(settings)
+    async with open_ai(settings, provider) if provider else nullcontext() as ai:
+        yield ResilientAnalyst(ai, FallbackScorer())
 
 
 async def _release(queue: ClaimQueue) -> None:

@@ -17,10 +17,11 @@ import typer
 
 from services.analyzer.analysis.analyst import AnalysisInput
 from services.analyzer.analysis.fallback.scorer import FallbackScorer
-from services.analyzer.app import compose_analyst
+from services.analyzer.analysis.providers import Provider, open_ai
 from services.analyzer.evaluation.measures import LabelledVerdict, measure
 from services.analyzer.evaluation.transcripts_file import TranscriptCase, read_case
-from shared.contract.contacts import AnalysisSource, Verdict, band
+from shared.contract.contacts import Verdict, band
+from shared.contract.failures import TransientError
 from shared.runtime.logging import configure_logging
 from shared.runtime.settings import AnalyzerSettings
 
@@ -32,6 +33,8 @@ LineOutcome = tuple[TranscriptCase, Verdict] | ValueError
 class AnalystChoice(StrEnum):
     FALLBACK = "fallback"
     GEMINI = "gemini"
+    GENAI = "genai"
+    OPENAI = "openai"
 
 
 def analyse(
@@ -54,9 +57,8 @@ def analyse(
     """
     settings = AnalyzerSettings()
     configure_logging(settings.log_level, as_json=settings.log_json)
-    chosen, parallelism = _composed(analyst, settings)
     with _opened(file) as source:
-        complete = asyncio.run(_print_all(source, chosen, parallelism, evaluate))
+        complete = asyncio.run(_analyse_all(source, analyst, settings, evaluate))
     if not complete:
         raise typer.Exit(1)
 
@@ -70,21 +72,19 @@ def _opened(file: str) -> contextlib.AbstractContextManager[BinaryIO]:
         raise typer.BadParameter(f"{file}: {error.strerror}", param_hint="FILE.jsonl") from None
 
 
-def _composed(choice: AnalystChoice, settings: AnalyzerSettings) -> tuple[Analyse, int]:
-    """Return the analyst and the number of parallel analyses."""
+async def _analyse_all(source: BinaryIO, choice: AnalystChoice, settings: AnalyzerSettings, evaluate: bool) -> bool:
+    """Print the verdicts of the chosen analyst. Return whether every line got one."""
     if choice is AnalystChoice.FALLBACK:
-        return FallbackScorer().analyse, 1
-    if not settings.gemini_api_keys:
-        raise typer.BadParameter("gemini needs LEADSTREAM_GEMINI_API_KEYS", param_hint="--analyst")
-    composed = compose_analyst(settings)
+        return await _print_all(source, FallbackScorer().analyse, 1, evaluate)
+    async with open_ai(settings, Provider(choice)) as ai:
 
-    async def ask_ai(analysis_input: AnalysisInput) -> Verdict:
-        verdict = await composed.analyse(analysis_input)
-        if verdict.source is not AnalysisSource.AI:
-            raise ValueError("the AI gave no answer")
-        return verdict
+        async def ask_ai(analysis_input: AnalysisInput) -> Verdict:
+            try:
+                return await ai.analyse(analysis_input)
+            except TransientError as error:
+                raise ValueError(f"the AI gave no answer: {error}") from None
 
-    return ask_ai, settings.analysis_parallelism
+        return await _print_all(source, ask_ai, settings.analysis_parallelism, evaluate)
 
 
 async def _print_all(source: BinaryIO, analyse_one: Analyse, parallelism: int, evaluate: bool) -> bool:

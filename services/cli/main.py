@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
 
-from shared.contract.failures import UnreachableError, WrongKeysError
+from shared.contract.failures import UnreachableError, WrongSettingsError
 from shared.runtime.settings import Settings
 
 EXIT_USAGE = 2
@@ -68,10 +68,10 @@ class Commands(TyperGroup):
         return _command(name, _load(COMMANDS[name])) if name in COMMANDS else None
 
     def invoke(self, context: Any) -> Any:
-        """Report malformed encryption keys as wrong usage, whichever command reads them."""
+        """Report a missing or malformed setting as wrong usage, whichever command reads it."""
         try:
             return super().invoke(context)
-        except WrongKeysError as error:
+        except WrongSettingsError as error:
             raise typer.BadParameter(str(error)) from None
 
 

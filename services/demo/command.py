@@ -116,11 +116,16 @@ async def _start(console: Console, folder: Path) -> AsyncIterator[RunningDemo]:
             database = await stack.enter_async_context(open_database(mongo))
             session = await stack.enter_async_context(ClientSession())
             observed = ObservedState(database, kafka, Topics().contact_updated)
-            analyst = "Gemini" if env.get("LEADSTREAM_GEMINI_API_KEYS") else "the fallback scorer (no Gemini API keys)"
-            running = RunningDemo(env, simulator, observed, session, analyst)
+            running = RunningDemo(env, simulator, observed, session, _analyst(env))
             await _subscribe(running)
             await _eventually(lambda: _is_served(session, running.console_url), bool)
         yield running
+
+
+def _analyst(env: dict[str, str]) -> str:
+    if endpoint := env.get("LEADSTREAM_AI_ENDPOINT"):
+        return endpoint
+    return "Gemini" if env.get("LEADSTREAM_GEMINI_API_KEYS") else "the fallback scorer (no AI is set)"
 
 
 def _environment(kafka: str, mongo: str, receiver_port: int, console_port: int, folder: Path) -> dict[str, str]:

@@ -38,8 +38,9 @@ class UnreachableError(Exception):
     """A server that the process needs could not be reached: exit status 3."""
 
 
-class WrongKeysError(ValueError):
-    """LEADSTREAM_ENCRYPTION_KEYS is empty, malformed, or lacks the key of a stored token: exit status 2.
+class WrongSettingsError(ValueError):
+    """A setting is missing or wrong: exit status 2. The message names the setting and contains nothing of a secret."""
 
-    The message names the setting and contains nothing of a key.
-    """
+
+class WrongKeysError(WrongSettingsError):
+    """LEADSTREAM_ENCRYPTION_KEYS is empty, malformed, or lacks the key of a stored token."""

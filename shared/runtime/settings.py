@@ -5,9 +5,10 @@ A variable is `LEADSTREAM_` and the field's name in capitals. `docs/configuratio
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
@@ -147,8 +148,46 @@ class AnalyzerSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSetting
         1000, ge=1, description="Requests per minute for each key and model; 5 to thousands by Google's tier."
     )
     gemini_deadline_seconds: float = Field(20.0, gt=0, description="Time limit of one analysis by Gemini.")
+    gemini_library: Literal["google-generativeai", "google-genai"] = Field(
+        "google-generativeai", description="Google's library to call Gemini with; google-genai is the extra `genai`."
+    )
+    ai_endpoint: str = Field(
+        "",
+        description="Base URL of an OpenAI-compatible endpoint, used instead of Gemini: "
+        "`https://api.openai.com/v1`, or Ollama's `http://127.0.0.1:11434/v1`.",
+    )
+    ai_models: Names = Field(
+        (), validate_default=True, description="Models of that endpoint, comma-separated, preferred first."
+    )
+    ai_api_keys: Secrets = Field((), description="API keys of that endpoint, comma-separated; a local one needs none.")
+    ai_context_tokens: int = Field(
+        32_000,
+        ge=4_000,
+        description="Context of that endpoint's models in tokens; digests replace the oldest lines of what is longer. "
+        "Ollama cuts silently what is beyond its own `OLLAMA_CONTEXT_LENGTH`, so set both.",
+    )
+    ai_deadline_seconds: float = Field(60.0, gt=0, description="Time limit of one analysis by that endpoint.")
     metrics_port: int = Field(0, ge=0, le=65535, description=METRICS_PORT_HELP)
-    _split_lists = field_validator("gemini_api_keys", "gemini_models", mode="before")(_split)
+    _split_lists = field_validator("gemini_api_keys", "gemini_models", "ai_models", "ai_api_keys", mode="before")(
+        _split
+    )
+
+    @field_validator("ai_endpoint")
+    @classmethod
+    def _is_url(cls, endpoint: str) -> str:
+        url = urlsplit(endpoint)
+        if endpoint and (url.scheme not in {"http", "https"} or not url.hostname):
+            raise ValueError("not an http or https URL")
+        if url.username or url.password or url.query or url.fragment:
+            raise ValueError("a base URL has no user, password, query or fragment")
+        return endpoint.removesuffix("/").removesuffix("/chat/completions")
+
+    @field_validator("ai_models")
+    @classmethod
+    def _has_models(cls, models: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.data.get("ai_endpoint") and not models:
+            raise ValueError("LEADSTREAM_AI_ENDPOINT needs the name of at least one model")
+        return models
 
 
 class ConsoleSettings(KafkaSettings, MongoSettings, VaultSettings):

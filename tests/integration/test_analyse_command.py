@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from services.cli import analyse as analyse_command
 from services.cli.main import app
 from tests.support.fake_gemini import exhausted, good, serving_gemini
+from tests.support.fake_openai import serving_openai
 from tests.support.processes import with_settings
 from tests.unit.analyzer.analysis.labelled import GIVEN
 
@@ -56,10 +57,10 @@ def analyse(monkeypatch: pytest.MonkeyPatch) -> Analyse:
     return invoke
 
 
-async def analyse_by_gemini(stdin: bytes, settings: Mapping[str, str]) -> Ended:
+async def analyse_by(analyst: str, stdin: bytes, settings: Mapping[str, str]) -> Ended:
     """Run the command as a process, so that the fake can answer meanwhile."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.cli.main", "analyse", "-", "--analyst", "gemini", env=with_settings(settings),
+        sys.executable, "-m", "services.cli.main", "analyse", "-", "--analyst", analyst, env=with_settings(settings),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     output, errors = await process.communicate(stdin)
@@ -123,12 +124,13 @@ def test_an_empty_file_gives_no_verdicts_and_null_measures(analyse: Analyse, tmp
     }  # fmt: skip
 
 
-def test_wrong_usage_and_gemini_without_a_key_exit_with_2(analyse: Analyse) -> None:
-    wrong = [("absent.jsonl",), (".",), (GIVEN, "--analyst", "oracle"), (GIVEN, "--analyst", "gemini")]
+def test_wrong_usage_and_an_ai_without_its_settings_exit_with_2(analyse: Analyse) -> None:
+    analysts = ("oracle", "gemini", "genai", "openai")
+    wrong = [("absent.jsonl",), (".",), *((GIVEN, "--analyst", analyst) for analyst in analysts)]
     ended = [analyse(*arguments) for arguments in wrong]
-    assert [each.status for each in ended] == [2, 2, 2, 2]
-    assert [each.output for each in ended] == ["", "", "", ""]
-    assert "LEADSTREAM_GEMINI_API_KEYS" in ended[-1].errors
+    assert [(each.status, each.output) for each in ended] == [(2, "")] * 6
+    for each, setting in zip(ended[3:], ("GEMINI_API_KEYS", "GEMINI_API_KEYS", "AI_ENDPOINT"), strict=True):
+        assert f"LEADSTREAM_{setting}" in each.errors
 
 
 async def test_gemini_analyses_in_parallel_and_output_keeps_the_order() -> None:
@@ -140,10 +142,18 @@ async def test_gemini_analyses_in_parallel_and_output_keeps_the_order() -> None:
         }  # fmt: skip
         names = [f"c{number}" for number in range(8)]
         lines = b"\n".join(map(transcript, names))
-        ended = await analyse_by_gemini(lines, settings)
+        ended = await analyse_by("gemini", lines, settings)
     assert ended.status == 0
     assert ended.ids == names
     assert {row["score"] for row in ended.rows} == {75}
+
+
+async def test_an_endpoint_like_openais_analyses_without_a_key() -> None:
+    async with serving_openai() as fake:
+        settings = {"LEADSTREAM_AI_ENDPOINT": f"{fake.url}/v1", "LEADSTREAM_AI_MODELS": "local"}
+        ended = await analyse_by("openai", transcript("c1"), settings)
+    assert (ended.status, ended.rows[0]["score"], ended.errors) == (0, 75, "")
+    assert [(asked.key, asked.model) for asked in fake.asked] == [("", "local")]
 
 
 async def test_no_fallback_replaces_the_ai_under_test() -> None:
@@ -155,7 +165,7 @@ async def test_no_fallback_replaces_the_ai_under_test() -> None:
             "LEADSTREAM_ANALYSIS_PARALLELISM": "1",
         }  # fmt: skip
         lines = transcript("answered") + b"\n" + transcript("in vain")
-        ended = await analyse_by_gemini(lines, settings)
+        ended = await analyse_by("gemini", lines, settings)
     assert ended.status == 1
     assert ended.ids == ["answered"]
     assert "line 2: the AI gave no answer" in ended.errors

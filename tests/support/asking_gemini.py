@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 from services.analyzer.analysis.ai.analyst import AIAnalyst
 from services.analyzer.analysis.ai.key_selector import KeySelector
+from services.analyzer.analysis.ai.transport import ModelTransport
 from services.analyzer.analysis.analyst import AnalysisInput, SpeakerRole, Transcript, TranscriptLine
-from services.analyzer.analysis.gemini.client import CONTEXT_TOKENS, GeminiClient
+from services.analyzer.analysis.providers import GEMINI_CONTEXT_TOKENS
 from shared.contract.ids import Platform
 from shared.domain.pipelines import TEMPLATES
 
@@ -29,7 +30,7 @@ class Time:
 class Asking:
     """Creates analysts that share a client and a clock."""
 
-    gemini: GeminiClient
+    gemini: ModelTransport
     time: Time
 
     def analyst(
@@ -39,7 +40,7 @@ class Asking:
         *,
         requests_per_minute: int = 1000,
         deadline_seconds: float = 20,
-        context_tokens: int = CONTEXT_TOKENS,
+        context_tokens: int = GEMINI_CONTEXT_TOKENS,
     ) -> AIAnalyst:
         time = self.time
         selector = KeySelector(self.gemini, keys, models, requests_per_minute, lambda: time.now, time.sleep)

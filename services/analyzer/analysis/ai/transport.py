@@ -20,12 +20,13 @@ class ModelRequest:
 
 @dataclass(frozen=True, slots=True)
 class ModelAnswer:
-    """The text of the model, empty if the answer was blocked, and its cost in tokens."""
+    """The text of the model and its cost in tokens. With `refused`, it does not answer this content."""
 
     text: str
     model: str
     input_tokens: int | None = None
     output_tokens: int | None = None
+    refused: bool = False
 
 
 class FailureKind(StrEnum):
@@ -39,6 +40,8 @@ class FailureKind(StrEnum):
     KEY_REFUSED = "key_refused"
     REQUEST_REFUSED = "request_refused"
     """This model never accepts this request."""
+    TOO_LONG = "too_long"
+    """The request is larger than the model's context."""
 
 
 class ModelCallError(Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -15,9 +15,8 @@ from google.protobuf.json_format import ParseError
 from requests.adapters import HTTPAdapter
 
 from services.analyzer.analysis.ai.transport import FailureKind, ModelAnswer, ModelCallError, ModelRequest
+from services.analyzer.analysis.gemini.failures import REFUSALS, call_error
 
-CONTEXT_TOKENS = 1_000_000
-"""The largest request; models of the API read 1,048,576 (ai.google.dev/gemini-api/docs/models)."""
 MAX_PARALLEL_CALLS = 512
 """In one process. Threads and connections are made on demand, so a high limit costs nothing."""
 LIBRARY_KEYWORDS = {
@@ -25,6 +24,7 @@ LIBRARY_KEYWORDS = {
     "maxItems": "max_items", "minItems": "min_items", "properties": "properties", "required": "required",
 }  # fmt: skip
 """What the library names the keywords of JSON Schema that it knows."""
+LIBRARY_REFUSALS = frozenset(getattr(glm.Candidate.FinishReason, name) for name in REFUSALS)
 
 Result = TypeVar("Result")
 
@@ -81,7 +81,9 @@ class GeminiClient:
             async with asyncio.timeout(timeout_seconds):
                 return await asyncio.get_running_loop().run_in_executor(self._threads, call)
         except google_errors.GoogleAPICallError as error:
-            raise _call_error(error) from None
+            headers = error.response.headers if error.response is not None else None
+            name, message = type(error).__name__, str(error.message)
+            raise call_error(int(error.code or 500), name, message, list(error.details), headers) from None
         except (ParseError, AttributeError):  # the library raises AttributeError for an error body that is no object
             raise ModelCallError(FailureKind.FAILED, "the response is not of this API") from None
         except (google_errors.GoogleAPIError, GoogleAuthError, OSError) as error:  # TimeoutError is an OSError
@@ -111,41 +113,16 @@ def _schema(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _answer(response: Any, model: str) -> ModelAnswer:
-    """Read text and tokens. A blocked answer has no candidate, or one without parts.
+    """Read text and tokens. A blocked prompt has no candidate, a blocked answer one with a reason of REFUSALS.
 
     Thinking tokens are billed as output, but this client is older than thinking: they are in the total only
     (ai.google.dev/api/generate-content#UsageMetadata).
     """
     text = "".join(part.text for candidate in response.candidates[:1] for part in candidate.content.parts)
+    refused = response.prompt_feedback.block_reason or any(
+        candidate.finish_reason in LIBRARY_REFUSALS for candidate in response.candidates[:1]
+    )
     usage = response.usage_metadata
     output_tokens = max(usage.candidates_token_count, usage.total_token_count - usage.prompt_token_count)
-    return ModelAnswer(text, model, usage.prompt_token_count or None, output_tokens if output_tokens > 0 else None)
-
-
-def _call_error(error: google_errors.GoogleAPICallError) -> ModelCallError:
-    """Map the status to a FailureKind: 429 is EXHAUSTED; 408, 409 and 499 are temporary.
-
-    A 400 may be about the key (ai.google.dev/gemini-api/docs/troubleshooting).
-    """
-    code, detail = int(error.code or 500), type(error).__name__
-    reasons = {detail.get("reason") for detail in _details(error)}
-    if code in {401, 403} or "API_KEY_INVALID" in reasons or "API key not valid" in str(error.message):
-        kind = FailureKind.KEY_REFUSED
-    elif code in {404, 429}:
-        kind = FailureKind.NO_SUCH_MODEL if code == 404 else FailureKind.EXHAUSTED
-    else:
-        kind = FailureKind.REQUEST_REFUSED if 400 <= code < 500 and code not in {408, 409, 499} else FailureKind.FAILED
-    return ModelCallError(kind, detail, next(_retry_hints(error), None))
-
-
-def _retry_hints(error: google_errors.GoogleAPICallError) -> Iterator[float]:
-    """Yield the seconds that the server asks to wait: `RetryInfo` of google.rpc (`"retryDelay": "7s"`), or a header."""
-    hints = [str(detail.get("retryDelay", "")).removesuffix("s") for detail in _details(error)]
-    if error.response is not None:
-        hints.append(error.response.headers.get("retry-after", ""))
-    yield from (float(number) for number in hints if number.replace(".", "", 1).isdecimal())
-
-
-def _details(error: google_errors.GoogleAPICallError) -> list[dict[str, Any]]:
-    """Return the details as JSON objects, which is what the library keeps over REST."""
-    return [detail for detail in error.details if isinstance(detail, dict)]
+    input_tokens = usage.prompt_token_count or None
+    return ModelAnswer(text, model, input_tokens, output_tokens if output_tokens > 0 else None, bool(refused))

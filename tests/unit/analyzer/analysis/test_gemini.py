@@ -17,8 +17,6 @@ from tests.support.fake_gemini import (
     FakeGemini,
     Reply,
     absent_model,
-    blocked_answer,
-    blocked_prompt,
     empty,
     exhausted,
     exhausted_by_header,
@@ -184,8 +182,6 @@ UNUSABLE: list[Reply] = [
     refused(499, "CANCELLED"),
     truncated(),
     empty(),
-    blocked_prompt(),
-    blocked_answer(),
     said("I would rather not."),
     said("[1, 2]"),
     good(lead_status="SUPERSTAR"),
@@ -212,7 +208,7 @@ async def test_an_unusable_answer_is_retried_until_the_limit(fake: FakeGemini, a
 
 
 async def test_a_model_with_unusable_answers_is_called_twice(fake: FakeGemini, asking: Asking) -> None:
-    fake.says(blocked_prompt())
+    fake.says(empty())
     with pytest.raises(TransientError):
         await asking.analyst(("k1", "k2", "k3"), ("m1", "m2")).analyse(analysis_input())
     assert fake.models_asked == ["m1", "m1", "m2", "m2"]

@@ -9,9 +9,10 @@ import pytest
 
 from services.analyzer.analysis.ai.analyst import AIAnalyst
 from services.analyzer.analysis.ai.key_selector import KeySelector
+from services.analyzer.analysis.ai.transport import ModelTransport
 from services.analyzer.analysis.analyst import NoVerdictError
 from services.analyzer.analysis.fallback.scorer import FallbackScorer
-from services.analyzer.analysis.gemini.client import CONTEXT_TOKENS, GeminiClient
+from services.analyzer.analysis.gemini.client import GeminiClient
 from services.analyzer.analysis.resilient import ResilientAnalyst
 from shared.contract.contacts import AnalysisSource, Verdict
 from shared.contract.failures import TransientError
@@ -20,8 +21,8 @@ from tests.support.fake_gemini import FakeGemini, exhausted, failed, good, hangi
 from tests.support.waiting import eventually
 
 
-def by_the_clock(gemini: GeminiClient, deadline_seconds: float) -> AIAnalyst:
-    return AIAnalyst(KeySelector(gemini, ("k1",), ("m1",), 1000), deadline_seconds, CONTEXT_TOKENS)
+def by_the_clock(gemini: ModelTransport, deadline_seconds: float) -> AIAnalyst:
+    return AIAnalyst(KeySelector(gemini, ("k1",), ("m1",), 1000), deadline_seconds, 100_000)
 
 
 async def many(analyst: AIAnalyst, number: int) -> list[Verdict | BaseException]:
