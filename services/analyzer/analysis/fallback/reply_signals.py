@@ -17,7 +17,7 @@ RESERVATIONS = frozenset({"later", "expensive", "refuse", "complaint", "soon"})
 
 @dataclass(frozen=True, slots=True)
 class CustomerReply:
-    """A customer's line: its signals, its number of words, whether it is a question and whether it begins with yes."""
+    """A customer's line: its signals, its number of words, whether it only asks and whether it begins with yes."""
 
     signals: Set[str]
     words: int

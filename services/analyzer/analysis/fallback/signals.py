@@ -31,6 +31,7 @@ AGREEMENT_WORDS = 3
 SUBSTANTIAL_WORDS = 4
 MAX_TIME_WORDS = 8
 """A line with a number and no more words than this may name a time."""
+_QUESTION = re.compile(r"[^.!?;…\n؟।。？！]*[?؟？]")
 _STREET = re.compile(r"\b\d{1,5}[A-Za-z]?,? (?:[NSEW] )?[A-Z][a-z]+ [A-Z][a-z]+")
 """A number before a name of two words: "18 Beech Grove"."""
 
@@ -142,35 +143,39 @@ class _SignalCollector:
     def add_customer_line(self, index: int, line: TranscriptLine) -> None:
         words = self.lexicon.split(line.text)
         word_count = sum(word != BREAK for word in words.words)
-        is_question = "?" in line.text or "؟" in line.text or "？" in line.text
-        signals, agrees = self._word_signals(words, is_question)
+        stated, wondered, agrees = self._word_signals(words)
+        signals = stated | wondered
         signals |= self._other_signals(line, words, word_count, signals)
-        if is_question:
-            signals |= _question_signals(signals)
-        elif "order" in signals and signals.isdisjoint(("price", "availability", "details")):
+        if words.asked:
+            signals |= _question_signals(wondered)
+        if "order" in stated and stated.isdisjoint(("price", "availability", "details")):
             signals.add("ordered")
         if "later" in signals and _is_soon(signals):
             signals -= {"later", "commit", "paid"}
             signals.add("soon")
         asked, self.asked = self.asked, {name: left - 1 for name, left in self.asked.items() if left > 1}
         agrees = agrees or not AGREEMENT_MARKS.isdisjoint(line.marks)
+        is_question = word_count > 0 and len(words.asked) >= word_count
         signals |= reply_signals(CustomerReply(signals, word_count, is_question, agrees), asked, self.last)
         self._add_signals(index, signals, word_count)
 
-    def _word_signals(self, words: Words, is_question: bool) -> tuple[set[str], bool]:
-        """Return what the words signal, and whether the line begins with an agreement."""
-        found: set[str] = set()
+    def _word_signals(self, words: Words) -> tuple[set[str], set[str], bool]:
+        """Return what the clauses without and with a question mark signal, and whether the line begins by agreeing."""
+        stated: set[str] = set()
+        wondered: set[str] = set()
         agrees = False
         for hit in self.lexicon.hits(words, self.languages):
             if hit.negated:
                 continue
-            signal = "order" if is_question and hit.signal == "commit" else hit.signal
-            found.add(signal)
-            agrees = agrees or (hit.index < AGREEMENT_WORDS and signal in AGREEMENT_SIGNALS)
+            is_asked = hit.index in words.asked
+            signal = "order" if is_asked and hit.signal == "commit" else hit.signal
+            (wondered if is_asked else stated).add(signal)
+            agrees = agrees or (not is_asked and hit.index < AGREEMENT_WORDS and signal in AGREEMENT_SIGNALS)
             self.phrases.setdefault(signal, set()).add(hit.phrase)
         if not self.business_spoke:
-            found.discard("paid")  # a customer who begins with a payment means an earlier purchase
-        return found, agrees
+            stated.discard("paid")  # a customer who begins with a payment means an earlier purchase
+            wondered.discard("paid")
+        return stated, wondered, agrees
 
     def _other_signals(self, line: TranscriptLine, words: Words, word_count: int, signals: set[str]) -> set[str]:
         """Return what needs no lexicon: numbers, addresses, phone numbers, pictures."""
@@ -179,8 +184,9 @@ class _SignalCollector:
             found.add("figure")
             if word_count <= MAX_TIME_WORDS:
                 found.add("time")
-        has_address = "figure" in found and ("address" in signals or _STREET.search(line.text) is not None)
-        if self.business_spoke and "?" not in line.text and (has_address or has_phone(line.text)):
+        text = _QUESTION.sub("", line.text) if words.asked else line.text
+        has_address = "figure" in found and ("address" in signals or _STREET.search(text) is not None)
+        if self.business_spoke and text and (has_address or has_phone(text)):
             found.add("given")
         if not PROOF_MARKS.isdisjoint(line.marks):
             found.add("picture")
