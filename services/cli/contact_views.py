@@ -33,7 +33,7 @@ def contacts_table(contacts: Iterable[Contact]) -> Table:
             str(analysis.lead_score) if analysis else "–",
             each.status or "–",
             _by(each),
-            each.stage.name if each.stage else "–",
+            _stage(each, "–"),
             each.name.full,
             _minute(each.last_message_at),
         )
@@ -44,7 +44,7 @@ def contacts_table(contacts: Iterable[Contact]) -> Table:
 def contact_line(contact: Contact) -> str:
     analysis = contact.analysis
     score = f"{analysis.lead_score:>3} {contact.status} ({_by(contact)})" if analysis else "  – not analysed"
-    stage = contact.stage.name if contact.stage else "no stage"
+    stage = _stage(contact, "no stage")
     return printable(f"{contact.contact_id}  v{contact.version}  {score}  {stage}  {contact.name.full}")
 
 
@@ -88,6 +88,11 @@ def _by(contact: Contact) -> str:
     if contact.lead_status:
         return "person"
     return contact.analysis.source if contact.analysis else "–"
+
+
+def _stage(contact: Contact, none: str) -> str:
+    name = contact.stage.name if contact.stage else none
+    return f"{name} (provisional)" if contact.is_provisional else name
 
 
 def _minute(at: datetime | None) -> str:

@@ -118,6 +118,13 @@ class StageRef(ContractModel):
     pipeline: str
     name: str
     type: StageType
+    set_by: AnalysisSource | Literal["person"] | None = Field(
+        default=None, description="who set or last confirmed it; none if it was set before this was recorded"
+    )
+
+    def is_same(self, other: StageRef) -> bool:
+        """Return whether both are the same stage, whoever set it."""
+        return (self.pipeline, self.name, self.type) == (other.pipeline, other.name, other.type)
 
 
 class Contact(ContractModel):
@@ -153,6 +160,21 @@ class Contact(ContractModel):
         return self.lead_status or (self.analysis.lead_status if self.analysis else None)
 
     @property
+    def is_provisional(self) -> bool:
+        """Whether the contact is in WON or LOST by a fallback alone; an AI or a person has not said so.
+
+        Without `set_by`, a stage counts as set by an analysis that says the same.
+        """
+        stage, analysis = self.stage, self.analysis
+        if stage is None or stage.type not in (StageType.WON, StageType.LOST) or "stage" in self.edited:
+            return False
+        if self.lead_status == stage.type.value:
+            return False
+        if stage.set_by is None and analysis and analysis.lead_status == stage.type.value:
+            return analysis.source is AnalysisSource.FALLBACK
+        return stage.set_by == AnalysisSource.FALLBACK
+
+    @property
     def last_message_at(self) -> datetime | None:
         known = [at for at in (self.last_inbound_at, self.last_outbound_at) if at]
         return max(known) if known else None
@@ -181,12 +203,12 @@ class Activity(ContractModel):
 
 
 def stage_activity(old: Contact | None, new: Contact, analysis: Analysis | None) -> Activity | None:
-    """Return the activity of the version `new`; None when its stage is the one of `old`.
+    """Return the activity of the version `new`; None when its stage is the one of `old`, whoever set it.
 
     `analysis` is the one that changed the stage; None when a person changed it.
     """
     before, scored = old.stage if old else None, analysis or new.analysis
-    if new.stage is None or new.stage == before:
+    if new.stage is None or (before and new.stage.is_same(before)):
         return None
     return Activity(
         activity_id=f"{new.contact_id}#{new.version}",

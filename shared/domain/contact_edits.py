@@ -146,7 +146,7 @@ def _stage(name: str, pipeline: Pipeline | None) -> StageRef:
     if stage is None:
         names = ", ".join(each.name for each in pipeline.stages)
         raise InvalidEditError(f"pipeline {pipeline.name} has no stage {name!r}; it has: {names}", "stage")
-    return StageRef(pipeline=pipeline.name, name=stage.name, type=stage.type)
+    return StageRef(pipeline=pipeline.name, name=stage.name, type=stage.type, set_by="person")
 
 
 def _tags(contact: Contact, edit: ContactEdit) -> tuple[str, ...]:

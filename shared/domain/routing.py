@@ -16,12 +16,18 @@ from shared.domain.pipelines import (
 CLOSED = {LeadStatus.WON: StageType.WON, LeadStatus.LOST: StageType.LOST}
 
 
-def route(pipeline: Pipeline, current: StageRef | None, verdict: Verdict, mode: Mode) -> Stage | None:
+def route(
+    pipeline: Pipeline, current: StageRef | None, verdict: Verdict, mode: Mode, is_provisional: bool = False
+) -> Stage | None:
     """Return the stage to move the contact to; None if it stays or the pipeline has no stage for it.
 
-    A current stage that the pipeline no longer has counts as none.
+    A current stage that the pipeline no longer has counts as none. Out of a provisional one
+    (`Contact.is_provisional`) any analysis moves the contact, in both modes.
     """
     here = pipeline.stage(current.name) if current else None
+    if here and is_provisional and here.type in CLOSED.values():
+        there = _target(pipeline, verdict)
+        return None if there == here else there
     if here and (mode is Mode.SKIP_EXISTING or not _may_leave(here, verdict)):
         return None
     there = _target(pipeline, verdict)

@@ -15,16 +15,19 @@ from services.analyzer.intake.event_intake import DeadLetterPublisher, EventInta
 from shared.bus.consumer import open_consumer
 from shared.bus.producer import Record, open_producer, publish
 from shared.bus.reader import read_all
-from shared.contract.contacts import Contact
+from shared.contract.contacts import AnalysisSource, Contact, LeadStatus
 from shared.contract.dead_letters import load_dead_letter
 from shared.contract.events import Event
 from shared.contract.ids import ConversationKey, Platform
 from shared.domain.messages import fold_all
+from shared.domain.pipelines import OPEN_TYPES, Mode
 from shared.runtime.clock import utc_now
 from shared.runtime.metrics import AnalyzerMetrics
 from shared.store.conversation_updates import Timing
 from shared.store.mongo import Database
 from tests.conftest import Stack, Start
+from tests.support.contacts import analysis, put
+from tests.support.contacts import contact as contact_of
 from tests.support.idle_pool import IdlePool
 from tests.support.making import MARIA, completed, listed, said
 from tests.support.offsets import committed
@@ -130,6 +133,24 @@ async def test_an_account_with_a_pipeline_gives_its_contacts_a_stage(
     listing = leadstream("contacts", "list", "--json")
     assert listing.wait() == 0
     assert Contact.model_validate_json(listing.output) == contact
+
+
+@pytest.mark.parametrize("mode", Mode)
+async def test_an_analysis_moves_a_contact_that_a_fallback_closed(
+    stack: Stack, database: Database, leadstream: Start, mode: Mode
+) -> None:
+    assert leadstream("pipelines", "import", "sales").wait() == 0
+    await database.accounts.insert_one({"_id": "messenger:371", "pipeline": "Sales", "mode": mode})
+    closed = contact_of(verdict=analysis(90, LeadStatus.WON, source=AnalysisSource.FALLBACK, model="earlier"))
+    await put(database, closed)
+    assert closed.is_provisional
+    asked = [said("How much?", 1), said("How much is the other one?", 2)]
+    await publish_events(stack.kafka, stack.topics.message_events, asked)
+    process = leadstream("analyzer")
+    opened = (await settled(database, asked))[str(MARIA)]
+    assert process.terminate() == 0
+    assert opened.stage is not None
+    assert opened.stage.type in OPEN_TYPES
 
 
 async def test_sigterm_drains(stack: Stack, database: Database, leadstream: Start) -> None:

@@ -109,8 +109,18 @@ def _stage(old: Contact | None, analysis: Analysis, placement: Placement) -> Sta
     is_settled = old is not None and current is not None and old.analysis == analysis
     if placement.pipeline is None or is_settled:
         return current
-    stage = route(placement.pipeline, current, _with_counting_status(old, analysis), placement.mode)
-    return StageRef(pipeline=placement.pipeline.name, name=stage.name, type=stage.type) if stage else current
+    is_provisional = old is not None and old.is_provisional
+    verdict = _with_counting_status(old, analysis)
+    stage = route(placement.pipeline, current, verdict, placement.mode, is_provisional)
+    if stage:
+        return StageRef(pipeline=placement.pipeline.name, name=stage.name, type=stage.type, set_by=analysis.source)
+    return _confirmed(current, analysis) if current and is_provisional else current
+
+
+def _confirmed(provisional: StageRef, analysis: Analysis) -> StageRef:
+    """Return the stage, which an AI that says the same makes final."""
+    says_the_same = analysis.lead_status == provisional.type.value
+    return provisional.model_copy(update={"set_by": analysis.source}) if says_the_same else provisional
 
 
 def _with_counting_status(old: Contact | None, analysis: Analysis) -> Analysis:

@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from services.cli.contact_views import contact_line, contact_text, show_contacts
-from shared.contract.contacts import Contact, LeadStatus, Name, NameSource
+from shared.contract.contacts import AnalysisSource, Contact, LeadStatus, Name, NameSource
 from shared.domain.contact_edits import ContactEdit, edited
-from tests.support.contacts import SALES, contact
+from tests.support.contacts import SALES, analysis, contact
 from tests.support.making import at
 
 
@@ -54,3 +54,10 @@ def test_control_characters_of_a_name_are_replaced() -> None:
     everything = shown(hostile) + "".join(contact_text(hostile, ())) + contact_line(hostile)
     assert not {"\x1b", "\u202e", "\r", "\x07"} & set(everything)
     assert "[red]x" in everything
+
+
+def test_a_deal_that_a_fallback_closed_is_marked_as_provisional() -> None:
+    closed = contact(verdict=analysis(90, LeadStatus.WON, source=AnalysisSource.FALLBACK))
+    assert "Closed Won (provisional)" in contact_line(closed)
+    assert "Closed Won (provisional)" in shown(closed)
+    assert "provisional" not in contact_line(contact(verdict=analysis(90, LeadStatus.WON)))

@@ -74,7 +74,9 @@ def test_an_edit_is_the_next_version_and_names_what_it_changed() -> None:
 
 def test_a_stage_set_by_a_person_is_an_activity_of_a_person() -> None:
     change = edit(contact(), stage="Negotiating")
-    assert change.contact.stage == StageRef(pipeline="Sales", name="Negotiating", type=StageType.IN_PROGRESS)
+    assert change.contact.stage == StageRef(
+        pipeline="Sales", name="Negotiating", type=StageType.IN_PROGRESS, set_by="person"
+    )
     activity = change.activity
     assert activity is not None
     assert (activity.from_stage, activity.to_stage, activity.source) == ("Proposal Sent", "Negotiating", "person")
@@ -89,7 +91,7 @@ def test_a_stage_set_by_a_person_is_an_activity_of_a_person() -> None:
 
 def test_fixing_the_current_stage_is_no_activity() -> None:
     change = edit(contact(), stage="Proposal Sent")
-    assert (change.changed, change.activity) == (("edited",), None)
+    assert (change.changed, change.activity) == (("stage", "edited"), None)
     assert analysed(change.contact, LeadStatus.WON, 95).stage == change.contact.stage
 
 
