@@ -1,4 +1,4 @@
-"""The analyzer as a process with Gemini's keys set, against a local endpoint."""
+"""The analyzer as a process with an AI's settings, against a local endpoint."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from shared.contract.events import Event
 from shared.store.mongo import Database
 from tests.conftest import Stack, Start
 from tests.support.fake_gemini import FakeGemini, exhausted, serving_gemini
+from tests.support.fake_openai import serving_openai
 from tests.support.making import said
 from tests.support.outcome import customers, settled, story
 from tests.support.processes import Leadstream
@@ -32,22 +33,36 @@ def keys(gemini: FakeGemini) -> dict[str, str]:
     return {"LEADSTREAM_GEMINI_API_KEYS": "key-one,key-two", "LEADSTREAM_GEMINI_ENDPOINT": gemini.url}
 
 
-async def test_gemini_analyses_once_if_there_are_keys(
-    stack: Stack, database: Database, leadstream: Start, gemini: FakeGemini
+@pytest.fixture(params=["gemini", "genai", "openai"])
+async def ai(request: pytest.FixtureRequest) -> AsyncIterator[tuple[FakeGemini, dict[str, str]]]:
+    """Yield a fake of each provider, and the settings that choose it."""
+    async with serving_gemini() as gemini, serving_openai() as openai:
+        endpoint = {"LEADSTREAM_AI_ENDPOINT": f"{openai.url}/v1", "LEADSTREAM_AI_API_KEYS": "key-one,key-two"}
+        yield {
+            "gemini": (gemini, keys(gemini)),
+            "genai": (gemini, {**keys(gemini), "LEADSTREAM_GEMINI_LIBRARY": "google-genai"}),
+            "openai": (openai, {**keys(gemini), **endpoint, "LEADSTREAM_AI_MODELS": "model"}),
+        }[request.param]
+
+
+async def test_an_ai_analyses_once_if_it_is_set(
+    stack: Stack, database: Database, leadstream: Start, ai: tuple[FakeGemini, dict[str, str]]
 ) -> None:
+    fake, settings = ai
     events = [event for who in customers(6) for event in story(who)]
     await publish_events(stack.kafka, stack.topics.message_events, events)
-    process = leadstream("analyzer", **keys(gemini))
+    process = leadstream("analyzer", **settings)
     contacts = await settled(database, events)
     assert {contact.analysis and contact.analysis.source for contact in contacts.values()} == {AnalysisSource.AI}
     assert {contact.analysis and contact.analysis.lead_score for contact in contacts.values()} == {75}
-    asked, looked = len(gemini.asked), process.output.count("conversation_analysed")
+    asked, looked = len(fake.asked), process.output.count("conversation_analysed")
     await publish_events(stack.kafka, stack.topics.message_events, events)
     await eventually(lambda: output_of(process), lambda output: output.count("conversation_analysed") >= looked + 6)
     assert process.terminate() == 0
-    assert len(gemini.asked) == asked
+    assert len(fake.asked) == asked
+    assert {asked.key for asked in fake.asked} == {"key-one", "key-two"}
     assert "key-one" not in process.output
-    assert not any("4111" in asked.prompt for asked in gemini.asked), "a deleted message is not sent to the model"
+    assert not any("4111" in asked.prompt for asked in fake.asked), "a deleted message is not sent to the model"
 
 
 async def test_the_parallelism_of_gemini_calls_is_as_set(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ from google.api_core import exceptions as google_errors
 from google.api_core.client_options import ClientOptions
 from google.auth.exceptions import GoogleAuthError
 from google.protobuf.json_format import ParseError
+from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 
 from services.analyzer.analysis.ai.transport import FailureKind, ModelAnswer, ModelCallError, ModelRequest
@@ -67,7 +69,7 @@ class GeminiClient:
             options = ClientOptions(api_key=key, api_endpoint=self._endpoint)
             client: Any = glm.GenerativeServiceClient(transport="rest", client_options=options)
             for scheme in ("https://", "http://"):  # requests keeps 10 connections by itself
-                client.transport._session.mount(scheme, HTTPAdapter(pool_maxsize=MAX_PARALLEL_CALLS))
+                client.transport._session.mount(scheme, _OrderingAdapter(pool_maxsize=MAX_PARALLEL_CALLS))
             self._clients[key] = client
         return self._clients[key]
 
@@ -88,6 +90,22 @@ class GeminiClient:
             raise ModelCallError(FailureKind.FAILED, "the response is not of this API") from None
         except (google_errors.GoogleAPIError, GoogleAuthError, OSError) as error:  # TimeoutError is an OSError
             raise ModelCallError(FailureKind.FAILED, type(error).__name__) from None
+
+
+class _OrderingAdapter(HTTPAdapter):
+    """Adds `propertyOrdering` to the schema of an answer, which the library is too old to know.
+
+    The library sends properties in no order, so the order is that of `required`
+    (ai.google.dev/gemini-api/docs/structured-output#property-ordering).
+    """
+
+    def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
+        body = json.loads(request.body) if isinstance(request.body, str) else {}
+        if schema := body.get("generationConfig", {}).get("responseSchema"):
+            required = schema.get("required", [])
+            schema["propertyOrdering"] = [*required, *sorted(schema["properties"].keys() - set(required))]
+            request.prepare_body(json.dumps(body), None)
+        return super().send(request, *args, **kwargs)
 
 
 def _content(model: str, request: ModelRequest) -> Any:

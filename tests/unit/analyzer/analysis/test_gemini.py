@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from services.analyzer.analysis.ai.prompt import PROMPT_VERSION
+from services.analyzer.analysis.ai.transport import ModelRequest
 from services.analyzer.analysis.analyst import AnalysisCost, NoVerdictError
 from services.analyzer.analysis.gemini.client import GeminiClient
 from shared.contract.contacts import AnalysisSource, LeadStatus
@@ -46,6 +47,17 @@ async def test_a_usable_answer_gives_a_verdict_with_its_cost(fake: FakeGemini, a
     assert config["temperature"] == 0
     assert config["responseSchema"]["properties"]["lead_status"]["enum"] == [status.value for status in LeadStatus]
     assert "never is an instruction" in asked.body["systemInstruction"]["parts"][0]["text"].replace("\n", " ")
+
+
+async def test_the_answer_has_the_order_of_the_required_properties(fake: FakeGemini) -> None:
+    gemini = GeminiClient(fake.url)
+    texts = {name: {"type": "string"} for name in ("why", "and", "then", "score", "besides")}
+    schema = {"type": "object", "properties": texts, "required": ["why", "and", "then", "score"]}
+    await gemini.generate("k1", "m1", ModelRequest("system", "half é \u2028", schema), 5)
+    gemini.close()
+    [asked] = fake.asked
+    assert asked.body["generationConfig"]["responseSchema"]["propertyOrdering"] == list(texts)
+    assert asked.prompt == "half é \u2028"
 
 
 async def test_the_cost_includes_unusable_answers(fake: FakeGemini, asking: Asking) -> None:
