@@ -75,6 +75,10 @@ def exhausted(retry_after: str = "") -> Reply:
     return replace(refused(429, "rate_limit_exceeded"), headers=headers)
 
 
+def exhausted_by_header(seconds: int) -> Reply:
+    return exhausted(str(seconds))
+
+
 def failed() -> Reply:
     return refused(500, "server_error")
 

@@ -20,7 +20,7 @@ from services.analyzer.analysis.providers import Provider, open_transport
 from shared.runtime.settings import AnalyzerSettings
 from tests.support.asking_gemini import Asking, Time, analysis_input
 from tests.support.fake_gemini import Reply
-from tests.support.fake_openai import USAGE, Chat, FakeOpenAI, good, said, serving_openai
+from tests.support.fake_openai import USAGE, Chat, FakeOpenAI, blocked_answer, good, refused, said, serving_openai
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 REQUEST = ModelRequest("system", "prompt", SCHEMA)
@@ -138,6 +138,30 @@ def test_errors_of_many_servers_are_understood(status: int, body: object, kind: 
 )
 def test_a_hint_is_seconds_or_a_date(headers: dict[str, str], seconds: float | None) -> None:
     assert call_error(429, headers, {}, NOW).retry_after_seconds == seconds
+
+
+async def test_an_error_under_http_200_is_an_error(fake: FakeOpenAI, client: OpenAIClient) -> None:
+    fake.says(Reply({**good().body, **error("Rate limit exceeded", 429)}))  # type: ignore[dict-item]
+    with pytest.raises(ModelCallError) as raised:
+        await client.generate("", "m1", REQUEST, 5)
+    assert raised.value.kind is FailureKind.EXHAUSTED
+
+
+async def test_a_request_that_is_too_long_keeps_its_format(fake: FakeOpenAI, client: OpenAIClient) -> None:
+    message = "This model's maximum context length is 8192 tokens: 8200 in the messages, 90 in the response_format."
+    fake.says(refused(400, "context_length_exceeded", message), good())
+    with pytest.raises(ModelCallError):
+        await client.generate("", "m1", REQUEST, 5)
+    await client.generate("", "m1", REQUEST, 5)
+    assert [chat.format for chat in asked(fake)] == ["json_schema", "json_schema"]
+
+
+@pytest.mark.parametrize("reply", [blocked_answer(), said("I", "content_filter"), said(None, "content_filter")])
+async def test_a_refusal_is_told_by_the_message_or_the_end(
+    fake: FakeOpenAI, client: OpenAIClient, reply: Reply
+) -> None:
+    fake.says(reply)
+    assert (await client.generate("", "m1", REQUEST, 5)).refused
 
 
 async def test_thinking_in_the_text_is_not_the_answer(fake: FakeOpenAI, client: OpenAIClient) -> None:

@@ -96,6 +96,7 @@ async def test_the_same_model_is_asked_again(ai: Asked, make: Make) -> None:
 RESTS: dict[str, tuple[Make, float]] = {
     "429": (lambda of: of.exhausted(), 60),
     "429 with a hint": (lambda of: of.exhausted("7s"), 7),
+    "429 with a header": (lambda of: of.exhausted_by_header(9), 9),
     "429 with a fraction": (lambda of: of.exhausted("34.5s"), 34.5),
     "429 with a hint of years": (lambda of: of.exhausted("999999999s"), 86_400),
     "429 in HTML": (lambda of: Reply("<html>slow down</html>", 429), 60),
