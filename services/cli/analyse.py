@@ -6,28 +6,27 @@ import asyncio
 import contextlib
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import asdict
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, BinaryIO, NamedTuple
 
 import orjson
 import typer
+from rich.console import Console
 
 from services.analyzer.analysis.analyst import AnalysisInput
 from services.analyzer.analysis.fallback.scorer import FallbackScorer
 from services.analyzer.analysis.providers import Provider, open_ai
-from services.analyzer.evaluation.measures import LabelledVerdict, measure
+from services.analyzer.evaluation.evaluate import Evaluation, compare, report
 from services.analyzer.evaluation.transcripts_file import TranscriptCase, read_case
+from services.cli.evaluation_views import evaluation_tables
 from shared.contract.contacts import Verdict, band
 from shared.contract.failures import TransientError
 from shared.runtime.logging import configure_logging
 from shared.runtime.settings import AnalyzerSettings
-
-Analyse = Callable[[AnalysisInput], Awaitable[Verdict]]
-"""ValueError when there is no verdict."""
-LineOutcome = tuple[TranscriptCase, Verdict] | ValueError
 
 
 class AnalystChoice(StrEnum):
@@ -37,28 +36,47 @@ class AnalystChoice(StrEnum):
     OPENAI = "openai"
 
 
+class Line(NamedTuple):
+    """A line of a file; `place` counts over all files, `name` is for a message."""
+
+    place: int
+    name: str
+    content: bytes
+
+
+Outcome = tuple[TranscriptCase, Verdict] | ValueError
+"""What one analyst makes of a line."""
+
+
 def analyse(
-    file: Annotated[str, typer.Argument(metavar="FILE.jsonl", help="The file; `-` is standard input.")],
-    analyst: Annotated[AnalystChoice, typer.Option(help="The analyst to use.")] = AnalystChoice.FALLBACK,
+    files: Annotated[list[str], typer.Argument(metavar="FILE.jsonl...", help="The files; `-` is standard input.")],
+    analyst: Annotated[
+        list[AnalystChoice] | None,
+        typer.Option(help="The analyst to use, `fallback` by default; several are compared."),
+    ] = None,
     evaluate: Annotated[
         bool, typer.Option("--evaluate", help="Print the agreement with the labels on a last line.")
     ] = False,
 ) -> None:
-    """Analyse the transcripts in a file and print each verdict as one JSON object a line, in the file's order.
+    """Analyse the transcripts in files and print each verdict as one JSON object a line, in the files' order.
 
-    A line of the file is {"id", "platform", "now", "messages": [{"at", "from", "text", "attachment"}], "label"?}, in
-    UTF-8; times without a zone are UTC. A line of the output has id, score, status, band, confidence and reasoning.
+    A line of a file is {"id", "platform", "now", "language"?, "messages": [{"at", "from", "text", "attachment"}],
+    "label"?}, in UTF-8; times without a zone are UTC. A line of the output has id, score, status, band, confidence and
+    reasoning, and with several analysts the analyst's name.
 
-    With --evaluate, a last line {"measures": ...} has the shares (0 to 1) of labelled transcripts with the score in the
-    interval, the right band and the right status, and the rank correlation of the scores (Spearman).
+    With --evaluate, a last line {"measures": ...} has every measure of the labelled transcripts, its number of cases
+    and its 95 % interval, the same by language and by length, and with several analysts their differences. On a
+    terminal, tables follow on standard error.
 
     A line that cannot be read, or that the AI does not answer, is reported on standard error with its number; the rest
     is analysed, and the status is 1. The fallback does not replace the AI here.
     """
     settings = AnalyzerSettings()
     configure_logging(settings.log_level, as_json=settings.log_json)
-    with _opened(file) as source:
-        complete = asyncio.run(_analyse_all(source, analyst, settings, evaluate))
+    choices = list(dict.fromkeys(analyst or [AnalystChoice.FALLBACK]))
+    with contextlib.ExitStack() as stack:
+        sources = {file: stack.enter_context(_opened(file)) for file in files}
+        complete = asyncio.run(_analyse_all(sources, choices, settings, evaluate))
     if not complete:
         raise typer.Exit(1)
 
@@ -72,47 +90,83 @@ def _opened(file: str) -> contextlib.AbstractContextManager[BinaryIO]:
         raise typer.BadParameter(f"{file}: {error.strerror}", param_hint="FILE.jsonl") from None
 
 
-async def _analyse_all(source: BinaryIO, choice: AnalystChoice, settings: AnalyzerSettings, evaluate: bool) -> bool:
-    """Print the verdicts of the chosen analyst. Return whether every line got one."""
-    if choice is AnalystChoice.FALLBACK:
-        return await _print_all(source, FallbackScorer().analyse, 1, evaluate)
-    async with open_ai(settings, Provider(choice)) as ai:
-
-        async def ask_ai(analysis_input: AnalysisInput) -> Verdict:
-            try:
-                return await ai.analyse(analysis_input)
-            except TransientError as error:
-                raise ValueError(f"the AI gave no answer: {error}") from None
-
-        return await _print_all(source, ask_ai, settings.analysis_parallelism, evaluate)
-
-
-async def _print_all(source: BinaryIO, analyse_one: Analyse, parallelism: int, evaluate: bool) -> bool:
-    """Print the verdicts. Return whether every line got one."""
-    judged: list[LabelledVerdict] = []
-    complete = True
-    async for number, outcome in _in_order(source, analyse_one, parallelism):
-        if isinstance(outcome, ValueError):
-            complete = False
-            typer.echo(f"leadstream: line {number}: {outcome}", err=True)
-            continue
-        case, verdict = outcome
-        typer.echo(_line(case, verdict))
-        if evaluate and case.label:
-            judged.append(LabelledVerdict(case.label, verdict.lead_score, verdict.lead_status))
+async def _analyse_all(
+    sources: dict[str, BinaryIO], choices: Sequence[AnalystChoice], settings: AnalyzerSettings, evaluate: bool
+) -> bool:
+    """Print the verdicts of the chosen analysts. Return whether every line got all of them."""
+    async with AsyncExitStack() as stack:
+        analysts = [await _open_analyst(choice, settings, stack) for choice in choices]
+        parallelism = 1 if choices == [AnalystChoice.FALLBACK] else settings.analysis_parallelism
+        complete = await _print_all(sources, analysts, parallelism, evaluate)
     if evaluate:
-        typer.echo(orjson.dumps({"measures": asdict(measure(judged))}))
+        _print_measures(analysts)
     return complete
 
 
-async def _in_order(source: BinaryIO, analyse_one: Analyse, parallelism: int) -> AsyncIterator[tuple[int, LineOutcome]]:
-    """Yield line numbers and outcomes in order, with `parallelism` analyses at once and no more lines read ahead."""
-    pending: deque[tuple[int, asyncio.Task[LineOutcome]]] = deque()
-    async with asyncio.TaskGroup() as group:
-        for number, line in enumerate(source, 1):
-            if not line.strip():
+async def _open_analyst(choice: AnalystChoice, settings: AnalyzerSettings, stack: AsyncExitStack) -> Evaluation:
+    if choice is AnalystChoice.FALLBACK:
+        return Evaluation(choice, FallbackScorer().analyse, judges_prefixes=True)
+    ai = await stack.enter_async_context(open_ai(settings, Provider(choice)))
+
+    async def ask_ai(analysis_input: AnalysisInput) -> Verdict:
+        try:
+            return await ai.analyse(analysis_input)
+        except TransientError as error:
+            raise ValueError(f"the AI gave no answer: {error}") from None
+
+    return Evaluation(choice, ask_ai)
+
+
+async def _print_all(
+    sources: dict[str, BinaryIO], analysts: Sequence[Evaluation], parallelism: int, evaluate: bool
+) -> bool:
+    """Print the verdicts. Return whether every line got one of each analyst."""
+    complete = True
+    async for line, outcomes in _in_order(_lines(sources), analysts, parallelism):
+        for analyst, outcome in zip(analysts, outcomes, strict=True):
+            prefix = {"analyst": analyst.name} if len(analysts) > 1 else {}
+            if isinstance(outcome, ValueError):
+                complete = False
+                typer.echo(f"leadstream: {line.name}: {': '.join([*prefix.values(), str(outcome)])}", err=True)
                 continue
-            pending.append((number, group.create_task(_outcome(line, analyse_one))))
+            case, verdict = outcome
+            typer.echo(orjson.dumps({"id": case.id, **prefix, **_printed(verdict)}))
+            if evaluate:
+                await analyst.judge(line.place, case, verdict)
+    return complete
+
+
+def _print_measures(analysts: Sequence[Evaluation]) -> None:
+    reports = {each.name: report(each) for each in analysts}
+    differences = {f"{second.name} - {first.name}": compare(first, second) for first, second in pairwise(analysts)}
+    measures = {name: each.as_json() for name, each in reports.items()}
+    if len(analysts) == 1:
+        typer.echo(orjson.dumps({"measures": measures[analysts[0].name]}))
+    else:
+        typer.echo(orjson.dumps({"measures": measures, "differences": differences}))
+    console = Console(stderr=True, highlight=False)
+    if console.is_terminal:
+        for table in evaluation_tables(reports, differences):
+            console.print(table)
+
+
+def _lines(sources: dict[str, BinaryIO]) -> Iterator[Line]:
+    place = 0
+    for file, source in sources.items():
+        for number, content in enumerate(source, 1):
+            place += 1
+            if content.strip():
+                yield Line(place, f"{file}: line {number}" if len(sources) > 1 else f"line {number}", content)
+
+
+async def _in_order(
+    lines: Iterator[Line], analysts: Sequence[Evaluation], parallelism: int
+) -> AsyncIterator[tuple[Line, list[Outcome]]]:
+    """Yield lines and outcomes in order, with `parallelism` lines at once and no more of them read ahead."""
+    pending: deque[tuple[Line, asyncio.Task[list[Outcome]]]] = deque()
+    async with asyncio.TaskGroup() as group:
+        for line in lines:
+            pending.append((line, group.create_task(_outcomes(line.content, analysts))))
             if len(pending) == parallelism:
                 first, task = pending.popleft()
                 yield first, await task
@@ -120,22 +174,26 @@ async def _in_order(source: BinaryIO, analyse_one: Analyse, parallelism: int) ->
             yield rest, await task
 
 
-async def _outcome(line: bytes, analyse_one: Analyse) -> LineOutcome:
+async def _outcomes(content: bytes, analysts: Sequence[Evaluation]) -> list[Outcome]:
     try:
-        case = read_case(line)
-        return case, await analyse_one(case.analysis_input)
+        case = read_case(content)
+    except ValueError as error:
+        return [error] * len(analysts)
+    return [await _outcome(case, each) for each in analysts]
+
+
+async def _outcome(case: TranscriptCase, analyst: Evaluation) -> Outcome:
+    try:
+        return case, await analyst.verdict(case)
     except ValueError as error:
         return error
 
 
-def _line(case: TranscriptCase, verdict: Verdict) -> bytes:
-    return orjson.dumps(
-        {
-            "id": case.id,
-            "score": verdict.lead_score,
-            "status": verdict.lead_status,
-            "band": band(verdict.lead_score),
-            "confidence": verdict.confidence,
-            "reasoning": verdict.reasoning,
-        }
-    )
+def _printed(verdict: Verdict) -> dict[str, object]:
+    return {
+        "score": verdict.lead_score,
+        "status": verdict.lead_status,
+        "band": band(verdict.lead_score),
+        "confidence": verdict.confidence,
+        "reasoning": verdict.reasoning,
+    }

@@ -81,7 +81,19 @@ def test_verdicts_keep_the_files_order_and_labels_are_measured(analyse: Analyse)
     assert all(row.keys() == FIELDS for row in rows)
     measures = last["measures"]
     assert measures["labelled"] == len(rows)
-    assert min(measures[name] for name in ("score_in_interval", "band", "status", "spearman")) > 0.9
+    assert measures["cases"]["band"] == len(rows)
+    assert measures["intervals"]["band"][0] < measures["band"] <= measures["intervals"]["band"][1]
+    assert sum(group["labelled"] for group in measures["by_length"].values()) == len(rows)
+    assert measures["jumps"] is not None
+
+
+def test_several_files_and_analysts_are_measured_together(analyse: Analyse, tmp_path: Path) -> None:
+    other = tmp_path / "other.jsonl"
+    other.write_bytes(transcript("other") + b"\nbroken\n")
+    ended = analyse(GIVEN, other, "--evaluate")
+    assert ended.rows[-2]["id"] == "other"
+    assert "other.jsonl: line 2" in ended.errors
+    assert ended.rows[-1]["measures"]["labelled"] == len(ended.rows) - 2
 
 
 def test_an_unreadable_line_is_reported_and_the_rest_is_analysed(analyse: Analyse) -> None:
@@ -119,9 +131,10 @@ def test_an_empty_file_gives_no_verdicts_and_null_measures(analyse: Analyse, tmp
     empty.touch()
     assert analyse(empty) == Ended(0, "", "")
     [row] = analyse(empty, "--evaluate").rows
-    assert row["measures"] == {
-        "labelled": 0, "score_in_interval": None, "band": None, "status": None, "spearman": None
-    }  # fmt: skip
+    measures = row["measures"]
+    assert (measures["labelled"], measures["band"], measures["spearman"], measures["intervals"]["auc"]) == (
+        0, None, None, None
+    )  # fmt: skip
 
 
 def test_wrong_usage_and_an_ai_without_its_settings_exit_with_2(analyse: Analyse) -> None:

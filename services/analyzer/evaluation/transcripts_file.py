@@ -28,6 +28,7 @@ class TranscriptCase:
     id: str
     analysis_input: AnalysisInput
     label: Label | None
+    language: str = "unknown"
 
 
 def read_case(line: bytes) -> TranscriptCase:
@@ -42,7 +43,8 @@ def read_case(line: bytes) -> TranscriptCase:
     if not said:
         raise ValueError("messages: none of them says anything")
     transcript = Transcript(row.platform, tuple(sorted(said, key=attrgetter("at"))))
-    return TranscriptCase(row.id, AnalysisInput(transcript, row.now), row.label.label() if row.label else None)
+    label = row.label.label() if row.label else None
+    return TranscriptCase(row.id, AnalysisInput(transcript, row.now), label, row.language)
 
 
 def _with_zone(at: datetime) -> datetime:
@@ -71,16 +73,18 @@ class _Message(_Model):
 class _Label(_Model):
     score_low: int = Field(ge=1, le=100)
     score_high: int = Field(ge=1, le=100)
-    statuses: frozenset[LeadStatus]
+    statuses: tuple[LeadStatus, ...]
     band: Band
 
     def label(self) -> Label:
-        return Label(self.score_low, self.score_high, self.statuses, self.band)
+        best = self.statuses[0] if self.statuses else None
+        return Label(self.score_low, self.score_high, frozenset(self.statuses), self.band, best)
 
 
 class _Row(_Model):
     id: str
     platform: Platform
     now: _At
+    language: str = "unknown"
     messages: tuple[_Message, ...]
     label: _Label | None = None

@@ -41,12 +41,12 @@ def ours(analysis_input: AnalysisInput) -> tuple[int, LeadStatus]:
 @pytest.mark.parametrize("cases", [list(labelled(GIVEN)), held_out_cases()], ids=["given", "held back"])
 def test_the_scorer_beats_the_original_on_every_measure(cases: list[TranscriptCase]) -> None:
     mine, original = asdict(measures(ours, cases)), asdict(measures(original_score, cases))
-    assert all(mine[name] > original[name] + 0.3 for name in mine.keys() - {"labelled"})
+    assert all(mine[name] > original[name] + 0.3 for name in ("band", "status", "spearman"))
 
 
 def test_the_scorer_meets_held_out_cases() -> None:
     found = asdict(measures(ours, held_out_cases()))
-    assert all(found[name] > 0.8 for name in found.keys() - {"labelled"})
+    assert all(found[name] > 0.8 for name in ("band", "status", "spearman"))
 
 
 def test_the_business_words_do_not_count() -> None:
