@@ -17,10 +17,12 @@ import orjson
 import typer
 from rich.console import Console
 
+from services.analyzer.analysis.ai.analyst import AIAnalyst
+from services.analyzer.analysis.ai.recording import RecordingTransport, ReplayTransport
 from services.analyzer.analysis.analyst import AnalysisInput
 from services.analyzer.analysis.fallback.scorer import FallbackScorer
-from services.analyzer.analysis.providers import Provider, open_ai
-from services.analyzer.evaluation.evaluate import Evaluation, compare, report
+from services.analyzer.analysis.providers import Provider, compose_ai, compose_replay, open_transport
+from services.analyzer.evaluation.evaluate import Analyse, Evaluation, compare, report
 from services.analyzer.evaluation.transcripts_file import TranscriptCase, read_case
 from services.cli.evaluation_views import evaluation_tables
 from shared.contract.contacts import Verdict, band
@@ -34,6 +36,13 @@ class AnalystChoice(StrEnum):
     GEMINI = "gemini"
     GENAI = "genai"
     OPENAI = "openai"
+
+
+class Recordings(NamedTuple):
+    """The folder that answers are kept in, and the folders that they are taken from."""
+
+    kept: Path | None
+    replayed: tuple[Path, ...]
 
 
 class Line(NamedTuple):
@@ -57,6 +66,15 @@ def analyse(
     evaluate: Annotated[
         bool, typer.Option("--evaluate", help="Print the agreement with the labels on a last line.")
     ] = False,
+    record: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the AI's raw answers in this folder.")
+    ] = None,
+    replay: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR", help="Answer from a recorded folder, without key or network. Several are compared."
+        ),
+    ] = None,
 ) -> None:
     """Analyse the transcripts in files and print each verdict as one JSON object a line, in the files' order.
 
@@ -68,15 +86,21 @@ def analyse(
     and its 95 % interval, the same by language and by length, and with several analysts their differences. On a
     terminal, tables follow on standard error.
 
+    With --replay each AI answers once from each folder, named by the folder; `gemini` is the default. Standard error
+    says how many prompts have no recording, or one with other instructions than those of today.
+
     A line that cannot be read, or that the AI does not answer, is reported on standard error with its number; the rest
     is analysed, and the status is 1. The fallback does not replace the AI here.
     """
     settings = AnalyzerSettings()
     configure_logging(settings.log_level, as_json=settings.log_json)
-    choices = list(dict.fromkeys(analyst or [AnalystChoice.FALLBACK]))
+    choices = list(dict.fromkeys(analyst or [AnalystChoice.GEMINI if replay else AnalystChoice.FALLBACK]))
+    if record and replay:
+        raise typer.BadParameter("either --record or --replay")
+    recordings = Recordings(record, tuple(dict.fromkeys(replay or ())))
     with contextlib.ExitStack() as stack:
         sources = {file: stack.enter_context(_opened(file)) for file in files}
-        complete = asyncio.run(_analyse_all(sources, choices, settings, evaluate))
+        complete = asyncio.run(_analyse_all(sources, choices, settings, recordings, evaluate))
     if not complete:
         raise typer.Exit(1)
 
@@ -91,11 +115,17 @@ def _opened(file: str) -> contextlib.AbstractContextManager[BinaryIO]:
 
 
 async def _analyse_all(
-    sources: dict[str, BinaryIO], choices: Sequence[AnalystChoice], settings: AnalyzerSettings, evaluate: bool
+    sources: dict[str, BinaryIO],
+    choices: Sequence[AnalystChoice],
+    settings: AnalyzerSettings,
+    recordings: Recordings,
+    evaluate: bool,
 ) -> bool:
     """Print the verdicts of the chosen analysts. Return whether every line got all of them."""
     async with AsyncExitStack() as stack:
-        analysts = [await _open_analyst(choice, settings, stack) for choice in choices]
+        analysts = [
+            analyst for choice in choices for analyst in await _open_analysts(choice, settings, recordings, stack)
+        ]
         parallelism = 1 if choices == [AnalystChoice.FALLBACK] else settings.analysis_parallelism
         complete = await _print_all(sources, analysts, parallelism, evaluate)
     if evaluate:
@@ -103,18 +133,44 @@ async def _analyse_all(
     return complete
 
 
-async def _open_analyst(choice: AnalystChoice, settings: AnalyzerSettings, stack: AsyncExitStack) -> Evaluation:
+async def _open_analysts(
+    choice: AnalystChoice, settings: AnalyzerSettings, recordings: Recordings, stack: AsyncExitStack
+) -> list[Evaluation]:
+    """Return one analyst, or with recordings to replay one for each folder."""
     if choice is AnalystChoice.FALLBACK:
-        return Evaluation(choice, FallbackScorer().analyse, judges_prefixes=True)
-    ai = await stack.enter_async_context(open_ai(settings, Provider(choice)))
+        return [Evaluation(choice.value, FallbackScorer().analyse, judges_prefixes=True)]
+    provider = Provider(choice)
+    if not recordings.replayed:
+        transport = await stack.enter_async_context(open_transport(settings, provider))
+        if recordings.kept:
+            transport = RecordingTransport(transport, recordings.kept)
+        return [Evaluation(choice.value, _asking(compose_ai(settings, provider, transport)))]
+    analysts = []
+    for folder in recordings.replayed:
+        replayed = ReplayTransport(folder)
+        stack.callback(_report_replay, replayed)
+        analysts.append(Evaluation(f"{choice} {folder}", _asking(compose_replay(settings, provider, replayed))))
+    return analysts
 
-    async def ask_ai(analysis_input: AnalysisInput) -> Verdict:
+
+def _asking(ai: AIAnalyst) -> Analyse:
+    async def ask(analysis_input: AnalysisInput) -> Verdict:
         try:
             return await ai.analyse(analysis_input)
         except TransientError as error:
             raise ValueError(f"the AI gave no answer: {error}") from None
 
-    return Evaluation(choice, ask_ai)
+    return ask
+
+
+def _report_replay(replayed: ReplayTransport) -> None:
+    for names, what in (
+        (replayed.missing, "prompts have no recording"),
+        (replayed.other_instructions, "answers were recorded with other instructions"),
+    ):
+        if names:
+            listed = ", ".join(sorted(names))
+            typer.echo(f"leadstream: {replayed.folder}: {len(names)} {what}: {listed}", err=True)
 
 
 async def _print_all(

@@ -57,10 +57,11 @@ def analyse(monkeypatch: pytest.MonkeyPatch) -> Analyse:
     return invoke
 
 
-async def analyse_by(analyst: str, stdin: bytes, settings: Mapping[str, str]) -> Ended:
+async def analyse_by(analyst: str, stdin: bytes, settings: Mapping[str, str], *more: str | Path) -> Ended:
     """Run the command as a process, so that the fake can answer meanwhile."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.cli.main", "analyse", "-", "--analyst", analyst, env=with_settings(settings),
+        sys.executable, "-m", "services.cli.main", "analyse", "-", "--analyst", analyst, *more,
+        env=with_settings(settings),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     output, errors = await process.communicate(stdin)
@@ -182,3 +183,43 @@ async def test_no_fallback_replaces_the_ai_under_test() -> None:
     assert ended.status == 1
     assert ended.ids == ["answered"]
     assert "line 2: the AI gave no answer" in ended.errors
+
+
+async def test_recorded_answers_are_replayed_without_key_and_network(analyse: Analyse, tmp_path: Path) -> None:
+    recorded = tmp_path / "recorded"
+    lines = transcript("one") + b"\n" + transcript("two", "I'll take it")
+    async with serving_gemini() as fake:
+        fake.says(good(), good(lead_score=64))
+        settings = {
+            "LEADSTREAM_GEMINI_API_KEYS": "key", "LEADSTREAM_GEMINI_ENDPOINT": fake.url,
+            "LEADSTREAM_ANALYSIS_PARALLELISM": "1",
+        }  # fmt: skip
+        live = await analyse_by("gemini", lines, settings, "--record", recorded)
+    replayed = await asyncio.to_thread(analyse, "-", "--replay", recorded, stdin=lines)
+    assert (replayed.status, replayed.errors) == (0, "")
+    assert replayed.rows == live.rows
+    assert [row["score"] for row in live.rows] == [75, 64]
+    assert all("key" not in json.loads(file.read_text()) for file in recorded.iterdir())
+    other = await asyncio.to_thread(analyse, "-", "--replay", recorded, stdin=transcript("three", "never asked"))
+    assert (other.status, '"id":"three"' in other.output) == (1, False)
+    assert "prompts have no recording" in other.errors
+
+
+async def test_analysts_and_recordings_are_compared_on_the_same_transcripts(analyse: Analyse, tmp_path: Path) -> None:
+    label = {"score_low": 62, "score_high": 78, "band": "hot", "statuses": ["QUALIFIED"]}
+    lines = b"\n".join(transcript(f"c{number}", f"how much for {number}?", label=label) for number in range(3))
+    folders = []
+    for score in (75, 40):
+        async with serving_gemini() as fake:
+            fake.says(good(lead_score=score))
+            settings = {"LEADSTREAM_GEMINI_API_KEYS": "key", "LEADSTREAM_GEMINI_ENDPOINT": fake.url}
+            folders.append(tmp_path / str(score))
+            await analyse_by("gemini", lines, settings, "--record", folders[-1])
+    right, wrong = folders
+    chosen = ("--analyst", "fallback", "--analyst", "gemini", "--replay", right, "--replay", wrong)
+    ended = await asyncio.to_thread(analyse, "-", *chosen, "--evaluate", stdin=lines)
+    names = ["fallback", f"gemini {right}", f"gemini {wrong}"]
+    assert [row["analyst"] for row in ended.rows[:-1]] == names * 3
+    measures, differences = ended.rows[-1]["measures"], ended.rows[-1]["differences"]
+    assert [measures[name]["band"] for name in names[1:]] == [1, 0]
+    assert differences[f"{names[2]} - {names[1]}"]["band"] == {"value": -1, "cases": 3, "interval": [-1, -1]}

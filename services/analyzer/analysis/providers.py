@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from enum import StrEnum
 
@@ -14,6 +15,7 @@ from yarl import URL
 
 from services.analyzer.analysis.ai.analyst import AIAnalyst
 from services.analyzer.analysis.ai.key_selector import KeySelector
+from services.analyzer.analysis.ai.recording import ReplayTransport
 from services.analyzer.analysis.ai.transport import ModelTransport
 from shared.contract.failures import WrongSettingsError
 from shared.runtime.settings import AnalyzerSettings
@@ -55,11 +57,23 @@ async def open_ai(settings: AnalyzerSettings, provider: Provider) -> AsyncIterat
 
 def compose_ai(settings: AnalyzerSettings, provider: Provider, transport: ModelTransport) -> AIAnalyst:
     if provider is Provider.OPENAI:
-        keys = _plain(settings.ai_api_keys) or ("",)
-        selector = KeySelector(transport, keys, settings.ai_models, CALLS_A_MINUTE)
+        return _analyst(settings, provider, transport, _plain(settings.ai_api_keys) or ("",), CALLS_A_MINUTE)
+    keys, per_minute = _plain(settings.gemini_api_keys), settings.gemini_requests_per_minute
+    return _analyst(settings, provider, transport, keys, per_minute)
+
+
+def compose_replay(settings: AnalyzerSettings, provider: Provider, transport: ReplayTransport) -> AIAnalyst:
+    """Return the analyst of recorded answers, which needs no key and has no limit of calls."""
+    return _analyst(settings, provider, transport, ("",), sys.maxsize)
+
+
+def _analyst(
+    settings: AnalyzerSettings, provider: Provider, transport: ModelTransport, keys: Sequence[str], per_minute: int
+) -> AIAnalyst:
+    if provider is Provider.OPENAI:
+        selector = KeySelector(transport, keys, settings.ai_models, per_minute)
         context_tokens = round(settings.ai_context_tokens * (1 - ANSWER_SHARE))
         return AIAnalyst(selector, settings.ai_deadline_seconds, context_tokens)
-    keys, per_minute = _plain(settings.gemini_api_keys), settings.gemini_requests_per_minute
     selector = KeySelector(transport, keys, settings.gemini_models, per_minute)
     return AIAnalyst(selector, settings.gemini_deadline_seconds, GEMINI_CONTEXT_TOKENS)
 
