@@ -1,6 +1,6 @@
 # Each target does its own set-up; it needs only python3 (3.11 or newer) with venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test explore coverage check format bench bench-receiver bench-backfill bench-analyzer bench-console profile-receiver fuzz screenshots servers lock clean
+.PHONY: help setup demo test explore coverage check format bench bench-receiver bench-backfill bench-analyzer bench-console profile-receiver fuzz screenshots servers train lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,7 +11,7 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 ARGS ?=
 
 help:
-	@echo "make setup | demo | test | explore | coverage | check | format | bench | bench-receiver | bench-backfill | bench-analyzer | bench-console | fuzz | screenshots | servers | lock | clean   (arguments: ARGS=...)"
+	@echo "make setup | demo | test | explore | coverage | check | format | bench | bench-receiver | bench-backfill | bench-analyzer | bench-console | fuzz | screenshots | servers | train | lock | clean   (arguments: ARGS=...)"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Leadstream needs Python 3.11 or newer; say which with PYTHON=")'
@@ -85,6 +85,11 @@ screenshots: $(STAMP)
 
 servers: $(STAMP)
 	@deploy/local/servers $(ARGS)
+
+# Fits the fallback's model: LABELLED=folder with files author-*.jsonl; DAY=2026-12-01 for the model card.
+train: $(STAMP)
+	@test -n "$(LABELLED)" || { echo "say which conversations: make train LABELLED=folder"; exit 2; }
+	@$(BIN)/python -m services.analyzer.training "$(LABELLED)" $(if $(DAY),--day $(DAY)) --weights services/analyzer/analysis/fallback/weights.json --card docs/model-card.md
 
 # Keeps the versions that still satisfy the requirements; ARGS=--upgrade takes the newest.
 lock: | .venv/.uv

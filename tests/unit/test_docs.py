@@ -51,7 +51,7 @@ def test_a_link_to_nothing_and_a_wrong_command_in_a_block_are_reported() -> None
         "LEADSTREAM_QUIET_SECONDS", "leadstream_analyzer_events_total", "leadstream_analyzer_analysis_seconds_bucket",
         "test_a_page_names_only_what_exists", "shared/store/mongo.py", "docs/adr/0006-…", "docs/adr/", "mongo.py",
         "shared.store.mongo.open_database", "shared/store/mongo.py:open_database", "AccountStore.add",
-        "open_database()", "AccountStore", "WON_SCORE", "leadstream contacts list --json", "contacts list",
+        "open_database()", "AccountStore", "WON_PRECISION", "leadstream contacts list --json", "contacts list",
         "leadstream contacts list|show", "leadstream", "make demo ARGS=--exit", ".venv/bin/leadstream", "/api/contacts",
         "https://example.com/nothing.py", "message-events", "recipient.id",
     ],

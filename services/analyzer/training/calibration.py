@@ -41,7 +41,7 @@ def won_threshold(predictions: Sequence[Prediction], labels: Sequence[Label]) ->
     )
     threshold, won = NEVER, 0
     for called, (probability, label) in enumerate(ranked, 1):
-        won += LeadStatus.WON in label.statuses
+        won += label.best is LeadStatus.WON
         if won >= WON_PRECISION * called:
             threshold = probability
     return round(threshold, 3)

@@ -23,11 +23,18 @@ class Fold:
 
 
 def cross_validate(
-    rows: Sequence[Row], labels: Sequence[Label], authors: Sequence[str], settings: FitSettings | None = None
+    rows: Sequence[Row],
+    labels: Sequence[Label],
+    authors: Sequence[str],
+    settings: FitSettings | None = None,
+    most_authors: int | None = None,
 ) -> list[Fold]:
+    """Return one fold a group of authors; each is fitted on the others, or on `most_authors` of them."""
     folds = []
     for left_out in author_groups(authors):
-        places = [place for place, author in enumerate(authors) if author not in left_out]
+        others = [author for author in sorted(set(authors)) if author not in left_out]
+        seen = set(others[:most_authors])
+        places = [place for place, author in enumerate(authors) if author in seen]
         linear = fit([rows[place] for place in places], [labels[place] for place in places], settings)
         folds.append(Fold(tuple(place for place, author in enumerate(authors) if author in left_out), linear))
     return folds

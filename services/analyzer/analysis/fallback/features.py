@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import log1p
 
-from services.analyzer.analysis.analyst import TranscriptLine
+from services.analyzer.analysis.analyst import SpeakerRole, TranscriptLine
 from services.analyzer.analysis.fallback.lexicon import Lexicon
 from services.analyzer.analysis.fallback.signals import ConversationSignals, find_signals
 
 LAST_LINES = 3
+INJECTION = "injection"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,10 @@ class Features:
 
 
 def conversation_features(lines: tuple[TranscriptLine, ...], now: datetime, lexicon: Lexicon) -> Features:
+    """A line that gives orders to the analyst counts as nothing else, not even as a line."""
     seen = find_signals(lines, lexicon)
-    customer = list(seen.by_line)
+    injections = [index for index, signals in seen.by_line.items() if INJECTION in signals]
+    customer = [index for index in seen.by_line if index not in injections]
     values: dict[str, float] = {}
     made_by: dict[str, list[int]] = {}
     for age, index in enumerate(reversed(customer)):
@@ -46,18 +49,26 @@ def conversation_features(lines: tuple[TranscriptLine, ...], now: datetime, lexi
         for name, indexes in made_by.items()
         for group in ("fresh", "last", "late")
     }
+    for age, index in enumerate(reversed(list(seen.business_by_line))):
+        for signal in seen.business_by_line[index]:
+            values[f"business:{signal}"] = values.get(f"business:{signal}", 0.0) + 1.0
+            values.setdefault(f"business fresh:{signal}", 1 / (1 + age))
+            if age == 0:
+                values[f"business last:{signal}"] = 1.0
+    if injections:
+        made_by[f"said:{INJECTION}"], values[f"said:{INJECTION}"] = injections, 1.0
     return Features(values | _shape(lines, customer, now), made_by | newest, seen)
 
 
 def _shape(lines: tuple[TranscriptLine, ...], customer: list[int], now: datetime) -> dict[str, float]:
     """Return the features that need no word: roles, lengths, marks and times."""
-    business = len(lines) - len(customer)
+    business = sum(line.role is SpeakerRole.BUSINESS for line in lines)
     waiting = len(lines) - 1 - customer[-1] if customer else len(lines)
     hours = (now - lines[-1].at).total_seconds() / 3600
     values = {
         "shape:customer lines": log1p(len(customer)),
         "shape:business lines": log1p(business),
-        "shape:share": len(customer) / len(lines),
+        "shape:share": len(customer) / (len(customer) + business or 1),
         "shape:waiting": log1p(waiting),
         "shape:answered": float(waiting == 0),
         "shape:silence": log1p(max(0.0, hours)),

@@ -40,11 +40,13 @@ _STREET = re.compile(r"\b\d{1,5}[A-Za-z]?,? (?:[NSEW] )?[A-Z][a-z]+ [A-Z][a-z]+"
 class ConversationSignals:
     """`last` maps a signal to the index of the last line with it, `phrases` to the number of its different phrases.
 
-    `by_line` maps the index of each of the customer's lines to its signals. `number`, `figures` and `questions` count
-    the customer's lines: all, those with a number, those with a question.
+    `by_line` maps the index of each of the customer's lines to its signals, `business_by_line` those of the business
+    to what they ask or say. `number`, `figures` and `questions` count the customer's lines: all, those with a number,
+    those with a question.
     """
 
     by_line: Mapping[int, Set[str]]
+    business_by_line: Mapping[int, Set[str]]
     number: int
     last: Mapping[str, int]
     phrases: Mapping[str, int]
@@ -68,9 +70,10 @@ def find_signals(lines: tuple[TranscriptLine, ...], lexicon: Lexicon) -> Convers
         if line.role is SpeakerRole.CUSTOMER:
             collector.add_customer_line(index, line)
         else:
-            collector.add_business_line(line)
+            collector.add_business_line(index, line)
     return ConversationSignals(
         by_line=collector.by_line,
+        business_by_line=collector.business_by_line,
         number=collector.number,
         last=collector.last,
         phrases={signal: len(phrases) for signal, phrases in collector.phrases.items()},
@@ -97,6 +100,7 @@ class _SignalCollector:
     lexicon: Lexicon
     languages: int
     by_line: dict[int, set[str]] = field(default_factory=dict)
+    business_by_line: dict[int, set[str]] = field(default_factory=dict)
     last: dict[str, int] = field(default_factory=dict)
     phrases: dict[str, set[str]] = field(default_factory=dict)
     asked: dict[str, int] = field(default_factory=dict)
@@ -108,7 +112,7 @@ class _SignalCollector:
     figures: int = 0
     questions: int = 0
 
-    def add_business_line(self, line: TranscriptLine) -> None:
+    def add_business_line(self, index: int, line: TranscriptLine) -> None:
         self.business_spoke = True
         if self.customer_replied:
             self.asked = {name: left for name, left in self.asked.items() if name in LASTING_QUESTIONS}
@@ -117,6 +121,7 @@ class _SignalCollector:
         asked = self.lexicon.find_business_signals(words, self.languages)
         if any(map(_is_amount, words.words)):
             asked.add("quote")
+        self.business_by_line[index] = asked
         self._lower_last_line(asked)
         if self.substantial:
             self.asked |= dict.fromkeys(asked, REPLY_LINES)

@@ -1,11 +1,14 @@
-"""Summary and next action of the fallback scorer: facts about a conversation, never the customer's own text. Pure."""
+"""The words of the fallback's verdict: facts about a conversation, never the customer's own text. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Sequence, Set
 
 from services.analyzer.analysis.analyst import SpeakerRole, Transcript
-from shared.contract.contacts import LeadStatus, band
+from services.analyzer.analysis.fallback.decision import Decision
+from services.analyzer.analysis.fallback.overrides import Override
+from services.analyzer.analysis.fallback.reasons import Reason, Reasons
+from shared.contract.contacts import Band, LeadStatus
 
 TOPICS = {
     "price": "the price",
@@ -31,6 +34,7 @@ INTENTS = {
     LeadStatus.CONTACTED: "There is some interest, and no decision yet.",
     LeadStatus.NEW: "An interest in buying is not clear yet.",
 }
+ABOUT_TO_CLOSE = "The deal looks about to close."
 COMPLAINT_INTENT = "The customer is not content with what was bought."
 ACTIONS = {
     LeadStatus.WON: "Confirm the order and arrange the delivery.",
@@ -42,9 +46,66 @@ ACTIONS = {
     LeadStatus.CONTACTED: "Ask what is needed and by when.",
     LeadStatus.NEW: "Ask what the customer is looking for.",
 }
+REASONS = {
+    "accept": "finds the offer good",
+    "acknowledged": "acknowledges a confirmation",
+    "address": "speaks of an address",
+    "agreed": "agrees to an order",
+    "answered": "gives the data that was asked for",
+    "asks": "asks a question",
+    "availability": "asks what is available",
+    "budget": "names a budget",
+    "commit": "promises to buy",
+    "complaint": "complains",
+    "date": "names a day",
+    "delivery": "asks about delivery",
+    "details": "asks for details",
+    "expensive": "finds it expensive",
+    "figure": "names a number",
+    "given": "gives an address or a phone number",
+    "gripe": "is not content",
+    "injection": "gives orders to the analyst",
+    "inquiry": "asks about an offer",
+    "later": "puts it off",
+    "need": "names a need",
+    "negotiate": "asks for a better price",
+    "order": "orders",
+    "ordered": "orders",
+    "other": "writes about something that is not a purchase",
+    "paid": "speaks of a payment made",
+    "parted": "takes leave",
+    "picture": "sends a picture",
+    "pitch": "offers something for sale",
+    "price": "asks for the price",
+    "quoted": "has been told a price",
+    "refuse": "refuses",
+    "settled": "settles a day",
+    "soon": "will decide soon",
+    "terms": "asks about the terms",
+    "thanks": "thanks",
+    "time": "names a time",
+    "urgency": "is in a hurry",
+    "viewing": "asks to see it",
+    "visit": "speaks of a visit",
+    "yes": "agrees",
+}
+"""What the customer does, by the subject of a feature; other subjects are their own words."""
 
 
-def summarise(transcript: Transcript, signals: Set[str], status: LeadStatus, score: int) -> str:
+def explain(decision: Decision, reasons: Reasons, override: Override | None) -> str:
+    """Return why, with the numbers of the lines, counted from 1: these are never quoted."""
+    parts = [f"{override.why}."] if override else []
+    if reasons.for_it:
+        parts.append(f"For {decision.band.value}: {_described(reasons.for_it)}.")
+    if reasons.against:
+        parts.append(f"Against: {_described(reasons.against)}.")
+    if decision.band is Band.READY and decision.status is not LeadStatus.WON:
+        parts.append(f"{ABOUT_TO_CLOSE[:-1]}, but it is not sure enough to be called won.")
+    parts.append(f"{decision.status.value}, score {decision.score}; right in {decision.confidence} of 100 such cases.")
+    return " ".join(parts)
+
+
+def summarise(transcript: Transcript, signals: Set[str], decision: Decision) -> str:
     """Return five sentences: the number of messages, topics, intent, who writes next, next action."""
     inbound = sum(line.role is SpeakerRole.CUSTOMER for line in transcript.lines)
     outbound = len(transcript.lines) - inbound
@@ -53,17 +114,40 @@ def summarise(transcript: Transcript, signals: Set[str], status: LeadStatus, sco
     sentences = [
         f"The customer wrote {_count(inbound)} and the business {_count(outbound)}.",
         f"It was about {_joined(topics)}." if topics else "No topic of a sale came up.",
-        COMPLAINT_INTENT if "complaint" in signals else INTENTS[status],
-        f"The next word is the {waiting}'s, and the lead is {band(score).value}.",
-        next_action(status, signals),
+        _intent(signals, decision),
+        f"The next word is the {waiting}'s, and the lead is {decision.band.value}.",
+        next_action(decision.status, signals),
     ]
     return " ".join(sentences)
 
 
 def next_action(status: LeadStatus, signals: Set[str]) -> str:
-    if "complaint" in signals:
+    if _complains(status, signals):
         return "Solve the complaint before anything else."
     return ACTIONS[status]
+
+
+def _intent(signals: Set[str], decision: Decision) -> str:
+    if _complains(decision.status, signals):
+        return COMPLAINT_INTENT
+    if decision.band is Band.READY and decision.status is not LeadStatus.WON:
+        return ABOUT_TO_CLOSE
+    return INTENTS[decision.status]
+
+
+def _complains(status: LeadStatus, signals: Set[str]) -> bool:
+    return "complaint" in signals and status in (LeadStatus.CONTACTED, LeadStatus.NEW)
+
+
+def _described(reasons: Iterable[Reason]) -> str:
+    return ", ".join(f"{REASONS.get(each.subject, each.subject)}{_lines(each.lines)}" for each in reasons)
+
+
+def _lines(indexes: Sequence[int]) -> str:
+    if not indexes:
+        return ""
+    numbers = ", ".join(str(index + 1) for index in sorted(indexes))
+    return f" (line {numbers})" if len(indexes) == 1 else f" (lines {numbers})"
 
 
 def _count(number: int) -> str:

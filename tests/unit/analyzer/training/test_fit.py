@@ -16,10 +16,10 @@ from services.analyzer.training.fit import fit
 from shared.contract.contacts import Band, LeadStatus
 
 LABELS = {
-    Band.COLD: Label(1, 20, frozenset({LeadStatus.LOST}), Band.COLD),
-    Band.WARM: Label(35, 55, frozenset({LeadStatus.CONTACTED, LeadStatus.NEW}), Band.WARM),
-    Band.HOT: Label(62, 78, frozenset({LeadStatus.NEGOTIATING}), Band.HOT),
-    Band.READY: Label(85, 99, frozenset({LeadStatus.WON}), Band.READY),
+    Band.COLD: Label(1, 20, frozenset({LeadStatus.LOST}), Band.COLD, LeadStatus.LOST),
+    Band.WARM: Label(35, 55, frozenset({LeadStatus.CONTACTED, LeadStatus.NEW}), Band.WARM, LeadStatus.NEW),
+    Band.HOT: Label(62, 78, frozenset({LeadStatus.NEGOTIATING}), Band.HOT, LeadStatus.NEGOTIATING),
+    Band.READY: Label(85, 99, frozenset({LeadStatus.WON}), Band.READY, LeadStatus.WON),
 }
 Row = dict[str, float]
 
