@@ -44,6 +44,7 @@ COMMANDS: dict[str, str | Callable[[], Any]] = {
     "analyzer": "services.cli.analyzer:analyzer",
     "console": _console,
     "analyse": "services.cli.analyse:analyse",
+    "evaluate": "services.cli.evaluate:evaluate",
     "trace": "services.cli.trace:trace",
     "simulator": "services.cli.simulator:simulator",
     "setup": "services.cli.setup:setup",

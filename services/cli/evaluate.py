@@ -1,0 +1,66 @@
+"""`leadstream evaluate`: how often analyses agree with what people set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from services.analyzer.evaluation.corrections import COMPARED, Correction, agreements, corrections, worst
+from services.cli.common import with_database
+from services.cli.contact_filter import ContactFilter
+from services.cli.contact_views import printable
+from services.cli.options import AsJson, OfAccount
+from shared.runtime.settings import MongoSettings
+from shared.store.contacts import Contacts
+from shared.store.mongo import Database
+
+
+def evaluate(
+    account: OfAccount = None,
+    limit: Annotated[int, typer.Option(min=0, help="At most this many of the worst cases.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the status and stage that people set with the analysis in force, and list the worst cases.
+
+    The shares are those in which AI and fallback agree, by field, stage and month of the analysis. A worst case is one
+    that the analysis was sure of. "Not a lead" and the outcome of a deal count only as a status or stage.
+    """
+    found = with_database(MongoSettings(), lambda database: _corrections(database, account))
+    if as_json:
+        for agreement in agreements(found):
+            typer.echo(orjson.dumps(agreement))
+        for case in worst(found, limit):
+            typer.echo(orjson.dumps({"worst": case}))
+    else:
+        for table in _tables(found, limit):
+            Console(highlight=False).print(table)
+
+
+async def _corrections(database: Database, account: str | None) -> list[Correction]:
+    edited = {"edited": {"$in": [field.value for field in COMPARED]}}
+    contacts = Contacts(database).find({**ContactFilter(account).query(), **edited})
+    return [each async for contact in contacts for each in corrections(contact)]
+
+
+def _tables(found: Sequence[Correction], limit: int) -> tuple[Table, Table]:
+    shares = _table("by", "analysis", "set by people", "agrees", "95 % interval")
+    for group in agreements(found):
+        interval = "{:.2f} to {:.2f}".format(*group.interval)
+        shares.add_row(group.by, printable(group.group), str(group.cases), f"{group.share:.2f}", interval)
+    cases = _table("worst cases", "by", "score", "confidence", "analysis", "person")
+    for case in worst(found, limit):
+        figures = (str(case.score), str(case.confidence))
+        cases.add_row(case.contact_id, case.source, *figures, case.by_analysis, printable(case.by_person))
+    return shares, cases
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
