@@ -132,6 +132,7 @@ async def stack(servers: Servers, setup_settings: ServerSettings, database: Data
         "LEADSTREAM_VERIFY_TOKEN": "verify-token",
         "LEADSTREAM_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
         "LEADSTREAM_RECEIVER_HOST": "127.0.0.1",
+        "LEADSTREAM_FALLBACK": "fast",
         "LEADSTREAM_QUIET_SECONDS": "0",
         "LEADSTREAM_MAX_WAIT_SECONDS": "1",
         "LEADSTREAM_LEASE_SECONDS": "3",

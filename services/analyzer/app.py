@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, nullcontext
 
 import structlog
 
-from services.analyzer.analysis.fallback.scorer import FallbackScorer
+from services.analyzer.analysis.fallbacks import compose_fallback
 from services.analyzer.analysis.providers import open_ai, provider_of
 from services.analyzer.analysis.resilient import ResilientAnalyst
 from services.analyzer.contact.conversation_loader import ConversationLoader
@@ -103,10 +103,10 @@ def compose_worker(
 
 @asynccontextmanager
 async def open_analyst(settings: AnalyzerSettings) -> AsyncIterator[ResilientAnalyst]:
-    """Yield the AI of the settings with the fallback scorer behind it, or the fallback scorer alone."""
+    """Yield the AI of the settings with a fallback scorer behind it, or the fallback scorer alone."""
     provider = provider_of(settings)
     async with open_ai(settings, provider) if provider else nullcontext() as ai:
-        yield ResilientAnalyst(ai, FallbackScorer())
+        yield ResilientAnalyst(ai, compose_fallback(settings.fallback))
 
 
 async def _release(queue: ClaimQueue) -> None:

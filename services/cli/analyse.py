@@ -20,7 +20,7 @@ from rich.console import Console
 from services.analyzer.analysis.ai.analyst import AIAnalyst
 from services.analyzer.analysis.ai.recording import RecordingTransport, ReplayTransport
 from services.analyzer.analysis.analyst import AnalysisInput
-from services.analyzer.analysis.fallback.scorer import FallbackScorer
+from services.analyzer.analysis.fallbacks import compose_fallback
 from services.analyzer.analysis.providers import Provider, compose_ai, compose_replay, open_transport
 from services.analyzer.evaluation.evaluate import Analyse, Evaluation, compare, report
 from services.analyzer.evaluation.transcripts_file import TranscriptCase, read_case
@@ -28,14 +28,18 @@ from services.cli.evaluation_views import evaluation_tables
 from shared.contract.contacts import Verdict, band
 from shared.contract.failures import TransientError
 from shared.runtime.logging import configure_logging
-from shared.runtime.settings import AnalyzerSettings
+from shared.runtime.settings import AnalyzerSettings, FallbackChoice
 
 
 class AnalystChoice(StrEnum):
     FALLBACK = "fallback"
+    LOCAL = "local"
     GEMINI = "gemini"
     GENAI = "genai"
     OPENAI = "openai"
+
+
+FALLBACKS: dict[AnalystChoice, FallbackChoice] = {AnalystChoice.FALLBACK: "fast", AnalystChoice.LOCAL: "local"}
 
 
 class Recordings(NamedTuple):
@@ -126,7 +130,7 @@ async def _analyse_all(
         analysts = [
             analyst for choice in choices for analyst in await _open_analysts(choice, settings, recordings, stack)
         ]
-        parallelism = 1 if choices == [AnalystChoice.FALLBACK] else settings.analysis_parallelism
+        parallelism = 1 if FALLBACKS.keys() >= set(choices) else settings.analysis_parallelism
         complete = await _print_all(sources, analysts, parallelism, evaluate)
     if evaluate:
         _print_measures(analysts)
@@ -137,8 +141,8 @@ async def _open_analysts(
     choice: AnalystChoice, settings: AnalyzerSettings, recordings: Recordings, stack: AsyncExitStack
 ) -> list[Evaluation]:
     """Return one analyst, or with recordings to replay one for each folder."""
-    if choice is AnalystChoice.FALLBACK:
-        return [Evaluation(choice.value, FallbackScorer().analyse, judges_prefixes=True)]
+    if choice in FALLBACKS:
+        return [Evaluation(choice.value, compose_fallback(FALLBACKS[choice]).analyse, judges_prefixes=True)]
     provider = Provider(choice)
     if not recordings.replayed:
         transport = await stack.enter_async_context(open_transport(settings, provider))

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
 Names = Annotated[tuple[str, ...], NoDecode]
+FallbackChoice = Literal["auto", "fast", "local"]
 
 METRICS_PORT_HELP = "Port of `/metrics`, `/live` and `/ready` of an analyzer or a backfill worker; 0 for none."
 
@@ -138,6 +139,11 @@ class AnalyzerSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSetting
         ge=0,
         description="AI retries per minute and process, made only when there is no other work. 0 for none: a requested "
         "analysis then waits for the conversation's next message.",
+    )
+    fallback: FallbackChoice = Field(
+        "auto",
+        description="The model that scores without an AI: fast, local (needs the extra `local`), or auto: local where "
+        "it is installed.",
     )
     gemini_api_keys: Secrets = Field((), description="Gemini API keys, comma-separated; with none the fallback scores.")
     gemini_models: Names = Field(

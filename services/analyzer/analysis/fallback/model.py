@@ -134,9 +134,9 @@ def predict(linear: Linear, values: Mapping[str, float]) -> Prediction:
 
 
 @cache
-def load_model() -> Model:
-    """Read the weights once per process."""
-    text = files("services.analyzer.analysis.fallback").joinpath(WEIGHTS_FILE).read_text(encoding="utf-8")
+def load_model(package: str = "services.analyzer.analysis.fallback") -> Model:
+    """Read a package's weights once per process."""
+    text = files(package).joinpath(WEIGHTS_FILE).read_text(encoding="utf-8")
     return Model.from_json(text)
 
 

@@ -10,7 +10,7 @@ import asyncio
 
 from services.analyzer.analysis.analyst import AnalysisInput
 from services.analyzer.analysis.fallback.decision import decide
-from services.analyzer.analysis.fallback.features import conversation_features
+from services.analyzer.analysis.fallback.features import Features, conversation_features
 from services.analyzer.analysis.fallback.lexicon import Lexicon, load_lexicon
 from services.analyzer.analysis.fallback.model import Model, load_model
 from services.analyzer.analysis.fallback.overrides import find_override
@@ -36,7 +36,7 @@ class FallbackScorer:
     def score(self, analysis_input: AnalysisInput) -> Verdict:
         """Return the verdict, always the same for the same input, in microseconds per message."""
         lines = analysis_input.transcript.lines
-        features = conversation_features(lines, analysis_input.now, self._lexicon)
+        features = self.read(analysis_input)
         override = find_override(lines, features.seen, analysis_input.now)
         decision = decide(self._model.predict(features.values), self._model.calibration, override)
         reasons = find_reasons(features, self._model.contributions(features.values, decision.band))
@@ -54,3 +54,7 @@ class FallbackScorer:
             source=AnalysisSource.FALLBACK,
             model=self._model.name,
         )
+
+    def read(self, analysis_input: AnalysisInput) -> Features:
+        """Return what the model weighs."""
+        return conversation_features(analysis_input.transcript.lines, analysis_input.now, self._lexicon)

