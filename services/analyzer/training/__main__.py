@@ -21,7 +21,7 @@ def main() -> None:
     conversations = read_folder(arguments.labelled)
     newest = max(each.analysis_input.now for each in conversations).date()
     trained = train(conversations)
-    arguments.weights.write_text(trained.model.to_json(), encoding="utf-8")
+    arguments.weights.write_text(trained.model.to_json(trained.wording), encoding="utf-8")
     arguments.card.write_text(model_card(trained, arguments.day or newest), encoding="utf-8")
 
 

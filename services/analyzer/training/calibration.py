@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from services.analyzer.analysis.fallback.decision import decide
-from services.analyzer.analysis.fallback.model import Calibration, Prediction
+from services.analyzer.analysis.fallback.model import BANDS, Calibration, Prediction
 from services.analyzer.evaluation.measures import Label
 from shared.contract.contacts import LeadStatus
 
@@ -18,7 +20,7 @@ NEVER = 1.01
 
 
 def calibrate(predictions: Sequence[Prediction], labels: Sequence[Label]) -> Calibration:
-    uncalibrated = Calibration(0.0, 1.0, 1.0, won_threshold(predictions, labels))
+    uncalibrated = Calibration(0.0, 1.0, 1.0, won_threshold(predictions, labels), best_borders(predictions, labels))
     decisions = [decide(prediction, uncalibrated) for prediction in predictions]
     right = [
         decision.band is label.band and decision.status in label.statuses
@@ -30,7 +32,24 @@ def calibrate(predictions: Sequence[Prediction], labels: Sequence[Label]) -> Cal
     ]
     regression = LogisticRegression(C=100.0).fit(np.array(chosen), np.array(right))
     band, status = (round(float(each), 3) for each in regression.coef_[0])
-    return Calibration(round(float(regression.intercept_[0]), 3), band, status, uncalibrated.won_from)
+    return replace(uncalibrated, bias=round(float(regression.intercept_[0]), 3), band=band, status=status)
+
+
+def best_borders(predictions: Sequence[Prediction], labels: Sequence[Label]) -> tuple[float, float, float]:
+    """Return the places that part each two neighbouring bands with the fewest errors."""
+    places = np.array([prediction.place for prediction in predictions])
+    bands = np.array([BANDS.index(label.band) for label in labels])
+    candidates = np.round(np.linspace(0.1, len(BANDS) - 1.1, 181), 3)
+    errors = [
+        [_errors(places[bands == number], places[bands == number + 1], border) for border in candidates]
+        for number in range(len(BANDS) - 1)
+    ]
+    first, second, third = sorted(float(candidates[int(np.argmin(each))]) for each in errors)
+    return first, second, third
+
+
+def _errors(below: NDArray[np.float64], above: NDArray[np.float64], border: float) -> int:
+    return int((below > border).sum() + (above <= border).sum())
 
 
 def won_threshold(predictions: Sequence[Prediction], labels: Sequence[Label]) -> float:

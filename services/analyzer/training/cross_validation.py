@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.analyzer.analysis.fallback.model import Linear, Model, Prediction, predict
 from services.analyzer.evaluation.measures import Label
 from services.analyzer.training.calibration import calibrate
-from services.analyzer.training.fit import FitSettings, fit
+from services.analyzer.training.fit import FitSettings, Row, SharedRow, fit
 
 FOLDS = 8
-Row = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +27,28 @@ def cross_validate(
     authors: Sequence[str],
     settings: FitSettings | None = None,
     most_authors: int | None = None,
+    not_won: Sequence[Sequence[SharedRow]] = (),
 ) -> list[Fold]:
-    """Return one fold a group of authors; each is fitted on the others, or on `most_authors` of them."""
+    """Return one fold a group of authors; each is fitted on the others, or on `most_authors` of them.
+
+    `not_won` has for each case further rows of it, of which no more is known than that nothing is won yet.
+    """
     folds = []
-    for left_out in author_groups(authors):
-        others = [author for author in sorted(set(authors)) if author not in left_out]
-        seen = set(others[:most_authors])
+    for left_out, seen in splits(authors, most_authors):
         places = [place for place, author in enumerate(authors) if author in seen]
-        linear = fit([rows[place] for place in places], [labels[place] for place in places], settings)
+        extra = [row for place in places for row in not_won[place]] if not_won else []
+        linear = fit([rows[place] for place in places], [labels[place] for place in places], settings, extra)
         folds.append(Fold(tuple(place for place, author in enumerate(authors) if author in left_out), linear))
     return folds
+
+
+def splits(authors: Sequence[str], most_authors: int | None = None) -> list[tuple[set[str], set[str]]]:
+    """Return for each group of authors the group, and the other authors that its model sees."""
+    each = sorted(set(authors))
+    return [
+        (left_out, set([author for author in each if author not in left_out][:most_authors]))
+        for left_out in author_groups(authors)
+    ]
 
 
 def author_groups(authors: Sequence[str]) -> list[set[str]]:

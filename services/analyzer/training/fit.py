@@ -13,12 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from services.analyzer.analysis.fallback.model import BANDS, STATUSES, Linear
+from services.analyzer.analysis.fallback.features import WORDING
+from services.analyzer.analysis.fallback.model import BANDS, STATUSES, Linear, subject_of
 from services.analyzer.evaluation.measures import Label
+from shared.contract.contacts import LeadStatus
 
 Matrix = NDArray[np.float64]
+Row = Mapping[str, float]
+SharedRow = tuple[Row, float]
+"""A row, and how much of a labelled one it counts."""
 MIN_CASES = 10
 """A feature that fewer conversations have is left out."""
+TRUST = {WORDING: 2.0}
+"""Subjects of features that are penalised less: their spread counts as so many."""
+MIN_SPREAD = 1e-6
+"""A feature that varies less is constant, but for rounding."""
 DIGITS = 4
 """Significant digits of a weight in the data file."""
 
@@ -27,22 +36,40 @@ DIGITS = 4
 class FitSettings:
     """`strength` is the inverse of the penalty on the weights, as scikit-learn's `C`."""
 
-    strength: float = 0.01
+    strength: float = 0.005
     iterations: int = 500
 
 
-def fit(rows: Sequence[Mapping[str, float]], labels: Sequence[Label], settings: FitSettings | None = None) -> Linear:
-    """Return the model of rows of features and their labels; every row has a band, and one or more statuses."""
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """Cases that are no ones, each counting as so much of a labelled one."""
+
+    matrix: Matrix
+    shares: Sequence[float]
+
+
+def fit(
+    rows: Sequence[Row],
+    labels: Sequence[Label],
+    settings: FitSettings | None = None,
+    not_won: Sequence[SharedRow] = (),
+) -> Linear:
+    """Return the model of rows of features and their labels; every row has a band, and one or more statuses.
+
+    `not_won` are rows of which no more is known than that nothing is won yet.
+    """
     settings = settings or FitSettings()
     names = _used_features(rows)
     matrix = to_matrix(rows, names)
-    means, spreads = matrix.mean(axis=0), matrix.std(axis=0)
+    trust = [TRUST.get(subject_of(name), 1.0) for name in names]
+    means, spreads = matrix.mean(axis=0), matrix.std(axis=0) / trust
     scaled = (matrix - means) / spreads
     bands = np.array([BANDS.index(label.band) for label in labels])
     fitted = [_multinomial(scaled, bands, settings)]
-    fitted += [
-        _binary(scaled, np.array([status in label.statuses for label in labels]), settings) for status in STATUSES
-    ]
+    extra = Extra((to_matrix([row for row, _ in not_won], names) - means) / spreads, [share for _, share in not_won])
+    for status in STATUSES:
+        is_acceptable = np.array([status in label.statuses for label in labels])
+        fitted.append(_binary(scaled, is_acceptable, settings, extra if status is LeadStatus.WON else None))
     weights = np.vstack([each for each, _ in fitted]) / spreads
     bias = np.concatenate([each for _, each in fitted]) - weights @ means
     return Linear(
@@ -66,7 +93,7 @@ def _used_features(rows: Sequence[Mapping[str, float]]) -> list[str]:
     """Return the names of the features that enough rows have and that differ between rows, sorted."""
     names = sorted({name for row in rows for name in row})
     matrix = to_matrix(rows, names)
-    used = ((matrix != 0).sum(axis=0) >= MIN_CASES) & (matrix.std(axis=0) > 0)
+    used = ((matrix != 0).sum(axis=0) >= MIN_CASES) & (matrix.std(axis=0) > MIN_SPREAD)
     return [name for name, is_used in zip(names, used, strict=True) if is_used]
 
 
@@ -78,10 +105,17 @@ def _multinomial(matrix: Matrix, classes: NDArray[Any], settings: FitSettings) -
     return regression.coef_, regression.intercept_
 
 
-def _binary(matrix: Matrix, is_one: NDArray[np.bool_], settings: FitSettings) -> tuple[Matrix, Matrix]:
+def _binary(
+    matrix: Matrix, is_one: NDArray[np.bool_], settings: FitSettings, extra: Extra | None
+) -> tuple[Matrix, Matrix]:
     if is_one.all() or not is_one.any():
         return np.zeros((1, matrix.shape[1])), np.array([20.0 if is_one.all() else -20.0])
-    regression = LogisticRegression(C=settings.strength, max_iter=settings.iterations).fit(matrix, is_one)
+    shares = np.ones(len(matrix))
+    if extra is not None:
+        matrix, is_one = np.vstack([matrix, extra.matrix]), np.append(is_one, np.zeros(len(extra.matrix), bool))
+        shares = np.append(shares, extra.shares)
+    regression = LogisticRegression(C=settings.strength, max_iter=settings.iterations)
+    regression.fit(matrix, is_one, sample_weight=shares)
     return regression.coef_, regression.intercept_
 
 

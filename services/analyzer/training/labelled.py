@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -22,12 +24,15 @@ AUTHOR_FILES = "author-*.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class LabelledConversation:
+    """`acts` has one for each line, empty where the author gave none."""
+
     id: str
     author: str
     language: str
     tags: tuple[str, ...]
     analysis_input: AnalysisInput
     label: Label
+    acts: tuple[str, ...]
 
 
 def read_folder(folder: Path) -> list[LabelledConversation]:
@@ -58,4 +63,11 @@ def _conversation(author: str, line: bytes) -> LabelledConversation:
         tags=tuple(row.get("tags", ())),
         analysis_input=case.analysis_input,
         label=case.label,
+        acts=tuple(each.get("act") or "" for each in _messages_with_content(row)),
     )
+
+
+def _messages_with_content(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the messages that are lines of the transcript, in its order."""
+    said = [each for each in row["messages"] if (each.get("text") or "").strip() or each.get("attachment")]
+    return sorted(said, key=lambda each: datetime.fromisoformat(each["at"]))

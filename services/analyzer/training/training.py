@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from services.analyzer.analysis.analyst import AnalysisInput, SpeakerRole
 from services.analyzer.analysis.fallback.features import Features, conversation_features
 from services.analyzer.analysis.fallback.lexicon import load_lexicon
 from services.analyzer.analysis.fallback.model import Model
 from services.analyzer.analysis.fallback.overrides import Override, find_override
 from services.analyzer.analysis.fallback.scorer import FallbackScorer
+from services.analyzer.analysis.fallback.wording import Wording
 from services.analyzer.evaluation.evaluate import prefixes
 from services.analyzer.evaluation.measures import LabelledVerdict
 from services.analyzer.training.calibration import calibrate
-from services.analyzer.training.cross_validation import Fold, cross_validate, fold_models, out_of_fold
-from services.analyzer.training.fit import fit
+from services.analyzer.training.cross_validation import Fold, cross_validate, fold_models, out_of_fold, splits
+from services.analyzer.training.fit import SharedRow, fit
 from services.analyzer.training.labelled import LabelledConversation
+from services.analyzer.training.wording import ReadConversation, fit_wording, read_keys
+from shared.contract.contacts import LeadStatus
 
 MODEL_NAME = "fallback-fast-1"
+ON_THE_WAY_SHARE = 0.3
+"""How much of a labelled conversation all steps on the way to it count."""
 CURVE_AUTHORS = (4, 8, 16)
 """Numbers of authors of the learning curve, beside all of them."""
 
@@ -36,41 +42,74 @@ class Trained:
     """`curve` maps a number of authors to the verdicts of models that were fitted on no more than so many."""
 
     model: Model
+    wording: Wording
     judged: Sequence[Judged]
     curve: Mapping[int, Sequence[Judged]]
 
 
 def train(conversations: Sequence[LabelledConversation]) -> Trained:
     """Return the model of all conversations, and verdicts on each by models that have not seen its author."""
-    features = _features(conversations)
-    rows, labels = [each.values for each in features], [each.label for each in conversations]
+    read = read_keys(conversations)
     authors = [each.author for each in conversations]
-    folds = cross_validate(rows, labels, authors)
-    model = Model(MODEL_NAME, fit(rows, labels), calibrate(out_of_fold(rows, folds), labels))
+    every = _fit_out_of_fold(read)
+    rows, labels = [each.values for each in every.features], [each.label for each in conversations]
+    not_won = [row for each in every.not_won for row in each]
+    linear = fit(rows, labels, not_won=not_won)
+    model = Model(MODEL_NAME, linear, calibrate(out_of_fold(rows, every.folds), labels))
     curve = {
-        number: _judge(conversations, features, cross_validate(rows, labels, authors, most_authors=number))
+        number: _judge(conversations, _fit_out_of_fold(read, number))
         for number in CURVE_AUTHORS
         if number < len(set(authors))
     }
-    return Trained(model, _judge(conversations, features, folds, with_prefixes=True), curve)
+    return Trained(model, fit_wording(read), _judge(conversations, every, with_prefixes=True), curve)
 
 
-def _features(conversations: Sequence[LabelledConversation]) -> list[Features]:
-    lexicon = load_lexicon()
-    inputs = [each.analysis_input for each in conversations]
-    return [conversation_features(each.transcript.lines, each.now, lexicon) for each in inputs]
+@dataclass(frozen=True, slots=True)
+class OutOfFold:
+    """What was fitted without the author of a conversation: its features, the words' weights, the models."""
+
+    features: Sequence[Features]
+    wordings: Mapping[str, Wording]
+    folds: Sequence[Fold]
+    not_won: Sequence[Sequence[SharedRow]]
+
+
+def _fit_out_of_fold(read: Sequence[ReadConversation], most_authors: int | None = None) -> OutOfFold:
+    """Fit the words without each group of authors, then the models on what those words say of the others."""
+    conversations = [each.labelled for each in read]
+    authors = [each.author for each in conversations]
+    wordings: dict[str, Wording] = {}
+    for left_out, seen in splits(authors, most_authors):
+        wording = fit_wording([each for each in read if each.labelled.author in seen])
+        wordings |= dict.fromkeys(left_out, wording)
+    features = [_features(each.analysis_input, wordings[each.author]) for each in conversations]
+    not_won = [_rows_on_the_way(each, wordings[each.author]) for each in conversations]
+    rows, labels = [each.values for each in features], [each.label for each in conversations]
+    folds = cross_validate(rows, labels, authors, most_authors=most_authors, not_won=not_won)
+    return OutOfFold(features, wordings, folds, not_won)
+
+
+def _features(read: AnalysisInput, wording: Wording) -> Features:
+    return conversation_features(read.transcript.lines, read.now, load_lexicon(), wording)
+
+
+def _rows_on_the_way(conversation: LabelledConversation, wording: Wording) -> list[SharedRow]:
+    """Return a conversation that is never won as it was after each of the customer's messages: not won either."""
+    if LeadStatus.WON in conversation.label.statuses:
+        return []
+    steps = prefixes(conversation.analysis_input)
+    on_the_way = [each for each in steps if each.transcript.lines[-1].role is SpeakerRole.CUSTOMER]
+    return [(_features(each, wording).values, ON_THE_WAY_SHARE / len(on_the_way)) for each in on_the_way]
 
 
 def _judge(
-    conversations: Sequence[LabelledConversation],
-    features: Sequence[Features],
-    folds: Sequence[Fold],
-    with_prefixes: bool = False,
+    conversations: Sequence[LabelledConversation], fitted: OutOfFold, with_prefixes: bool = False
 ) -> list[Judged]:
+    features, folds = fitted.features, fitted.folds
     rows, labels = [each.values for each in features], [each.label for each in conversations]
     judged: dict[int, Judged] = {}
     for fold, model in zip(folds, fold_models(MODEL_NAME, folds, rows, labels), strict=True):
-        scorer = FallbackScorer(model=model)
+        scorer = FallbackScorer(model=model, wording=fitted.wordings[conversations[fold.places[0]].author])
         for place in fold.places:
             read = conversations[place].analysis_input
             override = find_override(read.transcript.lines, features[place].seen, read.now)

@@ -1,26 +1,35 @@
 """Decide band, status, score and confidence from the model's probabilities. Pure.
 
-Band and status are chosen together, as some exclude each other: WON is ready, LOST is cold. WON also needs a
-probability from which on nearly all are really won; without it a ready lead is about to close.
+The score follows the expected band, so that it moves as gradually as the probabilities do. WON needs a probability
+from which on nearly all are really won; without it a ready lead is about to close.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
-from math import exp
 
-from services.analyzer.analysis.fallback.model import Calibration, Prediction
+from services.analyzer.analysis.fallback.model import BANDS, Calibration, Prediction
 from services.analyzer.analysis.fallback.overrides import Override
-from shared.contract.contacts import Band, LeadStatus
+from shared.contract.contacts import Band, LeadStatus, band
 
-LIMITS = {Band.COLD: (1, 30), Band.WARM: (31, 60), Band.HOT: (61, 80), Band.READY: (81, 84)}
+LIMITS = {Band.COLD: (1, 30), Band.WARM: (31, 60), Band.HOT: (61, 80), Band.READY: (81, 100)}
 """Lowest and highest score of a band."""
+OPEN_STATUSES = (
+    LeadStatus.NEW,
+    LeadStatus.CONTACTED,
+    LeadStatus.QUALIFIED,
+    LeadStatus.PROPOSAL_SENT,
+    LeadStatus.NEGOTIATING,
+)
 STATUS_LIMITS = {LeadStatus.WON: (85, 100), LeadStatus.LOST: (1, 20)}
 """The same for statuses that have their own."""
-ONLY_IN = {LeadStatus.WON: Band.READY, LeadStatus.LOST: Band.COLD}
-MIDDLES = {Band.COLD: 15.0, Band.WARM: 46.0, Band.HOT: 71.0, Band.READY: 92.0}
-SPREAD = 12.0
-"""This many points of the expected score above a band's middle are three quarters of the way to its upper end."""
+BORDERS = (30.5, 60.5, 80.5)
+"""Scores between two bands."""
+LOWEST, MOST_COLD, LEAST_READY, HIGHEST = 3.0, 26.0, 86.0, 97.0
+"""Scores at the ends, and half-way from an end to its border: few leads are as cold or as ready as the ends."""
+CLEAR = 0.2
+"""A band that is more probable by so much than the one of the expected score is taken instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +41,33 @@ class Decision:
 
 
 def decide(prediction: Prediction, calibration: Calibration, override: Override | None = None) -> Decision:
-    """Return the most probable pair of band and status that may stand together."""
-    bands = [override.band] if override and override.band else list(prediction.bands)
-    statuses = [override.status] if override else _statuses(prediction, calibration)
-    pairs = [(band, status) for band in bands for status in statuses if ONLY_IN.get(status, band) is band]
-    band, status = max(pairs, key=lambda pair: prediction.bands[pair[0]] * prediction.statuses[pair[1]])
-    confidence = calibration.confidence(prediction.bands[band], prediction.statuses[status])
-    return Decision(band, status, _score(prediction, band, status), round(100 * confidence))
+    graded = _graded(prediction, calibration)
+    chosen, status = _chosen(prediction, calibration, _band(prediction, graded))
+    if override:
+        chosen, status = override.band or chosen, override.status
+    low, high = STATUS_LIMITS.get(status, LIMITS[chosen])
+    confidence = calibration.confidence(prediction.bands[chosen], prediction.statuses[status])
+    return Decision(chosen, status, min(high, max(low, round(graded))), round(100 * confidence))
 
 
-def _statuses(prediction: Prediction, calibration: Calibration) -> list[LeadStatus]:
-    is_sure = prediction.statuses[LeadStatus.WON] >= calibration.won_from
-    return [status for status in prediction.statuses if is_sure or status is not LeadStatus.WON]
+def _chosen(prediction: Prediction, calibration: Calibration, found: Band) -> tuple[Band, LeadStatus]:
+    """Return band and status. Only a cold lead is LOST, only a ready one WON; silence alone makes one UNRESPONSIVE."""
+    if prediction.statuses[LeadStatus.WON] >= calibration.won_from:
+        return Band.READY, LeadStatus.WON
+    possible = OPEN_STATUSES if found is not Band.COLD else (*OPEN_STATUSES, LeadStatus.LOST)
+    return found, max(possible, key=prediction.statuses.__getitem__)
 
 
-def _score(prediction: Prediction, band: Band, status: LeadStatus) -> int:
-    """Return the place between the limits: the higher the expected score, the nearer to the upper one."""
-    low, high = STATUS_LIMITS.get(status, LIMITS[band])
-    expected = sum(probability * MIDDLES[each] for each, probability in prediction.bands.items())
-    return round(low + (high - low) / (1 + exp((MIDDLES[band] - expected) / SPREAD)))
+def _graded(prediction: Prediction, calibration: Calibration) -> float:
+    """Return the score of the expected place among the bands, interpolated between the calibrated borders."""
+    place, (first, second, third), last = prediction.place, calibration.borders, len(BANDS) - 1
+    places = (0.0, first / 2, first, second, third, (third + last) / 2, last)
+    scores = (LOWEST, MOST_COLD, *BORDERS, LEAST_READY, HIGHEST)
+    above = min(len(places) - 1, bisect_right(places, place))
+    left, right, low, high = places[above - 1], places[above], scores[above - 1], scores[above]
+    return low + (high - low) * (place - left) / (right - left)
+
+
+def _band(prediction: Prediction, graded: float) -> Band:
+    expected, likely = band(round(graded)), prediction.band
+    return likely if prediction.bands[likely] - prediction.bands[expected] > CLEAR else expected

@@ -7,12 +7,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import log1p
 
-from services.analyzer.analysis.analyst import SpeakerRole, TranscriptLine
+import numpy as np
+
+from services.analyzer.analysis.analyst import TranscriptLine
+from services.analyzer.analysis.fallback.act_features import act_features
 from services.analyzer.analysis.fallback.lexicon import Lexicon
+from services.analyzer.analysis.fallback.shape_features import shape_features
 from services.analyzer.analysis.fallback.signals import ConversationSignals, find_signals
+from services.analyzer.analysis.fallback.wording import ACTS, OUTPUTS, Reading, Wording
 
 LAST_LINES = 3
 INJECTION = "injection"
+WORDING = "the wording"
+"""The subject of the features that are outputs of the wording."""
+OUTPUT_NAMES = tuple(f"{output.value}:{WORDING}" for output in OUTPUTS)
+MAX_LINES = 3
+"""How many lines a learned feature names, those that made most of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +37,31 @@ class Features:
     seen: ConversationSignals
 
 
-def conversation_features(lines: tuple[TranscriptLine, ...], now: datetime, lexicon: Lexicon) -> Features:
+def conversation_features(
+    lines: tuple[TranscriptLine, ...], now: datetime, lexicon: Lexicon, wording: Wording
+) -> Features:
     """A line that gives orders to the analyst counts as nothing else, not even as a line."""
     seen = find_signals(lines, lexicon)
-    injections = [index for index, signals in seen.by_line.items() if INJECTION in signals]
+    injections = frozenset(index for index, signals in seen.by_line.items() if INJECTION in signals)
+    heard = [index for index in range(len(lines)) if index not in injections]
     customer = [index for index in seen.by_line if index not in injections]
+    values, made_by = _signal_features(seen, customer)
+    if injections:
+        made_by[f"said:{INJECTION}"], values[f"said:{INJECTION}"] = sorted(injections), 1.0
+    if customer:
+        learned = wording.read([lines[index] for index in heard], [seen.by_line.get(index) for index in heard])
+        made_by |= _learned_lines(learned, heard, customer)
+        values |= dict(zip(OUTPUT_NAMES, learned.outputs.tolist(), strict=True))
+        unanswered = len(lines) - 1 - customer[-1]
+        silence_hours = max(0.0, (now - lines[-1].at).total_seconds() / 3600)
+        values |= act_features(learned.acts, unanswered, silence_hours)
+    return Features(values | shape_features(lines, customer, now), made_by, seen)
+
+
+def _signal_features(
+    seen: ConversationSignals, customer: Sequence[int]
+) -> tuple[dict[str, float], dict[str, Sequence[int]]]:
+    """Return the features of the lexicon's signals, and the lines that made them."""
     values: dict[str, float] = {}
     made_by: dict[str, list[int]] = {}
     for age, index in enumerate(reversed(customer)):
@@ -55,33 +85,20 @@ def conversation_features(lines: tuple[TranscriptLine, ...], now: datetime, lexi
             values.setdefault(f"business fresh:{signal}", 1 / (1 + age))
             if age == 0:
                 values[f"business last:{signal}"] = 1.0
-    if injections:
-        made_by[f"said:{INJECTION}"], values[f"said:{INJECTION}"] = injections, 1.0
-    return Features(values | _shape(lines, customer, now), made_by | newest, seen)
+    return values, {**made_by, **newest}
 
 
-def _shape(lines: tuple[TranscriptLine, ...], customer: list[int], now: datetime) -> dict[str, float]:
-    """Return the features that need no word: roles, lengths, marks and times."""
-    business = sum(line.role is SpeakerRole.BUSINESS for line in lines)
-    waiting = len(lines) - 1 - customer[-1] if customer else len(lines)
-    hours = (now - lines[-1].at).total_seconds() / 3600
-    values = {
-        "shape:customer lines": log1p(len(customer)),
-        "shape:business lines": log1p(business),
-        "shape:share": len(customer) / (len(customer) + business or 1),
-        "shape:waiting": log1p(waiting),
-        "shape:answered": float(waiting == 0),
-        "shape:silence": log1p(max(0.0, hours)),
-        "shape:silence while waiting": log1p(max(0.0, hours)) * (waiting > 0),
-        "shape:days": log1p((lines[-1].at - lines[0].at).total_seconds() / 86400),
+def _learned_lines(learned: Reading, heard: Sequence[int], customer: Sequence[int]) -> dict[str, Sequence[int]]:
+    """Return the customer's lines that speak most for each output, and the line that is most likely each act."""
+    places = [place for place in learned.by_line if heard[place] in customer]
+    added = np.stack([learned.by_line[place] for place in places])
+    best = np.argsort(-added, axis=0, kind="stable")[:MAX_LINES]
+    lines: dict[str, Sequence[int]] = {
+        name: [heard[places[row]] for row in column if added[row, number] > 0]
+        for number, (name, column) in enumerate(zip(OUTPUT_NAMES, best.T.tolist(), strict=True))
     }
-    if customer:
-        texts = [lines[index].text for index in customer]
-        values["shape:mean length"] = log1p(sum(map(len, texts)) / len(texts))
-        values["shape:last length"] = log1p(len(texts[-1]))
-        values["shape:questions"] = sum("?" in text for text in texts) / len(texts)
-    for index in customer:
-        for mark in lines[index].marks:
-            name = f"mark:{mark.strip('[]').split(' ')[0].rstrip(':')}"
-            values[name] = values.get(name, 0.0) + 1.0
-    return values
+    likely = {act: [customer[place]] for act, place in zip(ACTS, learned.acts.argmax(axis=0).tolist(), strict=True)}
+    for act, line in likely.items():
+        lines |= {f"{group}:{act}": line for group in ("recent", "highest", "often")}
+        lines |= {f"{group}:{act}": customer[-1:] for group in ("newest", "unanswered", "silent")}
+    return lines

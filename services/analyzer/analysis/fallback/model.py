@@ -9,23 +9,30 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from math import exp
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from services.analyzer.analysis.fallback.wording import Wording
 from shared.contract.contacts import Band, LeadStatus
 
 BANDS = tuple(Band)
 STATUSES = tuple(LeadStatus)
+EVEN_BORDERS = (0.5, 1.5, 2.5)
 WEIGHTS_FILE = "weights.json"
+PACKAGE = "services.analyzer.analysis.fallback"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Linear:
     """Logits are `bias` plus value times weight over the features; one number per band, then one per status.
 
-    `means` has the mean of each feature over the training data: what a feature says is its distance from there.
+    `means` has the mean of each feature over the training data: what a feature says is its distance from there. The
+    subject of a feature is the part of its name after the colon.
     """
 
     bias: Sequence[float]
@@ -33,13 +40,54 @@ class Linear:
     means: Mapping[str, float]
 
     def logits(self, values: Mapping[str, float]) -> list[float]:
-        totals = list(self.bias)
-        weights = self.weights
-        for name, value in values.items():
-            row = weights.get(name)
-            if row is not None:
-                totals = [total + value * weight for total, weight in zip(totals, row, strict=True)]
-        return totals
+        places, known = self._known(values)
+        logits: list[float] = (self._bias + known @ self._matrix[places]).tolist()
+        return logits
+
+    def contributions(self, values: Mapping[str, float], band: Band) -> dict[str, float]:
+        """Return by subject how much its features speak for the band and against the mean of the others, in logits."""
+        places, known = self._known(values)
+        chosen = BANDS.index(band)
+        of_bands = self._matrix[places, : len(BANDS)]
+        margins = (of_bands[:, chosen] * len(BANDS) - of_bands.sum(axis=1)) / (len(BANDS) - 1)
+        added = margins * (known - self._means[places])
+        totals = np.bincount(self._subjects_of[places], added, len(self._subjects))
+        return dict(zip(self._subjects, totals.tolist(), strict=True))
+
+    def _known(self, values: Mapping[str, float]) -> tuple[list[int], NDArray[np.float64]]:
+        """Return the rows of the features that have weights, and their values."""
+        places = self._places
+        known = {places[name]: value for name, value in values.items() if name in places}
+        return list(known), np.fromiter(known.values(), np.float64, len(known))
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.weights)}
+
+    @cached_property
+    def _matrix(self) -> NDArray[np.float64]:
+        return np.array(list(self.weights.values()), np.float64).reshape(len(self.weights), len(self.bias))
+
+    @cached_property
+    def _bias(self) -> NDArray[np.float64]:
+        return np.array(self.bias, np.float64)
+
+    @cached_property
+    def _means(self) -> NDArray[np.float64]:
+        return np.array([self.means[name] for name in self.weights], np.float64)
+
+    @cached_property
+    def _subjects(self) -> list[str]:
+        return list(dict.fromkeys(subject_of(name) for name in self.weights))
+
+    @cached_property
+    def _subjects_of(self) -> NDArray[np.intp]:
+        numbers = {subject: number for number, subject in enumerate(self._subjects)}
+        return np.array([numbers[subject_of(name)] for name in self.weights], np.intp)
+
+
+def subject_of(name: str) -> str:
+    return name.partition(":")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +101,25 @@ class Prediction:
     def band(self) -> Band:
         return max(self.bands, key=self.bands.__getitem__)
 
+    @property
+    def place(self) -> float:
+        """The expected place among the bands, from 0, cold, to 3, ready."""
+        return sum(self.bands[band] * number for number, band in enumerate(BANDS))
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """Turns probabilities into the probability that band and status are both right, by a logistic regression.
 
-    `won_from` is the least probability of WON at which the fallback calls a deal won.
+    `won_from` is the least probability of WON at which the fallback calls a deal won. `borders` are the places among
+    the bands, see `Prediction.place`, that part each two of them best.
     """
 
     bias: float
     band: float
     status: float
     won_from: float
+    borders: tuple[float, float, float] = EVEN_BORDERS
 
     def confidence(self, band: float, status: float) -> float:
         return _sigmoid(self.bias + self.band * band + self.status * status)
@@ -79,20 +134,8 @@ class Model:
     def predict(self, values: Mapping[str, float]) -> Prediction:
         return predict(self.linear, values)
 
-    def contributions(self, values: Mapping[str, float], band: Band) -> dict[str, float]:
-        """Return how much each feature speaks for the band and against the mean of the others, in logits."""
-        chosen = BANDS.index(band)
-        found = {}
-        for name, value in values.items():
-            row = self.linear.weights.get(name)
-            if row is not None:
-                each = row[: len(BANDS)]
-                margin = each[chosen] - (sum(each) - each[chosen]) / (len(BANDS) - 1)
-                found[name] = margin * (value - self.linear.means[name])
-        return found
-
-    def to_json(self) -> str:
-        """Return the data file: one feature a line, sorted, so that a change of it can be read."""
+    def to_json(self, wording: Wording) -> str:
+        """Return the data file: one feature a line, sorted, so that a change of it can be read, and the wording."""
         head = {
             "name": self.name,
             "outputs": [*BANDS, *STATUSES],
@@ -104,7 +147,8 @@ class Model:
             f"    {json.dumps(name)}: {json.dumps([self.linear.means[name], *row])}"
             for name, row in sorted(self.linear.weights.items())
         ]
-        return "\n".join(["{", *lines, '  "features": {', ",\n".join(rows), "  }", "}", ""])
+        last = f'  "wording": {json.dumps(wording.to_data(), ensure_ascii=False)}'
+        return "\n".join(["{", *lines, '  "features": {', ",\n".join(rows), "  },", last, "}", ""])
 
     @classmethod
     def from_json(cls, text: str) -> Model:
@@ -118,7 +162,7 @@ class Model:
             weights={name: row[1:] for name, row in rows.items()},
             means={name: row[0] for name, row in rows.items()},
         )
-        return cls(data["name"], linear, Calibration(**data["calibration"]))
+        return cls(data["name"], linear, _calibration(data["calibration"]))
 
 
 def predict(linear: Linear, values: Mapping[str, float]) -> Prediction:
@@ -134,10 +178,24 @@ def predict(linear: Linear, values: Mapping[str, float]) -> Prediction:
 
 
 @cache
-def load_model(package: str = "services.analyzer.analysis.fallback") -> Model:
+def load_model(package: str = PACKAGE) -> Model:
     """Read a package's weights once per process."""
-    text = files(package).joinpath(WEIGHTS_FILE).read_text(encoding="utf-8")
-    return Model.from_json(text)
+    return Model.from_json(_weights(package))
+
+
+@cache
+def load_wording() -> Wording:
+    """Read the words' weights once per process."""
+    return Wording.from_data(json.loads(_weights(PACKAGE))["wording"])
+
+
+def _calibration(data: Mapping[str, Any]) -> Calibration:
+    first, second, third = data["borders"]
+    return Calibration(**{**data, "borders": (first, second, third)})
+
+
+def _weights(package: str) -> str:
+    return files(package).joinpath(WEIGHTS_FILE).read_text(encoding="utf-8")
 
 
 def _sigmoid(logit: float) -> float:

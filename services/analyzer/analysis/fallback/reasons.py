@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.analyzer.analysis.fallback.features import Features
+from services.analyzer.analysis.fallback.model import subject_of
 
 MAX_REASONS = 4
 MAX_EVIDENCE = 3
@@ -32,19 +33,21 @@ class Reasons:
 
 
 def find_reasons(features: Features, contributions: Mapping[str, float]) -> Reasons:
-    weights: dict[str, float] = {}
-    lines: dict[str, set[int]] = {}
-    for name, weight in contributions.items():
-        subject = name.partition(":")[2]
-        weights[subject] = weights.get(subject, 0.0) + weight
-        lines.setdefault(subject, set()).update(features.lines.get(name, ()))
-    ranked = sorted(weights, key=lambda subject: (-abs(weights[subject]), subject))
-    reasons = [
-        Reason(subject, weights[subject], tuple(sorted(lines[subject], reverse=True)[:MAX_EVIDENCE]))
-        for subject in ranked
-        if abs(weights[subject]) >= MIN_WEIGHT
-    ]
-    for_it = tuple(reason for reason in reasons if reason.weight > 0)[:MAX_REASONS]
-    against = tuple(reason for reason in reasons if reason.weight < 0)[: MAX_REASONS // 2]
-    deciding = dict.fromkeys(line for reason in for_it for line in reason.lines)
-    return Reasons(for_it, against, tuple(deciding)[:MAX_EVIDENCE])
+    """`contributions` are by subject."""
+    weighty = {subject: weight for subject, weight in contributions.items() if abs(weight) >= MIN_WEIGHT}
+    ranked = sorted(weighty, key=lambda subject: (-abs(weighty[subject]), subject))
+    for_it = [subject for subject in ranked if weighty[subject] > 0][:MAX_REASONS]
+    against = [subject for subject in ranked if weighty[subject] < 0][: MAX_REASONS // 2]
+    lines: dict[str, set[int]] = {subject: set() for subject in for_it + against}
+    for name, indexes in features.lines.items():
+        subject = subject_of(name)
+        if subject in lines:
+            lines[subject].update(indexes)
+
+    def reasons(subjects: Sequence[str]) -> tuple[Reason, ...]:
+        newest = {subject: sorted(lines[subject], reverse=True)[:MAX_EVIDENCE] for subject in subjects}
+        return tuple(Reason(subject, weighty[subject], tuple(newest[subject])) for subject in subjects)
+
+    supporting = reasons(for_it)
+    deciding = dict.fromkeys(line for reason in supporting for line in reason.lines)
+    return Reasons(supporting, reasons(against), tuple(deciding)[:MAX_EVIDENCE])

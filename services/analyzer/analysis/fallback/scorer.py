@@ -12,10 +12,11 @@ from services.analyzer.analysis.analyst import AnalysisInput
 from services.analyzer.analysis.fallback.decision import decide
 from services.analyzer.analysis.fallback.features import Features, conversation_features
 from services.analyzer.analysis.fallback.lexicon import Lexicon, load_lexicon
-from services.analyzer.analysis.fallback.model import Model, load_model
+from services.analyzer.analysis.fallback.model import Model, load_model, load_wording
 from services.analyzer.analysis.fallback.overrides import find_override
 from services.analyzer.analysis.fallback.reasons import find_reasons
 from services.analyzer.analysis.fallback.texts import explain, next_action, summarise
+from services.analyzer.analysis.fallback.wording import Wording
 from shared.contract.contacts import AnalysisSource, Verdict
 
 MAX_INLINE_LINES = 2_000
@@ -23,9 +24,12 @@ MAX_INLINE_LINES = 2_000
 
 
 class FallbackScorer:
-    def __init__(self, lexicon: Lexicon | None = None, model: Model | None = None) -> None:
+    def __init__(
+        self, lexicon: Lexicon | None = None, model: Model | None = None, wording: Wording | None = None
+    ) -> None:
         self._lexicon = lexicon or load_lexicon()
         self._model = model or load_model()
+        self._wording = wording or load_wording()
 
     async def analyse(self, analysis_input: AnalysisInput) -> Verdict:
         """Score in a thread if it may take seconds, so that leases and the consumer group are kept alive."""
@@ -39,7 +43,7 @@ class FallbackScorer:
         features = self.read(analysis_input)
         override = find_override(lines, features.seen, analysis_input.now)
         decision = decide(self._model.predict(features.values), self._model.calibration, override)
-        reasons = find_reasons(features, self._model.contributions(features.values, decision.band))
+        reasons = find_reasons(features, self._model.linear.contributions(features.values, decision.band))
         signals = frozenset(features.seen.last)
         return Verdict(
             summary=summarise(analysis_input.transcript, signals, decision),
@@ -57,4 +61,4 @@ class FallbackScorer:
 
     def read(self, analysis_input: AnalysisInput) -> Features:
         """Return what the model weighs."""
-        return conversation_features(analysis_input.transcript.lines, analysis_input.now, self._lexicon)
+        return conversation_features(analysis_input.transcript.lines, analysis_input.now, self._lexicon, self._wording)

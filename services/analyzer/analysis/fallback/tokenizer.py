@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
+CACHED_TEXTS = 1_024
+"""A text is split for its language, its signals and its words, and again when its conversation grows."""
 MAX_CHARS = 20_000
 """Ten times the longest message of either platform."""
 BREAK = ""
@@ -55,7 +58,7 @@ def split(text: str, fillers: frozenset[str] = frozenset()) -> Words:
     pauses: set[int] = set()
     asked: set[int] = set()
     clause = 0
-    for token in _TOKEN.findall(_plain(text[:MAX_CHARS])):
+    for token in _tokens(text[:MAX_CHARS]):
         if token in fillers:
             continue
         if token in _ENDS:
@@ -69,6 +72,11 @@ def split(text: str, fillers: frozenset[str] = frozenset()) -> Words:
         else:
             words.append(token)
     return Words(words, pauses, asked)
+
+
+@lru_cache(CACHED_TEXTS)
+def _tokens(text: str) -> tuple[str, ...]:
+    return tuple(_TOKEN.findall(_plain(text)))
 
 
 def _plain(text: str) -> str:

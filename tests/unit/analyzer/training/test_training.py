@@ -64,6 +64,6 @@ def test_a_run_writes_the_same_files_each_time(
     arguments = [str(folder), "--weights", str(weights), "--card", str(card), "--day", "2026-12-01"]
     monkeypatch.setattr("sys.argv", ["training", *arguments])
     main()
-    assert weights.read_text(encoding="utf-8") == trained.model.to_json()
+    assert weights.read_text(encoding="utf-8") == trained.model.to_json(trained.wording)
     assert card.read_text(encoding="utf-8") == model_card(trained, date(2026, 12, 1))
     assert Model.from_json(weights.read_text(encoding="utf-8")).name == trained.model.name
