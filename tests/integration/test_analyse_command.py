@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from services.cli import analyse as analyse_command
 from services.cli.main import app
+from shared.contract.contacts import band
 from tests.support.fake_gemini import exhausted, good, serving_gemini
 from tests.support.fake_openai import serving_openai
 from tests.support.processes import with_settings
@@ -211,7 +212,7 @@ async def test_analysts_and_recordings_are_compared_on_the_same_transcripts(anal
     folders = []
     for score in (75, 40):
         async with serving_gemini() as fake:
-            fake.says(good(lead_score=score))
+            fake.says(good(lead_score=score, lead_band=band(score)))
             settings = {"LEADSTREAM_GEMINI_API_KEYS": "key", "LEADSTREAM_GEMINI_ENDPOINT": fake.url}
             folders.append(tmp_path / str(score))
             await analyse_by("gemini", lines, settings, "--record", folders[-1])

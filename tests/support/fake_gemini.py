@@ -19,8 +19,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 GOOD: dict[str, Any] = {
-    "summary": "Asked for a price. Wants it on Friday. Ready to pay.", "lead_score": 75, "lead_status": "QUALIFIED",
-    "confidence": 88, "reasoning": "Asked how to pay.", "recommended_stage": "Qualified", "language": "EN",
+    "evidence": [1], "last_act": "asks how to pay", "reasoning": "Asked how to pay.", "lead_band": "hot",
+    "lead_score": 75, "lead_status": "QUALIFIED", "confidence": 88, "recommended_stage": "Qualified",
+    "summary": "Asked for a price. Wants it on Friday. Ready to pay.", "language": "EN",
     "next_action": "Send the account number.",
 }  # fmt: skip
 DIGEST = "Asked for a price."

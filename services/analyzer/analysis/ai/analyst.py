@@ -15,10 +15,12 @@ from shared.contract.contacts import Verdict
 from shared.contract.failures import TransientError
 
 KEPT_SHARE = 0.75
-"""The share of the context for the newest lines, sent word for word, when not all lines fit."""
+"""The share of the room for lines that the newest get, sent word for word, when not all lines fit."""
 PART_SHARE = 0.125
-"""The share of the context that one digest covers. Parts are summed up in parallel, and a small part is faster."""
+"""The share of that room that one digest covers. Parts are summed up in parallel, and a small part is faster."""
 MAX_DIGEST_CHARS = 6_000
+MIN_ROOM_BYTES = 2_000
+"""Less room would take a digest of every few lines."""
 MIN_CONTEXT_TOKENS = 2_000
 """Fewer do not hold the instructions."""
 
@@ -66,12 +68,15 @@ class AIAnalyst:
             tokens = await self._selector.count_tokens(request, attempt)
             if tokens <= context_tokens:
                 return request
-            rows = await self._shorten(rows, context_tokens * size / tokens, attempt)
+            room_bytes = context_tokens * size / tokens - (size - _bytes("\n".join(rows)))
+            if room_bytes < MIN_ROOM_BYTES:
+                raise RequestTooLongError("the instructions leave no room for the conversation")
+            rows = await self._shorten(rows, room_bytes, attempt)
 
-    async def _shorten(self, rows: Sequence[str], context_bytes: float, attempt: AnalysisAttempt) -> list[str]:
+    async def _shorten(self, rows: Sequence[str], room_bytes: float, attempt: AnalysisAttempt) -> list[str]:
         """Replace the oldest rows by digests. The first digest that fails cancels the others."""
-        older = len(rows) - _newest(rows, KEPT_SHARE * context_bytes)
-        parts = list(_parts(rows[:older], PART_SHARE * context_bytes))
+        older = len(rows) - _newest(rows, KEPT_SHARE * room_bytes)
+        parts = list(_parts(rows[:older], PART_SHARE * room_bytes))
         failed: Sequence[BaseException] = ()
         try:
             async with asyncio.TaskGroup() as group:

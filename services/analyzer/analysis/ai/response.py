@@ -1,4 +1,8 @@
-"""Read a model's answer as a verdict or a digest, validated and clamped. Pure."""
+"""Read a model's answer as a verdict or a digest, validated and clamped.
+
+An answer that contradicts itself is taken on its careful side: its score is never lifted into a higher band, and WON or
+LOST in another band than its score stays open. Each contradiction halves the confidence and is logged by name.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,12 @@ import math
 import re
 from typing import Any
 
-from services.analyzer.analysis.ai.prompt import PROMPT_VERSION, offered_stages
+import structlog
+
+from services.analyzer.analysis.ai.prompt import NO_STAGE, PROMPT_VERSION, offered_stages
 from services.analyzer.analysis.ai.transport import ModelAnswer
-from services.analyzer.analysis.analyst import AnalysisInput
-from shared.contract.contacts import AnalysisSource, LeadStatus, Verdict
+from services.analyzer.analysis.analyst import AnalysisInput, SpeakerRole
+from shared.contract.contacts import AnalysisSource, Band, LeadStatus, Verdict, band
 
 MAX_ANSWER_CHARS = 1_000_000
 """A verdict has about a thousand characters."""
@@ -18,6 +24,11 @@ MAX_TEXT_CHARS = 4_000
 LANGUAGE = re.compile(r"taglish|[a-z]{2,3}(-[a-z0-9]{2,8})?")
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+")
 """Control characters, and those that change the direction of the text after them."""
+MAX_EVIDENCE = 4
+HIGHEST = {Band.COLD: 30, Band.WARM: 60, Band.HOT: 80, Band.READY: 100}
+"""The highest score of each band."""
+
+log = structlog.get_logger()
 
 
 class UnusableAnswerError(Exception):
@@ -31,14 +42,22 @@ def read_verdict(answer: ModelAnswer, analysis_input: AnalysisInput) -> Verdict:
     score = _number(fields.get("lead_score"))
     if not summary or status is None or score is None:
         raise UnusableAnswerError("the answer lacks a summary, a score or a status")
+    score, status, contradictions = _careful(_within(score, 1, 100), status, _text(fields.get("lead_band")).lower())
     stage, language = _text(fields.get("recommended_stage")), _text(fields.get("language")).lower()
+    offered = {each.name for each in offered_stages(analysis_input)}
+    if offered and stage not in {*offered, NO_STAGE, ""}:
+        contradictions.append("stage_not_offered")
+    evidence = _evidence(fields.get("evidence"), analysis_input, contradictions)
+    if contradictions:
+        log.warning("ai_answer_contradicts_itself", contradictions=contradictions, model=answer.model)
     return Verdict(
         summary=summary,
-        lead_score=_within(score, *_bounds(status)),
+        lead_score=score,
         lead_status=status,
-        confidence=_within(_number(fields.get("confidence")) or 0, 0, 100),
+        confidence=_within(_number(fields.get("confidence")) or 0, 0, 100) >> len(contradictions),
         reasoning=_text(fields.get("reasoning")),
-        recommended_stage=stage if stage in {each.name for each in offered_stages(analysis_input)} else None,
+        evidence=evidence or None,
+        recommended_stage=stage if stage in offered else None,
         language=language if LANGUAGE.fullmatch(language) else None,
         next_action=_text(fields.get("next_action")) or None,
         source=AnalysisSource.AI,
@@ -55,9 +74,32 @@ def read_digest(answer: ModelAnswer, max_chars: int) -> str:
     return _clean(digest)
 
 
-def _bounds(status: LeadStatus) -> tuple[int, int]:
-    """Return the lowest and highest score of a status: WON is 85 to 100, LOST 1 to 20."""
-    return {LeadStatus.WON: (85, 100), LeadStatus.LOST: (1, 20)}.get(status, (1, 100))
+def _careful(score: int, status: LeadStatus, named: str) -> tuple[int, LeadStatus, list[str]]:
+    """Return a score and a status that agree, and what score, status and the named band contradict each other in."""
+    contradictions = []
+    if named in HIGHEST and named != band(score):
+        contradictions.append("score_outside_band")
+        score = min(score, HIGHEST[Band(named)])
+    if status is LeadStatus.WON and band(score) is not Band.READY:
+        contradictions.append("won_with_low_score")
+        return score, LeadStatus.NEGOTIATING, contradictions
+    if status is LeadStatus.LOST and band(score) is not Band.COLD:
+        contradictions.append("lost_with_high_score")
+        return min(score, HIGHEST[Band.WARM]), LeadStatus.CONTACTED, contradictions
+    low, high = {LeadStatus.WON: (85, 100), LeadStatus.LOST: (1, 20)}.get(status, (1, 100))
+    return _within(score, low, high), status, contradictions
+
+
+def _evidence(value: object, analysis_input: AnalysisInput, contradictions: list[str]) -> tuple[str, ...]:
+    """Return the ids of the lines that the answer names, and add to `contradictions` what is wrong with them."""
+    lines = analysis_input.transcript.lines
+    named = [_number(each) for each in value[:MAX_EVIDENCE]] if isinstance(value, list) else []
+    found = [lines[int(number) - 1] for number in named if number and number in range(1, len(lines) + 1)]
+    if len(found) < len(named):
+        contradictions.append("evidence_of_no_line")
+    if found and all(line.role is SpeakerRole.BUSINESS for line in found):
+        contradictions.append("evidence_of_business_only")
+    return tuple(dict.fromkeys(line.message_id for line in found if line.message_id))
 
 
 def _object(text: str) -> dict[str, Any]:

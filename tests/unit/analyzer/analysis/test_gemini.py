@@ -250,12 +250,12 @@ async def test_a_closed_port_fails_in_time() -> None:
 @pytest.mark.parametrize(
     ("answer", "score", "status", "confidence"),
     [
-        ({"lead_score": 0}, 1, LeadStatus.QUALIFIED, 88),
-        ({"lead_score": 250, "confidence": 900}, 100, LeadStatus.QUALIFIED, 100),
+        ({"lead_score": 0, "lead_band": "cold"}, 1, LeadStatus.QUALIFIED, 88),
+        ({"lead_score": 250, "lead_band": "ready", "confidence": 900}, 100, LeadStatus.QUALIFIED, 100),
         ({"lead_score": 74.6}, 75, LeadStatus.QUALIFIED, 88),
         ({"lead_score": "75"}, 75, LeadStatus.QUALIFIED, 88),
-        ({"lead_score": 30, "lead_status": "won"}, 85, LeadStatus.WON, 88),
-        ({"lead_score": 90, "lead_status": "LOST"}, 20, LeadStatus.LOST, 88),
+        ({"lead_score": 99.6, "lead_band": "Ready", "lead_status": "won"}, 100, LeadStatus.WON, 88),
+        ({"lead_score": 28, "lead_band": "cold", "lead_status": "LOST"}, 20, LeadStatus.LOST, 88),
         ({"lead_status": "proposal sent", "confidence": -5}, 75, LeadStatus.PROPOSAL_SENT, 0),
     ],
 )

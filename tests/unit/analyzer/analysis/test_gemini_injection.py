@@ -143,6 +143,6 @@ def test_a_changed_prompt_needs_a_new_version() -> None:
     question = told(["How much?"])
     request = assessment_request(question, transcript_rows(question.transcript))
     said = [SYSTEM, SCHEMA, DIGEST_SYSTEM, DIGEST_SCHEMA, request.prompt, digest_request(["[]"]).prompt]
-    assert {PROMPT_VERSION: content_hash(said)} == {"2": "4afef3edf16af6278759796d87b63cdd"}, (
+    assert {PROMPT_VERSION: content_hash(said)} == {"3": "1bb3ddf7f94341170b0a8297080f00fd"}, (
         "raise PROMPT_VERSION, and put the new hash here"
     )

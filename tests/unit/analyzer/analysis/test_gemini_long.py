@@ -6,7 +6,7 @@ import pytest
 
 from services.analyzer.analysis.ai.analyst import AIAnalyst
 from services.analyzer.analysis.ai.prompt import transcript_rows
-from services.analyzer.analysis.analyst import AnalysisInput
+from services.analyzer.analysis.analyst import AnalysisInput, NoVerdictError
 from shared.contract.failures import TransientError
 from tests.support.asking_gemini import Asking, analysis_input
 from tests.support.fake_gemini import Asked, FakeGemini, Reply, counted, digest, failed, hanging, truncated
@@ -42,6 +42,13 @@ async def test_a_transcript_that_fits_by_tokens_is_sent_whole(fake: FakeGemini, 
     assert [asked.method for asked in fake.asked] == ["countTokens", "generateContent"]
     assert fake.asked[0].content["systemInstruction"] == fake.asked[1].content["systemInstruction"]
     assert rows(fake.asked[1]) == transcript_rows(told.transcript)
+
+
+async def test_instructions_that_leave_no_room_for_lines_end_without_digests(fake: FakeGemini, asking: Asking) -> None:
+    fake.counts.append(counted(1_000_000))
+    with pytest.raises(NoVerdictError, match="too long"):
+        await analyst(asking).analyse(long_brief())
+    assert generated(fake) == []
 
 
 async def test_the_oldest_part_of_a_long_transcript_is_summed_up(fake: FakeGemini, asking: Asking) -> None:

@@ -53,7 +53,7 @@ def test_injected_instructions_stay_one_row_of_the_transcript() -> None:
     assert len(injected.splitlines()) == len(plain.splitlines()) + 1
     marker, *rows, end = [line for line in injected.splitlines() if line.startswith(("=== ", "["))]
     assert marker == end
-    assert json.loads(rows[-1])[1:] == ["customer", forged]
+    assert json.loads(rows[-1])[2:] == ["customer", forged]
     assert _system(with_line(TALK, forged)) == _system(TALK)
 
 
@@ -66,7 +66,7 @@ def test_a_shift_of_time_changes_only_times() -> None:
 def test_swapped_roles_change_only_roles() -> None:
     before, after = (transcript_rows(each.transcript) for each in (TALK, swapped(TALK)))
     assert before != after
-    assert [json.loads(row)[2] for row in before] == [json.loads(row)[2] for row in after]
+    assert [json.loads(row)[3] for row in before] == [json.loads(row)[3] for row in after]
 
 
 def _prompt(given: AnalysisInput) -> str:

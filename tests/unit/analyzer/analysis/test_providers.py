@@ -150,7 +150,7 @@ async def test_a_short_conversation_that_is_too_long_is_sent_once(ai: Asked) -> 
     ai.fake.reads_bytes = 10
     with pytest.raises(NoVerdictError, match="too long"):
         await ai.asking.analyst(context_tokens=20_000).analyse(analysis_input())
-    assert len(ai.fake.asked) == 1
+    assert len([asked for asked in ai.fake.asked if asked.method != "countTokens"]) == 1
 
 
 async def test_a_call_that_hangs_ends_at_the_deadline(ai: Asked) -> None:
