@@ -122,10 +122,13 @@ def test_a_byte_order_mark_naive_times_and_unsorted_messages_are_read(
     ]
     unordered = transcript("one", messages=said, now="2026-01-01T10:00:00")
     ordered = transcript("two", messages=said[::-1])
-    ended = analyse("-", stdin=b"\xef\xbb\xbf" + unordered + b"\r\n" + ordered + b"\r\n")
-    one, two = ended.rows
+    reverse = transcript(
+        "three", messages=[{**said[0], "at": "2026-01-01T08:55:00"}, said[1]], now="2026-01-01T10:00:00"
+    )
+    ended = analyse("-", stdin=b"\xef\xbb\xbf" + unordered + b"\r\n" + ordered + b"\r\n" + reverse)
+    one, two, three = ended.rows
     assert {**one, "id": "two"} == two
-    assert one["status"] == "WON"
+    assert {**one, "id": "three"} != three, "the times give the order"
 
 
 def test_an_empty_file_gives_no_verdicts_and_null_measures(analyse: Analyse, tmp_path: Path) -> None:
