@@ -12,7 +12,7 @@ from services.console.contacts import pages as contact_pages
 from services.console.contacts.contact_reader import ContactDetails, MessagePage
 from services.console.contacts.message_list import DisplayedMessage
 from services.console.contacts.pages import ContactPages
-from shared.contract.contacts import AnalysisSource, StageRef, StageType
+from shared.contract.contacts import AnalysisSource, Contact, StageRef, StageType
 from shared.store.mongo import Database
 from tests.unit.console.console_app import app_of
 from tests.unit.console.rows import NOON, contact, contact_index
@@ -48,19 +48,32 @@ async def test_a_long_conversation_is_shown_by_pages_that_link_to_each_other(
     assert [each.message_id for each in SAID if f">{each.text}<" in text] == ["m0", "m1"]
 
 
+async def page_of(shown: Contact, monkeypatch: pytest.MonkeyPatch) -> str:
+    async def load_contact_details(_database: Database, _contact_id: str, page: int) -> ContactDetails:
+        return ContactDetails(shown, (), (), MessagePage(SAID, 2, page, 1), None, None, is_due=False)
+
+    monkeypatch.setattr(contact_pages, "load_contact_details", load_contact_details)
+    app = app_of(lambda renderer: ContactPages(contact_index(), cast(Database, None), renderer))
+    async with TestClient(TestServer(app)) as client, client.get("/contacts/messenger:371:1") as answer:
+        return await answer.text()
+
+
 @pytest.mark.parametrize("source", AnalysisSource)
 async def test_a_deal_that_a_fallback_closed_is_marked_as_provisional(
     source: AnalysisSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage = StageRef(pipeline="Sales", name="Closed Won", type=StageType.WON, set_by=source)
-    closed = contact("1", score=90).model_copy(update={"stage": stage})
-
-    async def load_contact_details(_database: Database, _contact_id: str, page: int) -> ContactDetails:
-        return ContactDetails(closed, (), (), MessagePage(SAID, 2, page, 1), None, None, is_due=False)
-
-    monkeypatch.setattr(contact_pages, "load_contact_details", load_contact_details)
-    app = app_of(lambda renderer: ContactPages(contact_index(), cast(Database, None), renderer))
-    async with TestClient(TestServer(app)) as client, client.get("/contacts/messenger:371:1") as answer:
-        text = await answer.text()
+    text = await page_of(contact("1", score=90).model_copy(update={"stage": stage}), monkeypatch)
     assert "Closed Won" in text
     assert ("· provisional" in text) is (source is AnalysisSource.FALLBACK)
+
+
+@pytest.mark.parametrize(("evidence", "marked"), [(("m1",), 1), (("m0", "m1"), 2), ((), 0), (None, 0)])
+async def test_the_messages_that_weighed_most_are_marked(
+    evidence: tuple[str, ...] | None, marked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored = contact("1", score=90)
+    assert scored.analysis
+    analysis = scored.analysis.model_copy(update={"evidence": evidence})
+    text = await page_of(scored.model_copy(update={"analysis": analysis}), monkeypatch)
+    assert text.count("weighed most in the score") == marked
