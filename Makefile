@@ -86,10 +86,10 @@ screenshots: $(STAMP)
 servers: $(STAMP)
 	@deploy/local/servers $(ARGS)
 
-# Fits the fallback's model: LABELLED=folder with files author-*.jsonl; DAY=2026-12-01 for the model card.
+# Fits the fallback's models, the local one where its encoder is installed: LABELLED=folder with files author-*.jsonl; DAY=2026-12-01 for the model card.
 train: $(STAMP)
 	@test -n "$(LABELLED)" || { echo "say which conversations: make train LABELLED=folder"; exit 2; }
-	@$(BIN)/python -m services.analyzer.training "$(LABELLED)" $(if $(DAY),--day $(DAY)) --weights services/analyzer/analysis/fallback/weights.json --card docs/model-card.md
+	@$(BIN)/python -m services.analyzer.training "$(LABELLED)" $(if $(DAY),--day $(DAY)) --weights services/analyzer/analysis/fallback/weights.json --local-weights services/analyzer/analysis/local/weights.json --card docs/model-card.md
 
 # Keeps the versions that still satisfy the requirements; ARGS=--upgrade takes the newest.
 lock: | .venv/.uv

@@ -46,6 +46,13 @@ LIMITS_OF_USE = """\
 - Languages that the tables above do not list: lengths, order and silence count there, and little else.
 - Conversations that are not between a business and a customer.
 """
+LOCAL = """\
+## The local model: {name}
+
+The extra `local` adds a sentence encoder ([ADR 18](adr/0018-a-local-model-by-a-packaged-encoder.md)). It was
+fitted and judged in the same way on the same conversations; only every eighth was judged by its steps ("WON on the
+way", "jumps").
+"""
 COLUMNS = {
     "band": "band",
     "status": "status",
@@ -64,7 +71,7 @@ COLUMNS = {
 """Measures by their names in `Measures`, which explains them, and on the page."""
 
 
-def model_card(trained: Trained, day: date) -> str:
+def model_card(trained: Trained, day: date, local: Trained | None = None) -> str:
     judged = trained.judged
     head = HEAD.format(
         name=trained.model.name,
@@ -83,10 +90,23 @@ def model_card(trained: Trained, day: date) -> str:
         _table("Kind", _groups(judged, lambda each: each.tags, MIN_GROUP)),
         "## Learning curve\n",
         _table("Authors", [(f"{number} at most", each) for number, each in trained.curve.items()]),
+        *(_local(local) if local else []),
         _overrides(judged),
         LIMITS_OF_USE,
     ]
     return "\n".join(sections)
+
+
+def _local(local: Trained) -> list[str]:
+    """Return the section of the local model, which has the same data and the same judgement."""
+    judged = local.judged
+    return [
+        LOCAL.format(name=local.model.name),
+        _table("All", [("all", judged)]),
+        _table("Author", _groups(judged, lambda each: (each.author,))),
+        _table("Language", _groups(judged, lambda each: (each.language,), MIN_GROUP)),
+        _table("Length", _by_length(judged)),
+    ]
 
 
 def _table(title: str, groups: Iterable[tuple[str, Sequence[Judged]]]) -> str:

@@ -24,8 +24,12 @@ SharedRow = tuple[Row, float]
 """A row, and how much of a labelled one it counts."""
 MIN_CASES = 10
 """A feature that fewer conversations have is left out."""
+COMPONENT = "component"
+"""The group of the principal components of sentence vectors."""
 TRUST = {WORDING: 2.0}
 """Subjects of features that are penalised less: their spread counts as so many."""
+COMPONENT_TRUST = 0.3
+"""The same for the components together: each keeps its own spread, so that the small ones weigh less."""
 MIN_SPREAD = 1e-6
 """A feature that varies less is constant, but for rounding."""
 DIGITS = 4
@@ -63,6 +67,8 @@ def fit(
     matrix = to_matrix(rows, names)
     trust = [TRUST.get(subject_of(name), 1.0) for name in names]
     means, spreads = matrix.mean(axis=0), matrix.std(axis=0) / trust
+    is_component = np.array([name.startswith(f"{COMPONENT} ") for name in names])
+    spreads[is_component] = 1 / COMPONENT_TRUST
     scaled = (matrix - means) / spreads
     bands = np.array([BANDS.index(label.band) for label in labels])
     fitted = [_multinomial(scaled, bands, settings)]
@@ -73,9 +79,9 @@ def fit(
     weights = np.vstack([each for each, _ in fitted]) / spreads
     bias = np.concatenate([each for _, each in fitted]) - weights @ means
     return Linear(
-        bias=tuple(map(_rounded, bias)),
-        weights={name: tuple(map(_rounded, column)) for name, column in zip(names, weights.T, strict=True)},
-        means={name: _rounded(mean) for name, mean in zip(names, means, strict=True)},
+        bias=tuple(map(rounded, bias)),
+        weights={name: tuple(map(rounded, column)) for name, column in zip(names, weights.T, strict=True)},
+        means={name: rounded(mean) for name, mean in zip(names, means, strict=True)},
     )
 
 
@@ -119,5 +125,5 @@ def _binary(
     return regression.coef_, regression.intercept_
 
 
-def _rounded(number: float) -> float:
+def rounded(number: float) -> float:
     return float(f"{number:.{DIGITS}g}")

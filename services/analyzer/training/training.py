@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from services.analyzer.analysis.analyst import AnalysisInput, SpeakerRole
 from services.analyzer.analysis.fallback.features import Features, conversation_features
 from services.analyzer.analysis.fallback.lexicon import load_lexicon
-from services.analyzer.analysis.fallback.model import Model
+from services.analyzer.analysis.fallback.model import Linear, Model
 from services.analyzer.analysis.fallback.overrides import Override, find_override
 from services.analyzer.analysis.fallback.scorer import FallbackScorer
 from services.analyzer.analysis.fallback.wording import Wording
@@ -21,11 +21,28 @@ from services.analyzer.training.labelled import LabelledConversation
 from services.analyzer.training.wording import ReadConversation, fit_wording, read_keys
 from shared.contract.contacts import LeadStatus
 
-MODEL_NAME = "fallback-fast-1"
 ON_THE_WAY_SHARE = 0.3
 """How much of a labelled conversation all steps on the way to it count."""
 CURVE_AUTHORS = (4, 8, 16)
 """Numbers of authors of the learning curve, beside all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a model is made: its name, the scorer that uses it, what it weighs beside the features of the fast one.
+
+    `extend` adds features in a form to be fitted, `finish` makes the scorer's weights of the fitted ones. One
+    conversation of `judged_steps` is judged on the way to it as well.
+    """
+
+    name: str
+    scorer: Callable[[Model, Wording], FallbackScorer]
+    extend: Callable[[Features, AnalysisInput], Features] = lambda features, _: features
+    finish: Callable[[Linear], Linear] = lambda linear: linear
+    judged_steps: int = 1
+
+
+FAST = Recipe("fallback-fast-1", lambda model, wording: FallbackScorer(model=model, wording=wording))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +64,24 @@ class Trained:
     curve: Mapping[int, Sequence[Judged]]
 
 
-def train(conversations: Sequence[LabelledConversation]) -> Trained:
+def train(
+    conversations: Sequence[LabelledConversation], recipe: Recipe = FAST, curve: Sequence[int] = CURVE_AUTHORS
+) -> Trained:
     """Return the model of all conversations, and verdicts on each by models that have not seen its author."""
     read = read_keys(conversations)
     authors = [each.author for each in conversations]
-    every = _fit_out_of_fold(read)
+    every = _fit_out_of_fold(recipe, read)
     rows, labels = [each.values for each in every.features], [each.label for each in conversations]
     not_won = [row for each in every.not_won for row in each]
     linear = fit(rows, labels, not_won=not_won)
-    model = Model(MODEL_NAME, linear, calibrate(out_of_fold(rows, every.folds), labels))
-    curve = {
-        number: _judge(conversations, _fit_out_of_fold(read, number))
-        for number in CURVE_AUTHORS
+    model = Model(recipe.name, recipe.finish(linear), calibrate(out_of_fold(rows, every.folds), labels))
+    by_number = {
+        number: _judge(recipe, conversations, _fit_out_of_fold(recipe, read, number))
+        for number in curve
         if number < len(set(authors))
     }
-    return Trained(model, fit_wording(read), _judge(conversations, every, with_prefixes=True), curve)
+    judged = _judge(recipe, conversations, every, with_steps=True)
+    return Trained(model, fit_wording(read), judged, by_number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +94,7 @@ class OutOfFold:
     not_won: Sequence[Sequence[SharedRow]]
 
 
-def _fit_out_of_fold(read: Sequence[ReadConversation], most_authors: int | None = None) -> OutOfFold:
+def _fit_out_of_fold(recipe: Recipe, read: Sequence[ReadConversation], most_authors: int | None = None) -> OutOfFold:
     """Fit the words without each group of authors, then the models on what those words say of the others."""
     conversations = [each.labelled for each in read]
     authors = [each.author for each in conversations]
@@ -82,46 +102,48 @@ def _fit_out_of_fold(read: Sequence[ReadConversation], most_authors: int | None 
     for left_out, seen in splits(authors, most_authors):
         wording = fit_wording([each for each in read if each.labelled.author in seen])
         wordings |= dict.fromkeys(left_out, wording)
-    features = [_features(each.analysis_input, wordings[each.author]) for each in conversations]
-    not_won = [_rows_on_the_way(each, wordings[each.author]) for each in conversations]
+    features = [_features(recipe, each.analysis_input, wordings[each.author]) for each in conversations]
+    not_won = [_rows_on_the_way(recipe, each, wordings[each.author]) for each in conversations]
     rows, labels = [each.values for each in features], [each.label for each in conversations]
     folds = cross_validate(rows, labels, authors, most_authors=most_authors, not_won=not_won)
     return OutOfFold(features, wordings, folds, not_won)
 
 
-def _features(read: AnalysisInput, wording: Wording) -> Features:
-    return conversation_features(read.transcript.lines, read.now, load_lexicon(), wording)
+def _features(recipe: Recipe, read: AnalysisInput, wording: Wording) -> Features:
+    features = conversation_features(read.transcript.lines, read.now, load_lexicon(), wording)
+    return recipe.extend(features, read)
 
 
-def _rows_on_the_way(conversation: LabelledConversation, wording: Wording) -> list[SharedRow]:
+def _rows_on_the_way(recipe: Recipe, conversation: LabelledConversation, wording: Wording) -> list[SharedRow]:
     """Return a conversation that is never won as it was after each of the customer's messages: not won either."""
     if LeadStatus.WON in conversation.label.statuses:
         return []
     steps = prefixes(conversation.analysis_input)
     on_the_way = [each for each in steps if each.transcript.lines[-1].role is SpeakerRole.CUSTOMER]
-    return [(_features(each, wording).values, ON_THE_WAY_SHARE / len(on_the_way)) for each in on_the_way]
+    return [(_features(recipe, each, wording).values, ON_THE_WAY_SHARE / len(on_the_way)) for each in on_the_way]
 
 
 def _judge(
-    conversations: Sequence[LabelledConversation], fitted: OutOfFold, with_prefixes: bool = False
+    recipe: Recipe, conversations: Sequence[LabelledConversation], fitted: OutOfFold, with_steps: bool = False
 ) -> list[Judged]:
     features, folds = fitted.features, fitted.folds
     rows, labels = [each.values for each in features], [each.label for each in conversations]
     judged: dict[int, Judged] = {}
-    for fold, model in zip(folds, fold_models(MODEL_NAME, folds, rows, labels), strict=True):
-        scorer = FallbackScorer(model=model, wording=fitted.wordings[conversations[fold.places[0]].author])
+    for fold, model in zip(folds, fold_models(recipe.name, folds, rows, labels), strict=True):
+        finished = replace(model, linear=recipe.finish(model.linear))
+        scorer = recipe.scorer(finished, fitted.wordings[conversations[fold.places[0]].author])
         for place in fold.places:
             read = conversations[place].analysis_input
             override = find_override(read.transcript.lines, features[place].seen, read.now)
-            verdict = _verdict(scorer, conversations[place], with_prefixes)
+            verdict = _verdict(scorer, conversations[place], with_steps and place % recipe.judged_steps == 0)
             judged[place] = Judged(conversations[place], override, verdict)
     return [judged[place] for place in range(len(conversations))]
 
 
-def _verdict(scorer: FallbackScorer, conversation: LabelledConversation, with_prefixes: bool) -> LabelledVerdict:
+def _verdict(scorer: FallbackScorer, conversation: LabelledConversation, with_steps: bool) -> LabelledVerdict:
     read = conversation.analysis_input
     verdict = scorer.score(read)
-    on_the_way = [scorer.score(each) for each in prefixes(read)] if with_prefixes else None
+    on_the_way = [scorer.score(each) for each in prefixes(read)] if with_steps else None
     return LabelledVerdict(
         conversation.label,
         verdict.lead_score,

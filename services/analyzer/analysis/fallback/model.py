@@ -134,8 +134,8 @@ class Model:
     def predict(self, values: Mapping[str, float]) -> Prediction:
         return predict(self.linear, values)
 
-    def to_json(self, wording: Wording) -> str:
-        """Return the data file: one feature a line, sorted, so that a change of it can be read, and the wording."""
+    def to_json(self, wording: Wording | None = None) -> str:
+        """Return the data file: one feature a line, sorted, so that a change of it can be read, and any wording."""
         head = {
             "name": self.name,
             "outputs": [*BANDS, *STATUSES],
@@ -147,8 +147,8 @@ class Model:
             f"    {json.dumps(name)}: {json.dumps([self.linear.means[name], *row])}"
             for name, row in sorted(self.linear.weights.items())
         ]
-        last = f'  "wording": {json.dumps(wording.to_data(), ensure_ascii=False)}'
-        return "\n".join(["{", *lines, '  "features": {', ",\n".join(rows), "  },", last, "}", ""])
+        last = [f', "wording": {json.dumps(wording.to_data(), ensure_ascii=False)}'] if wording else []
+        return "\n".join(["{", *lines, '  "features": {', ",\n".join(rows), "  }", *last, "}", ""])
 
     @classmethod
     def from_json(cls, text: str) -> Model:

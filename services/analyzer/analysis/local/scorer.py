@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from services.analyzer.analysis.analyst import AnalysisInput
 from services.analyzer.analysis.fallback.features import Features
-from services.analyzer.analysis.fallback.lexicon import Lexicon
 from services.analyzer.analysis.fallback.model import Model, load_model
 from services.analyzer.analysis.fallback.scorer import FallbackScorer
+from services.analyzer.analysis.fallback.wording import Wording
 from services.analyzer.analysis.local.encoder import SentenceEncoder
 from services.analyzer.analysis.local.sentences import with_sentences
 from shared.contract.contacts import Verdict
@@ -20,8 +20,8 @@ PACKAGE = "services.analyzer.analysis.local"
 class LocalScorer(FallbackScorer):
     """Scores in one thread of its own, which takes one core at most: the event loop goes on meanwhile."""
 
-    def __init__(self, encoder: SentenceEncoder, lexicon: Lexicon | None = None, model: Model | None = None) -> None:
-        super().__init__(lexicon, model or load_model(PACKAGE))
+    def __init__(self, encoder: SentenceEncoder, model: Model | None = None, wording: Wording | None = None) -> None:
+        super().__init__(model=model or load_model(PACKAGE), wording=wording)
         self._encoder = encoder
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="local-model")
 

@@ -9,7 +9,7 @@ import numpy as np
 from services.analyzer.analysis.analyst import TranscriptLine
 from services.analyzer.analysis.fallback.features import Features
 from services.analyzer.analysis.local.encoder import DIMENSIONS, SentenceEncoder, Vectors
-from services.analyzer.analysis.local.passages import Passage, find_passages
+from services.analyzer.analysis.local.passages import Passages, find_passages
 
 FEW = "the wording of the last lines"
 MORE = "the course of the conversation"
@@ -26,25 +26,31 @@ def feature_names(subject: str) -> list[str]:
     return _NAMES[subject]
 
 
+def sentence_vectors(lines: Sequence[TranscriptLine], encoder: SentenceEncoder) -> dict[str, Vectors]:
+    """Return a vector of each subject, zeros where the customer has written nothing."""
+    return _vectors(find_passages(lines), encoder)
+
+
 def with_sentences(features: Features, lines: Sequence[TranscriptLine], encoder: SentenceEncoder) -> Features:
-    """Return the features with those of the wording. Their lines are the customer's lines of the passage."""
+    """Return the features with those of the sentences. Their lines are the customer's lines of the passage."""
     passages = find_passages(lines)
-    vectors = encoder.vectors([each.text for each in passages.each])
-    few, more, customer, answers = vectors[0], vectors[1], vectors[2], vectors[3:]
-    none = np.zeros(DIMENSIONS, np.float32)
-    found = {
-        FEW: (few, passages.few),
-        MORE: (more, passages.more),
-        CUSTOMER: (customer, passages.customer),
-        ANSWER: (answers[-1], passages.answers[-1]) if len(answers) else (none, Passage("", ())),
-        ANSWERS: (_faded(answers), passages.customer) if len(answers) else (none, Passage("", ())),
-    }
     values, made_by = dict(features.values), dict(features.lines)
-    for subject, (vector, passage) in found.items():
-        names = feature_names(subject)
-        values.update(zip(names, vector.tolist(), strict=True))
-        made_by[names[0]] = passage.lines
+    for subject, vector in _vectors(passages, encoder).items():
+        values.update(zip(feature_names(subject), vector.tolist(), strict=True))
+        made_by[feature_names(subject)[0]] = _lines_of(passages, subject)
     return Features(values, made_by, features.seen)
+
+
+def _vectors(passages: Passages, encoder: SentenceEncoder) -> dict[str, Vectors]:
+    vectors = encoder.vectors([each.text for each in passages.each])
+    answers = vectors[3:] if passages.answers else np.zeros((1, DIMENSIONS), np.float32)
+    return {FEW: vectors[0], MORE: vectors[1], CUSTOMER: vectors[2], ANSWER: answers[-1], ANSWERS: _faded(answers)}
+
+
+def _lines_of(passages: Passages, subject: str) -> tuple[int, ...]:
+    if subject == ANSWER:
+        return passages.answers[-1].lines if passages.answers else ()
+    return {FEW: passages.few, MORE: passages.more}.get(subject, passages.customer).lines
 
 
 def _faded(answers: Vectors) -> Vectors:
