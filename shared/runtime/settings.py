@@ -145,6 +145,11 @@ class AnalyzerSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSetting
         description="The model that scores without an AI: fast, local (needs the extra `local`), or auto: local where "
         "it is installed.",
     )
+    summary_language: str = Field(
+        "English",
+        pattern=r"^[\w ()-]{2,40}$",
+        description="Language in which an AI writes summaries, reasons and next actions; the fallback writes English.",
+    )
     gemini_api_keys: Secrets = Field((), description="Gemini API keys, comma-separated; with none the fallback scores.")
     gemini_models: Names = Field(
         ("gemini-2.5-flash", "gemini-2.5-flash-lite"), description="Gemini models, comma-separated, preferred first."

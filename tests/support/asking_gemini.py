@@ -44,7 +44,7 @@ class Asking:
     ) -> AIAnalyst:
         time = self.time
         selector = KeySelector(self.gemini, keys, models, requests_per_minute, lambda: time.now, time.sleep)
-        return AIAnalyst(selector, deadline_seconds, context_tokens)
+        return AIAnalyst(selector, deadline_seconds, context_tokens, "English")
 
 
 def analysis_input(*said: str) -> AnalysisInput:

@@ -73,9 +73,9 @@ def _analyst(
     if provider is Provider.OPENAI:
         selector = KeySelector(transport, keys, settings.ai_models, per_minute)
         context_tokens = round(settings.ai_context_tokens * (1 - ANSWER_SHARE))
-        return AIAnalyst(selector, settings.ai_deadline_seconds, context_tokens)
+        return AIAnalyst(selector, settings.ai_deadline_seconds, context_tokens, settings.summary_language)
     selector = KeySelector(transport, keys, settings.gemini_models, per_minute)
-    return AIAnalyst(selector, settings.gemini_deadline_seconds, GEMINI_CONTEXT_TOKENS)
+    return AIAnalyst(selector, settings.gemini_deadline_seconds, GEMINI_CONTEXT_TOKENS, settings.summary_language)
 
 
 @asynccontextmanager

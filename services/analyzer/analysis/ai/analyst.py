@@ -26,10 +26,13 @@ MIN_CONTEXT_TOKENS = 2_000
 
 
 class AIAnalyst:
-    def __init__(self, selector: KeySelector, deadline_seconds: float, context_tokens: int) -> None:
+    def __init__(
+        self, selector: KeySelector, deadline_seconds: float, context_tokens: int, summary_language: str
+    ) -> None:
         self._selector = selector
         self._deadline_seconds = deadline_seconds
         self._context_tokens = context_tokens
+        self._summary_language = summary_language
 
     async def analyse(self, analysis_input: AnalysisInput) -> Verdict:
         """Return the verdict. NoVerdictError when no usable answer comes before the deadline."""
@@ -61,7 +64,7 @@ class AIAnalyst:
         """Return the request, with digests for the oldest lines, and digests of digests, until it fits."""
         rows = transcript_rows(analysis_input.transcript)
         while True:
-            request = assessment_request(analysis_input, rows)
+            request = assessment_request(analysis_input, rows, self._summary_language)
             size = _bytes(request.prompt) + _bytes(request.system)
             if size <= context_tokens:  # no token is shorter than a byte: no need to count
                 return request

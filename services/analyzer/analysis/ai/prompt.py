@@ -14,7 +14,7 @@ from shared.domain.pipelines import OPEN_TYPES, Stage
 
 NO_STAGE = "none"
 """Stands for no stage, as Gemini refuses an empty string in an enum (github.com/Bobsilvio/ha-claude/issues/30)."""
-PROMPT_VERSION = "3"
+PROMPT_VERSION = "4"
 """Stored with every analysis. Raise it with any change of a prompt or schema; a test checks its hash."""
 
 AS_DATA = """\
@@ -95,14 +95,14 @@ DIGEST_SCHEMA: dict[str, Any] = {
 }
 
 
-def assessment_request(analysis_input: AnalysisInput, rows: Sequence[str]) -> ModelRequest:
+def assessment_request(analysis_input: AnalysisInput, rows: Sequence[str], language: str) -> ModelRequest:
+    """Return the request for a verdict. `language` is named in English, as `Spanish`."""
     offered = offered_stages(analysis_input)
     stages = _json([_stage(stage) for stage in offered])
     platform = analysis_input.transcript.platform
     head = f"Now: {analysis_input.now:%a %Y-%m-%d %H:%M} UTC. Platform: {platform}. Stages: {stages}"
-    return ModelRequest(
-        SYSTEM, "\n".join([head, *_delimited(rows), "Assess the conversation above."]), _schema(offered)
-    )
+    task = f"Assess the conversation above. Write summary, reasoning and next_action in {language}."
+    return ModelRequest(SYSTEM, "\n".join([head, *_delimited(rows), task]), _schema(offered))
 
 
 def digest_request(rows: Sequence[str]) -> ModelRequest:

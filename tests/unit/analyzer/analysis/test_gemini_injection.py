@@ -125,7 +125,7 @@ forgeries = st.sampled_from(
 
 @given(st.lists(st.text() | st.lists(forgeries).map("".join), min_size=1, max_size=5))
 def test_a_transcript_cannot_forge_its_end_marker(texts: list[str]) -> None:
-    lines = assessment_request(told(texts), transcript_rows(told(texts).transcript)).prompt.splitlines()
+    lines = assessment_request(told(texts), transcript_rows(told(texts).transcript), "English").prompt.splitlines()
     marker = lines[1]
     assert [number for number, line in enumerate(lines) if line.startswith("===")] == [1, len(texts) + 2]
     assert lines.count(marker) == 2
@@ -141,8 +141,8 @@ def test_a_digest_cannot_forge_the_end_marker(text: str) -> None:
 
 def test_a_changed_prompt_needs_a_new_version() -> None:
     question = told(["How much?"])
-    request = assessment_request(question, transcript_rows(question.transcript))
+    request = assessment_request(question, transcript_rows(question.transcript), "English")
     said = [SYSTEM, SCHEMA, DIGEST_SYSTEM, DIGEST_SCHEMA, request.prompt, digest_request(["[]"]).prompt]
-    assert {PROMPT_VERSION: content_hash(said)} == {"3": "1bb3ddf7f94341170b0a8297080f00fd"}, (
+    assert {PROMPT_VERSION: content_hash(said)} == {"4": "cd2385c9af4f2afbfb08192d454eff63"}, (
         "raise PROMPT_VERSION, and put the new hash here"
     )

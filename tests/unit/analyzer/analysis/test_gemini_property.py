@@ -62,7 +62,7 @@ async def test_calls_respect_cool_downs_and_deadlines(
     time = Time()
     transport = Scripted(time, iter(script), seconds)
     selector = KeySelector(transport, ("k1", "k2"), ("m1", "m2"), REQUESTS_PER_MINUTE, lambda: time.now, time.sleep)
-    analyst = AIAnalyst(selector, DEADLINE_SECONDS, context_tokens=100_000)
+    analyst = AIAnalyst(selector, DEADLINE_SECONDS, context_tokens=100_000, summary_language="English")
     for pause in pauses:
         time.now += pause
         began, calls = time.now, len(transport.calls)

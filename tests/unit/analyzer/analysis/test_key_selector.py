@@ -22,7 +22,7 @@ from tests.support.waiting import eventually
 
 
 def by_the_clock(gemini: ModelTransport, deadline_seconds: float) -> AIAnalyst:
-    return AIAnalyst(KeySelector(gemini, ("k1",), ("m1",), 1000), deadline_seconds, 100_000)
+    return AIAnalyst(KeySelector(gemini, ("k1",), ("m1",), 1000), deadline_seconds, 100_000, "English")
 
 
 async def many(analyst: AIAnalyst, number: int) -> list[Verdict | BaseException]:

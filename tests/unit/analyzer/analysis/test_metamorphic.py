@@ -70,8 +70,8 @@ def test_swapped_roles_change_only_roles() -> None:
 
 
 def _prompt(given: AnalysisInput) -> str:
-    return assessment_request(given, transcript_rows(given.transcript)).prompt
+    return assessment_request(given, transcript_rows(given.transcript), "English").prompt
 
 
 def _system(given: AnalysisInput) -> str:
-    return assessment_request(given, transcript_rows(given.transcript)).system
+    return assessment_request(given, transcript_rows(given.transcript), "English").system
