@@ -162,16 +162,20 @@ async def test_selected_contacts_are_tagged(contacts: Staged, opened: Open) -> N
         await expect(page.locator("tr[data-contact]")).to_have_count(2)
 
 
-async def first_new_lead(page: Page) -> Callable[[str], Locator]:
-    """Return a function that locates the first card of New Lead in any column."""
-    contact_id = await page.locator(".column[data-stage='New Lead'] .lead").first.get_attribute("data-contact")
-    return lambda stage: page.locator(f".column[data-stage='{stage}'] .lead[data-contact='{contact_id}']")
+async def first_card(page: Page) -> tuple[str, Callable[[str], Locator]]:
+    """Return the stage of the first card before Qualified, and a function that locates it in any column."""
+    column = page.locator(
+        ".column:is([data-stage='New Lead'], [data-stage='Contacted'])", has=page.locator(".lead")
+    ).first
+    contact_id = await column.locator(".lead").first.get_attribute("data-contact")
+    stage = await column.get_attribute("data-stage")
+    return str(stage), lambda named: page.locator(f".column[data-stage='{named}'] .lead[data-contact='{contact_id}']")
 
 
 async def test_a_card_moved_by_mouse_or_keys_stays_moved(contacts: Staged, opened: Open) -> None:
     async with opened(f"{contacts.console}/board", width=1700) as page:
-        card_in = await first_new_lead(page)
-        await card_in("New Lead").drag_to(page.locator(".column[data-stage='Qualified']"))
+        stage, card_in = await first_card(page)
+        await card_in(stage).drag_to(page.locator(".column[data-stage='Qualified']"))
         await expect(card_in("Qualified")).to_be_visible()
         await card_in("Qualified").get_by_role("link").focus()
         async with page.expect_response(lambda answer: answer.request.method == "PATCH"):
@@ -185,11 +189,11 @@ async def test_a_card_moved_by_mouse_or_keys_stays_moved(contacts: Staged, opene
 async def test_a_card_that_the_server_refuses_moves_back_with_the_reason(contacts: Staged, opened: Open) -> None:
     async with opened(f"{contacts.console}/board", width=1700) as page:
         await page.route("**/api/contacts/*", lambda route: route.fulfill(status=409, json={"error": "it is gone"}))
-        card_in = await first_new_lead(page)
-        await card_in("New Lead").get_by_role("link").focus()
+        stage, card_in = await first_card(page)
+        await card_in(stage).get_by_role("link").focus()
         await page.keyboard.press("]")
         await expect(page.get_by_text("Not moved: it is gone")).to_be_visible()
-        await expect(card_in("New Lead")).to_be_visible()
+        await expect(card_in(stage)).to_be_visible()
 
 
 async def test_a_webhook_changes_a_contact_without_a_reload(contacts: Staged, opened: Open) -> None:
