@@ -55,10 +55,12 @@ def read_keys(conversations: Sequence[LabelledConversation]) -> list[ReadConvers
 
 def _read(labelled: LabelledConversation) -> ReadConversation:
     lines = labelled.analysis_input.transcript.lines
-    by_line = find_signals(lines, load_lexicon()).by_line
-    return ReadConversation(
-        labelled, [line_keys(line, by_line.get(index, frozenset())) for index, line in enumerate(lines)]
-    )
+    seen = find_signals(lines, load_lexicon())
+    keys = [
+        line_keys(line, words, seen.by_line.get(index, frozenset()))
+        for index, (line, words) in enumerate(zip(lines, seen.words, strict=True))
+    ]
+    return ReadConversation(labelled, keys)
 
 
 def fit_wording(conversations: Sequence[ReadConversation]) -> Wording:

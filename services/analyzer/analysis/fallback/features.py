@@ -49,7 +49,11 @@ def conversation_features(
     if injections:
         made_by[f"said:{INJECTION}"], values[f"said:{INJECTION}"] = sorted(injections), 1.0
     if customer:
-        learned = wording.read([lines[index] for index in heard], [seen.by_line.get(index) for index in heard])
+        learned = wording.read(
+            [lines[index] for index in heard],
+            [seen.words[index] for index in heard],
+            [seen.by_line.get(index) for index in heard],
+        )
         made_by |= _learned_lines(learned, heard, customer)
         values |= dict(zip(OUTPUT_NAMES, learned.outputs.tolist(), strict=True))
         unanswered = len(lines) - 1 - customer[-1]

@@ -72,7 +72,7 @@ class Lexicon:
     bits: Mapping[str, int]
 
     def split(self, text: str) -> Words:
-        return split(text, self.fillers)
+        return split(text).without(self.fillers)
 
     def hits(self, words: Words, languages: int = EVERY_LANGUAGE) -> list[Hit]:
         """Return what a customer signals, in the order of the words."""
@@ -199,7 +199,7 @@ def phrases_of(block: str) -> list[str]:
 
 
 def phrase_words(text: str, fillers: frozenset[str]) -> list[str]:
-    parts = [split(part, fillers).words for part in text.split(GAP)]
+    parts = [split(part).without(fillers).words for part in text.split(GAP)]
     return [word for number, part in enumerate(parts) for word in ([GAP] if number else []) + part]
 
 

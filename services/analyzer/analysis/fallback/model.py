@@ -87,7 +87,10 @@ class Linear:
 
 
 def subject_of(name: str) -> str:
-    return name.partition(":")[2]
+    """Return what a feature is about: what the business says and the shape are subjects of their own."""
+    group, _, what = name.partition(":")
+    side = group.partition(" ")[0]
+    return f"{side} {what}" if side in ("business", "shape") else what
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ lower what the customer's last line seemed to be.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -40,11 +40,12 @@ _STREET = re.compile(r"\b\d{1,5}[A-Za-z]?,? (?:[NSEW] )?[A-Z][a-z]+ [A-Z][a-z]+"
 class ConversationSignals:
     """`last` maps a signal to the index of the last line with it, `phrases` to the number of its different phrases.
 
-    `by_line` maps the index of each of the customer's lines to its signals, `business_by_line` those of the business
-    to what they ask or say. `number`, `figures` and `questions` count the customer's lines: all, those with a number,
-    those with a question.
+    `words` has those of each line. `by_line` maps the index of each of the customer's lines to its signals,
+    `business_by_line` those of the business to what they ask or say. `number`, `figures` and `questions` count the
+    customer's lines: all, those with a number, those with a question.
     """
 
+    words: Sequence[Words]
     by_line: Mapping[int, Set[str]]
     business_by_line: Mapping[int, Set[str]]
     number: int
@@ -64,14 +65,16 @@ class ConversationSignals:
 
 def find_signals(lines: tuple[TranscriptLine, ...], lexicon: Lexicon) -> ConversationSignals:
     """Return the signals of the customer's lines; negated ones do not count."""
-    counts = lexicon.count_language_words(_first_words(lines))
+    words = [split(line.text) for line in lines]
+    counts = lexicon.count_language_words(_first_words(lines, words))
     collector = _SignalCollector(lexicon, lexicon.spoken_languages(counts))
-    for index, line in enumerate(lines):
+    for index, (line, each) in enumerate(zip(lines, words, strict=True)):
         if line.role is SpeakerRole.CUSTOMER:
-            collector.add_customer_line(index, line)
+            collector.add_customer_line(index, line, each.without(lexicon.fillers))
         else:
-            collector.add_business_line(index, line)
+            collector.add_business_line(index, each.without(lexicon.fillers))
     return ConversationSignals(
+        words=words,
         by_line=collector.by_line,
         business_by_line=collector.business_by_line,
         number=collector.number,
@@ -83,9 +86,11 @@ def find_signals(lines: tuple[TranscriptLine, ...], lexicon: Lexicon) -> Convers
     )
 
 
-def _first_words(lines: tuple[TranscriptLine, ...]) -> Iterator[str]:
-    with_text = (line for line in lines if line.role is SpeakerRole.CUSTOMER and line.text)
-    return (word for line in islice(with_text, MAX_LANGUAGE_LINES) for word in split(line.text).words)
+def _first_words(lines: tuple[TranscriptLine, ...], words: Sequence[Words]) -> Iterator[str]:
+    with_text = (
+        each for line, each in zip(lines, words, strict=True) if line.role is SpeakerRole.CUSTOMER and line.text
+    )
+    return (word for each in islice(with_text, MAX_LANGUAGE_LINES) for word in each.words)
 
 
 @dataclass(slots=True)
@@ -112,12 +117,11 @@ class _SignalCollector:
     figures: int = 0
     questions: int = 0
 
-    def add_business_line(self, index: int, line: TranscriptLine) -> None:
+    def add_business_line(self, index: int, words: Words) -> None:
         self.business_spoke = True
         if self.customer_replied:
             self.asked = {name: left for name, left in self.asked.items() if name in LASTING_QUESTIONS}
             self.customer_replied = False
-        words = self.lexicon.split(line.text)
         asked = self.lexicon.find_business_signals(words, self.languages)
         if any(map(_is_amount, words.words)):
             asked.add("quote")
@@ -145,8 +149,7 @@ class _SignalCollector:
         self.last[signal] = self.index
         self.by_line[self.index].add(signal)
 
-    def add_customer_line(self, index: int, line: TranscriptLine) -> None:
-        words = self.lexicon.split(line.text)
+    def add_customer_line(self, index: int, line: TranscriptLine, words: Words) -> None:
         word_count = sum(word != BREAK for word in words.words)
         stated, wondered, agrees = self._word_signals(words)
         signals = stated | wondered

@@ -9,10 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
 
-CACHED_TEXTS = 1_024
-"""A text is split for its language, its signals and its words, and again when its conversation grows."""
 MAX_CHARS = 20_000
 """Ten times the longest message of either platform."""
 BREAK = ""
@@ -51,16 +48,27 @@ class Words:
     pauses: frozenset[int] | set[int]
     asked: frozenset[int] | set[int] = frozenset()
 
+    def without(self, fillers: frozenset[str]) -> Words:
+        if fillers.isdisjoint(self.words):
+            return self
+        kept: list[str] = []
+        places: list[int] = []
+        for word in self.words:
+            places.append(len(kept))
+            if word not in fillers:
+                kept.append(word)
+        places.append(len(kept))
+        asked = {places[index] for index in self.asked if self.words[index] not in fillers}
+        return Words(kept, {places[index] for index in self.pauses}, asked)
 
-def split(text: str, fillers: frozenset[str] = frozenset()) -> Words:
-    """Return the words of the first MAX_CHARS characters, without `fillers`."""
+
+def split(text: str) -> Words:
+    """Return the words of the first MAX_CHARS characters."""
     words: list[str] = []
     pauses: set[int] = set()
     asked: set[int] = set()
     clause = 0
-    for token in _tokens(text[:MAX_CHARS]):
-        if token in fillers:
-            continue
+    for token in _TOKEN.findall(_plain(text[:MAX_CHARS])):
         if token in _ENDS:
             if token in _QUESTION_MARKS:
                 asked.update(range(clause, len(words)))
@@ -72,11 +80,6 @@ def split(text: str, fillers: frozenset[str] = frozenset()) -> Words:
         else:
             words.append(token)
     return Words(words, pauses, asked)
-
-
-@lru_cache(CACHED_TEXTS)
-def _tokens(text: str) -> tuple[str, ...]:
-    return tuple(_TOKEN.findall(_plain(text)))
 
 
 def _plain(text: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from base64 import b85decode, b85encode
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log1p, sqrt
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.analyzer.analysis.analyst import SpeakerRole, TranscriptLine
-from services.analyzer.analysis.fallback.tokenizer import split
+from services.analyzer.analysis.fallback.tokenizer import Words
 from shared.contract.contacts import Band, LeadStatus
 
 Array = NDArray[np.float32]
@@ -37,11 +37,13 @@ BUSINESS_SHARE = 0.5
 MAX_WORDS = 60
 MIN_AFFIXED_CHARS = 5
 MAX_LENGTH = 6
+LINES_AT_ONCE = 256
 FLOOR = 0.01
 
 
-def line_keys(line: TranscriptLine, signals: Set[str] = frozenset()) -> set[str]:
-    words = ["0" if word[0].isdigit() else word for word in split(line.text).words if word][:MAX_WORDS]
+def line_keys(line: TranscriptLine, said: Words, signals: Set[str] = frozenset()) -> set[str]:
+    """`said` has the line's words."""
+    words = ["0" if word[0].isdigit() else word for word in said.words if word][:MAX_WORDS]
     keys = {f"{left}_{right}" for left, right in zip(["<", *words], [*words, ">"], strict=True)}
     keys.update(words)
     for word in words:
@@ -84,13 +86,29 @@ class Table:
 
     keys: Mapping[str, int]
     weights: Array
+    _padded: Array = field(init=False, repr=False, compare=False)
+    """With a row of zeros at the end, as a line may have no known key."""
 
-    def row(self, keys: Set[str]) -> Array:
-        """Return the sum over the known keys."""
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_padded", np.vstack([self.weights, np.zeros((1, COLUMNS), np.float32)]))
+
+    def rows(self, lines: Sequence[Set[str]]) -> Array:
+        """Return for each line the sum over its known keys, LINES_AT_ONCE lines a step to bound the memory."""
+        steps = range(0, len(lines), LINES_AT_ONCE)
+        parts = [self._sums(lines[start : start + LINES_AT_ONCE]) for start in steps]
+        return np.concatenate(parts) if parts else np.zeros((0, COLUMNS), np.float32)
+
+    def _sums(self, lines: Sequence[Set[str]]) -> Array:
         known = self.keys
-        rows = [known[key] for key in keys if key in known]
-        total: Array = self.weights[rows].sum(axis=0)
-        return total
+        starts: list[int] = []
+        places: list[int] = []
+        for keys in lines:
+            starts.append(len(places))
+            places.append(len(known))
+            places += sorted([known[key] for key in keys if key in known])
+        padded = self._padded
+        sums: Array = np.add.reduceat(padded[places], starts, axis=0)
+        return sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,25 +131,38 @@ class Wording:
     act_bias: Array
     bias: Array
 
-    def read(self, lines: Sequence[TranscriptLine], signals: Sequence[Set[str] | None]) -> Reading:
+    def read(
+        self, lines: Sequence[TranscriptLine], words: Sequence[Words], signals: Sequence[Set[str] | None]
+    ) -> Reading:
         """`signals` has those of each customer's line, and nothing for the others."""
-        keys = [line_keys(line, found or frozenset()) for line, found in zip(lines, signals, strict=True)]
-        rows = [self.tables[line.role].row(each) for line, each in zip(lines, keys, strict=True)]
+        keys = [
+            line_keys(line, said, found or frozenset()) for line, said, found in zip(lines, words, signals, strict=True)
+        ]
+        rows = self._rows(lines, keys)
         return Reading(self._acts(lines, rows), *self._outputs(lines, keys, rows))
 
-    def _acts(self, lines: Sequence[TranscriptLine], rows: Sequence[Array]) -> Array:
-        logits, asked = [], np.zeros(len(ACTS), np.float32)
-        for line, row in zip(lines, rows, strict=True):
+    def _rows(self, lines: Sequence[TranscriptLine], keys: Sequence[Set[str]]) -> Array:
+        rows = np.zeros((len(lines), COLUMNS), np.float32)
+        for role, table in self.tables.items():
+            places = [index for index, line in enumerate(lines) if line.role is role]
+            rows[places] = table.rows([keys[index] for index in places])
+        return rows
+
+    def _acts(self, lines: Sequence[TranscriptLine], rows: Array) -> Array:
+        """Return the probabilities of each customer's line, which replies to the business's last one before it."""
+        customer, asked, last = [], [], len(lines)
+        for index, line in enumerate(lines):
             if line.role is SpeakerRole.CUSTOMER:
-                logits.append(self.act_bias + row[: len(ACTS)] + BUSINESS_SHARE * asked)
+                customer.append(index)
+                asked.append(last)
             else:
-                asked = row[: len(ACTS)]
-        if not logits:
-            return np.zeros((0, len(ACTS)), np.float32)
-        return _softmax(np.stack(logits))
+                last = index
+        acts = np.vstack([rows[:, : len(ACTS)], np.zeros((1, len(ACTS)), np.float32)])
+        logits = self.act_bias + acts[customer] + BUSINESS_SHARE * acts[asked]
+        return _softmax(logits.astype(np.float32))
 
     def _outputs(
-        self, lines: Sequence[TranscriptLine], keys: Sequence[Set[str]], rows: Sequence[Array]
+        self, lines: Sequence[TranscriptLine], keys: Sequence[Set[str]], rows: Array
     ) -> tuple[Array, Mapping[int, Array]]:
         shares = line_shares(lines)
         square = sum(len(keys[index]) * (share.recent**2 + share.newest**2) for index, share in shares.items())

@@ -17,7 +17,7 @@ from services.analyzer.training.labelled import read_author
 from services.analyzer.training.local import local_recipe
 from tests.unit.analyzer.analysis.labelled import OWN
 
-NOTHING_SEEN = Features({}, {}, ConversationSignals({}, {}, 0, {}, {}, 0, 0, None))
+NOTHING_SEEN = Features({}, {}, ConversationSignals([], {}, {}, 0, {}, {}, 0, 0, None))
 
 
 def encode(texts: list[str]) -> Vectors:

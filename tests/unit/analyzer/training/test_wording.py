@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.analyzer.analysis.analyst import AnalysisInput, SpeakerRole, Transcript, TranscriptLine
+from services.analyzer.analysis.fallback.tokenizer import split
 from services.analyzer.analysis.fallback.wording import ACTS, OUTPUTS
 from services.analyzer.evaluation.measures import Label
 from services.analyzer.training.labelled import LabelledConversation, read_author
@@ -35,7 +36,7 @@ LABELLED = [conversation("blip now", "pay", READY), conversation("blop now", "re
 def test_words_are_learned_from_acts_and_labels(text: str, act: str, band: Band) -> None:
     wording = fit_wording(read_keys(LABELLED))
     lines = conversation(text, act, READY).analysis_input.transcript.lines
-    reading = wording.read(lines, [None, frozenset()])
+    reading = wording.read(lines, [split(line.text) for line in lines], [None, frozenset()])
     assert ACTS[int(reading.acts[0].argmax())] == act
     assert OUTPUTS[int(reading.outputs[: len(Band)].argmax())] is band
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Set
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
 from services.analyzer.analysis.analyst import SpeakerRole, TranscriptLine
+from services.analyzer.analysis.fallback.tokenizer import Words, split
 from services.analyzer.analysis.fallback.wording import (
     ACTS,
     BUSINESS_SHARE,
     COLUMNS,
+    LINES_AT_ONCE,
     OUTPUTS,
     RECENCY,
     Share,
@@ -34,6 +37,10 @@ def said(*texts: str) -> list[TranscriptLine]:
     ]
 
 
+def words_of(lines: list[TranscriptLine]) -> list[Words]:
+    return [split(line.text) for line in lines]
+
+
 def wording() -> Wording:
     """Return weights by which "paid" is a payment and ready, and the business's "sorry" is cold."""
     paid, sorry = np.zeros((1, COLUMNS), np.float32), np.zeros((1, COLUMNS), np.float32)
@@ -46,14 +53,15 @@ def wording() -> Wording:
 
 
 def read(*texts: str) -> tuple[list[str], dict[Band, float]]:
-    reading = wording().read(said(*texts), [None] * len(texts))
+    lines = said(*texts)
+    reading = wording().read(lines, words_of(lines), [None] * len(texts))
     outputs = dict(zip(OUTPUTS, reading.outputs.tolist(), strict=True))
     return [ACTS[row] for row in reading.acts.argmax(axis=1)], {band: outputs[band] for band in Band}
 
 
 def test_a_line_has_its_words_their_ends_their_pairs_and_its_marks() -> None:
     line = TranscriptLine(START, CUSTOMER, "Paid 450 already?", ("[image]",))
-    keys = line_keys(line, {"paid"})
+    keys = line_keys(line, split(line.text), {"paid"})
     assert {"paid", "0", "already", "alre*", "*ady", "<_paid", "paid_0", "already_>", "m:image", "s:paid", "?"} <= keys
 
 
@@ -87,10 +95,49 @@ def test_unknown_words_say_nothing() -> None:
 
 
 def test_each_line_shows_what_it_adds() -> None:
-    reading = wording().read(said("hm", "> so", "paid"), [None] * 3)
+    lines = said("hm", "> so", "paid")
+    reading = wording().read(lines, words_of(lines), [None] * 3)
     ready = OUTPUTS.index(Band.READY)
     assert reading.by_line[2][ready] > 0
     assert [float(reading.by_line[index][ready]) for index in (0, 1)] == [0.0, 0.0]
+
+
+def test_the_sum_of_a_line_does_not_depend_on_the_order_of_its_keys() -> None:
+    """The order of a set differs from one process to the next, and floats add up differently in another order."""
+    chance = np.random.default_rng(1)
+    names = [f"key{number}" for number in range(500)]
+    weights = chance.normal(size=(len(names), COLUMNS)).astype(np.float32)
+    table = Table({name: row for row, name in enumerate(names)}, weights)
+    orders = [OrderedKeys(chance.permutation(names).tolist()) for _ in range(5)]
+    one, *others = [table.rows([order])[0].tolist() for order in orders]
+    assert all(other == one for other in others)
+
+
+def test_lines_are_summed_alike_however_many_there_are() -> None:
+    weights = np.arange(2 * COLUMNS, dtype=np.float32).reshape(2, COLUMNS)
+    table = Table({"a": 0, "b": 1}, weights)
+    lines: list[Set[str]] = [{"a"}, {"a", "b"}, set(), {"unknown"}] * LINES_AT_ONCE
+    rows = table.rows(lines)
+    for place in (0, len(lines) - 4):
+        assert np.array_equal(
+            rows[place : place + 4], [weights[0], weights.sum(axis=0), 0 * weights[0], 0 * weights[0]]
+        )
+
+
+class OrderedKeys(Set[str]):
+    """A set that lists its keys in a given order."""
+
+    def __init__(self, keys: list[str]) -> None:
+        self._keys = keys
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys
 
 
 def test_weights_survive_their_file_but_for_rounding() -> None:
