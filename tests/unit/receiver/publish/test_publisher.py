@@ -175,5 +175,5 @@ async def test_the_spools_depth_is_measured(rig: Rig) -> None:
     oldest = rig.metrics.spool_oldest.labels(rig.spool.name)._value
     assert (depth.get(), oldest.get()) == (1, rig.spool.oldest_at)
     rig.producer.is_away = False
-    await eventually(rig.is_empty, bool)
-    assert (depth.get(), oldest.get()) == (0, 0)
+    await eventually(lambda: asyncio.sleep(0, (depth.get(), oldest.get())), lambda measured: measured == (0, 0))
+    assert await rig.is_empty()
