@@ -375,7 +375,7 @@ async def test_each_account_gets_its_turn_when_few_are_claimed_between_reads(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when the AI is slow: all that is due is looked for anew before the next claim."""
-    for name in ("MIN_FULL_READ_SECONDS", "FULL_READ_INTERVALS", "MIN_READ_SECONDS"):
+    for name in ("MIN_FULL_READ_SECONDS", "SECONDS_PER_KEY", "MIN_READ_SECONDS"):
         monkeypatch.setattr(backlog, name, 0)
     for account in "abc":
         await mark_due(database, [f"messenger:{account}:{number}" for number in range(3)])

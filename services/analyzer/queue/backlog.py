@@ -18,8 +18,10 @@ from shared.store.server_clock import ClockReading, ServerClock
 
 MIN_FULL_READ_SECONDS = 1.0
 """The shortest interval between two reads of all that is due: leases expire, and due times may lie in the past."""
-FULL_READ_INTERVALS = 30
-"""All that is due is read in at most a thirtieth of the time."""
+SECONDS_PER_KEY = 0.0006
+"""What the interval grows by for each conversation that was due, so that reading takes a thirtieth of the time. It does
+not follow the time that a read took: a read that waited for an absent database would put off the next one for minutes,
+and with it every conversation whose lease has expired."""
 MIN_READ_SECONDS = 0.1
 """The shortest interval between two reads while there is enough to claim."""
 OVERLAP = timedelta(seconds=2)
@@ -52,13 +54,15 @@ class Backlog:
         found = self._conversations.due(EPOCH if is_full else self._last_read.now - OVERLAP, reading.now)
         if is_full:
             self._clear()
+        number = 0
         async for stored in found:
+            number += 1
             until = stored["lease"].get("until") if "lease" in stored else None
             if (until is None or until <= reading.now) and stored["_id"] not in held:
                 self._add(stored["_id"])
         self._last_read = reading
         if is_full:
-            self._next_full_read = began + max(MIN_FULL_READ_SECONDS, FULL_READ_INTERVALS * (time.monotonic() - began))
+            self._next_full_read = time.monotonic() + max(MIN_FULL_READ_SECONDS, SECONDS_PER_KEY * number)
         return reading
 
     def add(self, keys: Iterable[str]) -> None:

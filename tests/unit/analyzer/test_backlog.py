@@ -1,74 +1,79 @@
-"""The backlog is read seldom and taken from fairly."""
+"""When the backlog reads all that is due."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
-from types import SimpleNamespace
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from services.analyzer.queue.backlog import Backlog
+import pytest
+
+from services.analyzer.queue import backlog
+from services.analyzer.queue.backlog import MAX_KEYS_PER_ACCOUNT, MIN_FULL_READ_SECONDS, SECONDS_PER_KEY, Backlog
 from shared.store.conversations import Conversations
-from shared.store.mongo import Database
+from shared.store.indexes import EPOCH
 from shared.store.server_clock import ClockReading, ServerClock
 
-NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
+START = datetime(2026, 12, 1, tzinfo=UTC)
+KEY = "messenger:371:1"
+
+
+class FakeTime:
+    """One clock for the process and the server."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    async def read(self) -> ClockReading:
+        return ClockReading(START + timedelta(seconds=self.seconds), self.seconds)
 
 
 class FakeConversations:
-    """All of `due` are found by each look."""
+    """A conversation is due. Reads take `read_seconds`; `full_reads` counts those of all that is due."""
 
-    def __init__(self, *due: str) -> None:
-        self.due = due
-        self.looks = 0
+    def __init__(self, time: FakeTime, read_seconds: float, due: int = 1) -> None:
+        self.time, self.read_seconds, self.full_reads = time, read_seconds, 0
+        self._due = due
 
-    def find(self, *_query: Any, **_options: Any) -> FakeConversations:
-        self.looks += 1
-        return self
-
-    def sort(self, *_key: Any) -> AsyncIterator[dict[str, Any]]:
-        return self._found()
-
-    async def _found(self) -> AsyncIterator[dict[str, Any]]:
-        for key in self.due:
-            yield {"_id": key}
+    async def due(self, since: datetime, _now: datetime) -> AsyncIterator[dict[str, Any]]:
+        self.time.seconds += self.read_seconds
+        if since == EPOCH:
+            self.full_reads += 1
+            for number in range(self._due):
+                yield {"_id": f"{KEY}{number}"}
 
 
-class FakeClock:
-    async def read(self) -> ClockReading:
-        return ClockReading(NOON, float("inf"))  # what was looked for is never long ago
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+    time = FakeTime()
+    monkeypatch.setattr(backlog, "time", time)
+    return time
 
 
-def backlog_of(conversations: FakeConversations) -> Backlog:
-    return Backlog(
-        Conversations(cast(Database, SimpleNamespace(conversations=conversations))), cast(ServerClock, FakeClock())
-    )
+async def reads_after(time: FakeTime, conversations: FakeConversations, seconds: float) -> int:
+    """Return how often all that is due is read at once and again `seconds` later."""
+    queue = Backlog(cast(Conversations, conversations), cast(ServerClock, time))
+    await queue.refresh(1, ())
+    queue.take(conversations.full_reads * 100_000)
+    conversations.read_seconds = 0.0
+    time.seconds += seconds
+    await queue.refresh(1, ())
+    return conversations.full_reads
 
 
-async def test_an_added_conversation_is_taken_without_a_read() -> None:
-    conversations = FakeConversations("messenger:371:1")
-    backlog = backlog_of(conversations)
-    await backlog.refresh(25, ())
-    assert backlog.take(25) == ["messenger:371:1"]
-    backlog.add(["messenger:371:2"])
-    await backlog.refresh(25, ())
-    assert backlog.take(25) == ["messenger:371:2"]
-    assert conversations.looks == 1
+@pytest.mark.parametrize("read_seconds", [0.0, 6.0])
+async def test_a_read_that_waited_for_the_database_does_not_put_off_the_next(
+    time: FakeTime, read_seconds: float
+) -> None:
+    conversations = FakeConversations(time, read_seconds)
+    assert await reads_after(time, conversations, MIN_FULL_READ_SECONDS) == 2
 
 
-async def test_an_empty_backlog_is_read() -> None:
-    conversations = FakeConversations("messenger:371:1")
-    backlog = backlog_of(conversations)
-    for _ in range(2):
-        await backlog.refresh(25, ())
-        assert backlog.take(25) == ["messenger:371:1"]
-    assert conversations.looks == 2
-
-
-async def test_what_did_not_fit_is_read_before_a_short_claim() -> None:
-    conversations = FakeConversations(*(f"messenger:371:{number}" for number in range(2_001)))
-    backlog = backlog_of(conversations)
-    await backlog.refresh(25, ())
-    assert len(backlog.take(1_990)) == 1_990
-    await backlog.refresh(25, ())
-    assert conversations.looks == 2
+@pytest.mark.parametrize(("share", "reads"), [(0.5, 1), (1.0, 2)])
+async def test_the_more_is_due_the_less_often_all_is_read(time: FakeTime, share: float, reads: int) -> None:
+    due = MAX_KEYS_PER_ACCOUNT
+    conversations = FakeConversations(time, 0.2, due)
+    assert await reads_after(time, conversations, share * due * SECONDS_PER_KEY) == reads
