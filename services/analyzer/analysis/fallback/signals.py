@@ -31,7 +31,7 @@ AGREEMENT_WORDS = 3
 SUBSTANTIAL_WORDS = 4
 MAX_TIME_WORDS = 8
 """A line with a number and no more words than this may name a time."""
-_QUESTION = re.compile(r"[^.!?;…\n؟।。？！]*[?؟？]")
+_SENTENCE = re.compile(r"[^.!?;…\n؟।。？！]*(?:[.!?;…\n؟।。？！]|$)")
 _STREET = re.compile(r"\b\d{1,5}[A-Za-z]?,? (?:[NSEW] )?[A-Z][a-z]+ [A-Z][a-z]+")
 """A number before a name of two words: "18 Beech Grove"."""
 
@@ -192,7 +192,7 @@ class _SignalCollector:
             found.add("figure")
             if word_count <= MAX_TIME_WORDS:
                 found.add("time")
-        text = _QUESTION.sub("", line.text) if words.asked else line.text
+        text = _without_questions(line.text) if words.asked else line.text
         has_address = "figure" in found and ("address" in signals or _STREET.search(text) is not None)
         if self.business_spoke and text and (has_address or has_phone(text)):
             found.add("given")
@@ -211,6 +211,10 @@ class _SignalCollector:
         )
         self.by_line[index] = signals
         self.last |= dict.fromkeys(signals, index)
+
+
+def _without_questions(text: str) -> str:
+    return "".join(each for each in _SENTENCE.findall(text) if not each.endswith(("?", "؟", "？")))
 
 
 def _question_signals(signals: set[str]) -> set[str]:

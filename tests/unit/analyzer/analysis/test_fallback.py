@@ -169,5 +169,6 @@ def test_the_time_is_part_of_the_input() -> None:
     assert SCORER.score(analysis_input).lead_status is not LeadStatus.UNRESPONSIVE
 
 
-def test_a_very_long_text_is_scored() -> None:
-    assert SCORER.score(talk("> " + "how much " * 200_000)).lead_status is not LeadStatus.WON
+@pytest.mark.parametrize("beginning", ["", "which one? "])
+def test_a_very_long_text_is_scored(beginning: str) -> None:
+    assert SCORER.score(talk(f"> {beginning}" + "how much " * 200_000)).lead_status is not LeadStatus.WON
