@@ -38,6 +38,7 @@ MAX_WORDS = 60
 MIN_AFFIXED_CHARS = 5
 MAX_LENGTH = 6
 LINES_AT_ONCE = 256
+"""Keys take 2 kB a line, so those of a long conversation are not held together."""
 FLOOR = 0.01
 
 
@@ -93,12 +94,9 @@ class Table:
         object.__setattr__(self, "_padded", np.vstack([self.weights, np.zeros((1, COLUMNS), np.float32)]))
 
     def rows(self, lines: Sequence[Set[str]]) -> Array:
-        """Return for each line the sum over its known keys, LINES_AT_ONCE lines a step to bound the memory."""
-        steps = range(0, len(lines), LINES_AT_ONCE)
-        parts = [self._sums(lines[start : start + LINES_AT_ONCE]) for start in steps]
-        return np.concatenate(parts) if parts else np.zeros((0, COLUMNS), np.float32)
-
-    def _sums(self, lines: Sequence[Set[str]]) -> Array:
+        """Return for each line the sum over its known keys."""
+        if not lines:
+            return np.zeros((0, COLUMNS), np.float32)
         known = self.keys
         starts: list[int] = []
         places: list[int] = []
@@ -135,11 +133,15 @@ class Wording:
         self, lines: Sequence[TranscriptLine], words: Sequence[Words], signals: Sequence[Set[str] | None]
     ) -> Reading:
         """`signals` has those of each customer's line, and nothing for the others."""
-        keys = [
-            line_keys(line, said, found or frozenset()) for line, said, found in zip(lines, words, signals, strict=True)
-        ]
-        rows = self._rows(lines, keys)
-        return Reading(self._acts(lines, rows), *self._outputs(lines, keys, rows))
+        rows = np.zeros((len(lines), COLUMNS), np.float32)
+        sizes: list[int] = []
+        for start in range(0, len(lines), LINES_AT_ONCE):
+            part = slice(start, start + LINES_AT_ONCE)
+            each = zip(lines[part], words[part], signals[part], strict=True)
+            keys = [line_keys(line, said, found or frozenset()) for line, said, found in each]
+            sizes += map(len, keys)
+            rows[part] = self._rows(lines[part], keys)
+        return Reading(self._acts(lines, rows), *self._outputs(lines, sizes, rows))
 
     def _rows(self, lines: Sequence[TranscriptLine], keys: Sequence[Set[str]]) -> Array:
         rows = np.zeros((len(lines), COLUMNS), np.float32)
@@ -162,10 +164,10 @@ class Wording:
         return _softmax(logits.astype(np.float32))
 
     def _outputs(
-        self, lines: Sequence[TranscriptLine], keys: Sequence[Set[str]], rows: Array
+        self, lines: Sequence[TranscriptLine], sizes: Sequence[int], rows: Array
     ) -> tuple[Array, Mapping[int, Array]]:
         shares = line_shares(lines)
-        square = sum(len(keys[index]) * (share.recent**2 + share.newest**2) for index, share in shares.items())
+        square = sum(sizes[index] * (share.recent**2 + share.newest**2) for index, share in shares.items())
         recent, newest = slice(len(ACTS), len(ACTS) + len(OUTPUTS)), slice(len(ACTS) + len(OUTPUTS), COLUMNS)
         norm = sqrt(square)
         added: dict[int, Array] = {

@@ -113,15 +113,18 @@ def test_the_sum_of_a_line_does_not_depend_on_the_order_of_its_keys() -> None:
     assert all(other == one for other in others)
 
 
-def test_lines_are_summed_alike_however_many_there_are() -> None:
+def test_the_sum_of_a_line_is_that_of_its_known_keys() -> None:
     weights = np.arange(2 * COLUMNS, dtype=np.float32).reshape(2, COLUMNS)
-    table = Table({"a": 0, "b": 1}, weights)
-    lines: list[Set[str]] = [{"a"}, {"a", "b"}, set(), {"unknown"}] * LINES_AT_ONCE
-    rows = table.rows(lines)
-    for place in (0, len(lines) - 4):
-        assert np.array_equal(
-            rows[place : place + 4], [weights[0], weights.sum(axis=0), 0 * weights[0], 0 * weights[0]]
-        )
+    rows = Table({"a": 0, "b": 1}, weights).rows([{"a"}, {"a", "b"}, set(), {"unknown"}])
+    assert np.array_equal(rows, [weights[0], weights.sum(axis=0), 0 * weights[0], 0 * weights[0]])
+
+
+def test_the_last_lines_of_a_long_conversation_are_read_as_those_of_a_short_one() -> None:
+    last = ["> 450", "hm", "paid"]
+    acts, bands = read(*["hm", "> 450"] * LINES_AT_ONCE, *last)
+    assert acts[-2:] == read(*last)[0]
+    assert acts.count("pay") == 1
+    assert max(bands, key=bands.__getitem__) is Band.READY
 
 
 class OrderedKeys(Set[str]):
