@@ -1,4 +1,4 @@
-"""Collect an analyst's verdicts on labelled transcripts and report their measures, by language and length too. Pure."""
+"""Collect an analyst's verdicts on labelled transcripts and report their measures, by language and length too."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.analyzer.analysis.analyst import AnalysisInput, Transcript
-from services.analyzer.evaluation.measures import MEASURES, LabelledVerdict
+from services.analyzer.evaluation.measures import MEASURES, Label, LabelledVerdict
 from services.analyzer.evaluation.transcripts_file import TranscriptCase
 from services.analyzer.evaluation.uncertainty import Figure, difference, figures
 from shared.contract.contacts import Verdict
@@ -46,15 +46,22 @@ class Evaluation:
         on_the_way = (
             [await self.analyse(each) for each in prefixes(case.analysis_input)] if self.judges_prefixes else None
         )
-        self.judged[place] = LabelledVerdict(
-            case.label,
-            verdict.lead_score,
-            verdict.lead_status,
-            verdict.confidence,
-            case.language,
-            len(case.analysis_input.transcript.lines),
-            None if on_the_way is None else tuple((each.lead_score, each.lead_status) for each in on_the_way),
-        )
+        self.judged[place] = labelled_verdict(case, case.label, verdict, on_the_way)
+
+
+def labelled_verdict(
+    case: TranscriptCase, label: Label, verdict: Verdict, on_the_way: Iterable[Verdict] | None
+) -> LabelledVerdict:
+    """`on_the_way` has the verdicts after each message."""
+    return LabelledVerdict(
+        label,
+        verdict.lead_score,
+        verdict.lead_status,
+        verdict.confidence,
+        case.language,
+        len(case.analysis_input.transcript.lines),
+        None if on_the_way is None else tuple((each.lead_score, each.lead_status) for each in on_the_way),
+    )
 
 
 def prefixes(analysis_input: AnalysisInput) -> Iterable[AnalysisInput]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from operator import attrgetter
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -23,12 +22,17 @@ UTF8_MARK = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class TranscriptCase:
-    """One conversation of the file, with a label if a person has judged it."""
+    """One conversation of the file, with a label if a person has judged it.
+
+    `acts` has what the author says that each line does, empty where they do not.
+    """
 
     id: str
     analysis_input: AnalysisInput
     label: Label | None
-    language: str = "unknown"
+    language: str
+    tags: tuple[str, ...]
+    acts: tuple[str, ...]
 
 
 def read_case(line: bytes) -> TranscriptCase:
@@ -39,12 +43,19 @@ def read_case(line: bytes) -> TranscriptCase:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise ValueError(f"{place}: {first['msg']}" if place else first["msg"]) from None
-    said = [made for message in row.messages for made in message.lines()]
+    said = [(made, message.act or "") for message in row.messages for made in message.lines()]
     if not said:
         raise ValueError("messages: none of them says anything")
-    transcript = Transcript(row.platform, tuple(sorted(said, key=attrgetter("at"))))
-    label = row.label.label() if row.label else None
-    return TranscriptCase(row.id, AnalysisInput(transcript, row.now), label, row.language)
+    said.sort(key=lambda pair: pair[0].at)
+    transcript = Transcript(row.platform, tuple(made for made, _ in said))
+    return TranscriptCase(
+        id=row.id,
+        analysis_input=AnalysisInput(transcript, row.now),
+        label=row.label.label() if row.label else None,
+        language=row.language,
+        tags=row.tags,
+        acts=tuple(act for _, act in said),
+    )
 
 
 def _with_zone(at: datetime) -> datetime:
@@ -63,6 +74,7 @@ class _Message(_Model):
     role: SpeakerRole = Field(alias="from")
     text: str | None = None
     attachment: str | None = None
+    act: str | None = None
 
     def lines(self) -> list[TranscriptLine]:
         text = (self.text or "").strip()
@@ -86,5 +98,6 @@ class _Row(_Model):
     platform: Platform
     now: _At
     language: str = "unknown"
+    tags: tuple[str, ...] = ()
     messages: tuple[_Message, ...]
     label: _Label | None = None

@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 
 from services.analyzer.analysis.fallback.overrides import OVERRIDES
+from services.analyzer.evaluation.evaluate import LONG_LINES, SHORT_LINES, length
 from services.analyzer.evaluation.measures import measure
 from services.analyzer.training.calibration import WON_PRECISION
 from services.analyzer.training.cross_validation import FOLDS
-from services.analyzer.training.labelled import LabelledConversation
 from services.analyzer.training.training import Judged, Trained
 
 MIN_GROUP = 20
 """Languages and kinds with fewer conversations are left out."""
-LENGTHS = ((4, "1 to 4 messages"), (12, "5 to 12 messages"), (10**9, "13 and more"))
 HEAD = """\
 # Model card: {name}
 
@@ -35,7 +34,8 @@ Every figure is for conversations of authors that its model has not seen: the au
 group is judged by weights, a threshold for WON and a calibration that come from the other groups. Features, the
 strength of the penalty and the lexicon were chosen by such figures as well, so they are a little better than the truth.
 WON is called from the probability on at which {precision:.0%} of the deals called won were won. `Measures` in
-`services/analyzer/evaluation/measures.py` says what each column is.
+`services/analyzer/evaluation/measures.py` says what each column is. A conversation is short up to {short} messages and
+long from {long} on.
 """
 LIMITS_OF_USE = """\
 ## Not to be used for
@@ -80,14 +80,16 @@ def model_card(trained: Trained, day: date, local: Trained | None = None) -> str
         authors=len({each.conversation.author for each in judged}),
         folds=FOLDS,
         precision=WON_PRECISION,
+        short=SHORT_LINES,
+        long=LONG_LINES,
     )
     sections = [
         head,
         _table("All", [("all", judged)]),
-        _table("Author", _groups(judged, lambda each: (each.author,))),
-        _table("Language", _groups(judged, lambda each: (each.language,), MIN_GROUP)),
-        _table("Length", _by_length(judged)),
-        _table("Kind", _groups(judged, lambda each: each.tags, MIN_GROUP)),
+        _table("Author", _groups(judged, lambda each: (each.conversation.author,))),
+        _table("Language", _groups(judged, lambda each: (each.conversation.case.language,), MIN_GROUP)),
+        _table("Length", _groups(judged, lambda each: (length(each.verdict),))),
+        _table("Kind", _groups(judged, lambda each: each.conversation.case.tags, MIN_GROUP)),
         "## Learning curve\n",
         _table("Authors", [(f"{number} at most", each) for number, each in trained.curve.items()]),
         *(_local(local) if local else []),
@@ -103,9 +105,9 @@ def _local(local: Trained) -> list[str]:
     return [
         LOCAL.format(name=local.model.name),
         _table("All", [("all", judged)]),
-        _table("Author", _groups(judged, lambda each: (each.author,))),
-        _table("Language", _groups(judged, lambda each: (each.language,), MIN_GROUP)),
-        _table("Length", _by_length(judged)),
+        _table("Author", _groups(judged, lambda each: (each.conversation.author,))),
+        _table("Language", _groups(judged, lambda each: (each.conversation.case.language,), MIN_GROUP)),
+        _table("Length", _groups(judged, lambda each: (length(each.verdict),))),
     ]
 
 
@@ -129,24 +131,15 @@ def _share(value: float | None) -> str:
 
 
 def _groups(
-    judged: Sequence[Judged], keys: Callable[[LabelledConversation], Iterable[str]], least: int = 1
+    judged: Sequence[Judged], keys: Callable[[Judged], Iterable[str]], least: int = 1
 ) -> list[tuple[str, list[Judged]]]:
     """Return the groups that are large enough, largest first."""
     groups: dict[str, list[Judged]] = {}
     for each in judged:
-        for key in keys(each.conversation):
+        for key in keys(each):
             groups.setdefault(key, []).append(each)
     ranked = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
     return [(name, group) for name, group in ranked if len(group) >= least]
-
-
-def _by_length(judged: Sequence[Judged]) -> list[tuple[str, list[Judged]]]:
-    def length(each: LabelledConversation) -> str:
-        lines = len(each.analysis_input.transcript.lines)
-        return next(name for most, name in LENGTHS if lines <= most)
-
-    groups = dict(_groups(judged, lambda each: (length(each),)))
-    return [(name, groups[name]) for _, name in LENGTHS if name in groups]
 
 
 def _overrides(judged: Sequence[Judged]) -> str:

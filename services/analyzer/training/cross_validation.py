@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from services.analyzer.analysis.fallback.model import Linear, Model, Prediction, predict
 from services.analyzer.evaluation.measures import Label
 from services.analyzer.training.calibration import calibrate
-from services.analyzer.training.fit import FitSettings, Row, SharedRow, fit
+from services.analyzer.training.fit import Row, SharedRow, fit
 
 FOLDS = 8
 
@@ -25,7 +25,6 @@ def cross_validate(
     rows: Sequence[Row],
     labels: Sequence[Label],
     authors: Sequence[str],
-    settings: FitSettings | None = None,
     most_authors: int | None = None,
     not_won: Sequence[Sequence[SharedRow]] = (),
 ) -> list[Fold]:
@@ -37,7 +36,7 @@ def cross_validate(
     for left_out, seen in splits(authors, most_authors):
         places = [place for place, author in enumerate(authors) if author in seen]
         extra = [row for place in places for row in not_won[place]] if not_won else []
-        linear = fit([rows[place] for place in places], [labels[place] for place in places], settings, extra)
+        linear = fit([rows[place] for place in places], [labels[place] for place in places], extra)
         folds.append(Fold(tuple(place for place, author in enumerate(authors) if author in left_out), linear))
     return folds
 

@@ -1,4 +1,4 @@
-"""Fit the linear model of bands and statuses. It knows nothing of where the features come from.
+"""Fit the linear model of bands and statuses. It knows the features by their names alone.
 
 The result depends on the rows alone: the solver starts from zero and nothing is drawn at random.
 """
@@ -22,6 +22,9 @@ Matrix = NDArray[np.float64]
 Row = Mapping[str, float]
 SharedRow = tuple[Row, float]
 """A row, and how much of a labelled one it counts."""
+STRENGTH = 0.005
+"""The inverse of the penalty on the weights, as scikit-learn's `C`."""
+MAX_ITERATIONS = 500
 MIN_CASES = 10
 """A feature that fewer conversations have is left out."""
 COMPONENT = "component"
@@ -37,14 +40,6 @@ DIGITS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class FitSettings:
-    """`strength` is the inverse of the penalty on the weights, as scikit-learn's `C`."""
-
-    strength: float = 0.005
-    iterations: int = 500
-
-
-@dataclass(frozen=True, slots=True)
 class Extra:
     """Cases that are no ones, each counting as so much of a labelled one."""
 
@@ -55,14 +50,12 @@ class Extra:
 def fit(
     rows: Sequence[Row],
     labels: Sequence[Label],
-    settings: FitSettings | None = None,
     not_won: Sequence[SharedRow] = (),
 ) -> Linear:
     """Return the model of rows of features and their labels; every row has a band, and one or more statuses.
 
     `not_won` are rows of which no more is known than that nothing is won yet.
     """
-    settings = settings or FitSettings()
     names = _used_features(rows)
     matrix = to_matrix(rows, names)
     trust = [TRUST.get(subject_of(name), 1.0) for name in names]
@@ -71,11 +64,11 @@ def fit(
     spreads[is_component] = 1 / COMPONENT_TRUST
     scaled = (matrix - means) / spreads
     bands = np.array([BANDS.index(label.band) for label in labels])
-    fitted = [_multinomial(scaled, bands, settings)]
+    fitted = [_multinomial(scaled, bands)]
     extra = Extra((to_matrix([row for row, _ in not_won], names) - means) / spreads, [share for _, share in not_won])
     for status in STATUSES:
         is_acceptable = np.array([status in label.statuses for label in labels])
-        fitted.append(_binary(scaled, is_acceptable, settings, extra if status is LeadStatus.WON else None))
+        fitted.append(_binary(scaled, is_acceptable, extra if status is LeadStatus.WON else None))
     weights = np.vstack([each for each, _ in fitted]) / spreads
     bias = np.concatenate([each for _, each in fitted]) - weights @ means
     return Linear(
@@ -103,24 +96,22 @@ def _used_features(rows: Sequence[Mapping[str, float]]) -> list[str]:
     return [name for name, is_used in zip(names, used, strict=True) if is_used]
 
 
-def _multinomial(matrix: Matrix, classes: NDArray[Any], settings: FitSettings) -> tuple[Matrix, Matrix]:
+def _multinomial(matrix: Matrix, classes: NDArray[Any]) -> tuple[Matrix, Matrix]:
     """Return weights and bias of each band. ValueError where a band has no case."""
     if len(set(classes.tolist())) < len(BANDS):
         raise ValueError("the labelled conversations do not have every band")
-    regression = LogisticRegression(C=settings.strength, max_iter=settings.iterations).fit(matrix, classes)
+    regression = LogisticRegression(C=STRENGTH, max_iter=MAX_ITERATIONS).fit(matrix, classes)
     return regression.coef_, regression.intercept_
 
 
-def _binary(
-    matrix: Matrix, is_one: NDArray[np.bool_], settings: FitSettings, extra: Extra | None
-) -> tuple[Matrix, Matrix]:
+def _binary(matrix: Matrix, is_one: NDArray[np.bool_], extra: Extra | None) -> tuple[Matrix, Matrix]:
     if is_one.all() or not is_one.any():
         return np.zeros((1, matrix.shape[1])), np.array([20.0 if is_one.all() else -20.0])
     shares = np.ones(len(matrix))
     if extra is not None:
         matrix, is_one = np.vstack([matrix, extra.matrix]), np.append(is_one, np.zeros(len(extra.matrix), bool))
         shares = np.append(shares, extra.shares)
-    regression = LogisticRegression(C=settings.strength, max_iter=settings.iterations)
+    regression = LogisticRegression(C=STRENGTH, max_iter=MAX_ITERATIONS)
     regression.fit(matrix, is_one, sample_weight=shares)
     return regression.coef_, regression.intercept_
 

@@ -12,7 +12,7 @@ from services.analyzer.analysis.fallback.model import Linear, Model
 from services.analyzer.analysis.fallback.overrides import Override, find_override
 from services.analyzer.analysis.fallback.scorer import FallbackScorer
 from services.analyzer.analysis.fallback.wording import Wording
-from services.analyzer.evaluation.evaluate import prefixes
+from services.analyzer.evaluation.evaluate import labelled_verdict, prefixes
 from services.analyzer.evaluation.measures import LabelledVerdict
 from services.analyzer.training.calibration import calibrate
 from services.analyzer.training.cross_validation import Fold, cross_validate, fold_models, out_of_fold, splits
@@ -86,7 +86,7 @@ def train(
 
 @dataclass(frozen=True, slots=True)
 class OutOfFold:
-    """What was fitted without the author of a conversation: its features, the words' weights, the models."""
+    """Features, words' weights and models, each fitted without the author of the conversations that it is used on."""
 
     features: Sequence[Features]
     wordings: Mapping[str, Wording]
@@ -144,12 +144,4 @@ def _verdict(scorer: FallbackScorer, conversation: LabelledConversation, with_st
     read = conversation.analysis_input
     verdict = scorer.score(read)
     on_the_way = [scorer.score(each) for each in prefixes(read)] if with_steps else None
-    return LabelledVerdict(
-        conversation.label,
-        verdict.lead_score,
-        verdict.lead_status,
-        verdict.confidence,
-        conversation.language,
-        len(read.transcript.lines),
-        None if on_the_way is None else tuple((each.lead_score, each.lead_status) for each in on_the_way),
-    )
+    return labelled_verdict(conversation.case, conversation.label, verdict, on_the_way)

@@ -95,7 +95,7 @@ def _fit_acts(conversations: Sequence[ReadConversation], columns: Columns) -> tu
     """Return the weights, a row for each key of the customer and then of the business, and the bias."""
     builder, acts = _RowBuilder(columns), []
     for each in conversations:
-        for index, act in enumerate(each.labelled.acts):
+        for index, act in enumerate(each.labelled.case.acts):
             if act in ACTS:
                 builder.add(CUSTOMER, each.keys[index], 1.0)
                 builder.add(BUSINESS, _keys_before(each, index), BUSINESS_SHARE)

@@ -29,7 +29,7 @@ def test_an_author_is_the_name_of_the_file(tmp_path: Path) -> None:
     write(tmp_path, "b", ROW | {"id": "b-1"})
     write(tmp_path, "a", ROW, {name: value for name, value in ROW.items() if name not in ("language", "tags")})
     found = read_folder(tmp_path)
-    assert [(each.author, each.id, each.language, each.tags) for each in found] == [
+    assert [(each.author, each.case.id, each.case.language, each.case.tags) for each in found] == [
         ("a", "a-1", "tl", ("price-only",)),
         ("a", "a-1", "unknown", ()),
         ("b", "b-1", "tl", ("price-only",)),

@@ -10,6 +10,7 @@ from services.analyzer.analysis.analyst import AnalysisInput, SpeakerRole, Trans
 from services.analyzer.analysis.fallback.tokenizer import split
 from services.analyzer.analysis.fallback.wording import ACTS, OUTPUTS
 from services.analyzer.evaluation.measures import Label
+from services.analyzer.evaluation.transcripts_file import TranscriptCase
 from services.analyzer.training.labelled import LabelledConversation, read_author
 from services.analyzer.training.wording import MIN_LINES, fit_wording, read_keys
 from shared.contract.contacts import Band, LeadStatus
@@ -26,7 +27,7 @@ def conversation(text: str, act: str, label: Label) -> LabelledConversation:
         for place, (role, said) in enumerate([(SpeakerRole.BUSINESS, "bueno"), (SpeakerRole.CUSTOMER, text)])
     )
     read = AnalysisInput(Transcript(Platform.MESSENGER, lines), START + timedelta(hours=1))
-    return LabelledConversation(text, "a", "xx", (), read, label, ("", act))
+    return LabelledConversation("a", TranscriptCase(text, read, label, "xx", (), ("", act)), label)
 
 
 LABELLED = [conversation("blip now", "pay", READY), conversation("blop now", "refuse", COLD)] * MIN_LINES
@@ -61,4 +62,4 @@ def test_acts_are_read_in_the_order_of_the_transcript() -> None:
         {"at": "2026-12-01T09:01:00Z", "from": "business", "text": "450"}],
         "label": {"score_low": 85, "score_high": 99, "statuses": ["WON"], "band": "ready"}}"""
     (read,) = read_author("a", [line])
-    assert read.acts == ("ask", "", "pay")
+    assert read.case.acts == ("ask", "", "pay")
