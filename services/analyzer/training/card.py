@@ -18,7 +18,7 @@ HEAD = """\
 # Model card: {name}
 
 Written by `make train`; do not edit. The model gives every conversation that no AI analyses a band, a status, a score
-and a confidence ([ADR 17](adr/0017-the-fallback-is-a-learned-model.md)). Fitted on {day}.
+and a confidence ([ADR 16](adr/0016-the-fallback-is-a-learned-model.md)). Fitted on {day}.
 
 ## Data
 
@@ -49,7 +49,7 @@ LIMITS_OF_USE = """\
 LOCAL = """\
 ## The local model: {name}
 
-The extra `local` adds a sentence encoder ([ADR 18](adr/0018-a-local-model-by-a-packaged-encoder.md)). It was
+The extra `local` adds a sentence encoder ([ADR 17](adr/0017-a-local-model-by-a-packaged-encoder.md)). It was
 fitted and judged in the same way on the same conversations; only every eighth was judged by its steps ("WON on the
 way", "jumps").
 """

@@ -1,6 +1,6 @@
 """Vectors of sentences in many languages, from the encoder that the extra `local` packages. No other module imports it.
 
-The encoder is Google's Universal Sentence Encoder (multilingual, version 3) on numpy; ADR 18 says why. It needs no
+The encoder is Google's Universal Sentence Encoder (multilingual, version 3) on numpy; ADR 17 says why. It needs no
 download and no network.
 """
 
