@@ -149,7 +149,7 @@ class Asked:
 
     @property
     def content(self) -> dict[str, Any]:
-        """What is asked about; google-genai counts the tokens of the contents alone."""
+        """Return the request to generate that a call counts; google-genai sends its contents alone."""
         return dict(self.body.get("generateContentRequest", self.body))
 
     @property

@@ -25,7 +25,7 @@ GEMINI_CONTEXT_TOKENS = 1_000_000
 ANSWER_SHARE = 0.1
 """The share of another model's context that is left for the answer."""
 CALLS_A_MINUTE = 1_000
-"""Of an OpenAI-compatible endpoint, for each key and model. It tells its own limit by HTTP 429."""
+"""Our limit for each key and model of an OpenAI-compatible endpoint, which answers HTTP 429 at its own."""
 
 log = structlog.get_logger()
 

@@ -19,7 +19,7 @@ from shared.store.server_clock import ClockReading, ServerClock
 MIN_FULL_READ_SECONDS = 1.0
 """The shortest interval between two reads of all that is due: leases expire, and due times may lie in the past."""
 SECONDS_PER_KEY = 0.0006
-"""What the interval grows by for each conversation that was due, so that reading takes a thirtieth of the time. It does
+"""The interval grows by this for each conversation that was due, so that reading takes a thirtieth of the time. It does
 not follow the time that a read took: a read that waited for an absent database would put off the next one for minutes,
 and with it every conversation whose lease has expired."""
 MIN_READ_SECONDS = 0.1

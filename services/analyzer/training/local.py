@@ -25,7 +25,7 @@ from services.analyzer.training.training import Recipe
 
 Matrix = NDArray[np.float64]
 COMPONENTS = 96
-"""Of the 512 dimensions of a passage; more say no more about other authors' conversations."""
+"""Principal components for the 512 dimensions of a passage. More do not improve the figures for unseen authors."""
 JUDGED_STEPS = 8
 """Each step on the way has passages of its own to encode."""
 

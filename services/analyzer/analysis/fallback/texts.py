@@ -104,7 +104,7 @@ REASONS = {
     "postpone": "puts it off",
     "price": "asks for the price",
     "product": "sends a product",
-    "quoted": "has been told a price",
+    "quoted": "knows the price",
     "refuse": "refuses",
     "settled": "settles a day",
     "shape a day without the customer": "more than a day without the customer",

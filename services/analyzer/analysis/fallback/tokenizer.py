@@ -24,7 +24,7 @@ _LIKE = _DIGITS | str.maketrans(
     {"’": "", "‘": "", "đ": "d", "ı": "i", "ø": "o", "ł": "l", "ة": "ه", "ى": "ي", "ی": "ي"}
 )
 _LETTERS = r"\u0e00-\u0e7f\u3040-\u30ff\u4e00-\u9fff"
-"""Of scripts without spaces."""
+"""Letters of scripts without spaces."""
 _DEVANAGARI = r"\u0900-\u0963\u0971-\u097f"
 """Without the danda and digits, with the vowel signs that are no word characters for `re`."""
 _TOKEN = re.compile(

@@ -25,7 +25,7 @@ LIBRARY_KEYWORDS = {
     "type": "type_", "format": "format_", "description": "description", "enum": "enum", "items": "items",
     "maxItems": "max_items", "minItems": "min_items", "properties": "properties", "required": "required",
 }  # fmt: skip
-"""What the library names the keywords of JSON Schema that it knows."""
+"""The library's names for the keywords of JSON Schema that it knows."""
 LIBRARY_REFUSALS = frozenset(getattr(glm.Candidate.FinishReason, name) for name in REFUSALS)
 
 Result = TypeVar("Result")

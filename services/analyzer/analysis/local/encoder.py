@@ -19,7 +19,7 @@ Vectors = npt.NDArray[np.float32]
 
 DIMENSIONS = 512
 MAX_CHARS = 1_500
-"""Of a longer text its last characters are encoded."""
+"""A longer text is cut to its last characters."""
 MAX_KEPT = 20_000
 """Vectors that a process keeps, 1.3 kB each."""
 

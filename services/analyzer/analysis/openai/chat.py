@@ -13,7 +13,7 @@ from services.analyzer.analysis.openai.failures import Parameter
 
 
 class AnswerFormat(StrEnum):
-    """How a server is told to answer in JSON, best first."""
+    """The ways to ask a server for JSON, best first."""
 
     JSON_SCHEMA = "json_schema"
     JSON_OBJECT = "json_object"

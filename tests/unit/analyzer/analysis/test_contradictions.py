@@ -22,7 +22,7 @@ ANSWER: dict[str, Any] = {
 }  # fmt: skip
 
 
-def told() -> AnalysisInput:
+def conversation() -> AnalysisInput:
     """Return two lines of the customer and one of the business, with the ids m1, m2 and m3."""
     given = analysis_input("How much?", "I take it")
     lines = tuple(replace(line, message_id=f"m{number}") for number, line in enumerate(given.transcript.lines, 1))
@@ -30,7 +30,7 @@ def told() -> AnalysisInput:
 
 
 def read(**changed: object) -> Verdict:
-    return read_verdict(ModelAnswer(json.dumps({**ANSWER, **changed}), "m"), told())
+    return read_verdict(ModelAnswer(json.dumps({**ANSWER, **changed}), "m"), conversation())
 
 
 def test_an_answer_without_contradictions_keeps_its_confidence_and_names_its_messages() -> None:
@@ -75,19 +75,19 @@ def test_a_score_moves_to_the_bounds_of_its_status_within_its_band(
 
 def test_an_answer_to_an_older_prompt_is_still_read() -> None:
     older = {name: value for name, value in ANSWER.items() if name not in {"evidence", "last_act", "lead_band"}}
-    verdict = read_verdict(ModelAnswer(json.dumps({**older, "recommended_stage": ""}), "m"), told())
+    verdict = read_verdict(ModelAnswer(json.dumps({**older, "recommended_stage": ""}), "m"), conversation())
     assert (verdict.lead_score, verdict.confidence) == (75, 80)
     assert (verdict.evidence, verdict.recommended_stage) == (None, None)
 
 
 def test_a_stage_is_ignored_where_none_is_offered() -> None:
-    without = replace(told(), stages=())
+    without = replace(conversation(), stages=())
     verdict = read_verdict(ModelAnswer(json.dumps({**ANSWER, "recommended_stage": "Qualified"}), "m"), without)
     assert (verdict.recommended_stage, verdict.confidence) == (None, 80)
 
 
 def test_the_request_numbers_lines_and_offers_the_open_stages_only() -> None:
-    request = assessment_request(told(), transcript_rows(told().transcript), "English")
+    request = assessment_request(conversation(), transcript_rows(conversation().transcript), "English")
     rows = [json.loads(line) for line in request.prompt.splitlines() if line.startswith("[")]
     assert [row[:2] for row in rows] == [[number, "Tue 2026-11-24 09:00:00"] for number in (1, 2, 3)]
     stages = request.schema["properties"]["recommended_stage"]["enum"]

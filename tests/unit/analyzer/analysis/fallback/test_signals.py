@@ -1,4 +1,4 @@
-"""What a customer's line signals, by clause."""
+"""The signals of a customer's line, by clause."""
 
 from __future__ import annotations
 

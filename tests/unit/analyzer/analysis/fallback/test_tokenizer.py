@@ -1,4 +1,4 @@
-"""How a text is split into words."""
+"""Splitting a text into words."""
 
 from __future__ import annotations
 
