@@ -64,6 +64,47 @@ def test_a_customer_who_buys_scores_far_above_one_who_does_not(better: str, wors
     assert ours(talk(*before, better))[0] > ours(talk(*before, worse))[0] + 20
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "> how much is the sofa | < 500 | > not interested, thanks",
+        "> do you have the M | < yes | > actually I found another one cheaper, thanks anyway",
+        "> pwede pa mag order | < opo | > ay pasensya po cancel ko na lang, nakabili na si misis",
+        "> cuánto sale | < 900 | > gracias pero ya no me interesa",
+        "> Quanto fica? | < 300 | > Obrigado mas já comprei em outro lugar",
+        "> Combien ? | < 80 € | > Non merci, c'est trop cher pour nous",
+        "> berapa harganya | < 200rb | > gak jadi kak, udah beli di tempat lain",
+        "> بكم | < 100 | > لا شكرا غالي",
+        "> Was kostet das? | < 400 | > Danke, wir haben uns anders entschieden",
+    ],
+)
+def test_refusals_are_found_in_several_languages(lines: str) -> None:
+    assert SCORER.score(talk(*lines.split(" | "))).lead_status is LeadStatus.LOST
+
+
+@pytest.mark.parametrize(
+    ("never", "lines"),
+    [
+        (LeadStatus.LOST, "> can I cancel later if plans change? | < yes | > cool. and how much for 2 nights"),
+        (LeadStatus.LOST, "> no, the red one please. how much? | < 20"),
+        (LeadStatus.LOST, "> I am not interested in the red one, how much is the blue? | < 20 | > and shipping?"),
+        (LeadStatus.LOST, "> wag na po yung red, yung blue na lang | < 300 | > sige po, pwede pick up bukas?"),
+        (LeadStatus.LOST, "> please don't cancel my order | < ok"),
+        (LeadStatus.WON, "> I haven't paid the deposit yet, how much is it? | < 500 | > ok"),
+        (LeadStatus.WON, "> I'll take it | < great | > hmm let me think about it first"),
+        (LeadStatus.NEW, "> we are hiring a caterer, how much per person on June 5? | < 12"),
+    ],
+)
+def test_single_words_of_a_refusal_or_deal_do_not_decide(never: LeadStatus, lines: str) -> None:
+    assert SCORER.score(talk(*lines.split(" | "))).lead_status is not never
+
+
+def test_a_customer_who_ignores_two_messages_for_days_is_unresponsive() -> None:
+    lines = "> how much is it", "< 30", "< still interested?"
+    assert SCORER.score(talk(*lines, quiet=timedelta(days=9))).lead_status is LeadStatus.UNRESPONSIVE
+    assert SCORER.score(talk(*lines, quiet=timedelta(days=1))).lead_status is not LeadStatus.UNRESPONSIVE
+
+
 def test_lines_that_sell_to_the_business_are_cold() -> None:
     assert ours(talk("> Hello, I am looking for a job, do you have any openings? Here is my resume", "< no"))[0] <= 30
 

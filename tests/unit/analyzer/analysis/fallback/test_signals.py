@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Set
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -12,13 +13,16 @@ from services.analyzer.analysis.fallback.lexicon import load_lexicon
 from services.analyzer.analysis.fallback.signals import find_signals
 
 
-def signals_of(text: str, said: str = "It is 500.", opening: str = "I saw your post today") -> Set[str]:
+def signals_of(
+    text: str, said: str = "It is 500.", opening: str = "I saw your post today", marks: tuple[str, ...] = ()
+) -> Set[str]:
     """Return the signals of a customer's line after one of the business, which follows the customer's opening."""
     roles = (SpeakerRole.CUSTOMER, SpeakerRole.BUSINESS, SpeakerRole.CUSTOMER)
     lines = tuple(
         TranscriptLine(datetime(2026, 1, 5, 9, minute, tzinfo=UTC), role, line)
         for minute, (role, line) in enumerate(zip(roles, (opening, said, text), strict=True))
     )
+    lines = (*lines[:-1], replace(lines[-1], marks=marks))
     last = find_signals(lines, load_lexicon()).last
     return {signal for signal, index in last.items() if index == 2}
 
@@ -78,3 +82,27 @@ def test_a_harmless_word_of_negation_or_delay_leaves_what_stands_beside_it(
     found = signals_of(text, opening=opening)
     assert signal in found
     assert found.isdisjoint(("soon", "later", "refuse"))
+
+
+@pytest.mark.parametrize(("text", "needs"), [("No. I need a sofa", True), ("I do not need a sofa", False)])
+def test_a_negation_reaches_to_the_end_of_its_clause(text: str, needs: bool) -> None:
+    assert ("need" in signals_of(text)) is needs
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "signal", "found"),
+    [
+        ("Ann Bee, 14 Park Row", "yes. name and address please?", "answered", True),
+        ("Friday at 5", "viewing Friday at 5?", "given", False),
+        ("yes please", "yes, 90, shall I book you in?", "agreed", True),
+    ],
+)
+def test_a_reply_is_read_by_what_was_asked(text: str, said: str, signal: str, found: bool) -> None:
+    assert (signal in signals_of(text, said, "can you come today? the sink leaks")) is found
+
+
+@pytest.mark.parametrize(
+    ("asked", "pays"), [("80, please send me the receipt", True), ("80, which one do you mean?", False)]
+)
+def test_a_picture_is_a_payment_only_if_one_was_asked_for(asked: str, pays: bool) -> None:
+    assert ("paid" in signals_of("", asked, "how much is the red one", ("[image]",))) is pays
