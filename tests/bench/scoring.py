@@ -15,6 +15,7 @@ import orjson
 from services.analyzer.analysis.analyst import AnalysisInput, Analyst, SpeakerRole, Transcript, TranscriptLine
 from services.analyzer.analysis.fallback.scorer import FallbackScorer
 from shared.contract.ids import Platform
+from shared.runtime.service import reduce_garbage_collection
 from tests.bench.analyzer_events import EPOCH, said
 from tests.bench.backfill_ground import said as said_by
 from tests.bench.figures import Bench
@@ -66,8 +67,9 @@ async def microseconds(analyst: Analyst, conversations: list[AnalysisInput]) -> 
 
 
 async def measure(rounds: int) -> dict[str, list[float]]:
-    """Measure the lengths in turn; the first round is a warm-up."""
+    """Measure the lengths in turn; the first round is a warm-up. Garbage is collected as in the analyzer."""
     analyst = FallbackScorer()
+    reduce_garbage_collection()
     lengths = (USUAL, *LENGTHS)
     told: dict[str, list[float]] = {str(length): [] for length in lengths}
     for turn in range((rounds + 1) * len(lengths)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import log1p
 
 import numpy as np
@@ -22,6 +22,10 @@ ORDERS = (
     ("haggling before agreement", ("haggle",), ("accept", "commit")),
     ("payment before chat", ("pay",), ("chat",)),
 )
+ORDER_NAMES = [f"order:{name}" for name, _, _ in ORDERS]
+BEFORE = np.array([[act in first for _, first, _ in ORDERS] for act in ACTS], np.float32)
+AFTER = np.array([[act in then for _, _, then in ORDERS] for act in ACTS], np.float32)
+"""For each act and order, whether the act is one of the order's first acts, or of its others."""
 CHAT = ACTS.index("chat")
 
 
@@ -42,7 +46,7 @@ def act_features(acts: Array, unanswered: int, silence_hours: float) -> dict[str
     values = {
         f"{group}:{act}": value for group, row in groups.items() for act, value in zip(ACTS, row.tolist(), strict=True)
     }
-    return values | {f"order:{name}": _in_order(acts, first, then) for name, first, then in ORDERS}
+    return values | _orders(acts)
 
 
 def _last_but_chat(acts: Array) -> Array:
@@ -57,11 +61,10 @@ def _last_but_chat(acts: Array) -> Array:
     return total
 
 
-def _in_order(acts: Array, first: Sequence[str], then: Sequence[str]) -> float:
-    """Return how certain it is that a line with one of `first` comes before a line with one of `then`."""
-    before = acts[:, [ACTS.index(act) for act in first]].sum(axis=1)
-    after = acts[:, [ACTS.index(act) for act in then]].sum(axis=1)
+def _orders(acts: Array) -> dict[str, float]:
+    """Return for each order how certain it is that a line with its first acts comes before one with the others."""
     if len(acts) < 2:
-        return 0.0
-    highest_after = np.maximum.accumulate(after[::-1])[::-1]
-    return float((before[:-1] * highest_after[1:]).max())
+        return dict.fromkeys(ORDER_NAMES, 0.0)
+    highest_after = np.maximum.accumulate((acts @ AFTER)[::-1])[::-1]
+    certain = ((acts @ BEFORE)[:-1] * highest_after[1:]).max(axis=0)
+    return dict(zip(ORDER_NAMES, certain.tolist(), strict=True))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 from math import exp
 from typing import Any
@@ -25,6 +25,8 @@ STATUSES = tuple(LeadStatus)
 EVEN_BORDERS = (0.5, 1.5, 2.5)
 WEIGHTS_FILE = "weights.json"
 PACKAGE = "services.analyzer.analysis.fallback"
+MAX_NAMES = 4_096
+"""Names of features whose subject is remembered; there are some hundreds, and more of the local model."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Linear:
         return np.array([numbers[subject_of(name)] for name in self.weights], np.intp)
 
 
+@lru_cache(MAX_NAMES)
 def subject_of(name: str) -> str:
     """Return what a feature is about: what the business says and the shape are subjects of their own."""
     group, _, what = name.partition(":")
