@@ -17,6 +17,7 @@ from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
 from services.cli.setup import prepare
+from shared.bus.connection import KafkaConnection
 from shared.bus.producer import Topics
 from shared.bus.topics import ensure_topics
 from shared.runtime.settings import ServerSettings
@@ -43,10 +44,8 @@ class Stack:
     env: dict[str, str]
 
     @property
-    def kafka(self) -> str:
-        return self.servers.kafka
-
-    kafka_bootstrap_servers = kafka
+    def kafka(self) -> KafkaConnection:
+        return KafkaConnection(self.servers.kafka)
 
     @property
     def topics(self) -> Topics:

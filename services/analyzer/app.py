@@ -22,6 +22,7 @@ from services.analyzer.profiles.profile_worker import compose_profiles
 from services.analyzer.queue.analysis_pool import AnalysisPool
 from services.analyzer.queue.analysis_worker import AnalysisWorker
 from services.analyzer.queue.claim_queue import ClaimQueue
+from shared.bus.connection import kafka_connection
 from shared.bus.consumer import open_consumer
 from shared.bus.producer import AIOKafkaProducer, Topics, open_producer, require_topics
 from shared.runtime.clock import utc_now
@@ -46,7 +47,7 @@ log = structlog.get_logger()
 async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
     """Store and analyse events until `stop`. UnreachableError when a server or the topic is missing at the start."""
     topics, metrics = Topics(settings.topic_prefix), AnalyzerMetrics()
-    timing, kafka = timing_of(settings), settings.kafka_bootstrap_servers
+    timing, kafka = timing_of(settings), kafka_connection(settings)
     async with open_analyst(settings) as analyst, open_database(settings.mongo_url.get_secret_value()) as database:
         await require_migrated(database)
         owner = f"{socket.gethostname()}:{secrets.token_hex(4)}"

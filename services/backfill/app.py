@@ -21,6 +21,7 @@ from services.backfill.runs.progress import CrawlProgress
 from services.backfill.runs.run_executor import RunExecutor
 from services.backfill.runs.run_schedule import RunSchedule
 from services.backfill.runs.run_worker import CannotBeginError, RunWorker
+from shared.bus.connection import kafka_connection
 from shared.bus.producer import Topics, event_record, open_producer, publish, require_topics
 from shared.contract.encoded_events import EncodedEvent
 from shared.contract.failures import WrongKeysError
@@ -69,7 +70,7 @@ async def open_resources(settings: BackfillSettings) -> AsyncIterator[RunResourc
     topic = Topics(settings.topic_prefix).message_events
     async with (
         open_database(settings.mongo_url.get_secret_value()) as database,
-        open_producer(settings.kafka_bootstrap_servers) as producer,
+        open_producer(kafka_connection(settings)) as producer,
         ClientSession(connector=TCPConnector(limit=0)) as session,  # runs limit the calls; none waits for a connection
     ):
         await require_migrated(database)

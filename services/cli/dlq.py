@@ -12,6 +12,7 @@ import typer
 from services.cli.common import fail
 from services.cli.contact_views import printable
 from services.cli.options import AsJson
+from shared.bus.connection import kafka_connection
 from shared.bus.dead_letter_queue import DeadLetterQueue, DeadLetterSummary
 from shared.bus.dead_letter_replay import ReadWebhook, Replay
 from shared.bus.producer import Topics, open_producer
@@ -76,7 +77,7 @@ def _replay(read_webhook: ReadWebhook, letter_ids: list[str] | None, reason: Rea
 
     async def go() -> set[str]:
         topics = Topics(settings.topic_prefix)
-        async with open_producer(settings.kafka_bootstrap_servers) as producer:
+        async with open_producer(kafka_connection(settings)) as producer:
             replay = Replay(_open_queue(), producer, topics, read_webhook, is_storable)
             return await replay.run(letter_ids or None, reason, report)
 
@@ -89,7 +90,7 @@ def _replay(read_webhook: ReadWebhook, letter_ids: list[str] | None, reason: Rea
 
 def _open_queue() -> DeadLetterQueue:
     settings = KafkaSettings()
-    return DeadLetterQueue(settings.kafka_bootstrap_servers, Topics(settings.topic_prefix))
+    return DeadLetterQueue(kafka_connection(settings), Topics(settings.topic_prefix))
 
 
 def _line(summary: DeadLetterSummary) -> str:

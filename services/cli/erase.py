@@ -13,6 +13,7 @@ from services.analyzer.erasure.erasure import Erased, NothingKnownError, compose
 from services.analyzer.queue.claim_queue import LeaseLostError
 from services.cli.common import fail
 from services.cli.options import ContactId
+from shared.bus.connection import kafka_connection
 from shared.bus.producer import Topics, open_producer
 from shared.contract.ids import ConversationKey
 from shared.runtime.settings import AnalyzerSettings
@@ -46,7 +47,7 @@ def erase(
 
 
 async def _erase(settings: AnalyzerSettings, key: ConversationKey) -> Erased:
-    topics, kafka = Topics(settings.topic_prefix), settings.kafka_bootstrap_servers
+    topics, kafka = Topics(settings.topic_prefix), kafka_connection(settings)
     async with open_database(settings.mongo_url.get_secret_value()) as database, open_producer(kafka) as producer:
         waiting = lambda: typer.echo("a worker holds the conversation: waiting for it", err=True)  # noqa: E731
         erasure = await compose_erasure(

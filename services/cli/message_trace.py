@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from services.analyzer.analysis.transcript import build_transcript, fingerprint
+from shared.bus.connection import KafkaConnection
 from shared.bus.dead_letter_queue import read_dead_letter
 from shared.bus.producer import Topics
 from shared.bus.reader import PlacedRecord, stream_all, stream_since
@@ -44,7 +45,7 @@ class Trace:
 @dataclass(frozen=True, slots=True)
 class Tracer:
     database: Database
-    kafka: str
+    kafka: KafkaConnection
     topics: Topics
     clock: Clock
 

@@ -10,6 +10,7 @@ import typer
 
 from services.cli.contact_views import contact_line, printable
 from services.cli.options import AsJson
+from shared.bus.connection import kafka_connection
 from shared.bus.consumer import open_consumer
 from shared.bus.producer import Topics
 from shared.contract.contacts import load_contact_updated
@@ -27,7 +28,7 @@ def tail(
 
 
 async def _follow(settings: KafkaSettings, *, from_start: bool, as_json: bool) -> None:
-    topic, kafka = Topics(settings.topic_prefix).contact_updated, settings.kafka_bootstrap_servers
+    topic, kafka = Topics(settings.topic_prefix).contact_updated, kafka_connection(settings)
     async with open_consumer(kafka, topic, None, from_start=from_start) as consumer:
         while True:
             polled = await consumer.getmany(timeout_ms=POLL_MS)

@@ -13,6 +13,7 @@ import typer
 from services.cli.contact_views import printable
 from services.cli.message_trace import StepFields, Trace, Tracer
 from services.cli.options import AsJson
+from shared.bus.connection import kafka_connection
 from shared.bus.producer import Topics
 from shared.contract.events import compact, format_instant
 from shared.runtime.clock import utc_now
@@ -44,7 +45,7 @@ def trace(
 async def _trace(settings: ServerSettings, mid: str) -> list[Trace]:
     async with open_database(settings.mongo_url.get_secret_value()) as database:
         topics = Topics(settings.topic_prefix)
-        return await Tracer(database, settings.kafka_bootstrap_servers, topics, utc_now).trace(mid)
+        return await Tracer(database, kafka_connection(settings), topics, utc_now).trace(mid)
 
 
 def _json(found: Trace, steps: list[tuple[str, StepFields]]) -> str:

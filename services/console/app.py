@@ -37,6 +37,7 @@ from services.console.pipelines.pages import PipelinePages
 from services.console.ports import Ports
 from services.console.view.rendering import Renderer, environment
 from services.console.web import create_app
+from shared.bus.connection import kafka_connection
 from shared.bus.consumer import open_consumer
 from shared.bus.dead_letter_queue import DeadLetterQueue
 from shared.bus.dead_letter_replay import Replay
@@ -66,7 +67,7 @@ async def run(
     settings: ConsoleSettings, auth: Authentication, ports: Ports, say: Callable[[str], None], stop: asyncio.Event
 ) -> None:
     """Serve until `stop`; call `say` with the address. UnreachableError when a server is unreachable at the start."""
-    topics, kafka = Topics(settings.topic_prefix), settings.kafka_bootstrap_servers
+    topics, kafka = Topics(settings.topic_prefix), kafka_connection(settings)
     async with (
         open_database(settings.mongo_url.get_secret_value()) as database,
         open_producer(kafka) as producer,

@@ -25,6 +25,7 @@ from services.demo.observed_state import ObservedState
 from services.demo.processes import ChildFailedError, process, run_to_end
 from services.demo.scenario import SCENES, Scene, SceneOutcome
 from services.demo.servers import embedded_servers, free_port
+from shared.bus.connection import KafkaConnection
 from shared.bus.producer import Topics
 from shared.runtime.clock import utc_now
 from shared.store.mongo import open_database
@@ -115,7 +116,7 @@ async def _start(console: Console, folder: Path) -> AsyncIterator[RunningDemo]:
                 await stack.enter_async_context(process(name, *command, env=env, folder=folder))
             database = await stack.enter_async_context(open_database(mongo))
             session = await stack.enter_async_context(ClientSession())
-            observed = ObservedState(database, kafka, Topics().contact_updated)
+            observed = ObservedState(database, KafkaConnection(kafka), Topics().contact_updated)
             running = RunningDemo(env, simulator, observed, session, _analyst(env))
             await _subscribe(running)
             await _eventually(lambda: _is_served(session, running.console_url), bool)

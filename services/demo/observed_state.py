@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from services.demo.checks import BackfillResult
+from shared.bus.connection import KafkaConnection
 from shared.bus.reader import read_all
 from shared.contract.contacts import Contact, ContactUpdated, load_contact_updated
 from shared.contract.ids import Platform
@@ -21,7 +22,7 @@ MAX_RUNS = 100
 @dataclass(frozen=True, slots=True)
 class ObservedState:
     database: Database
-    bootstrap_servers: str
+    kafka: KafkaConnection
     topic: str
 
     async def contacts(self) -> list[Contact]:
@@ -51,5 +52,5 @@ class ObservedState:
 
     async def published(self) -> list[ContactUpdated]:
         """Return every record that is on `contact-updated` now."""
-        records = await read_all(self.bootstrap_servers, self.topic)
+        records = await read_all(self.kafka, self.topic)
         return [load_contact_updated(record.value) for record in records if record.value]

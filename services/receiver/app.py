@@ -22,6 +22,7 @@ from services.receiver.publish.publisher import SpoolingPublisher
 from services.receiver.publish.spool import Spool
 from services.receiver.publish.spools import adopt, claim_spool, lock_root
 from services.receiver.workers import Lifeline, metrics_folder, supervise
+from shared.bus.connection import kafka_connection
 from shared.bus.producer import Topics, open_producer, require_topics
 from shared.runtime.clock import utc_now
 from shared.runtime.health import Probe
@@ -59,7 +60,7 @@ async def receive(
     topics, metrics, root = Topics(settings.topic_prefix), ReceiverMetrics(), _spool_root(settings)
     async with (
         claim_spool(root, settings.spool_max_bytes) as (folder, spool),
-        open_producer(settings.kafka_bootstrap_servers) as producer,
+        open_producer(kafka_connection(settings)) as producer,
     ):
         publisher = SpoolingPublisher(producer, topics, settings.publish_timeout_seconds, spool, metrics)
         await require_topics(producer, topics.message_events, topics.dead_letters)

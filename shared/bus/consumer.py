@@ -9,14 +9,12 @@ from typing import Any, TypeAlias
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import (
     IllegalStateError,
-    KafkaConnectionError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
-    UnknownTopicOrPartitionError,
 )
 
-from shared.bus.producer import BATCH_BYTES, stop_client
-from shared.contract.failures import UnreachableError
+from shared.bus.connection import KafkaConnection, started
+from shared.bus.producer import BATCH_BYTES
 
 FETCH_BYTES = BATCH_BYTES
 """How much a busy consumer holds in memory per partition: at least one of our batches. A larger record comes alone
@@ -114,9 +112,9 @@ def _advice(group: str | None, offsets: dict[TopicPartition, int]) -> str:
 
 @asynccontextmanager
 async def open_consumer(
-    bootstrap_servers: str, topic: str, group: str | None, *, from_start: bool = True, instance: str | None = None
+    kafka: KafkaConnection, topic: str, group: str | None, *, from_start: bool = True, instance: str | None = None
 ) -> AsyncIterator[Consumer]:
-    """Open a consumer that never commits by itself. UnreachableError when no broker answers.
+    """Open a consumer that never commits by itself. UnreachableError when no broker can be used.
 
     A group continues from its committed offsets, and starts at the beginning where there are none. With `instance`, a
     name that no other running process has, membership is static: a process that restarts within `SESSION_MS` gets its
@@ -125,7 +123,7 @@ async def open_consumer(
     """
     start = "earliest" if from_start else "latest"
     inner = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers,
+        **kafka.options,
         group_id=group,
         group_instance_id=instance or None,
         enable_auto_commit=False,
@@ -135,21 +133,5 @@ async def open_consumer(
         heartbeat_interval_ms=SESSION_MS // 4,
     )
     consumer = Consumer(inner, topic, group)
-    async with started_consumer(inner, bootstrap_servers):
+    async with started(kafka, inner.start, inner.stop):
         yield consumer
-
-
-@asynccontextmanager
-async def started_consumer(consumer: AIOKafkaConsumer, bootstrap_servers: str) -> AsyncIterator[None]:
-    try:
-        await consumer.start()
-    except KafkaConnectionError as error:
-        await stop_client(consumer.stop())
-        raise UnreachableError(f"no Kafka broker answers at {bootstrap_servers}") from error
-    except UnknownTopicOrPartitionError as error:
-        await stop_client(consumer.stop())
-        raise UnreachableError("the topic cannot be found; run `leadstream setup`") from error
-    try:
-        yield
-    finally:
-        await stop_client(consumer.stop())

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.bus.connection import KafkaConnection
 from shared.bus.producer import Record, Topics
 from shared.bus.reader import stream_all, stream_placed
 from shared.contract.dead_letters import DeadLetter, load_dead_letter
@@ -37,14 +38,14 @@ class DeadLetterSummary:
 class DeadLetterQueue:
     """Reads the topic from its start on every call. Memory does not grow with the payloads."""
 
-    def __init__(self, bootstrap_servers: str, topics: Topics) -> None:
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(self, kafka: KafkaConnection, topics: Topics) -> None:
+        self._kafka = kafka
         self.topic = topics.dead_letters
 
     async def parked(self, reason: Reason | None = None) -> dict[str, DeadLetterSummary]:
         """Return the parked dead letters by id, oldest first, optionally only those of one reason."""
         found: dict[str, DeadLetterSummary] = {}
-        async for placed in stream_placed(self._bootstrap_servers, self.topic):
+        async for placed in stream_placed(self._kafka, self.topic):
             if not placed.record.value:
                 drop_replayed(found, placed.record)
             elif letter := read_dead_letter(placed.record):
@@ -61,7 +62,7 @@ class DeadLetterQueue:
     async def read(self, letter_ids: set[str]) -> AsyncIterator[DeadLetter]:
         """Yield the dead letters with these ids, each once."""
         remaining = set(letter_ids)
-        async for record in stream_all(self._bootstrap_servers, self.topic):
+        async for record in stream_all(self._kafka, self.topic):
             if (letter := read_dead_letter(record)) and letter.letter_id in remaining:
                 remaining.remove(letter.letter_id)
                 yield letter

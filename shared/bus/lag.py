@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import UnknownTopicOrPartitionError
 
-from shared.bus.consumer import started_consumer
+from shared.bus.connection import KafkaConnection, started
 
 
 class LagReader:
@@ -42,8 +42,8 @@ class LagReader:
 
 
 @asynccontextmanager
-async def open_lag_reader(bootstrap_servers: str, topic: str, group: str) -> AsyncIterator[LagReader]:
-    """UnreachableError when no broker answers."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, group_id=group, enable_auto_commit=False)
-    async with started_consumer(consumer, bootstrap_servers):
+async def open_lag_reader(kafka: KafkaConnection, topic: str, group: str) -> AsyncIterator[LagReader]:
+    """UnreachableError when no broker can be used."""
+    consumer = AIOKafkaConsumer(**kafka.options, group_id=group, enable_auto_commit=False)
+    async with started(kafka, consumer.start, consumer.stop):
         yield LagReader(consumer, topic)

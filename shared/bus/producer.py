@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
-    KafkaConnectionError,
     KafkaError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
@@ -21,6 +20,7 @@ from aiokafka.errors import (
 from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from shared.bus.connection import KafkaConnection, started
 from shared.contract.encoded_events import EncodedEvent, dump_encoded_event, encoded_event_headers
 from shared.contract.events import Header
 from shared.contract.failures import UnreachableError
@@ -40,7 +40,6 @@ __all__ = [
     "partition_of",
     "publish",
     "require_topics",
-    "stop_client",
 ]
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
@@ -51,8 +50,6 @@ TOPIC_LOOKUP_SECONDS = 10.0
 """Time limit for finding a topic when a service starts."""
 PUBLISH_RETRY_SECONDS = 0.5
 """Pause after a send that aiokafka has given up, which it does after 40 s."""
-CLIENT_STOP_SECONDS = 1.0
-"""Time for a client to flush and leave its group; while the broker is away it would wait without limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,36 +85,11 @@ def event_record(topic: str, event: EncodedEvent, *headers: Header) -> Record:
 
 
 @asynccontextmanager
-async def open_producer(bootstrap_servers: str) -> AsyncIterator[AIOKafkaProducer]:
-    """Open a producer with acks=all, not idempotent (ADR 9). UnreachableError when no broker answers."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap_servers,
-        acks="all",
-        max_batch_size=BATCH_BYTES,
-    )
-    try:
-        await producer.start()
-    except KafkaConnectionError as error:
-        await stop_client(producer.stop())
-        raise UnreachableError(f"no Kafka broker answers at {bootstrap_servers}") from error
-    try:
+async def open_producer(kafka: KafkaConnection) -> AsyncIterator[AIOKafkaProducer]:
+    """Open a producer with acks=all, not idempotent (ADR 9). UnreachableError when no broker can be used."""
+    producer = AIOKafkaProducer(**kafka.options, acks="all", max_batch_size=BATCH_BYTES)
+    async with started(kafka, producer.start, producer.stop):
         yield producer
-    finally:
-        await stop_client(producer.stop())
-
-
-async def stop_client(stop: Coroutine[Any, Any, None]) -> None:
-    """Stop a client within CLIENT_STOP_SECONDS. Records dropped here were never acknowledged to a caller.
-
-    `stop` runs as its own task, as a consumer that waits for its broker raises its own tasks' CancelledError
-    (aiokafka 0.14).
-    """
-    stopping = asyncio.create_task(stop)
-    await asyncio.wait({stopping}, timeout=CLIENT_STOP_SECONDS)
-    if not stopping.done():
-        stopping.cancel()
-    elif not stopping.cancelled():
-        stopping.result()
 
 
 async def publish(producer: AIOKafkaProducer, records: Sequence[Record]) -> None:

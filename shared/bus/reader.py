@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from shared.bus.consumer import started_consumer
+from shared.bus.connection import KafkaConnection, started
 from shared.bus.producer import MAX_RECORD_BYTES, Record, partition_of
 
 
@@ -23,33 +23,33 @@ class PlacedRecord(NamedTuple):
 
 
 @asynccontextmanager
-async def _reader(bootstrap_servers: str, topic: str) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
+async def _reader(kafka: KafkaConnection, topic: str) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
     """Open a consumer at the beginning of the topic; yields it and the topic's partitions."""
     consumer = AIOKafkaConsumer(
         topic,
-        bootstrap_servers=bootstrap_servers,
+        **kafka.options,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=MAX_RECORD_BYTES,
     )
-    async with started_consumer(consumer, bootstrap_servers):
+    async with started(kafka, consumer.start, consumer.stop):
         yield consumer, [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
 
 
-async def read_all(bootstrap_servers: str, topic: str) -> list[Record]:
+async def read_all(kafka: KafkaConnection, topic: str) -> list[Record]:
     """Return every record on `topic` at the time of the call. Tombstones have an empty value."""
-    return [record async for record in stream_all(bootstrap_servers, topic)]
+    return [record async for record in stream_all(kafka, topic)]
 
 
-async def stream_all(bootstrap_servers: str, topic: str) -> AsyncGenerator[Record, None]:
+async def stream_all(kafka: KafkaConnection, topic: str) -> AsyncGenerator[Record, None]:
     """Yield the records of `read_all` one by one. Close the generator (`aclosing`) when stopping early."""
-    async with aclosing(stream_placed(bootstrap_servers, topic)) as every:
+    async with aclosing(stream_placed(kafka, topic)) as every:
         async for each in every:
             yield each.record
 
 
-async def stream_placed(bootstrap_servers: str, topic: str) -> AsyncGenerator[PlacedRecord, None]:
+async def stream_placed(kafka: KafkaConnection, topic: str) -> AsyncGenerator[PlacedRecord, None]:
     """Yield the records of `read_all` with their positions."""
-    async with _reader(bootstrap_servers, topic) as (consumer, partitions):
+    async with _reader(kafka, topic) as (consumer, partitions):
         ends = await consumer.end_offsets(partitions)
         while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
             for partition, batch in (await consumer.getmany(timeout_ms=200)).items():
@@ -58,13 +58,13 @@ async def stream_placed(bootstrap_servers: str, topic: str) -> AsyncGenerator[Pl
 
 
 async def stream_since(
-    bootstrap_servers: str, topic: str, since: datetime, key: bytes | None = None
+    kafka: KafkaConnection, topic: str, since: datetime, key: bytes | None = None
 ) -> AsyncGenerator[PlacedRecord, None]:
     """Yield the records written to `topic` since `since`, up to the time of the call.
 
     With `key`, only records with that key, and only the key's partition is read.
     """
-    async with _reader(bootstrap_servers, topic) as (consumer, every):
+    async with _reader(kafka, topic) as (consumer, every):
         wanted = every if key is None else [TopicPartition(topic, partition_of(key, len(every)))] if every else []
         consumer.pause(*(partition for partition in every if partition not in wanted))
         from_then = await consumer.offsets_for_times(dict.fromkeys(wanted, int(since.timestamp() * 1000)))

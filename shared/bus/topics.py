@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaConnectionError, NoError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import NoError, TopicAlreadyExistsError, for_code
 
+from shared.bus.connection import kafka_connection, started
 from shared.bus.producer import MAX_RECORD_BYTES, Topics
-from shared.contract.failures import UnreachableError
 from shared.runtime.settings import KafkaSettings
 
 MAX_DEAD_LETTER_BYTES = 6 * MAX_RECORD_BYTES + 64 * 1024
@@ -21,16 +21,12 @@ async def ensure_topics(settings: KafkaSettings) -> list[str]:
 
     librdkafka's mock cluster cannot create topics; it adds them at their first use, so nothing is done there.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
-    try:
-        await admin.start()
+    kafka = kafka_connection(settings)
+    admin = AIOKafkaAdminClient(**kafka.options)
+    async with started(kafka, admin.start, admin.close):
         if (await admin.describe_cluster())["cluster_id"].startswith("mockCluster"):
             return []
         return await _create_missing(admin, _topics(settings))
-    except KafkaConnectionError as error:
-        raise UnreachableError(f"no Kafka broker answers at {settings.kafka_bootstrap_servers}") from error
-    finally:
-        await admin.close()
 
 
 def _topics(settings: KafkaSettings) -> list[NewTopic]:

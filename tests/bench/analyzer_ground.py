@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from services.analyzer.app import CONSUMER_GROUP
 from services.cli.setup import make_missing
+from shared.bus.connection import KafkaConnection
 from shared.bus.producer import AIOKafkaConsumer, TopicPartition, Topics, event_record, open_producer, publish
 from shared.contract.encoded_events import EncodedEvent
 from shared.runtime.settings import ServerSettings
@@ -71,7 +72,7 @@ class Site:
     async def publish(self, drafts: Iterable[EncodedEvent]) -> int:
         """Publish the events and return their number."""
         remaining, count = iter(drafts), 0
-        async with open_producer(self.servers.kafka) as producer:
+        async with open_producer(KafkaConnection(self.servers.kafka)) as producer:
             while chunk := list(islice(remaining, PUBLISH_BATCH_SIZE)):
                 await publish(producer, [event_record(self.topics.message_events, draft) for draft in chunk])
                 count += len(chunk)

@@ -21,6 +21,7 @@ import orjson
 import uvloop
 
 from services.analyzer.intake.event_intake import BATCH_RECORDS, POLL_MS
+from shared.bus.connection import KafkaConnection
 from shared.bus.consumer import open_consumer
 from shared.bus.decode import RawRecord, decode
 from shared.contract.dead_letters import DeadLetter
@@ -76,7 +77,7 @@ Run = Callable[[Source, Count], Awaitable[None]]
 
 async def ours(source: Source, count: Count) -> None:
     """Poll as the intake does."""
-    async with open_consumer(source.bootstrap, source.topic, source.group) as consumer:
+    async with open_consumer(KafkaConnection(source.bootstrap), source.topic, source.group) as consumer:
         while not count.done.is_set():
             polled = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH_RECORDS)
             if polled:

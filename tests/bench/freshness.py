@@ -15,6 +15,7 @@ from collections.abc import Mapping
 import orjson
 import uvloop
 
+from shared.bus.connection import KafkaConnection
 from shared.bus.consumer import Consumer, open_consumer
 from shared.contract.ids import ConversationKey, Platform
 from tests.bench.analyzer_ground import Site, analyzer, site
@@ -67,7 +68,7 @@ def freshness(bench: Bench) -> Measured:
 
 async def _measured(of: Site, port: int, requests: Requests, process: Handler, rounds: int) -> list[list[float]]:
     """Return the milliseconds of each contact, by round."""
-    async with open_consumer(of.servers.kafka, of.topics.contact_updated, None) as consumer:
+    async with open_consumer(KafkaConnection(of.servers.kafka), of.topics.contact_updated, None) as consumer:
         arrivals: dict[str, float] = {}
         arriving = asyncio.create_task(_note_arrivals(consumer, arrivals))
         try:

@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from services.receiver.http.signature import is_signed
+from shared.bus.connection import kafka_connection
 from shared.bus.producer import AIOKafkaProducer, Topics, open_producer
 from shared.runtime.settings import ReceiverSettings
 
@@ -41,7 +42,7 @@ async def serve(name: str, settings: ReceiverSettings) -> None:
     async with AsyncExitStack() as stack:
         handler: Handler = bare
         if name == "obvious":
-            producer = await stack.enter_async_context(open_producer(settings.kafka_bootstrap_servers))
+            producer = await stack.enter_async_context(open_producer(kafka_connection(settings)))
             topic = Topics(settings.topic_prefix).message_events
             handler = obvious(producer, topic, settings.app_secrets[0].get_secret_value())
         app = web.Application(client_max_size=4 * 1024 * 1024)

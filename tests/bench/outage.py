@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import orjson
 
+from shared.bus.connection import KafkaConnection
 from shared.bus.reader import read_all
 from tests.bench.envelopes import Requests
 from tests.bench.ground import Ground, Rate, alternate, rate
@@ -110,4 +111,4 @@ def _depths(receiver: Handler, starting: Future[object]) -> Iterator[tuple[float
 
 
 async def ids_on(kafka: str, topic: str) -> set[str]:
-    return {orjson.loads(record.value)["event_id"] for record in await read_all(kafka, topic)}
+    return {orjson.loads(record.value)["event_id"] for record in await read_all(KafkaConnection(kafka), topic)}

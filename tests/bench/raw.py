@@ -12,6 +12,7 @@ import time
 import orjson
 import uvloop
 
+from shared.bus.connection import KafkaConnection
 from shared.bus.producer import open_producer
 from shared.bus.reader import read_all
 
@@ -20,8 +21,9 @@ RECORDS_IN_FLIGHT = 5_000
 
 
 async def resend(bootstrap_servers: str, source: str, target: str) -> dict[str, float]:
-    records = await read_all(bootstrap_servers, source)
-    async with open_producer(bootstrap_servers) as producer:
+    kafka = KafkaConnection(bootstrap_servers)
+    records = await read_all(kafka, source)
+    async with open_producer(kafka) as producer:
         await producer.partitions_for(target)
         began, cpu = time.perf_counter(), time.process_time()
         for start in range(0, len(records), RECORDS_IN_FLIGHT):

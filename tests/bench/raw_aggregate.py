@@ -17,6 +17,7 @@ from pymongo import InsertOne, UpdateMany
 
 from services.analyzer.app import CONSUMER_GROUP
 from services.analyzer.intake.event_intake import BATCH_RECORDS, POLL_MS
+from shared.bus.connection import kafka_connection
 from shared.bus.consumer import open_consumer
 from shared.bus.producer import Topics
 from shared.runtime.settings import AnalyzerSettings
@@ -35,7 +36,7 @@ async def run(settings: AnalyzerSettings, written_url: str) -> None:
     async with (
         open_database(settings.mongo_url.get_secret_value()) as database,
         open_consumer(
-            settings.kafka_bootstrap_servers, topics.message_events, f"{topics.prefix}{CONSUMER_GROUP}"
+            kafka_connection(settings), topics.message_events, f"{topics.prefix}{CONSUMER_GROUP}"
         ) as consumer,
     ):
         while True:

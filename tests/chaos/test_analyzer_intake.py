@@ -94,7 +94,7 @@ async def test_a_dead_letter_queue_that_accepts_nothing_stops_the_commit(
 
 async def limit_records(stack: Stack, size: str) -> None:
     """What the DLQ takes at most, in bytes."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=stack.kafka)
+    admin = AIOKafkaAdminClient(**stack.kafka.options)
     await admin.start()
     try:
         topic = ConfigResource(ConfigResourceType.TOPIC, stack.topics.dead_letters, {"max.message.bytes": size})

@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from services.analyzer.intake.aggregate import Aggregate
 from services.analyzer.intake.event_intake import DeadLetterPublisher, EventIntake
+from shared.bus.connection import KafkaConnection
 from shared.bus.consumer import Consumer, OffsetsGoneError, open_consumer
 from shared.bus.producer import TopicPartition
 from shared.contract.events import Event
@@ -180,12 +181,12 @@ async def test_unread_records_that_were_deleted_stop_the_intake(stack: Stack) ->
     assert await done(stack) == before, "nothing was skipped"
 
 
-async def delete_all(bootstrap_servers: str, topic: str) -> None:
+async def delete_all(kafka: KafkaConnection, topic: str) -> None:
     """As retention does it to what is too old."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    admin = AIOKafkaAdminClient(**kafka.options)
     await admin.start()
     try:
-        until = await ends(bootstrap_servers, topic)
+        until = await ends(kafka, topic)
         await admin.delete_records({place: RecordsToDelete(before_offset=end) for place, end in until.items()})
     finally:
         await admin.close()

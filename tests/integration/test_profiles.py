@@ -105,7 +105,7 @@ class Rig:
     @asynccontextmanager
     async def asking(self) -> AsyncIterator[None]:
         settings = AnalyzerSettings(
-            kafka_bootstrap_servers=self.stack.kafka, topic_prefix=self.stack.topic_prefix, graph_url=self.url,
+            kafka_bootstrap_servers=self.stack.servers.kafka, topic_prefix=self.stack.topic_prefix, graph_url=self.url,
             encryption_keys=(SecretStr(KEY),), app_secrets=(self.secret,),
         )  # fmt: skip
         profiles, stop = compose_profiles(settings, self.database), asyncio.Event()

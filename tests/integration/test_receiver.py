@@ -99,7 +99,7 @@ async def test_records_too_large_for_the_topic_block_no_others(leadstream: Start
     if stack.servers.kind == "embedded":
         pytest.skip("the embedded mock broker makes topics by itself")
     topics = Topics(f"small.{stack.topic_prefix}")
-    admin = AIOKafkaAdminClient(bootstrap_servers=stack.kafka)
+    admin = AIOKafkaAdminClient(**stack.kafka.options)
     await admin.start()
     small = NewTopic(topics.message_events, 1, 1, topic_configs={"max.message.bytes": "4000"})
     await admin.create_topics([small, NewTopic(topics.dead_letters, 1, 1)])

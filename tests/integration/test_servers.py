@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from services.demo.servers import embedded_servers
+from shared.bus.connection import KafkaConnection
 from shared.bus.producer import Topics
 from shared.bus.reader import read_all
 from shared.bus.topics import ensure_topics
@@ -28,8 +29,8 @@ from tests.unit.shared.contract.test_contracts import EVENTS
 SENT = [load_event(line) for line in EVENTS]
 
 
-async def values(bootstrap_servers: str, topic: str) -> list[bytes]:
-    return sorted(record.value for record in await read_all(bootstrap_servers, topic))
+async def values(kafka: KafkaConnection, topic: str) -> list[bytes]:
+    return sorted(record.value for record in await read_all(kafka, topic))
 
 
 async def test_events_are_read_from_the_topic_as_sent(stack: Stack) -> None:
@@ -85,12 +86,13 @@ def script(verb: str, folder: Path, *options: str) -> int:
 
 
 async def test_embedded_servers_serve_and_end(tmp_path: Path) -> None:
-    async with embedded_servers(tmp_path) as (kafka, mongo_url):
+    async with embedded_servers(tmp_path) as (address, mongo_url):
+        kafka = KafkaConnection(address)
         await publish_events(kafka, "message-events", SENT)
         assert await values(kafka, "message-events") == sorted(EVENTS)
         async with open_database(mongo_url) as database:
             await database.kept.insert_one({"_id": "here"})
-    for gone in (urlsplit(f"//{kafka}").port, urlsplit(mongo_url).port):
+    for gone in (urlsplit(f"//{address}").port, urlsplit(mongo_url).port):
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", gone)) != 0
 
@@ -119,7 +121,8 @@ async def serves(servers: Servers) -> None:
     name = f"t{secrets.token_hex(4)}"
     topic = Topics(name).message_events
     await ensure_topics(KafkaSettings(kafka_bootstrap_servers=servers.kafka, topic_prefix=name))
-    await publish_events(servers.kafka, topic, SENT)
-    assert await values(servers.kafka, topic) == sorted(EVENTS)
+    kafka = KafkaConnection(servers.kafka)
+    await publish_events(kafka, topic, SENT)
+    assert await values(kafka, topic) == sorted(EVENTS)
     async with open_database(servers.mongo_url(name)) as database:
         await database.kept.insert_one({"_id": name})

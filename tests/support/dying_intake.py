@@ -17,6 +17,7 @@ from services.analyzer.app import CONSUMER_GROUP, timing_of
 from services.analyzer.intake import event_intake as intake
 from services.analyzer.intake.aggregate import Aggregate
 from services.analyzer.intake.event_intake import DeadLetterPublisher, EventIntake
+from shared.bus.connection import kafka_connection
 from shared.bus.consumer import Consumer, open_consumer
 from shared.bus.producer import Topics, open_producer
 from shared.runtime.clock import utc_now
@@ -44,7 +45,7 @@ log = structlog.get_logger()
 
 
 async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
-    topics, metrics, kafka = Topics(settings.topic_prefix), AnalyzerMetrics(), settings.kafka_bootstrap_servers
+    topics, metrics, kafka = Topics(settings.topic_prefix), AnalyzerMetrics(), kafka_connection(settings)
     instance = os.environ.get("LEADSTREAM_TEST_INSTANCE")
     async with (
         open_database(settings.mongo_url.get_secret_value()) as database,

@@ -7,16 +7,17 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
+from shared.bus.connection import KafkaConnection
 from shared.bus.producer import AIOKafkaConsumer, TopicPartition
 from tests.support.waiting import eventually
 
 Offsets = dict[TopicPartition, int]
 
 
-async def committed(bootstrap_servers: str, topic: str, group: str) -> Offsets:
+async def committed(kafka: KafkaConnection, topic: str, group: str) -> Offsets:
     """Return the committed offsets of the partitions that have records."""
-    partitions = list(await ends(bootstrap_servers, topic))
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    partitions = list(await ends(kafka, topic))
+    admin = AIOKafkaAdminClient(**kafka.options)
     await admin.start()
     try:
         found = await admin.list_consumer_group_offsets(group, partitions=partitions)
@@ -27,9 +28,9 @@ async def committed(bootstrap_servers: str, topic: str, group: str) -> Offsets:
     return {partition: each.offset for partition, each in found.items() if each.offset >= 0}
 
 
-async def members(bootstrap_servers: str, group: str) -> set[str]:
+async def members(kafka: KafkaConnection, group: str) -> set[str]:
     """Return the members' ids. A member that was removed comes back with another id."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    admin = AIOKafkaAdminClient(**kafka.options)
     await admin.start()
     try:
         answer: Any = (await admin.describe_consumer_groups([group]))[0]
@@ -39,9 +40,9 @@ async def members(bootstrap_servers: str, group: str) -> set[str]:
     return {member[0] for member in found}
 
 
-async def ends(bootstrap_servers: str, topic: str) -> Offsets:
+async def ends(kafka: KafkaConnection, topic: str) -> Offsets:
     """Return the next offset of each partition that has had records."""
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap_servers)
+    consumer = AIOKafkaConsumer(topic, **kafka.options)
     await consumer.start()
     try:
         numbers = consumer.partitions_for_topic(topic) or ()
@@ -51,7 +52,7 @@ async def ends(bootstrap_servers: str, topic: str) -> Offsets:
     return {partition: end for partition, end in found.items() if end}
 
 
-async def all_is_committed(bootstrap_servers: str, topic: str, group: str) -> None:
+async def all_is_committed(kafka: KafkaConnection, topic: str, group: str) -> None:
     """Returns when the group need not read anything again that is on the topic now."""
-    expected = await ends(bootstrap_servers, topic)
-    await eventually(lambda: committed(bootstrap_servers, topic, group), lambda found: found == expected)
+    expected = await ends(kafka, topic)
+    await eventually(lambda: committed(kafka, topic, group), lambda found: found == expected)

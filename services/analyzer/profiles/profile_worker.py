@@ -16,6 +16,7 @@ from aiohttp import ClientSession
 
 from services.analyzer.profiles.nameless_contacts import follow
 from services.analyzer.profiles.profile import FIELDS, read_profile, with_profile
+from shared.bus.connection import KafkaConnection, kafka_connection
 from shared.bus.consumer import open_consumer
 from shared.bus.producer import Topics
 from shared.contract.contacts import NameSource
@@ -69,7 +70,7 @@ def compose_profiles(settings: AnalyzerSettings, database: Database) -> ProfileW
         )
 
     queue, topics = ProfileQueue(database), Topics(settings.topic_prefix)
-    return ProfileWorker(database, queue, settings.kafka_bootstrap_servers, topics, clients, utc_now)
+    return ProfileWorker(database, queue, kafka_connection(settings), topics, clients, utc_now)
 
 
 @dataclass(slots=True)
@@ -78,7 +79,7 @@ class ProfileWorker:
 
     database: Database
     queue: ProfileQueue
-    kafka: str
+    kafka: KafkaConnection
     topics: Topics
     clients: Callable[[ClientSession], ClientFor]
     clock: Clock
