@@ -39,7 +39,9 @@ def edit(
     ] = None,
     stage: Annotated[str | None, typer.Option(help="A stage of the account's pipeline.")] = None,
     status: Annotated[LeadStatus | None, typer.Option(help="The status; it overrides every analysis.")] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="Add this tag; may be given several times.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="Add this tag, several times if need be; `not a lead` counts as a label.")
+    ] = None,
     untag: Annotated[list[str] | None, typer.Option(help="Remove this tag; may be given several times.")] = None,
     note: Annotated[str | None, typer.Option(help="Replace the notes.")] = None,
     give_back: Annotated[

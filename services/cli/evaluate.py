@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from services.analyzer.evaluation.corrections import COMPARED, Correction, agreements, corrections, worst
+from services.analyzer.evaluation.corrections import Comparison, agreements, comparisons, worst
 from services.cli.common import with_database
 from services.cli.contact_filter import ContactFilter
 from services.cli.contact_views import printable
@@ -25,12 +25,12 @@ def evaluate(
     limit: Annotated[int, typer.Option(min=0, help="At most this many of the worst cases.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the status and stage that people set with the analysis in force, and list the worst cases.
+    """Compare the status, the stage and the tag `not a lead` that people set with the analysis then in force.
 
-    The shares are those in which AI and fallback agree, by field, stage and month of the analysis. A worst case is one
-    that the analysis was sure of. "Not a lead" and the outcome of a deal count only as a status or stage.
+    The shares are those in which AI and fallback agreed, by field, stage and month of the edit. A stage of type WON or
+    LOST is the outcome of a deal. A worst case is one that the analysis was sure of.
     """
-    found = with_database(MongoSettings(), lambda database: _corrections(database, account))
+    found = with_database(MongoSettings(), lambda database: _comparisons(database, account))
     if as_json:
         for agreement in agreements(found):
             typer.echo(orjson.dumps(agreement))
@@ -41,13 +41,12 @@ def evaluate(
             Console(highlight=False).print(table)
 
 
-async def _corrections(database: Database, account: str | None) -> list[Correction]:
-    edited = {"edited": {"$in": [field.value for field in COMPARED]}}
-    contacts = Contacts(database).find({**ContactFilter(account).query(), **edited})
-    return [each async for contact in contacts for each in corrections(contact)]
+async def _comparisons(database: Database, account: str | None) -> list[Comparison]:
+    corrected = Contacts(database).corrected(ContactFilter(account).query())
+    return [each async for contact, corrections in corrected for each in comparisons(contact, corrections)]
 
 
-def _tables(found: Sequence[Correction], limit: int) -> tuple[Table, Table]:
+def _tables(found: Sequence[Comparison], limit: int) -> tuple[Table, Table]:
     shares = _table("by", "analysis", "set by people", "agrees", "95 % interval")
     for group in agreements(found):
         interval = "{:.2f} to {:.2f}".format(*group.interval)

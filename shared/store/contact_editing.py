@@ -5,6 +5,7 @@ from __future__ import annotations
 from shared.contract.contacts import Change, Contact
 from shared.domain.accounts import account_key
 from shared.domain.contact_edits import AutomaticField, ContactEdit, edited
+from shared.domain.corrections import correction_of
 from shared.runtime.clock import Clock
 from shared.store.contact_versions import StoredContact
 from shared.store.contacts import Contacts
@@ -44,7 +45,8 @@ async def write_and_publish(database: Database, before: StoredContact, change: C
     contact_id, conversations = change.contact.contact_id, Conversations(database)
     await conversations.requeue([contact_id])
     superseded = before.superseded(may_be_unpublished=await conversations.is_leased(contact_id))
-    if not await Contacts(database).write_edit(change, superseded):
+    correction = correction_of(before.contact, change)
+    if not await Contacts(database).write_edit(change, superseded, correction):
         return False
     await conversations.requeue([contact_id])
     return True

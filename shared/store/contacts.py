@@ -10,14 +10,17 @@ from datetime import datetime
 from typing import cast
 
 from shared.contract.contacts import SCORES_KEPT, Activity, Change, Contact, Score, score_of
+from shared.domain.corrections import Correction
 from shared.store.contact_versions import FenceWrite, OutboxEntry, StoredContact, VersionWrite, entry_of
 from shared.store.mongo import Database, Document, UpdateOne, insert_all, write_all
 
-CONTACT_ALONE = {"outbox": False, "latest": False, "scores": False}
+CONTACT_ALONE = {"outbox": False, "latest": False, "scores": False, "corrections": False}
 """The projection of a contact without what belongs to its versions."""
 NOT_ERASED: Document = {"forgotten_at": {"$exists": False}}
 """The filter of contacts that are not the stub of an erased customer. Every query for contacts has it."""
 READ_BATCH_SIZE = 500
+MAX_CORRECTIONS = 20
+"""How many of a contact are kept, the newest ones."""
 
 
 class Contacts:
@@ -40,6 +43,13 @@ class Contacts:
         """Yield contacts in the order of their ids, `limit` at most; 0 is no limit."""
         async for stored in self._contacts.find({**where, **NOT_ERASED}, CONTACT_ALONE).sort("_id", 1).limit(limit):
             yield Contact.model_validate(stored)
+
+    async def corrected(self, where: Document) -> AsyncIterator[tuple[Contact, list[Correction]]]:
+        """Yield the contacts that people have corrected, in the order of their ids, with all corrections kept."""
+        query = {**where, **NOT_ERASED, "corrections": {"$exists": True}}
+        projection = {name: False for name in CONTACT_ALONE if name != "corrections"}
+        async for stored in self._contacts.find(query, projection).sort("_id", 1):
+            yield Contact.model_validate(stored), list(map(Correction.model_validate, stored["corrections"]))
 
     async def read_all(self, contact_ids: Sequence[str]) -> AsyncIterator[Contact]:
         """Yield contacts in the order of `contact_ids`; those that do not exist are left out."""
@@ -85,7 +95,9 @@ class Contacts:
                     refused.add(each.contact_id)
         return {contact_id: entry for contact_id, entry in entries.items() if contact_id not in refused}
 
-    async def write_edit(self, change: Change, superseded: OutboxEntry | None = None) -> bool:
+    async def write_edit(
+        self, change: Change, superseded: OutboxEntry | None = None, correction: Correction | None = None
+    ) -> bool:
         """Write a version that no worker made, under no fence; it goes to the outbox, behind `superseded`.
 
         Returns False when another version is stored.
@@ -93,6 +105,8 @@ class Contacts:
         contact = change.contact
         unchanged = {"_id": contact.contact_id, "version": contact.version - 1}
         update = _with_version(change, [superseded, entry_of(change)] if superseded else [entry_of(change)])
+        if correction:
+            update["$push"]["corrections"] = {"$each": [correction.model_dump()], "$slice": -MAX_CORRECTIONS}
         return (await self._contacts.update_one(unchanged, update)).matched_count == 1
 
     async def put_stub(

@@ -104,7 +104,7 @@ class EditRequest(ApiModel):
     stage: str | None = Field(default=None, max_length=200)
     status: LeadStatus | None = None
     notes: str | None = Field(default=None, max_length=MAX_NOTES_CHARS)
-    tags_added: tuple[str, ...] = ()
+    tags_added: tuple[str, ...] = Field(default=(), description="`not a lead` counts as a label")
     tags_removed: tuple[str, ...] = ()
     given_back: tuple[AutomaticField, ...] = Field(default=(), description="fields that the analysis may set again")
     was: SeenFields = Field(

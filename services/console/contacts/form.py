@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from shared.contract.contacts import LeadStatus
 from shared.domain.contact_edits import MAX_NAME_CHARS, AutomaticField, ContactEdit, InvalidEditError
+from shared.domain.corrections import NOT_A_LEAD
 
 MAX_BULK_CONTACTS = 1000
 """Contacts that one request may change; each change publishes a version."""
@@ -22,6 +23,8 @@ def edit_of(form: Mapping[str, str]) -> ContactEdit:
     """
     if back := GIVEN_BACK.get(form.get("give_back", "")):
         return ContactEdit(given_back=frozenset({back}))
+    if "not_a_lead" in form:
+        return ContactEdit(tags_added=(NOT_A_LEAD,))
     changed = changes_of(form)
     for name, text in changed.items():
         if len(text) > _LIMITS[name]:

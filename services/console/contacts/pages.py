@@ -13,6 +13,7 @@ from services.console.index.list_query import find_rows, list_page, page_number,
 from services.console.view.form_error import FormError
 from services.console.view.rendering import Renderer
 from shared.domain.contact_export import Format
+from shared.domain.corrections import is_not_a_lead
 from shared.store.accounts import AccountStore
 from shared.store.contacts import Contacts
 from shared.store.mongo import Database
@@ -71,5 +72,6 @@ async def contact_page(
         contact=details.contact,
         message_page=details.message_page,
         score_plot=score_plot(details.scores),
+        is_not_a_lead=is_not_a_lead(details.contact.tags),
         form_error=form_error or FormError(),
     )  # fmt: skip

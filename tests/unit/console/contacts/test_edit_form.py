@@ -72,3 +72,7 @@ def test_giving_a_field_back_ignores_the_other_fields() -> None:
 def test_an_impossible_edit_is_refused(form: dict[str, str]) -> None:
     with pytest.raises(InvalidEditError):
         edit_of(form)
+
+
+def test_the_button_not_a_lead_adds_its_tag_and_nothing_else() -> None:
+    assert edit_of({"not_a_lead": "yes", "name": "Other"}) == ContactEdit(tags_added=("not a lead",))
