@@ -84,7 +84,7 @@ screenshots: $(STAMP)
 	@$(BIN)/python -m tests.browser.screens docs
 
 servers: $(STAMP)
-	@deploy/local/servers $(ARGS)
+	@$(BIN)/python deploy/local/servers $(ARGS)
 
 # Fits the fallback's models, the local one where its encoder is installed: LABELLED=folder with files author-*.jsonl; DAY=2026-12-01 for the model card.
 train: $(STAMP)

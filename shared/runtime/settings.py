@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
 Names = Annotated[tuple[str, ...], NoDecode]
 FallbackChoice = Literal["auto", "fast", "local"]
+SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
 
 METRICS_PORT_HELP = "Port of `/metrics`, `/live` and `/ready` of an analyzer or a backfill worker; 0 for none."
 
@@ -33,6 +35,25 @@ class Settings(BaseSettings):
 
 class KafkaSettings(Settings):
     kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="host:port of the brokers, comma-separated.")
+    kafka_security_protocol: SecurityProtocol = Field(
+        "PLAINTEXT", description="PLAINTEXT, SSL, SASL_SSL, or SASL_PLAINTEXT, which sends passwords unencrypted."
+    )
+    kafka_sasl_mechanism: SaslMechanism = Field(
+        "PLAIN", description="PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER; used by the SASL protocols."
+    )
+    kafka_sasl_username: str = Field("", description="User, or API key, of PLAIN and SCRAM.")
+    kafka_sasl_password: SecretStr = Field(SecretStr(""), description="Password, or API secret, of PLAIN and SCRAM.")
+    kafka_sasl_token_command: str = Field(
+        "", description="Command that prints a token of OAUTHBEARER; it runs for each connection, without a shell."
+    )
+    kafka_ssl_ca_file: str = Field(
+        "", description="PEM file of the CAs that may sign the brokers' certificates; empty: those of the system."
+    )
+    kafka_ssl_certificate_file: str = Field(
+        "", description="PEM file of the client certificate and its chain; empty: none is presented."
+    )
+    kafka_ssl_key_file: str = Field("", description="PEM file of its key; empty: the key is in the certificate's file.")
+    kafka_ssl_key_password: SecretStr = Field(SecretStr(""), description="Password of an encrypted key.")
     topic_prefix: str = Field("", description="Prefix of the names of all topics and consumer groups.")
     topic_replication: int = Field(1, ge=1, description="Replicas of each topic; 3 to survive the loss of a broker.")
     topic_partitions: int = Field(12, ge=1, description="Partitions of new topics, except the dead letters'.")

@@ -58,19 +58,22 @@ Collection: TypeAlias = AsyncIOMotorCollection[Document]
 async def open_database(url: str) -> AsyncIterator[Database]:
     """Open the database with journaled majority writes; times are read in UTC.
 
-    UnreachableError when no server answers within 5 s, when it refuses the URL's user, or when the URL is invalid.
+    UnreachableError, with the driver's reason, when no server answers within 5 s; also when it refuses the URL's
+    user, and when the URL is invalid or names a file that cannot be used.
     """
     try:
         client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
             url, tz_aware=True, tzinfo=UTC, w="majority", journal=True, serverSelectionTimeoutMS=5_000
         )
+    except OSError as error:
+        raise UnreachableError(f"a file that LEADSTREAM_MONGO_URL names cannot be used: {error}") from None
     except (PyMongoError, ValueError):
         raise UnreachableError("LEADSTREAM_MONGO_URL is not a MongoDB connection string") from None
     try:
         await client.admin.command("ping")
     except ConnectionFailure as error:
         client.close()
-        raise UnreachableError("no MongoDB server answers at LEADSTREAM_MONGO_URL") from error
+        raise UnreachableError(f"no MongoDB server answers at LEADSTREAM_MONGO_URL: {_reason(error)}") from error
     except PyMongoError:
         client.close()
         raise UnreachableError("MongoDB refuses the user, password or options of LEADSTREAM_MONGO_URL") from None
@@ -78,6 +81,16 @@ async def open_database(url: str) -> AsyncIterator[Database]:
         yield client.get_default_database("leadstream")
     finally:
         client.close()
+
+
+def _reason(error: ConnectionFailure) -> str:
+    """Return the addresses and reasons of the driver's message, which contains no user, with advice about TLS."""
+    reason = str(error).partition(" (configured timeouts")[0].partition(", Timeout:")[0]
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return f"{reason}; its option `tlsCAFile` names the trusted CAs"
+    if "reset by peer" in reason or "connection closed" in reason:
+        return f"{reason}; the server may require its option `tls=true`"
+    return reason
 
 
 async def ensure_indexes(database: Database, indexes: Iterable[Index]) -> None:

@@ -7,19 +7,14 @@ import gzip
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from aiohttp import ClientError, ClientSession
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from deploy.local.certificates import Authority
 from shared.bus.producer import Record
 from shared.bus.reader import read_all
-from shared.runtime.clock import utc_now
 from shared.runtime.crypto import webhook_signature
 from tests.conftest import Stack, Start
 from tests.support.processes import Leadstream
@@ -257,47 +252,6 @@ async def test_the_access_log_is_optional_and_contains_no_secret(leadstream: Sta
     assert [line["request_id"] for line in told[:3]] == (["a1" * 16] * 3 if is_on else [])
     for secret in ("a text of a customer", "verify-token", "app-secret", "1158201444", "hub.mode"):
         assert secret not in here.process.output
-
-
-class Authority:
-    """Signs certificates, and writes them to files that a process or a client can load."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = self._builder(self._name, self._key)
-        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        self.certificate = self._write(f"{name}.pem", builder.sign(self._key, hashes.SHA256()).public_bytes(PEM))
-
-    def sign(self, name: str) -> tuple[str, str]:
-        """Return the files of a certificate for `name` and 127.0.0.1, and of its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        builder = self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key)
-        names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
-        certificate = builder.add_extension(names, critical=False).sign(self._key, hashes.SHA256())
-        private = key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        return self._write(f"{name}.crt", certificate.public_bytes(PEM)), self._write(f"{name}.key", private)
-
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-        now = utc_now()
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
-        )
-
-    def _write(self, name: str, content: bytes) -> str:
-        path = self._folder / name
-        path.write_bytes(content)
-        return str(path)
-
-
-PEM = serialization.Encoding.PEM
 
 
 @pytest.fixture
