@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from services.receiver.app import run_receiver
-from services.receiver.http.tls import TlsError, tls_context
+from services.receiver.http.tls import TlsError, tls_files
 from shared.runtime.settings import ReceiverSettings
 
 
@@ -22,7 +22,7 @@ def receiver(
     if not settings.app_secrets or not settings.verify_token:
         raise typer.BadParameter("LEADSTREAM_APP_SECRETS and LEADSTREAM_VERIFY_TOKEN must be set")
     try:
-        tls = tls_context(settings)
+        tls = tls_files(settings)
     except TlsError as error:
         raise typer.BadParameter(str(error)) from error
     raise typer.Exit(run_receiver(settings, workers or settings.receiver_workers, lifeline, tls))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from services.receiver.http import endpoints
 from services.receiver.http.body import BodyReader
 from services.receiver.http.responses import Responses
 from services.receiver.http.server import ConnectionLimits, WebhookServer, bind, bind_for_workers, serve
-from services.receiver.http.tls import certificate_check
+from services.receiver.http.tls import TlsFiles, certificate_check
 from services.receiver.publish.group_publisher import GroupPublisher
 from services.receiver.publish.publisher import SpoolingPublisher
 from services.receiver.publish.spool import Spool
@@ -34,7 +33,7 @@ FINAL_DRAIN_SECONDS = 1.5
 """How long a stopping process drains its spool. The rest stays on the disk for the next start."""
 
 
-def run_receiver(settings: ReceiverSettings, workers: int, lifeline: int | None, tls: ssl.SSLContext | None) -> int:
+def run_receiver(settings: ReceiverSettings, workers: int, lifeline: int | None, tls: TlsFiles | None) -> int:
     """Run as a worker (when `lifeline` is given), as the parent of `workers`, or alone. Returns the exit status."""
     if lifeline is not None:
         to_parent = Lifeline(lifeline)
@@ -48,7 +47,7 @@ def run_receiver(settings: ReceiverSettings, workers: int, lifeline: int | None,
 
 
 async def receive(
-    settings: ReceiverSettings, tls: ssl.SSLContext | None, lifeline: Lifeline | None, stop: asyncio.Event
+    settings: ReceiverSettings, tls: TlsFiles | None, lifeline: Lifeline | None, stop: asyncio.Event
 ) -> None:
     """Receive webhooks in this process until `stop`.
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import signal
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientError, ClientSession
+from aiohttp import ClientConnectorCertificateError, ClientError, ClientSession
 
 from deploy.local.certificates import Authority
 from shared.bus.producer import Record
@@ -285,6 +286,23 @@ async def test_with_a_certificate_the_receiver_accepts_only_tls(door: Callable[.
     assert await post_over_tls(here, old) == 200
     assert not (await here.told(b"GET /live HTTP/1.1\r\nHost: receiver\r\n\r\n")).startswith("HTTP/1.1 200")
     assert here.process.terminate() == 0
+
+
+async def test_a_new_certificate_is_used_after_sighup(
+    door: Callable[..., Door], ours: Authority, tmp_path: Path
+) -> None:
+    certificate, key = map(Path, ours.sign("localhost"))
+    here = door(TLS_CERTIFICATE=str(certificate), TLS_KEY=str(key))
+    assert await post_over_tls(here, client_context(ours)) == 200
+    (tmp_path / "renewed").mkdir()
+    theirs = Authority(tmp_path / "renewed", "theirs")
+    for old, new in zip((certificate, key), theirs.sign("localhost"), strict=True):
+        old.write_bytes(Path(new).read_bytes())
+    here.process.process.send_signal(signal.SIGHUP)
+    here.process.wait_for("tls_reloaded")
+    assert await post_over_tls(here, client_context(theirs)) == 200
+    with pytest.raises(ClientConnectorCertificateError):
+        await post_over_tls(here, client_context(ours))
 
 
 async def test_an_unfinished_handshake_counts_as_a_connection(door: Callable[..., Door], ours: Authority) -> None:

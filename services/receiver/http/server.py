@@ -7,7 +7,6 @@ import contextlib
 import logging
 import resource
 import socket
-import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -20,7 +19,7 @@ from aiohttp.http import RawRequestMessage
 from services.receiver.http.body import BodyReader
 from services.receiver.http.endpoints import TRACE, Handler
 from services.receiver.http.responses import Responses
-from services.receiver.http.tls import TlsListener
+from services.receiver.http.tls import TlsFiles, TlsListener
 from services.receiver.publish.records import request_id
 from shared.contract.failures import UnreachableError
 from shared.runtime.logging import without_message
@@ -200,7 +199,7 @@ async def serve(
     server: WebhookServer,
     bodies: BodyReader,
     bound: socket.socket,
-    tls: ssl.SSLContext | None,
+    tls: TlsFiles | None,
     stop: asyncio.Event,
     on_listening: Callable[[], None],
 ) -> None:
@@ -220,7 +219,7 @@ async def serve(
 
 
 @contextlib.asynccontextmanager
-async def _accepting(server: WebhookServer, bound: socket.socket, tls: ssl.SSLContext | None) -> AsyncIterator[None]:
+async def _accepting(server: WebhookServer, bound: socket.socket, tls: TlsFiles | None) -> AsyncIterator[None]:
     """Accept connections within the block."""
     if tls is None:
         listening = await asyncio.get_running_loop().create_server(server, sock=bound, backlog=BACKLOG)
@@ -230,7 +229,7 @@ async def _accepting(server: WebhookServer, bound: socket.socket, tls: ssl.SSLCo
             listening.close()
         return
     listener = TlsListener(tls, server, server.admit_connection, server.limits.header_seconds, LINGERING_SECONDS)
-    async with listener.open(bound, BACKLOG):
+    async with tls.watch(), listener.open(bound, BACKLOG):
         yield
 
 

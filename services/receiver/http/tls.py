@@ -7,17 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import structlog
 from aiohttp import web
 
 from shared.runtime.settings import ReceiverSettings
 
+CHANGE_CHECK_SECONDS = 10.0
+"""How often the files are compared with those that were loaded."""
 RETRY_SECONDS = 0.5
 """The wait until the next attempt to accept a connection when this process can open no more files."""
+
+FilesState = list[tuple[int, int, int] | None]
+"""For each file its time of change, inode and size, of which one differs when it is written; None without a file."""
 
 log = structlog.get_logger()
 
@@ -56,6 +63,63 @@ def _no_password() -> str:
     raise ValueError("the key is encrypted")
 
 
+class TlsFiles:
+    """The TLS context of the settings' files. `context` is for new connections; those that are open keep theirs."""
+
+    def __init__(self, settings: ReceiverSettings, context: ssl.SSLContext, state: FilesState) -> None:
+        self._settings = settings
+        self._state = state
+        self.context = context
+
+    @contextlib.asynccontextmanager
+    async def watch(self) -> AsyncIterator[None]:
+        """Load the files again on SIGHUP and when they have changed, within the block."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        checking = loop.create_task(self._reload_on_change())
+        try:
+            yield
+        finally:
+            checking.cancel()
+            loop.remove_signal_handler(signal.SIGHUP)
+
+    async def _reload_on_change(self) -> None:
+        while True:
+            await asyncio.sleep(CHANGE_CHECK_SECONDS)
+            if _files_state(self._settings) != self._state:
+                self.reload()
+
+    def reload(self) -> None:
+        """Keep the present context when the files cannot be used, as when only one of a pair is written yet."""
+        self._state = _files_state(self._settings)
+        try:
+            self.context = tls_context(self._settings) or self.context
+        except TlsError as error:
+            log.warning("tls_not_reloaded", error=str(error))
+        else:
+            log.info("tls_reloaded")
+
+
+def tls_files(settings: ReceiverSettings) -> TlsFiles | None:
+    """Return None when TLS is off. TlsError when the settings cannot be used."""
+    state = _files_state(settings)  # first: a file that changes from now on is loaded again
+    context = tls_context(settings)
+    return TlsFiles(settings, context, state) if context else None
+
+
+def _files_state(settings: ReceiverSettings) -> FilesState:
+    paths = settings.receiver_tls_certificate, settings.receiver_tls_key, settings.receiver_client_ca
+    return [_file_state(Path(path)) for path in paths if path]
+
+
+def _file_state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
+
+
 class TlsListener:
     """Accepts connections and performs TLS handshakes.
 
@@ -65,13 +129,13 @@ class TlsListener:
 
     def __init__(
         self,
-        context: ssl.SSLContext,
+        files: TlsFiles,
         make_protocol: Callable[[], asyncio.Protocol],
         admit_connection: Callable[[int], bool],
         handshake_seconds: float,
         shutdown_seconds: float,
     ) -> None:
-        self._context = context
+        self._files = files
         self._make_protocol = make_protocol
         self._takes_one_more = admit_connection
         self._handshake_seconds = handshake_seconds
@@ -113,7 +177,7 @@ class TlsListener:
         """Perform one handshake. A client that fails or abandons it is not an error of ours."""
         with contextlib.suppress(OSError):
             await asyncio.get_running_loop().connect_accepted_socket(
-                self._make_protocol, client, ssl=self._context, ssl_handshake_timeout=self._handshake_seconds,
+                self._make_protocol, client, ssl=self._files.context, ssl_handshake_timeout=self._handshake_seconds,
                 ssl_shutdown_timeout=self._shutdown_seconds,
             )  # fmt: skip
 
