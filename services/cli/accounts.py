@@ -18,10 +18,13 @@ from services.backfill.accounts.import_accounts import merged
 from services.backfill.clients import require_answer
 from services.cli import account_views as views
 from services.cli.common import fail, with_database
+from services.console.accounts.form import InvalidAccountError, request_from_form, with_settings
+from services.console.api.requests import AccountSettings
 from shared.contract.ids import Platform, is_usable_id
-from shared.domain.accounts import Account, parse_every
+from shared.domain.accounts import UTC_NAME, Account, parse_every
 from shared.domain.pipelines import Mode
 from shared.graph_api.errors import GraphError
+from shared.runtime.clock import time_zone
 from shared.runtime.crypto import vault_from
 from shared.runtime.settings import BackfillSettings
 from shared.store.accounts import AccountInUseError, AccountStore
@@ -43,6 +46,13 @@ def _every(text: str) -> int:
         raise typer.BadParameter(str(error)) from None
 
 
+def _time_zone(text: str) -> str:
+    try:
+        return time_zone(text).key
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 @accounts_app.command("add")
 def add(
     platform: Platform,
@@ -56,6 +66,9 @@ def add(
     every: Annotated[
         int | None, typer.Option(parser=_every, metavar="30m|6h|1d", help="How often a worker reads it.")
     ] = None,
+    timezone: Annotated[
+        str, typer.Option(parser=_time_zone, metavar="ZONE", help="Of the business, as Europe/Berlin.")
+    ] = UTC_NAME,
     token_file: TokenFile = None,
 ) -> None:
     """Add or replace an account. Its access token is read from standard input and stored encrypted."""
@@ -68,7 +81,7 @@ def add(
     encrypted = vault_from(settings).encrypt(_read_token(token_file))
     account = Account(
         platform=platform, account_id=account_id, page_id=page or account_id, name=name, encrypted_token=encrypted,
-        pipeline=pipeline, mode=mode, every_seconds=every,
+        pipeline=pipeline, mode=mode, every_seconds=every, timezone=timezone,
     )  # fmt: skip
     with_database(settings, lambda database: _put(database, account))
     print(f"{account.key} added")
@@ -78,6 +91,36 @@ async def _put(database: Database, account: Account) -> None:
     if account.pipeline and await PipelineStore(database).get(account.pipeline) is None:
         raise typer.BadParameter(f"no pipeline {account.pipeline!r}; `leadstream pipelines list` shows all")
     await AccountStore(database).put(account)
+
+
+@accounts_app.command("edit")
+def edit(
+    platform: Platform,
+    account_id: Id,
+    name: Annotated[str | None, typer.Option(help="The name that people know it by.")] = None,
+    pipeline: Annotated[str | None, typer.Option(help="The pipeline of its contacts; '' for none.")] = None,
+    mode: Annotated[Mode | None, typer.Option(help="Whether an analysis may change a stage that is set.")] = None,
+    every: Annotated[
+        str | None, typer.Option(metavar="30m|6h|1d", help="How often a worker reads it; '' stops.")
+    ] = None,
+    timezone: Annotated[str | None, typer.Option(metavar="ZONE", help="Of the business, as Europe/Berlin.")] = None,
+) -> None:
+    """Change settings of an account. What is left out stays, and so does its token."""
+    options = {"name": name, "pipeline": pipeline, "mode": mode, "every": every, "timezone": timezone}
+    given = {key: value for key, value in options.items() if value is not None}
+
+    async def go(database: Database) -> None:
+        (account,) = await _named(AccountStore(database), platform, account_id)
+        pipelines = [each.name for each in await PipelineStore(database).all()]
+        await AccountStore(database).save_choices(
+            with_settings(account, request_from_form(AccountSettings, given), pipelines)
+        )
+        print(f"{account.key} changed")
+
+    try:
+        with_database(BackfillSettings(), go)
+    except InvalidAccountError as error:
+        raise typer.BadParameter(f"--{error.at}: {error}") from None
 
 
 @accounts_app.command("import")

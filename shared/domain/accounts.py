@@ -15,6 +15,7 @@ def account_key(platform: Platform, account_id: str) -> str:
     return f"{platform}:{account_id}"
 
 
+UTC_NAME = "UTC"
 UNIT_SECONDS = {"d": 86_400, "h": 3_600, "m": 60}
 
 
@@ -42,6 +43,7 @@ class Account(BaseModel):
     pipeline: str | None = Field(default=None, description="name of the pipeline of its contacts")
     mode: Mode = Mode.SKIP_EXISTING
     every_seconds: int | None = Field(default=None, description="interval of scheduled runs; None for none")
+    timezone: str = Field(default=UTC_NAME, description="IANA name; the AI reads the conversation's times in it")
 
     @property
     def key(self) -> str:

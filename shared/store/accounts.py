@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from shared.contract.ids import Platform
-from shared.domain.accounts import Account, account_key
+from shared.domain.accounts import UTC_NAME, Account, account_key
 from shared.domain.pipelines import Mode
 from shared.runtime.crypto import TokenVault
 from shared.store.mongo import Database, DuplicateKeyError
@@ -20,9 +20,11 @@ class DuplicateAccountError(Exception):
     """The account exists already."""
 
 
-class PipelineChoice(NamedTuple):
-    """The name of an account's pipeline, and what it does with contacts that have a stage."""
+class AccountChoices(NamedTuple):
+    """What an analysis needs of an account: what a person has chosen for it."""
 
+    name: str
+    timezone: str
     pipeline: str | None
     mode: Mode
 
@@ -59,11 +61,16 @@ class AccountStore:
     async def all(self) -> list[Account]:
         return [Account.model_validate(stored) for stored in await self._accounts.find({}).sort("_id", 1).to_list(None)]
 
-    async def pipeline_choices(self, keys: Iterable[str]) -> dict[str, PipelineChoice]:
-        """Return the choice of each account that exists. Its token is not read."""
-        found = self._accounts.find({"_id": {"$in": list(keys)}}, {"pipeline": True, "mode": True})
+    async def choices(self, keys: Iterable[str]) -> dict[str, AccountChoices]:
+        """Return the choices for each account that exists. Its token is not read."""
+        found = self._accounts.find({"_id": {"$in": list(keys)}}, dict.fromkeys(AccountChoices._fields, True))
         return {
-            each["_id"]: PipelineChoice(each.get("pipeline"), Mode(each.get("mode", Mode.SKIP_EXISTING)))
+            each["_id"]: AccountChoices(
+                each.get("name", ""),
+                each.get("timezone", UTC_NAME),
+                each.get("pipeline"),
+                Mode(each.get("mode", Mode.SKIP_EXISTING)),
+            )
             async for each in found
         }
 
@@ -77,7 +84,7 @@ class AccountStore:
 
     async def save_choices(self, account: Account) -> None:
         """Write the fields that a person chooses. The token may be renewed at the same time, so it is left alone."""
-        chosen = account.model_dump(mode="json", include={"name", "pipeline", "mode", "every_seconds"})
+        chosen = account.model_dump(mode="json", include={"name", "pipeline", "mode", "every_seconds", "timezone"})
         await self._accounts.update_one({"_id": account.key}, {"$set": chosen})
 
     async def save_health(self, account: Account, health: dict[str, Any]) -> None:

@@ -102,6 +102,12 @@ async def test_an_import_keeps_an_accounts_settings_and_adds_nothing_unasked(
     after = (await stored(database))[before.key]
     assert after == before.model_copy(update={"encrypted_token": after.encrypted_token})
     assert after.encrypted_token != before.encrypted_token
+    assert (await accounts("edit", "messenger", PAGE_ID, "--timezone", "Asia/Manila", "--every", "1d")).status == 0
+    edited = (await stored(database))[before.key]
+    assert edited == after.model_copy(update={"timezone": "Asia/Manila", "every_seconds": 86_400})
+    assert (await accounts("edit", "messenger", PAGE_ID, "--every", "")).status == 0
+    assert (await stored(database))[before.key] == edited.model_copy(update={"every_seconds": None})
+    assert (await accounts("edit", "messenger", PAGE_ID, "--every", "6h")).status == 0
     listed = await accounts("list")
     assert listed.status == 0
     assert "6h" in listed.output
@@ -188,6 +194,7 @@ async def test_an_idle_account_is_removed_after_confirmation_and_its_contacts_st
     [
         (("add", "messenger", "1", "--name", "x", "--every", "6"), "t"),
         (("add", "messenger", "1", "--name", "x", "--token-file", "/nowhere"), "t"),
+        (("add", "messenger", "1", "--name", "x", "--timezone", "Berlin"), "t"),
         (("import",), ""),
         (("import",), "two words"),
     ],

@@ -211,6 +211,27 @@ async def test_a_conversation_becomes_a_contact_that_is_published(rig: Rig) -> N
     assert (activity["from_stage"], activity["to_stage"]) == (None, contact.stage.name)
 
 
+@pytest.mark.parametrize(
+    ("account", "name", "zone"),
+    [
+        ({"name": "Bakery", "timezone": "Asia/Manila"}, "Bakery", "Asia/Manila"),
+        ({"name": "Bakery"}, "Bakery", "UTC"),
+        ({"name": "Bakery", "timezone": "Mars/Olympus"}, "Bakery", "UTC"),
+        (None, "", "UTC"),
+    ],
+    ids=["both", "no zone", "unknown zone", "never added"],
+)
+async def test_the_analyst_knows_the_accounts_name_and_time_zone(
+    rig: Rig, account: Document | None, name: str, zone: str
+) -> None:
+    if account:
+        key = account_key(MARIA.platform, MARIA.account_id)
+        await rig.database.accounts.insert_one({"_id": key, "pipeline": "Gone", **account})
+    assert await rig.analyse(said("How much?", 1)) is not None
+    (analysis_input,) = rig.analyst.briefs
+    assert (analysis_input.account_name, str(analysis_input.timezone)) == (name, zone)
+
+
 async def test_the_same_content_is_analysed_once_and_makes_one_version(rig: Rig) -> None:
     first = await rig.analyse(said("How much?", 1))
     assert await rig.analyse(said("How much?", 1)) == first

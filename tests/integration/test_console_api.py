@@ -113,8 +113,12 @@ async def test_an_account_is_added_once_and_its_token_never_returned(
     status, added = await call(program, "POST", "/api/accounts", **new)
     assert (status, added["health"]["problems"][0][:27]) == (201, "it could not be checked: th")
     assert (await call(program, "POST", "/api/accounts", **new))[0] == 409
-    _, kept = await call(program, "PATCH", "/api/accounts/messenger:9", every="6h", pipeline="Sales")
+    _, kept = await call(
+        program, "PATCH", "/api/accounts/messenger:9", every="6h", pipeline="Sales", timezone="Asia/Manila"
+    )
+    assert (added["timezone"], kept["timezone"]) == ("UTC", "Asia/Manila")
     assert (kept["name"], kept["every_seconds"], kept["pipeline"]) == ("Mine", 21_600, "Sales")
+    assert (await call(program, "PATCH", "/api/accounts/messenger:9", timezone="Berlin"))[0] == 409
     _, checked = await call(program, "POST", f"/api/accounts/{SHOP.key}/check")
     assert not checked["health"]["is_well"]
     stored = await database.accounts.find_one({"_id": "messenger:9"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from typing import Protocol
 
@@ -42,11 +42,16 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class AnalysisInput:
-    """One conversation to analyse. `stages` are those of its pipeline, empty without one."""
+    """One conversation to analyse. `stages` are those of its pipeline, empty without one.
+
+    `account_name` is empty where the account was never added. `timezone` is that of the business.
+    """
 
     transcript: Transcript
     now: datetime
     stages: tuple[Stage, ...] = ()
+    account_name: str = ""
+    timezone: tzinfo = UTC
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from services.analyzer.contact.contact_details import find_details
@@ -42,10 +42,12 @@ deleted message stays on it (promise 9)."""
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The pipeline of an account's contacts. Without one they have no stage."""
+    """What was chosen for an account. Without a pipeline its contacts have no stage."""
 
     pipeline: Pipeline | None = None
     mode: Mode = Mode.SKIP_EXISTING
+    account_name: str = ""
+    timezone: tzinfo = UTC
 
 
 def next_contact(

@@ -198,9 +198,13 @@ class AnalysisWorker:
         verdict: Verdict | None = NOTHING_LEFT
         transcript = snapshot.loaded.transcript
         if transcript:
-            stages = snapshot.placement.pipeline.stages if snapshot.placement.pipeline else ()
+            placement = snapshot.placement
+            stages = placement.pipeline.stages if placement.pipeline else ()
+            analysis_input = AnalysisInput(
+                transcript, self._clock(), stages, placement.account_name, placement.timezone
+            )
             with self._metrics.analysis_seconds.time():
-                verdict = await self._ask(snapshot, AnalysisInput(transcript, self._clock(), stages))
+                verdict = await self._ask(snapshot, analysis_input)
         if verdict is None and snapshot.known:
             return snapshot.known
         verdict = verdict or NOTHING_LEFT

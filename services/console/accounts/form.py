@@ -9,7 +9,8 @@ from pydantic import BaseModel, ValidationError
 
 from services.console.api.requests import AccountRequest, AccountSettings
 from shared.contract.ids import Platform
-from shared.domain.accounts import Account, parse_every
+from shared.domain.accounts import UTC_NAME, Account, parse_every
+from shared.runtime.clock import time_zone
 
 Request = TypeVar("Request", bound=BaseModel)
 
@@ -21,6 +22,7 @@ FIELD_ERRORS = {
     "token": "the access token is missing or malformed",
     "pipeline": "there is no such pipeline",
     "mode": "choose what an analysis may do to a stage",
+    "timezone": "give a time zone as in Europe/Berlin",
     "every": "give minutes, hours or days as in 30m, 6h or 1d",
 }
 """Never the value: it may be the token, pasted into another field."""
@@ -53,6 +55,7 @@ def new_account(request: AccountRequest, encrypt: Callable[[str], str]) -> Accou
         page_id=page_id,
         name=request.name,
         encrypted_token=encrypt(request.token.get_secret_value()),
+        timezone=_time_zone(request.timezone),
     )
 
 
@@ -67,4 +70,13 @@ def with_settings(account: Account, settings: AccountSettings, pipelines: Collec
         update["pipeline"] = update["pipeline"] or None
     if "every" in settings.model_fields_set:
         update["every_seconds"] = parse_every(settings.every) if settings.every else None
+    if "timezone" in settings.model_fields_set:
+        update["timezone"] = _time_zone(settings.timezone)
     return account.model_copy(update=update)
+
+
+def _time_zone(name: str | None) -> str:
+    try:
+        return time_zone(name).key if name else UTC_NAME
+    except ValueError:
+        raise InvalidAccountError("timezone") from None

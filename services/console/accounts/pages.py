@@ -22,6 +22,7 @@ from services.console.view.rendering import Renderer
 from shared.contract.ids import Platform
 from shared.domain.accounts import Account
 from shared.domain.runs import ACTIVE_STATES, RESUMABLE_STATES
+from shared.runtime.clock import known_time_zones
 from shared.store.accounts import AccountInUseError, AccountStore
 from shared.store.mongo import Database, server_time
 from shared.store.pipelines import PipelineStore
@@ -100,6 +101,7 @@ class IntegrationPages:
             names={account.key: account.name for account in accounts},
             pipelines=[each.name for each in await PipelineStore(self._database).all()],
             history=[progress_of(run, now) for run in await self._runs.newest(MAX_PAST_RUNS)],
+            time_zones=known_time_zones(),
             can_add=self._changes.can_add,
         )  # fmt: skip
 

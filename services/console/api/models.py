@@ -130,6 +130,7 @@ class AccountInfo(ApiModel):
     pipeline: str | None
     mode: Mode
     every_seconds: int | None
+    timezone: str
     contacts: int
     health: AccountHealthInfo | None = Field(description="null before the first check")
 

@@ -49,6 +49,7 @@ AccountName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S"),
 PipelineName = Annotated[str, Field(min_length=1, max_length=80, pattern=r"\S"), AfterValidator(_collapse_spaces)]
 Id = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,64}$")]
 Interval = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}[mhd]$", examples=["30m", "6h", "1d"])]
+TimeZone = Annotated[str, Field(max_length=64, examples=["Europe/Berlin", "Asia/Manila"])]
 PRINTABLE_ASCII = "^[!-~]+$"
 Token = Annotated[
     SecretStr,
@@ -146,6 +147,7 @@ class AccountSettings(ApiModel):
     pipeline: str | None = Field(default=None, max_length=200, description="null: its contacts get no stage")
     mode: Mode = Mode.SKIP_EXISTING
     every: Interval | None = Field(default=None, description="interval of automatic syncs; null: only on request")
+    timezone: TimeZone | None = Field(default=None, description="IANA name, for the times that the AI reads; null: UTC")
     token: Token | None = None
 
 
@@ -154,6 +156,7 @@ class AccountRequest(ApiModel):
     account_id: Id
     page_id: Id | None = Field(default=None, description="the Page that serves the account; required for Instagram")
     name: AccountName
+    timezone: TimeZone | None = Field(default=None, description="IANA name, for the times that the AI reads; null: UTC")
     token: Token
 
 

@@ -62,7 +62,7 @@ class AIAnalyst:
         self, analysis_input: AnalysisInput, attempt: AnalysisAttempt, context_tokens: int
     ) -> ModelRequest:
         """Return the request, with digests for the oldest lines, and digests of digests, until it fits."""
-        rows = transcript_rows(analysis_input.transcript)
+        rows = transcript_rows(analysis_input)
         while True:
             request = assessment_request(analysis_input, rows, self._summary_language)
             size = _bytes(request.prompt) + _bytes(request.system)

@@ -87,7 +87,7 @@ def test_a_stage_is_ignored_where_none_is_offered() -> None:
 
 
 def test_the_request_numbers_lines_and_offers_the_open_stages_only() -> None:
-    request = assessment_request(conversation(), transcript_rows(conversation().transcript), "English")
+    request = assessment_request(conversation(), transcript_rows(conversation()), "English")
     rows = [json.loads(line) for line in request.prompt.splitlines() if line.startswith("[")]
     assert [row[:2] for row in rows] == [[number, "Tue 2026-11-24 09:00:00"] for number in (1, 2, 3)]
     stages = request.schema["properties"]["recommended_stage"]["enum"]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
@@ -125,7 +127,7 @@ forgeries = st.sampled_from(
 
 @given(st.lists(st.text() | st.lists(forgeries).map("".join), min_size=1, max_size=5))
 def test_a_transcript_cannot_forge_its_end_marker(texts: list[str]) -> None:
-    lines = assessment_request(told(texts), transcript_rows(told(texts).transcript), "English").prompt.splitlines()
+    lines = assessment_request(told(texts), transcript_rows(told(texts)), "English").prompt.splitlines()
     marker = lines[1]
     assert [number for number, line in enumerate(lines) if line.startswith("===")] == [1, len(texts) + 2]
     assert lines.count(marker) == 2
@@ -140,9 +142,9 @@ def test_a_digest_cannot_forge_the_end_marker(text: str) -> None:
 
 
 def test_a_changed_prompt_needs_a_new_version() -> None:
-    question = told(["How much?"])
-    request = assessment_request(question, transcript_rows(question.transcript), "English")
+    question = replace(told(["How much?"]), account_name="Bakery", timezone=ZoneInfo("Asia/Manila"))
+    request = assessment_request(question, transcript_rows(question), "English")
     said = [SYSTEM, SCHEMA, DIGEST_SYSTEM, DIGEST_SCHEMA, request.prompt, digest_request(["[]"]).prompt]
-    assert {PROMPT_VERSION: content_hash(said)} == {"4": "cd2385c9af4f2afbfb08192d454eff63"}, (
+    assert {PROMPT_VERSION: content_hash(said)} == {"5": "f69a1aa3ed09d137943c7e649536ba86"}, (
         "raise PROMPT_VERSION, and put the new hash here"
     )

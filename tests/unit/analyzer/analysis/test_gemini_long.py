@@ -41,7 +41,7 @@ async def test_a_transcript_that_fits_by_tokens_is_sent_whole(fake: FakeGemini, 
     await analyst(asking).analyse(told)
     assert [asked.method for asked in fake.asked] == ["countTokens", "generateContent"]
     assert fake.asked[0].content["systemInstruction"] == fake.asked[1].content["systemInstruction"]
-    assert rows(fake.asked[1]) == transcript_rows(told.transcript)
+    assert rows(fake.asked[1]) == transcript_rows(told)
 
 
 async def test_instructions_that_leave_no_room_for_lines_end_without_digests(fake: FakeGemini, asking: Asking) -> None:
@@ -60,8 +60,8 @@ async def test_the_oldest_part_of_a_long_transcript_is_summed_up(fake: FakeGemin
     digests = [row for row in rows(last) if row.startswith('["digest"')]
     newest = rows(last)[len(digests) :]
     older = [row for asked in digested for row in rows(asked)]
-    assert sorted(older + newest) == sorted(transcript_rows(told.transcript))
-    assert newest == transcript_rows(told.transcript)[-len(newest) :]
+    assert sorted(older + newest) == sorted(transcript_rows(told))
+    assert newest == transcript_rows(told)[-len(newest) :]
     assert len(digests) == len(digested)
     assert len(last.prompt) > CONTEXT * 4 // 2, "most of the context is used word for word"
     calls = len(digested) + 1
@@ -109,4 +109,4 @@ async def test_a_million_characters_are_counted_and_sent_whole(fake: FakeGemini,
     told = analysis_input("word " * 220_000)
     await asking.analyst().analyse(told)
     assert [asked.method for asked in fake.asked] == ["countTokens", "generateContent"]
-    assert rows(fake.asked[1]) == transcript_rows(told.transcript)
+    assert rows(fake.asked[1]) == transcript_rows(told)

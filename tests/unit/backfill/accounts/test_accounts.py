@@ -152,12 +152,12 @@ def test_settings_of_an_account_survive_a_new_token() -> None:
     found = FoundAccount(Platform.INSTAGRAM, "1784", "372", "new.name", "EAAnew")
     known = Account(
         platform=Platform.INSTAGRAM, account_id="1784", page_id="371", name="Ours", encrypted_token="old",
-        pipeline="Sales", mode=Mode.UPDATE_EXISTING, every_seconds=3_600,
+        pipeline="Sales", mode=Mode.UPDATE_EXISTING, every_seconds=3_600, timezone="Asia/Manila",
     )  # fmt: skip
     renewed, new = merged(found, known, VAULT), merged(found, None, VAULT)
     assert VAULT.decrypt(renewed.encrypted_token) == VAULT.decrypt(new.encrypted_token) == "EAAnew"
     assert renewed == known.model_copy(update={"page_id": "372", "encrypted_token": renewed.encrypted_token})
-    assert (new.name, new.pipeline, new.every_seconds) == ("new.name", None, None)
+    assert (new.name, new.pipeline, new.every_seconds, new.timezone) == ("new.name", None, None, "UTC")
 
 
 @pytest.mark.parametrize("platform", list(Platform))

@@ -43,12 +43,22 @@ def test_an_invalid_account_is_refused_without_showing_its_token(wrong: dict[str
 def test_new_settings_keep_the_token() -> None:
     account = account_from(ACCOUNT, lambda _token: "sealed")
     form = {"name": "New", "pipeline": "Sales", "mode": "UPDATE_EXISTING", "every": "6h"}
+    form["timezone"] = "Asia/Manila"
     after = with_settings(account, request_from_form(AccountSettings, form), ["Sales"])
     assert (after.pipeline, after.mode, after.every_seconds) == ("Sales", Mode.UPDATE_EXISTING, 21_600)
-    assert after.encrypted_token == "sealed"
+    assert (after.encrypted_token, after.timezone) == ("sealed", "Asia/Manila")
 
 
-@pytest.mark.parametrize("wrong", [{"pipeline": "None such"}, {"mode": "?"}, {"every": "often"}, {"name": ""}])
+def test_a_time_zone_that_is_left_out_stays_and_an_empty_one_is_utc() -> None:
+    account = account_from({**ACCOUNT, "timezone": "Asia/Manila"}, str)
+    for form, zone in (({}, "Asia/Manila"), ({"timezone": " "}, "UTC"), ({"timezone": "Asia/Tokyo"}, "Asia/Tokyo")):
+        assert with_settings(account, request_from_form(AccountSettings, form), []).timezone == zone
+    assert account_from(ACCOUNT, str).timezone == "UTC"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"pipeline": "None such"}, {"mode": "?"}, {"every": "often"}, {"name": ""}, {"timezone": "Berlin"}]
+)
 def test_invalid_settings_are_refused(wrong: dict[str, str]) -> None:
     form = {"name": "New", "pipeline": "", "mode": "SKIP_EXISTING", "every": "", **wrong}
     with pytest.raises(InvalidAccountError):
