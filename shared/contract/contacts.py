@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -127,6 +128,25 @@ class StageRef(ContractModel):
         return (self.pipeline, self.name, self.type) == (other.pipeline, other.name, other.type)
 
 
+def is_closed_by_fallback(
+    stage_type: str,
+    set_by: str | None,
+    analysed_status: str | None,
+    analysed_by: str | None,
+    person_status: str | None,
+    edited: Collection[str],
+) -> bool:
+    """Return whether a fallback alone set this WON or LOST stage of a contact.
+
+    Without `set_by`, a stage counts as set by an analysis that says the same.
+    """
+    if stage_type not in (StageType.WON, StageType.LOST) or "stage" in edited or person_status == stage_type:
+        return False
+    if set_by is None and analysed_status == stage_type:
+        return analysed_by == AnalysisSource.FALLBACK
+    return set_by == AnalysisSource.FALLBACK
+
+
 class Contact(ContractModel):
     contact_id: str = Field(description="the conversation's key")
     platform: Platform
@@ -161,18 +181,12 @@ class Contact(ContractModel):
 
     @property
     def is_provisional(self) -> bool:
-        """Whether the contact is in WON or LOST by a fallback alone; an AI or a person has not said so.
-
-        Without `set_by`, a stage counts as set by an analysis that says the same.
-        """
+        """Whether the contact is in WON or LOST by a fallback alone; an AI or a person has not said so."""
         stage, analysis = self.stage, self.analysis
-        if stage is None or stage.type not in (StageType.WON, StageType.LOST) or "stage" in self.edited:
+        if stage is None:
             return False
-        if self.lead_status == stage.type.value:
-            return False
-        if stage.set_by is None and analysis and analysis.lead_status == stage.type.value:
-            return analysis.source is AnalysisSource.FALLBACK
-        return stage.set_by == AnalysisSource.FALLBACK
+        status, source = (analysis.lead_status, analysis.source) if analysis else (None, None)
+        return is_closed_by_fallback(stage.type, stage.set_by, status, source, self.lead_status, self.edited)
 
     @property
     def last_message_at(self) -> datetime | None:

@@ -50,6 +50,7 @@ COLUMNS: Mapping[str, Callable[[Contact], object]] = {
     "messages_outbound": lambda contact: contact.messages_outbound,
     "tags": lambda contact: ";".join(contact.tags),
     "notes": lambda contact: contact.notes,
+    "is_provisional": lambda contact: contact.stage and str(contact.is_provisional).lower(),
 }
 """Columns of a CSV file; new ones come last. A missing value is an empty cell, times are UTC."""
 

@@ -17,7 +17,7 @@ from yarl import URL
 
 from services.demo.servers import free_port
 from shared.bus.producer import Record, open_producer, publish
-from shared.contract.contacts import Change, Contact, LeadStatus
+from shared.contract.contacts import AnalysisSource, Change, Contact, LeadStatus, StageRef, StageType
 from shared.contract.dead_letters import DeadLetter, dump_dead_letter, encode_payload
 from shared.contract.events import Event
 from shared.contract.failures import Reason
@@ -115,6 +115,31 @@ async def test_contacts_are_found_shown_and_exported(leadstream: Start, database
         assert [each["name"] for each in found["contacts"]] == ["=cmd()", "José Peñaflor", "Maria Santos"]
         exported = list(csv.DictReader(io.StringIO(await browser.page("/contacts.csv?sort=name"))))
         assert [each["name"] for each in exported] == ["'=cmd()", "José Peñaflor", "Maria Santos"]
+
+
+async def test_a_stage_that_only_a_fallback_set_is_marked_wherever_it_is_shown(
+    leadstream: Start, database: Database
+) -> None:
+    won = [
+        contact(str(number), source, 92, source=source, by_machine=LeadStatus.WON).model_copy(
+            update={"stage": StageRef(pipeline="Sales", name="Closed Won", type=StageType.WON, set_by=source)}
+        )
+        for number, source in enumerate((AnalysisSource.AI, AnalysisSource.FALLBACK), 1)
+    ]
+    sure, provisional = won
+    await known(database, *won)
+    async with browsing(leadstream) as browser:
+        for path in ("/contacts", "/board", f"/contacts/{provisional.contact_id}"):
+            assert (await browser.page(path)).count(">provisional</span>") == 1, path
+        assert ">provisional</span>" not in await browser.page(f"/contacts/{sure.contact_id}")
+        listed = await browser.json("/api/contacts?sort=name")
+        columns = (await browser.json("/api/board?pipeline=Sales"))["columns"]
+        (cards,) = [each["contacts"] for each in columns if each["contacts"]]
+        for rows in (listed["contacts"], cards):
+            assert {row["name"]: row["is_provisional"] for row in rows} == {"ai": False, "fallback": True}
+        assert (await browser.json(f"/api/contacts/{provisional.contact_id}"))["is_provisional"] is True
+        exported = list(csv.DictReader(io.StringIO(await browser.page("/contacts.csv?sort=name"))))
+        assert [each["is_provisional"] for each in exported] == ["false", "true"]
 
 
 async def test_a_contact_shows_its_conversation_and_escapes_hostile_text(leadstream: Start, database: Database) -> None:

@@ -42,6 +42,7 @@ class ContactRow(ApiModel):
     source: AnalysisSource | None
     pipeline: str | None
     stage: str | None
+    is_provisional: bool = Field(description="whether a fallback alone set a stage WON or LOST")
     tags: tuple[str, ...]
     last_inbound_at: Instant | None
     last_message_at: Instant | None
@@ -68,6 +69,7 @@ class MessageInfo(ApiModel):
 
 class ContactWhole(ApiModel):
     contact: Contact
+    is_provisional: bool = Field(description="whether a fallback alone set a stage WON or LOST")
     scores: tuple[Score, ...]
     activities: tuple[Activity, ...]
     messages: tuple[MessageInfo, ...] = Field(description="one page, oldest first; the first page has the newest")
@@ -205,6 +207,7 @@ def row_json(row: Row) -> ContactRow:
         source=AnalysisSource(row.source) if row.source else None,
         pipeline=row.pipeline or None,
         stage=row.stage or None,
+        is_provisional=row.is_provisional,
         tags=row.tags,
         last_inbound_at=row.last_inbound_at if row.last_inbound_at != NEVER else None,
         last_message_at=row.last_message_at if row.last_message_at != NEVER else None,

@@ -65,7 +65,8 @@ class ContactApi:
             raise web.HTTPNotFound(text=NO_CONTACT)
         shown = details.message_page
         body = models.ContactWhole(
-            contact=details.contact, scores=details.scores, activities=details.activities,
+            contact=details.contact, is_provisional=details.contact.is_provisional,
+            scores=details.scores, activities=details.activities,
             messages=tuple(map(models.message_json, shown.messages)), found=shown.found, page=shown.page,
             pages=shown.pages,
         )  # fmt: skip

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from services.console.index.word_index import WordIndex
-from shared.contract.contacts import Contact
+from shared.contract.contacts import Contact, is_closed_by_fallback
 from shared.contract.ids import ConversationKey
 
 MAX_PENDING_CHANGES = 1000
@@ -47,6 +47,7 @@ class Row:
     source: str
     pipeline: str
     stage: str
+    is_provisional: bool
     tags: tuple[str, ...]
     last_inbound_at: datetime
     last_message_at: datetime
@@ -101,6 +102,14 @@ def row_of_document(stored: Mapping[str, Any]) -> Row:
         source=str(analysis.get("source", "")),
         pipeline=stage.get("pipeline", ""),
         stage=stage.get("name", ""),
+        is_provisional=is_closed_by_fallback(
+            stage.get("type", ""),
+            stage.get("set_by"),
+            analysis.get("lead_status"),
+            analysis.get("source"),
+            stored.get("lead_status"),
+            stored.get("edited", ()),
+        ),
         tags=tuple(stored.get("tags", ())),
         last_inbound_at=inbound,
         last_message_at=max(inbound, outbound),

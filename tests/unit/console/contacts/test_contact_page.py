@@ -65,7 +65,7 @@ async def test_a_deal_that_a_fallback_closed_is_marked_as_provisional(
     stage = StageRef(pipeline="Sales", name="Closed Won", type=StageType.WON, set_by=source)
     text = await page_of(contact("1", score=90).model_copy(update={"stage": stage}), monkeypatch)
     assert "Closed Won" in text
-    assert ("· provisional" in text) is (source is AnalysisSource.FALLBACK)
+    assert (">provisional</span>" in text) is (source is AnalysisSource.FALLBACK)
 
 
 @pytest.mark.parametrize(("evidence", "marked"), [(("m1",), 1), (("m0", "m1"), 2), ((), 0), (None, 0)])

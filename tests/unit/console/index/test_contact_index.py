@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from services.console.index.contact_index import (
     row_of,
 )
 from services.console.index.list_query import ListQuery, find_rows
-from shared.contract.contacts import AnalysisSource
+from shared.contract.contacts import AnalysisSource, LeadStatus, StageRef, StageType
 from tests.unit.console.rows import contact, contact_index
 
 NAMES = ("Ana Cruz", "Ben Lim", "José Peñaflor", "Maria Santos", "Ana Maria Sy")
@@ -97,6 +98,19 @@ def test_each_change_is_reported_once_and_a_repeated_version_is_not() -> None:
     made.remove(row.contact_id, 3)
     made.remove(row.contact_id, 3)
     assert changes == [(row.contact_id, 2, row), (row.contact_id, 3, None)]
+
+
+@pytest.mark.parametrize("set_by", [None, "person", *AnalysisSource])
+@pytest.mark.parametrize("source", AnalysisSource)
+@pytest.mark.parametrize("more", [{}, {"edited": ("stage",)}, {"lead_status": LeadStatus.WON}, {"stage": None}])
+def test_a_row_is_provisional_where_its_contact_is(set_by: Any, source: AnalysisSource, more: dict[str, Any]) -> None:
+    stage = StageRef(pipeline="Sales", name="Closed Won", type=StageType.WON, set_by=set_by)
+    closed = contact("1", score=92, source=source, by_machine=LeadStatus.WON).model_copy(
+        update={"stage": stage, **more}
+    )
+    assert row_of(closed).is_provisional is closed.is_provisional
+    by_fallback = AnalysisSource.FALLBACK in (set_by, source if set_by is None else None)
+    assert closed.is_provisional is (by_fallback and not more)
 
 
 def test_a_contact_that_is_not_analysed_is_not_counted_by_source() -> None:
