@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, nullcontext
 
 import structlog
 
+from services.analyzer.analysis.account_fallback import AccountFallback
 from services.analyzer.analysis.fallbacks import compose_fallback
 from services.analyzer.analysis.providers import open_ai, provider_of
 from services.analyzer.analysis.resilient import ResilientAnalyst
@@ -30,6 +31,7 @@ from shared.runtime.health import health_app, serve_health
 from shared.runtime.metrics import AnalyzerMetrics
 from shared.runtime.service import reduce_garbage_collection, return_large_buffers, run_until
 from shared.runtime.settings import AnalyzerSettings
+from shared.store.account_models import AccountModelStore
 from shared.store.activities import ActivityStore
 from shared.store.ai_retry_queue import AIRetryQueue
 from shared.store.contacts import Contacts
@@ -48,7 +50,8 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
     """Store and analyse events until `stop`. UnreachableError when a server or the topic is missing at the start."""
     topics, metrics = Topics(settings.topic_prefix), AnalyzerMetrics()
     timing, kafka = timing_of(settings), kafka_connection(settings)
-    async with open_analyst(settings) as analyst, open_database(settings.mongo_url.get_secret_value()) as database:
+    mongo_url = settings.mongo_url.get_secret_value()
+    async with open_database(mongo_url) as database, open_analyst(settings, database) as analyst:
         await require_migrated(database)
         owner = f"{socket.gethostname()}:{secrets.token_hex(4)}"
         clock = ServerClock(database)
@@ -103,11 +106,12 @@ def compose_worker(
 
 
 @asynccontextmanager
-async def open_analyst(settings: AnalyzerSettings) -> AsyncIterator[ResilientAnalyst]:
+async def open_analyst(settings: AnalyzerSettings, database: Database) -> AsyncIterator[ResilientAnalyst]:
     """Yield the AI of the settings with a fallback scorer behind it, or the fallback scorer alone."""
+    fallback = AccountFallback(compose_fallback(settings.fallback), AccountModelStore(database))
     provider = provider_of(settings)
     async with open_ai(settings, provider) if provider else nullcontext() as ai:
-        yield ResilientAnalyst(ai, compose_fallback(settings.fallback))
+        yield ResilientAnalyst(ai, fallback)
 
 
 async def _release(queue: ClaimQueue) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.contract.contacts import AnalysisSource, LeadStatus
+from shared.store.contacts import of_account
 from shared.store.mongo import Document
 
 
@@ -18,10 +19,8 @@ class ContactFilter:
     source: AnalysisSource | None = None
 
     def query(self) -> Document:
-        """Return the query for `Contacts.find`. An account's contacts are a range of ids, so the index serves."""
-        query: Document = {}
-        if self.account:
-            query["_id"] = {"$gte": f"{self.account}:", "$lt": f"{self.account};"}
+        """Return the query for `Contacts.find`."""
+        query = of_account(self.account) if self.account else {}
         if self.status:
             by_analysis = {"lead_status": None, "analysis.lead_status": self.status.value}
             query["$or"] = [{"lead_status": self.status.value}, by_analysis]

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from shared.bus.producer import Topics
 from shared.contract.contacts import Activity, Contact
+from shared.domain.account_models import AccountModel
 from shared.domain.accounts import Account
 from shared.domain.budgets import Budget
 from shared.domain.messages import StoredMessage
@@ -40,6 +41,7 @@ MODELS: Mapping[str, type[Any]] = {
     "contacts": Contact,
     "activities": Activity,
     "accounts": Account,
+    "account_models": AccountModel,
     "pipelines": Pipeline,
     "sync_runs": Run,
     "budgets": Budget,

@@ -12,7 +12,6 @@ from rich.table import Table
 
 from services.analyzer.evaluation.corrections import Comparison, agreements, comparisons, worst
 from services.cli.common import with_database
-from services.cli.contact_filter import ContactFilter
 from services.cli.contact_views import printable
 from services.cli.options import AsJson, OfAccount
 from shared.runtime.settings import MongoSettings
@@ -42,7 +41,7 @@ def evaluate(
 
 
 async def _comparisons(database: Database, account: str | None) -> list[Comparison]:
-    corrected = Contacts(database).corrected(ContactFilter(account).query())
+    corrected = Contacts(database).corrected(account)
     return [each async for contact, corrections in corrected for each in comparisons(contact, corrections)]
 
 

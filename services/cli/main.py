@@ -45,6 +45,8 @@ COMMANDS: dict[str, str | Callable[[], Any]] = {
     "console": _console,
     "analyse": "services.cli.analyse:analyse",
     "evaluate": "services.cli.evaluate:evaluate",
+    "train": "services.cli.train:train",
+    "models": "services.cli.models:models_app",
     "trace": "services.cli.trace:trace",
     "simulator": "services.cli.simulator:simulator",
     "setup": "services.cli.setup:setup",

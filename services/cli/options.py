@@ -21,4 +21,5 @@ ContactId = Annotated[str, typer.Argument(metavar="CONTACT_ID", help="The id, as
 OfAccount = Annotated[
     str | None, typer.Option("--account", parser=_account, metavar="PLATFORM:ID", help="Only this account.")
 ]
+ForAccount = Annotated[str, typer.Option("--account", parser=_account, metavar="PLATFORM:ID", help="The account.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -13,13 +14,12 @@ from typer.testing import CliRunner, Result
 from services.cli.contact_filter import ContactFilter
 from services.cli.main import app
 from shared.bus.reader import read_all
-from shared.contract.contacts import AnalysisSource, Change, Contact, LeadStatus, load_contact_updated
+from shared.contract.contacts import AnalysisSource, Contact, LeadStatus, load_contact_updated
 from shared.contract.ids import ConversationKey, Platform
 from shared.domain.contact_edits import AutomaticField, ContactEdit, InvalidEditError
 from shared.domain.pipelines import TEMPLATES
 from shared.runtime.clock import utc_now
 from shared.store.contact_editing import NoContactError, edit_contact
-from shared.store.contact_versions import OutboxEntry
 from shared.store.contacts import Contacts
 from shared.store.mongo import Database
 from tests.conftest import Stack, Start
@@ -92,8 +92,8 @@ async def test_a_worker_publishes_an_edit_whose_process_died_after_the_write(
     await put(database, contact())
     write = Contacts.write_edit
 
-    async def write_and_die(self: Contacts, change: Change, left: OutboxEntry | None) -> None:
-        await write(self, change, left)
+    async def write_and_die(self: Contacts, *arguments: Any) -> None:
+        await write(self, *arguments)
         raise DiedError
 
     monkeypatch.setattr(Contacts, "write_edit", write_and_die)

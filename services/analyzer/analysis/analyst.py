@@ -44,7 +44,8 @@ class Transcript:
 class AnalysisInput:
     """One conversation to analyse. `stages` are those of its pipeline, empty without one.
 
-    `account_name` is empty where the account was never added. `timezone` is that of the business.
+    `account_name` is empty where the account was never added. `timezone` is that of the business. `account` is
+    `platform:account_id`, empty where the conversation is nobody's, as in a file.
     """
 
     transcript: Transcript
@@ -52,6 +53,7 @@ class AnalysisInput:
     stages: tuple[Stage, ...] = ()
     account_name: str = ""
     timezone: tzinfo = UTC
+    account: str = ""
 
 
 @dataclass(frozen=True, slots=True)

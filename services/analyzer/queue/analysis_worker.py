@@ -200,8 +200,9 @@ class AnalysisWorker:
         if transcript:
             placement = snapshot.placement
             stages = placement.pipeline.stages if placement.pipeline else ()
+            account = account_of(snapshot.claim.conversation)
             analysis_input = AnalysisInput(
-                transcript, self._clock(), stages, placement.account_name, placement.timezone
+                transcript, self._clock(), stages, placement.account_name, placement.timezone, account
             )
             with self._metrics.analysis_seconds.time():
                 verdict = await self._ask(snapshot, analysis_input)

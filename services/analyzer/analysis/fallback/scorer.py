@@ -7,6 +7,8 @@ Features of the conversation go through a learned model (ADR 16); a few facts th
 from __future__ import annotations
 
 import asyncio
+from copy import copy
+from typing import Self
 
 from services.analyzer.analysis.analyst import AnalysisInput
 from services.analyzer.analysis.fallback.decision import decide
@@ -30,6 +32,16 @@ class FallbackScorer:
         self._lexicon = lexicon or load_lexicon()
         self._model = model or load_model()
         self._wording = wording or load_wording()
+
+    @property
+    def model(self) -> Model:
+        return self._model
+
+    def with_model(self, model: Model) -> Self:
+        """Return the same scorer with another model of the same features."""
+        other = copy(self)
+        other._model = model
+        return other
 
     async def analyse(self, analysis_input: AnalysisInput) -> Verdict:
         """Score in a thread if it may take seconds, so that leases and the consumer group are kept alive."""
