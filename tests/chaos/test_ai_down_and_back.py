@@ -13,7 +13,8 @@ from shared.contract.events import Event
 from shared.contract.ids import ConversationKey
 from shared.store.mongo import Database
 from tests.conftest import Stack, Start
-from tests.support.fake_gemini import FakeGemini, exhausted, failed, good, hanging, serving_gemini
+from tests.support.fake_ai import hanging
+from tests.support.fake_gemini import FakeGemini, exhausted, failed, good, serving_gemini
 from tests.support.making import said
 from tests.support.outcome import assert_versions_are_whole, contacts, customers, published, settled, story
 from tests.support.topics import publish_events

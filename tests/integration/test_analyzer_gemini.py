@@ -10,6 +10,7 @@ from shared.contract.contacts import AnalysisSource
 from shared.contract.events import Event
 from shared.store.mongo import Database
 from tests.conftest import Stack, Start
+from tests.support.fake_ai import FakeAI
 from tests.support.fake_gemini import FakeGemini, exhausted, serving_gemini
 from tests.support.fake_openai import serving_openai
 from tests.support.making import said
@@ -34,7 +35,7 @@ def keys(gemini: FakeGemini) -> dict[str, str]:
 
 
 @pytest.fixture(params=["gemini", "genai", "openai"])
-async def ai(request: pytest.FixtureRequest) -> AsyncIterator[tuple[FakeGemini, dict[str, str]]]:
+async def ai(request: pytest.FixtureRequest) -> AsyncIterator[tuple[FakeAI, dict[str, str]]]:
     """Yield a fake of each provider, and the settings that choose it."""
     async with serving_gemini() as gemini, serving_openai() as openai:
         endpoint = {"LEADSTREAM_AI_ENDPOINT": f"{openai.url}/v1", "LEADSTREAM_AI_API_KEYS": "key-one,key-two"}
@@ -46,7 +47,7 @@ async def ai(request: pytest.FixtureRequest) -> AsyncIterator[tuple[FakeGemini, 
 
 
 async def test_an_ai_analyses_once_if_it_is_set(
-    stack: Stack, database: Database, leadstream: Start, ai: tuple[FakeGemini, dict[str, str]]
+    stack: Stack, database: Database, leadstream: Start, ai: tuple[FakeAI, dict[str, str]]
 ) -> None:
     fake, settings = ai
     events = [event for who in customers(6) for event in story(who)]

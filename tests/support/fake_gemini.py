@@ -1,6 +1,6 @@
 """A fake of Gemini's endpoint: generateContent and countTokens over REST, as both of Google's clients call them.
 
-A test sets the replies, each used once and the last repeated, so that it fails as the real endpoint does.
+Its replies fail as the real endpoint does.
 `python -m tests.support.fake_gemini --port N --delay 1.5` serves good answers as a process.
 """
 
@@ -10,41 +10,16 @@ import argparse
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
-GOOD: dict[str, Any] = {
-    "evidence": [1], "last_act": "asks how to pay", "reasoning": "Asked how to pay.", "lead_band": "hot",
-    "lead_score": 75, "lead_status": "QUALIFIED", "confidence": 88, "recommended_stage": "Qualified",
-    "summary": "Asked for a price. Wants it on Friday. Ready to pay.", "language": "EN",
-    "next_action": "Send the account number.",
-}  # fmt: skip
-DIGEST = "Asked for a price."
-INPUT_TOKENS, OUTPUT_TOKENS = 900, 120
-"""The cost of every answer."""
-MAX_BODY = 64 << 20
+from tests.support.fake_ai import DIGEST, GOOD, INPUT_TOKENS, MAX_BODY, OUTPUT_TOKENS, Asked, FakeAI, Reply, serving
+
 ORDER = re.compile("<<<(.*?)>>>", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Reply:
-    """A body, sent as JSON unless it is text, after `delay_seconds`. With `hangs` it is never sent."""
-
-    body: object
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-    delay_seconds: float = 0.0
-    hangs: bool = False
-
-    def response(self) -> web.Response:
-        if isinstance(self.body, str):
-            return web.Response(status=self.status, text=self.body, content_type="text/html", headers=self.headers)
-        return web.json_response(self.body, status=self.status, headers=self.headers)
 
 
 def said(text: str, finish_reason: str = "STOP") -> Reply:
@@ -113,10 +88,6 @@ def overloaded() -> Reply:
     return refused(503, "UNAVAILABLE")
 
 
-def hanging() -> Reply:
-    return Reply({}, hangs=True)
-
-
 def invalid_key() -> Reply:
     info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
     return refused(400, "INVALID_ARGUMENT", info, message="API key not valid. Please pass a valid API key.")
@@ -138,19 +109,15 @@ def _usage(output: int) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A received request."""
-
-    key: str
-    model: str
-    method: str
-    body: dict[str, Any]
-    connection: object
-
+class GeminiAsked(Asked):
     @property
     def content(self) -> dict[str, Any]:
         """Return the request to generate that a call counts; google-genai sends its contents alone."""
         return dict(self.body.get("generateContentRequest", self.body))
+
+    @property
+    def system(self) -> str:
+        return str(self.content["systemInstruction"]["parts"][0]["text"])
 
     @property
     def prompt(self) -> str:
@@ -163,74 +130,26 @@ class Asked:
 
 
 @dataclass
-class FakeGemini:
-    """By default it gives good answers and counts one token for four bytes of the prompt.
+class FakeGemini(FakeAI):
+    """It counts one token for four bytes of the prompt, unless `counts` has replies to countTokens.
 
-    `answers` reply to generateContent and `counts` to countTokens, in order, the last one repeated. With
-    `answers_together`, no call is answered before so many have arrived. With `obeys`, the answer is what the transcript
-    orders; with `echoes`, a digest is the part's first line. A prompt of more than `reads_bytes` is too long. `asked`
-    has the requests, if `remembers`.
+    With `obeys`, the answer is what the transcript orders; with `echoes`, a digest is the part's first line.
     """
 
-    url: str = ""
-    answers: list[Reply] = field(default_factory=list)
     counts: list[Reply] = field(default_factory=list)
-    asked: list[Asked] = field(default_factory=list)
-    delay_seconds: float = 0.0
-    answers_together: int = 1
     obeys: bool = False
     echoes: bool = False
-    reads_bytes: int = MAX_BODY
-    remembers: bool = True
-    _waiting: int = 0
-    _together: asyncio.Event = field(default_factory=asyncio.Event)
-    _closed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def says(self, *replies: Reply) -> None:
-        """Replace the answers."""
-        self.answers[:] = replies
-
-    @property
-    def models_asked(self) -> list[str]:
-        return [asked.model for asked in self.asked]
-
-    @property
-    def keys_asked(self) -> list[str]:
-        return [asked.key for asked in self.asked]
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY)
         app.router.add_post("/v1beta/models/{model}:{method}", self._handle)
         return app
 
-    def close(self) -> None:
-        """End the calls that hang."""
-        self._closed.set()
-
-    async def _handle(self, request: web.Request) -> web.Response:
-        asked = await self._asked(request)
-        if self.remembers:
-            self.asked.append(asked)
-        reply = self._reply(asked)
-        if reply.hangs:
-            await self._closed.wait()
-        await self._others()
-        await asyncio.sleep(self.delay_seconds + reply.delay_seconds)
-        return reply.response()
-
-    async def _asked(self, request: web.Request) -> Asked:
+    async def _asked(self, request: web.Request) -> GeminiAsked:
         model, method = request.match_info["model"], request.match_info["method"]
-        return Asked(request.headers["x-goog-api-key"], model, method, await request.json(), request.transport)
+        return GeminiAsked(request.headers["x-goog-api-key"], model, method, await request.json(), request.transport)
 
-    async def _others(self) -> None:
-        self._waiting += 1
-        together = self._together
-        if self._waiting >= self.answers_together:
-            self._waiting, self._together = 0, asyncio.Event()
-            together.set()
-        await together.wait()
-
-    def _reply(self, asked: Asked) -> Reply:
+    def _reply(self, asked: GeminiAsked) -> Reply:
         """Return the reply; with `obeys`, what stands between <<< and >>> in the transcript."""
         replies = self.counts if asked.method == "countTokens" else self.answers
         if replies:
@@ -246,23 +165,10 @@ class FakeGemini:
         return digest(asked.prompt.splitlines()[1] if self.echoes else DIGEST)
 
 
-Fake = TypeVar("Fake", bound=FakeGemini)
-
-
 @asynccontextmanager
 async def serving_gemini() -> AsyncIterator[FakeGemini]:
     async with serving(FakeGemini()) as fake:
         yield fake
-
-
-@asynccontextmanager
-async def serving(fake: Fake) -> AsyncIterator[Fake]:
-    async with TestServer(fake.app()) as server:
-        fake.url = str(server.make_url("")).rstrip("/")
-        try:
-            yield fake
-        finally:
-            fake.close()
 
 
 async def _serve(port: int, delay_seconds: float) -> None:

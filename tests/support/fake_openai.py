@@ -10,14 +10,14 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.support.fake_gemini import (
+from tests.support.fake_ai import (
     DIGEST,
     GOOD,
     INPUT_TOKENS,
     MAX_BODY,
     OUTPUT_TOKENS,
     Asked,
-    FakeGemini,
+    FakeAI,
     Reply,
     serving,
 )
@@ -87,10 +87,6 @@ def overloaded() -> Reply:
     return refused(503, "server_is_overloaded")
 
 
-def hanging() -> Reply:
-    return Reply({}, hangs=True)
-
-
 def invalid_key() -> Reply:
     return refused(401, "invalid_api_key", message="Incorrect API key provided: secret-key.")
 
@@ -127,7 +123,7 @@ class Chat(Asked):
 
 
 @dataclass
-class FakeOpenAI(FakeGemini):
+class FakeOpenAI(FakeAI):
     """By default it gives good answers. It refuses response formats and parameters that it `lacks`, as servers do."""
 
     lacks: set[str] = field(default_factory=set)
@@ -141,8 +137,7 @@ class FakeOpenAI(FakeGemini):
         key, body = request.headers.get("Authorization", "").removeprefix("Bearer "), await request.json()
         return Chat(key, body["model"], "chat", body, request.transport)
 
-    def _reply(self, asked: Asked) -> Reply:
-        assert isinstance(asked, Chat)
+    def _reply(self, asked: Chat) -> Reply:
         if asked.format in self.lacks:
             return refused(400, "invalid_request_error", "This response_format type is unavailable now")
         if "temperature" in self.lacks & asked.body.keys():

@@ -37,6 +37,13 @@ ONLY_IN = {
     "typer": ("services.cli", "services.demo"),
     "rich": ("services.cli", "services.demo"),
 }
+ANALYSIS = "services.analyzer.analysis"
+NOT_FROM = {
+    f"{ANALYSIS}.ai": tuple(f"{ANALYSIS}.{provider}" for provider in ("gemini", "openai", "fallback", "local")),
+    f"{ANALYSIS}.gemini": (f"{ANALYSIS}.openai",),
+    f"{ANALYSIS}.openai": (f"{ANALYSIS}.gemini",),
+}
+"""What all providers share imports none of them, and providers do not import each other."""
 COMPOSITION_ROOT = "services.cli"
 NOT_COLLECTIONS = {"client", "name"}
 
@@ -86,6 +93,8 @@ def broken_rule(module: str, name: str) -> str | None:
 
 
 def broken_arrow(module: str, name: str) -> str | None:
+    if any(within(module, room) and within(name, each) for room, never in NOT_FROM.items() for each in never):
+        return "what providers share imports none of them, and no provider imports another"
     if within(name, "services") and within(module, "services"):
         same = name.split(".")[:2] == module.split(".")[:2]
         return None if same or within(module, COMPOSITION_ROOT) else "a service imports only shared and itself"
@@ -134,6 +143,9 @@ def test_imports_point_down(path: Path) -> None:
         ("shared.contract.events", "from shared.runtime.clock import utc_now"),
         ("shared.domain.messages", "import os.path"),
         ("shared.contract.ids", "from pathlib import Path"),
+        ("services.analyzer.analysis.ai.analyst", "from services.analyzer.analysis.gemini.client import GeminiClient"),
+        ("services.analyzer.analysis.ai.prompt", "from services.analyzer.analysis.fallback import lexicon"),
+        ("services.analyzer.analysis.openai.client", "from services.analyzer.analysis.gemini.failures import REFUSALS"),
         ("shared.runtime.clock", "from tests.support.waiting import eventually"),
     ],
 )
@@ -145,6 +157,7 @@ def test_a_broken_rule_is_reported(module: str, source: str) -> None:
     ("module", "source"),
     [
         ("services.analyzer.analysis.gemini.client", "import google.generativeai as genai"),
+        ("services.analyzer.analysis.providers", "from services.analyzer.analysis.openai.client import OpenAIClient"),
         ("services.cli.main", "import typer\nfrom services.backfill.app import run"),
         ("shared.bus.producer", "from aiokafka import AIOKafkaProducer"),
         ("shared.store.contacts", "from shared.domain.contact_edits import Edit\nfound = database.contacts"),

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from services.analyzer.analysis.gemini.client import GeminiClient
-from tests.support.asking_gemini import Asking, Time
+from tests.support.asking_ai import Asking, Time
 from tests.support.fake_gemini import FakeGemini, serving_gemini
 
 

@@ -14,7 +14,7 @@ from services.analyzer.analysis.ai.response import read_verdict
 from services.analyzer.analysis.ai.transport import ModelAnswer
 from services.analyzer.analysis.analyst import AnalysisInput, Transcript
 from shared.contract.contacts import LeadStatus, Verdict
-from tests.support.asking_gemini import analysis_input
+from tests.support.asking_ai import analysis_input
 
 ANSWER: dict[str, Any] = {
     "evidence": [2, 1], "last_act": "orders", "lead_band": "hot", "lead_score": 75, "lead_status": "QUALIFIED",

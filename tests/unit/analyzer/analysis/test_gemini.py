@@ -13,10 +13,10 @@ from services.analyzer.analysis.analyst import AnalysisCost, NoVerdictError
 from services.analyzer.analysis.gemini.client import GeminiClient
 from shared.contract.contacts import AnalysisSource, LeadStatus
 from shared.contract.failures import TransientError
-from tests.support.asking_gemini import Asking, Time, analysis_input
+from tests.support.asking_ai import Asking, Time, analysis_input
+from tests.support.fake_ai import Reply
 from tests.support.fake_gemini import (
     FakeGemini,
-    Reply,
     absent_model,
     empty,
     exhausted,

@@ -16,8 +16,9 @@ from services.analyzer.analysis.gemini.client import GeminiClient
 from services.analyzer.analysis.resilient import ResilientAnalyst
 from shared.contract.contacts import AnalysisSource, Verdict
 from shared.contract.failures import TransientError
-from tests.support.asking_gemini import Asking, analysis_input
-from tests.support.fake_gemini import FakeGemini, exhausted, failed, good, hanging, in_prose
+from tests.support.asking_ai import Asking, analysis_input
+from tests.support.fake_ai import hanging
+from tests.support.fake_gemini import FakeGemini, exhausted, failed, good, in_prose
 from tests.support.waiting import eventually
 
 
@@ -94,7 +95,7 @@ async def test_another_conversation_probes_after_a_cancelled_probe(fake: FakeGem
 
 async def test_a_hanging_call_delays_no_other_and_ends_at_its_deadline(fake: FakeGemini, asking: Asking) -> None:
     fake.says(hanging(), good())
-    analyst = by_the_clock(asking.gemini, 0.5)
+    analyst = by_the_clock(asking.transport, 0.5)
     slow = asyncio.create_task(analyst.analyse(analysis_input()))
     await eventually(lambda: asyncio.sleep(0, fake.asked), bool)
     assert (await analyst.analyse(analysis_input())).lead_score == 75

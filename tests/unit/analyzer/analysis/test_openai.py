@@ -18,8 +18,8 @@ from services.analyzer.analysis.openai.client import OpenAIClient
 from services.analyzer.analysis.openai.failures import call_error
 from services.analyzer.analysis.providers import Provider, compose_ai, open_transport
 from shared.runtime.settings import AnalyzerSettings
-from tests.support.asking_gemini import Asking, Time, analysis_input
-from tests.support.fake_gemini import Reply
+from tests.support.asking_ai import Asking, Time, analysis_input
+from tests.support.fake_ai import Reply
 from tests.support.fake_openai import USAGE, Chat, FakeOpenAI, blocked_answer, good, refused, said, serving_openai
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)

@@ -18,8 +18,9 @@ from shared.contract.contacts import AnalysisSource
 from shared.contract.failures import WrongSettingsError
 from shared.runtime.settings import AnalyzerSettings
 from tests.support import fake_gemini, fake_openai
-from tests.support.asking_gemini import Asking, Time, analysis_input
-from tests.support.fake_gemini import FakeGemini, Reply, serving_gemini
+from tests.support.asking_ai import Asking, Time, analysis_input
+from tests.support.fake_ai import FakeAI, Reply, hanging
+from tests.support.fake_gemini import serving_gemini
 from tests.support.fake_openai import serving_openai
 
 Make = Callable[[Any], Reply]
@@ -30,7 +31,7 @@ Make = Callable[[Any], Reply]
 class Asked:
     """A provider's client that asks a fake, and the replies in its dialect."""
 
-    fake: FakeGemini
+    fake: FakeAI
     asking: Asking
     replies: ModuleType
 
@@ -40,7 +41,7 @@ async def ai(request: pytest.FixtureRequest) -> AsyncIterator[Asked]:
     provider: Provider = request.param
     async with AsyncExitStack() as stack:
         if provider is Provider.OPENAI:
-            fake: FakeGemini = await stack.enter_async_context(serving_openai())
+            fake: FakeAI = await stack.enter_async_context(serving_openai())
             settings = openai_settings(f"{fake.url}/v1")
         else:
             fake = await stack.enter_async_context(serving_gemini())
@@ -154,7 +155,7 @@ async def test_a_short_conversation_that_is_too_long_is_sent_once(ai: Asked) -> 
 
 
 async def test_a_call_that_hangs_ends_at_the_deadline(ai: Asked) -> None:
-    ai.fake.says(ai.replies.hanging())
+    ai.fake.says(hanging())
     with pytest.raises(NoVerdictError):
         await ai.asking.analyst(deadline_seconds=0.2).analyse(analysis_input())
 

@@ -8,8 +8,9 @@ from services.analyzer.analysis.ai.analyst import AIAnalyst
 from services.analyzer.analysis.ai.prompt import transcript_rows
 from services.analyzer.analysis.analyst import AnalysisInput, NoVerdictError
 from shared.contract.failures import TransientError
-from tests.support.asking_gemini import Asking, analysis_input
-from tests.support.fake_gemini import Asked, FakeGemini, Reply, counted, digest, failed, hanging, truncated
+from tests.support.asking_ai import Asking, analysis_input
+from tests.support.fake_ai import Asked, Reply, hanging
+from tests.support.fake_gemini import FakeGemini, counted, digest, failed, truncated
 
 CONTEXT = 4000
 
@@ -40,7 +41,7 @@ async def test_a_transcript_that_fits_by_tokens_is_sent_whole(fake: FakeGemini, 
     told = long_brief()
     await analyst(asking).analyse(told)
     assert [asked.method for asked in fake.asked] == ["countTokens", "generateContent"]
-    assert fake.asked[0].content["systemInstruction"] == fake.asked[1].content["systemInstruction"]
+    assert fake.asked[0].system == fake.asked[1].system
     assert rows(fake.asked[1]) == transcript_rows(told)
 
 

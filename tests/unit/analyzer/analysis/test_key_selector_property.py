@@ -13,7 +13,7 @@ from services.analyzer.analysis.ai.key_breaker import MINUTE_SECONDS
 from services.analyzer.analysis.ai.key_selector import KeySelector
 from services.analyzer.analysis.ai.transport import FailureKind, ModelAnswer, ModelCallError, ModelRequest
 from services.analyzer.analysis.analyst import NoVerdictError
-from tests.support.asking_gemini import Time, analysis_input
+from tests.support.asking_ai import Time, analysis_input
 
 VERDICT = '{"summary": "s", "lead_score": 50, "lead_status": "NEW"}'
 DEADLINE_SECONDS = 20

@@ -33,8 +33,9 @@ from services.analyzer.analysis.resilient import ResilientAnalyst
 from shared.contract.contacts import AnalysisSource, LeadStatus, Verdict
 from shared.contract.ids import Platform, content_hash
 from shared.domain.pipelines import TEMPLATES
-from tests.support.asking_gemini import NOW, Asking, analysis_input
-from tests.support.fake_gemini import GOOD, FakeGemini
+from tests.support.asking_ai import NOW, Asking, analysis_input
+from tests.support.fake_ai import GOOD
+from tests.support.fake_gemini import FakeGemini
 
 UNWANTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 

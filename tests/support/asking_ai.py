@@ -28,9 +28,9 @@ class Time:
 
 @dataclass
 class Asking:
-    """Creates analysts that share a client and a clock."""
+    """Creates analysts that share a provider's client and a clock."""
 
-    gemini: ModelTransport
+    transport: ModelTransport
     time: Time
 
     def analyst(
@@ -43,7 +43,7 @@ class Asking:
         context_tokens: int = GEMINI_CONTEXT_TOKENS,
     ) -> AIAnalyst:
         time = self.time
-        selector = KeySelector(self.gemini, keys, models, requests_per_minute, lambda: time.now, time.sleep)
+        selector = KeySelector(self.transport, keys, models, requests_per_minute, lambda: time.now, time.sleep)
         return AIAnalyst(selector, deadline_seconds, context_tokens, "English")
 
 
