@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from importlib.resources import files
 from typing import Any, get_type_hints, is_typeddict
 
 from pydantic import TypeAdapter
 
+from services.cli.setup import INDEXES
 from shared.bus.producer import Topics
 from shared.contract.contacts import Activity, Contact
 from shared.domain.account_models import AccountModel
@@ -19,13 +20,9 @@ from shared.domain.budgets import Budget
 from shared.domain.messages import StoredMessage
 from shared.domain.pipelines import Pipeline
 from shared.domain.runs import Run
-from shared.store import ai_retry_queue, conversations, messages, profile_queue, runs
 from shared.store.conversations import ConversationDocument
 from shared.store.indexes import Index
 
-INDEXES: Sequence[Index] = (
-    *messages.INDEXES, *conversations.INDEXES, *ai_retry_queue.INDEXES, *profile_queue.INDEXES, *runs.INDEXES,
-)  # fmt: skip
 TYPES = {str: "string", int: "integer", datetime: "time", list: "array"}
 NOT_STORED = "message_id"
 """A message keeps its id as `_id`."""
@@ -63,7 +60,13 @@ def descriptions() -> dict[str, Description]:
 def _topics() -> str:
     topics = Topics()
     rows = (
-        (topics.message_events, "receiver, backfill", "analyzer (group `analyzer`)", "conversation", "the broker's"),
+        (
+            topics.message_events,
+            "receiver, backfill",
+            "analyzer (group `analyzer`)",
+            "conversation",
+            "7 days, if you set no other",
+        ),
         (
             topics.contact_updated,
             "analyzer; an erasure by console or command line",

@@ -1,41 +1,80 @@
-"""`leadstream setup` and `leadstream config`."""
+"""`leadstream setup`, `leadstream check` and `leadstream config`."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from cryptography.fernet import Fernet
 
-from shared.bus.topics import ensure_topics
+from shared.bus.topics import TopicReport, check_topics, ensure_topics
 from shared.domain.pipelines import TEMPLATES
 from shared.runtime.settings import SERVICE_SETTINGS, ServerSettings, Settings
 from shared.store import ai_retry_queue, conversations, messages, profile_queue, runs
-from shared.store.migrations import migrate
-from shared.store.mongo import Database, ensure_indexes, open_database
+from shared.store.indexes import Index
+from shared.store.migrations import migrate, require_migrated
+from shared.store.mongo import Database, ensure_indexes, missing_indexes, open_database
 from shared.store.pipelines import PipelineStore
+
+INDEXES: Sequence[Index] = (
+    *messages.INDEXES, *conversations.INDEXES, *ai_retry_queue.INDEXES, *profile_queue.INDEXES, *runs.INDEXES,
+)  # fmt: skip
 
 
 def setup() -> None:
-    """Create the topics, indexes and template pipelines that are missing. It can be run again at any time."""
-    made = asyncio.run(make_missing(ServerSettings()))
-    print(f"topics made: {', '.join(made) or 'none, all were there'}; indexes and pipelines are there")
+    """Create the topics, indexes and template pipelines that are missing, and repair the topics' configuration.
+
+    It can be run again at any time, and prints what it cannot repair. Status 1 when a topic cannot be created.
+    """
+    report = asyncio.run(make_missing(ServerSettings()))
+    print(f"topics made: {', '.join(report.made) or 'none, all were there'}; indexes and pipelines are there")
+    for text in report.repaired:
+        print(f"repaired: {text}")
+    for text in (*report.remaining, *report.missing):
+        print(f"not as needed: {text}")
+    if report.missing:
+        raise typer.Exit(1)
 
 
-async def make_missing(settings: ServerSettings) -> list[str]:
-    """Create what is missing and return the names of new topics. UnreachableError when a server does not answer."""
-    made = await ensure_topics(settings)
+def check() -> None:
+    """Compare topics, indexes and pipelines with what is needed and change nothing. Status 1 if one differs."""
+    found = asyncio.run(find_differences(ServerSettings()))
+    for text in found:
+        print(f"not as needed: {text}")
+    if found:
+        raise typer.Exit(1)
+    print("topics, indexes and pipelines are as needed")
+
+
+async def make_missing(settings: ServerSettings) -> TopicReport:
+    """Create what is missing. UnreachableError when a server does not answer."""
+    report = await ensure_topics(settings)
     async with open_database(settings.mongo_url.get_secret_value()) as database:
         await prepare(database)
-    return made
+    return report
+
+
+async def find_differences(settings: ServerSettings) -> list[str]:
+    """Return what `make_missing` would change or report. UnreachableError when a server does not answer."""
+    report = await check_topics(settings)
+    async with open_database(settings.mongo_url.get_secret_value()) as database:
+        await require_migrated(database)
+        indexes = await missing_indexes(database, INDEXES)
+        pipelines = await PipelineStore(database).by_names(each.name for each in TEMPLATES)
+    return [
+        *report.missing,
+        *report.remaining,
+        *(f"index {name} does not exist" for name in indexes),
+        *(f"pipeline {each.name} does not exist" for each in TEMPLATES if each.name not in pipelines),
+    ]
 
 
 async def prepare(database: Database) -> None:
     """Migrate the documents and create the indexes and template pipelines that are missing."""
     await migrate(database)
-    for collection in (messages, conversations, ai_retry_queue, profile_queue, runs):
-        await ensure_indexes(database, collection.INDEXES)
+    await ensure_indexes(database, INDEXES)
     await PipelineStore(database).add_missing(TEMPLATES)
 
 

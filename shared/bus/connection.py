@@ -7,9 +7,12 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+import aiokafka.client
 from aiokafka.errors import KafkaConnectionError, UnknownTopicOrPartitionError
+from aiokafka.protocol.metadata import MetadataRequest
 
 from shared.bus.connection_failure import failure_reason
 from shared.bus.security import security_options
@@ -18,6 +21,12 @@ from shared.runtime.settings import KafkaSettings
 
 CLIENT_STOP_SECONDS = 1.0
 """Time for a client to flush and leave its group; while the broker is away it would wait without limit."""
+
+aiokafka.client.MetadataRequest = partial(  # type: ignore[attr-defined, assignment]
+    MetadataRequest, allow_auto_topic_creation=False
+)
+"""Without this a producer or consumer creates a topic that does not exist, with the broker's defaults, where the broker
+allows it; aiokafka 0.14 has no option for it. Only `setup` creates topics."""
 
 Method = Callable[[], Coroutine[Any, Any, None]]
 

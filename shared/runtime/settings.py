@@ -55,7 +55,9 @@ class KafkaSettings(Settings):
     kafka_ssl_key_file: str = Field("", description="PEM file of its key; empty: the key is in the certificate's file.")
     kafka_ssl_key_password: SecretStr = Field(SecretStr(""), description="Password of an encrypted key.")
     topic_prefix: str = Field("", description="Prefix of the names of all topics and consumer groups.")
-    topic_replication: int = Field(1, ge=1, description="Replicas of each topic; 3 to survive the loss of a broker.")
+    topic_replication: int = Field(
+        1, ge=1, description="Replicas of each topic; with 3, every acknowledged record is on 2 brokers."
+    )
     topic_partitions: int = Field(12, ge=1, description="Partitions of new topics, except the dead letters'.")
 
 

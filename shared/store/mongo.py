@@ -32,6 +32,7 @@ __all__ = [
     "ensure_indexes",
     "insert_all",
     "is_storable",
+    "missing_indexes",
     "open_database",
     "server_time",
     "write_all",
@@ -100,6 +101,17 @@ async def ensure_indexes(database: Database, indexes: Iterable[Index]) -> None:
         if index.where is not None:
             options["partialFilterExpression"] = index.where
         await database[index.collection].create_index(list(index.keys), **options)
+
+
+async def missing_indexes(database: Database, indexes: Iterable[Index]) -> list[str]:
+    """Return `collection.index` for each index that does not exist."""
+    collections = set(await database.list_collection_names())
+    missing = []
+    for index in indexes:
+        present = await database[index.collection].index_information() if index.collection in collections else {}
+        if index.name not in present:
+            missing.append(f"{index.collection}.{index.name}")
+    return missing
 
 
 async def server_time(database: Database) -> datetime:

@@ -17,7 +17,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from shared.bus.topics import MAX_DEAD_LETTER_BYTES
+from shared.bus.topic_needs import MAX_DEAD_LETTER_BYTES
 from shared.contract.events import Event
 from shared.store.mongo import Database
 from tests.conftest import Stack

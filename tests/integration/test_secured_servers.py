@@ -16,15 +16,16 @@ from urllib.parse import quote
 
 import pytest
 from aiohttp import ClientSession
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 from deploy.local.certificates import Authority
 from shared.bus.connection import kafka_connection
 from shared.bus.consumer import open_consumer
 from shared.bus.dead_letter_queue import DeadLetterQueue
 from shared.bus.lag import open_lag_reader
-from shared.bus.producer import Topics
+from shared.bus.producer import Record, Topics, open_producer, publish
 from shared.bus.reader import read_all
-from shared.bus.topics import ensure_topics
+from shared.bus.topics import check_topics, ensure_topics
 from shared.contract.events import load_event
 from shared.contract.failures import UnreachableError
 from shared.runtime.settings import KafkaSettings
@@ -132,7 +133,7 @@ WAYS: dict[str, Callable[[SecuredServers], Env]] = {
 async def test_every_kafka_client_connects(secured: SecuredServers, way: str) -> None:
     settings = settings_of(WAYS[way](secured), topic_prefix=f"t{secrets.token_hex(4)}.", topic_partitions=2)
     topics, kafka = Topics(settings.topic_prefix), kafka_connection(settings)
-    assert await ensure_topics(settings)
+    assert len((await ensure_topics(settings)).made) == 3
     await publish_events(kafka, topics.message_events, [load_event(line) for line in EVENTS])
     assert sorted(record.value for record in await read_all(kafka, topics.message_events)) == sorted(EVENTS)
     assert await DeadLetterQueue(kafka, topics).parked() == {}
@@ -145,6 +146,23 @@ async def test_every_kafka_client_connects(secured: SecuredServers, way: str) ->
                     await consumer.commit({at: records[-1].offset + 1 for at, records in polled.items()})
     async with open_lag_reader(kafka, topics.message_events, f"{topics.prefix}group") as reader:
         assert await reader.read() == (len(EVENTS), 0)
+
+
+async def test_no_client_creates_a_topic_by_accident(secured: SecuredServers) -> None:
+    """The secured broker creates a topic when a client allows it."""
+    settings = settings_of(secured.env, topic_prefix=f"t{secrets.token_hex(4)}.")
+    topics, kafka = Topics(settings.topic_prefix), kafka_connection(settings)
+    async with open_producer(kafka) as producer:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await publish(producer, [Record(topics.message_events, b"key", b"value", [])])
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1), open_consumer(kafka, topics.contact_updated, f"{topics.prefix}group"):
+            pass
+    async with open_lag_reader(kafka, topics.message_events, f"{topics.prefix}group") as reader:
+        with pytest.raises(UnknownTopicOrPartitionError):
+            await reader.read()
+    assert len((await check_topics(settings)).missing) == 3
 
 
 async def test_a_webhook_becomes_a_contact_on_secured_servers(

@@ -88,6 +88,7 @@ def script(verb: str, folder: Path, *options: str) -> int:
 async def test_embedded_servers_serve_and_end(tmp_path: Path) -> None:
     async with embedded_servers(tmp_path) as (address, mongo_url):
         kafka = KafkaConnection(address)
+        await ensure_topics(KafkaSettings(kafka_bootstrap_servers=address))
         await publish_events(kafka, "message-events", SENT)
         assert await values(kafka, "message-events") == sorted(EVENTS)
         async with open_database(mongo_url) as database:
