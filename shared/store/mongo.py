@@ -71,7 +71,10 @@ async def open_database(url: str) -> AsyncIterator[Database]:
     except (PyMongoError, ValueError):
         raise UnreachableError("LEADSTREAM_MONGO_URL is not a MongoDB connection string") from None
     try:
-        await client.admin.command("ping")
+        # Unlike a ping it needs a login where the server has users.
+        await client.get_default_database("leadstream").command(
+            "listCollections", nameOnly=True, authorizedCollections=True
+        )
     except ConnectionFailure as error:
         client.close()
         raise UnreachableError(f"no MongoDB server answers at LEADSTREAM_MONGO_URL: {_reason(error)}") from error

@@ -7,8 +7,10 @@ import base64
 import json
 import secrets
 import shlex
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from urllib.parse import quote
 import pytest
 from aiohttp import ClientSession
 from aiokafka.errors import UnknownTopicOrPartitionError
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo.errors import PyMongoError
 
 from deploy.local.certificates import Authority
 from shared.bus.connection import kafka_connection
@@ -32,7 +36,7 @@ from shared.runtime.settings import KafkaSettings
 from shared.store.mongo import open_database
 from tests.support.processes import Leadstream
 from tests.support.sending import Sender
-from tests.support.servers import Servers, choose_kind, run_script
+from tests.support.servers import Servers, choose_kind, free_port, run_script
 from tests.support.topics import publish_events
 from tests.support.waiting import eventually
 from tests.unit.shared.contract.test_contracts import EVENTS
@@ -299,4 +303,58 @@ async def test_a_failure_of_mongodb_names_its_option(secured: SecuredServers, st
     }[what]
     with pytest.raises(UnreachableError, match=message):
         async with open_database(wrong):
+            pass
+
+
+@pytest.fixture(scope="module")
+async def mongo_with_login(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """Yield the address of a MongoDB server whose only user is `app` with the password `pa:ss/word`."""
+    port, folder = free_port(), tmp_path_factory.mktemp("login")
+
+    @asynccontextmanager
+    async def server(*options: str) -> AsyncIterator[str]:
+        program = str(Path(sys.executable).with_name("secantusd-py"))
+        process = await asyncio.create_subprocess_exec(
+            program, "--port", str(port), "--storage-path", str(folder), "--log-level", "WARNING", *options
+        )
+        try:
+            address = f"127.0.0.1:{port}"
+            await eventually(lambda: answers(f"mongodb://{address}/?directConnection=true"), bool)
+            yield address
+        finally:
+            process.terminate()
+            await process.wait()
+
+    async with server() as address, open_database(f"mongodb://{address}/x?directConnection=true") as database:
+        await database.client.admin.command("createUser", "app", pwd="pa:ss/word", roles=["root"])
+    async with server("--auth") as address:
+        yield address
+
+
+async def answers(url: str) -> bool:
+    """Return whether a server answers, also to a client without a login."""
+    client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(url, serverSelectionTimeoutMS=500)
+    try:
+        await client.admin.command("ping")
+    except PyMongoError:
+        return False
+    finally:
+        client.close()
+    return True
+
+
+async def test_a_login_of_the_url_is_used(mongo_with_login: str) -> None:
+    url = f"mongodb://app:pa%3Ass%2Fword@{mongo_with_login}/x?directConnection=true&authSource=admin"
+    async with open_database(url) as database:
+        await database.kept.insert_one({"_id": "here"})
+        assert await database.kept.find_one({}) == {"_id": "here"}
+
+
+@pytest.mark.parametrize("login", ["app:a-wrong-secret@", "nobody:a-wrong-secret@", ""])
+async def test_a_missing_or_wrong_login_is_refused_in_one_line(mongo_with_login: str, login: str) -> None:
+    url = f"mongodb://{login}{mongo_with_login}/x?directConnection=true&authSource=admin"
+    with pytest.raises(
+        UnreachableError, match=r"^MongoDB refuses the user, password or options of LEADSTREAM_MONGO_URL$"
+    ):
+        async with open_database(url):
             pass
