@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def run_receiver(settings: ReceiverSettings, workers: int, lifeline: int | None,
     with lock_root(root):
         if workers == 1:
             return run_service(settings, lambda stop: receive(settings, tls, None, stop))
+        if tls:  # the workers find changed files by themselves
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
         with bind_for_workers(settings.receiver_host, settings.receiver_port) as held, metrics_folder(root) as folder:
             return run_service(settings, lambda stop: supervise(workers, held.getsockname()[1], folder, stop))
 

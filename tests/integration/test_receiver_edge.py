@@ -288,21 +288,43 @@ async def test_with_a_certificate_the_receiver_accepts_only_tls(door: Callable[.
     assert here.process.terminate() == 0
 
 
+def renew(files: tuple[str, str], folder: Path) -> Authority:
+    """Replace a certificate and its key by those of another authority, and return it."""
+    folder.mkdir()
+    theirs = Authority(folder, "theirs")
+    for old, new in zip(files, theirs.sign("localhost"), strict=True):
+        Path(old).write_bytes(Path(new).read_bytes())
+    return theirs
+
+
 async def test_a_new_certificate_is_used_after_sighup(
     door: Callable[..., Door], ours: Authority, tmp_path: Path
 ) -> None:
-    certificate, key = map(Path, ours.sign("localhost"))
-    here = door(TLS_CERTIFICATE=str(certificate), TLS_KEY=str(key))
+    certificate, key = ours.sign("localhost")
+    here = door(TLS_CERTIFICATE=certificate, TLS_KEY=key)
     assert await post_over_tls(here, client_context(ours)) == 200
-    (tmp_path / "renewed").mkdir()
-    theirs = Authority(tmp_path / "renewed", "theirs")
-    for old, new in zip((certificate, key), theirs.sign("localhost"), strict=True):
-        old.write_bytes(Path(new).read_bytes())
+    theirs = renew((certificate, key), tmp_path / "renewed")
     here.process.process.send_signal(signal.SIGHUP)
     here.process.wait_for("tls_reloaded")
     assert await post_over_tls(here, client_context(theirs)) == 200
     with pytest.raises(ClientConnectorCertificateError):
         await post_over_tls(here, client_context(ours))
+
+
+async def test_workers_use_a_new_certificate_and_sighup_does_not_end_them(
+    door: Callable[..., Door], ours: Authority, tmp_path: Path
+) -> None:
+    certificate, key = ours.sign("localhost")
+    here = door(TLS_CERTIFICATE=certificate, TLS_KEY=key, WORKERS="2")
+    theirs = renew((certificate, key), tmp_path / "renewed")
+    here.process.process.send_signal(signal.SIGHUP)
+
+    async def reloaded() -> int:
+        return sum("tls_reloaded" in line for line in here.process.lines())
+
+    await eventually(reloaded, lambda number: number >= 2)
+    assert {await post_over_tls(here, client_context(theirs)) for _ in range(20)} == {200}
+    assert here.process.terminate() == 0
 
 
 async def test_an_unfinished_handshake_counts_as_a_connection(door: Callable[..., Door], ours: Authority) -> None:
