@@ -11,10 +11,13 @@ from typer.testing import CliRunner, Result
 
 from services.analyzer.analysis.account_fallback import AccountFallback
 from services.analyzer.analysis.analyst import AnalysisInput, SpeakerRole, Transcript, TranscriptLine
+from services.analyzer.analysis.fallback.account_model import account_model
 from services.analyzer.analysis.fallback.scorer import FallbackScorer
+from services.analyzer.training.owner_training import MIN_LABELS
 from services.cli.main import app
 from shared.contract.contacts import Analysis, LeadStatus
 from shared.contract.ids import ConversationKey, Platform
+from shared.domain.account_models import ModelKind
 from shared.domain.contact_edits import ContactEdit
 from shared.runtime.clock import utc_now
 from shared.store.account_models import AccountModelStore
@@ -98,6 +101,21 @@ async def test_a_model_of_an_account_is_trained_turned_on_and_off(database: Data
     rows = [json.loads(line) for line in (await run("models", "list", "--json")).stdout.splitlines()]
     assert [(row["number"], row["kind"], row["in_use"]) for row in rows] == [(1, "calibration", False)]
     assert "bias" not in rows[0]
+
+
+async def test_with_enough_labels_all_weights_are_fitted_as_well(
+    database: Database, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MIN_LABELS, ModelKind.WEIGHTS, 110)
+    await put_corrections(database, 110)
+    trained = await run("train", "--account", ACCOUNT)
+    assert "model 1, calibration: Better" in trained.stdout
+    assert "model 2, weights: " in trained.stdout
+    own = await AccountModelStore(database).load(ACCOUNT, 2)
+    assert own
+    assert own.features
+    shipped = FallbackScorer().model
+    assert set(account_model(shipped, own).linear.weights) == set(shipped.linear.weights)
 
 
 async def test_too_few_labels_are_counted_and_refused(database: Database, run: Run) -> None:

@@ -23,7 +23,8 @@ from shared.domain.account_models import ModelKind
 
 Matrix = NDArray[np.float64]
 BIAS_PENALTY = 10.0
-WEIGHT_PENALTY = 100.0
+FACTOR_PENALTY = 1.0
+WEIGHT_PENALTY = 300.0
 """Of a feature with the spread 1 over the account's labels."""
 MAX_ITERATIONS = 200
 MIN_CASES = 20
@@ -91,22 +92,28 @@ def _changing(linear: Linear, cases: Sequence[OwnerCase]) -> list[str]:
 def _fit(logits: Matrix, possible: NDArray[np.bool_], shares: Matrix, scaled: Matrix, penalties: Matrix) -> Matrix:
     """Return what to add to the logits, a row for each column of `scaled`.
 
-    A case of which nothing is possible says nothing of these outputs.
+    A case of which nothing is possible says nothing of these outputs. The logits may be steeper or flatter than people
+    are sure. A factor of theirs is fitted beside what is added, which is then divided by it: else what is added would
+    make up for it, and the model would keep to what people say most often. Applied, the factor would change how sure
+    the model is.
     """
     says = possible.any(axis=1)
     logits, possible, shares, scaled = logits[says], possible[says], shares[says], scaled[says]
     shape = (scaled.shape[1], logits.shape[1])
 
     def loss(flat: Matrix) -> tuple[float, Matrix]:
-        added = flat.reshape(shape)
-        moved = logits + scaled @ added
+        factor, added = np.exp(flat[0]), flat[1:].reshape(shape)
+        moved = factor * logits + scaled @ added
         odds = np.exp(moved - moved.max(axis=1, keepdims=True))
         of_possible = odds * possible
         total, right = odds.sum(axis=1, keepdims=True), of_possible.sum(axis=1, keepdims=True)
+        excess = shares[:, None] * (odds / total - of_possible / right)
         value = -(shares * np.log(right / total)[:, 0]).sum() + (penalties[:, None] * added**2).sum() / 2
-        slope = scaled.T @ (shares[:, None] * (odds / total - of_possible / right)) + penalties[:, None] * added
-        return float(value), slope.ravel()
+        slope = scaled.T @ excess + penalties[:, None] * added
+        of_factor = factor * (excess * logits).sum() + FACTOR_PENALTY * flat[0]
+        return float(value + FACTOR_PENALTY * flat[0] ** 2 / 2), np.append(of_factor, slope)
 
-    options = {"maxiter": MAX_ITERATIONS}
-    found: Matrix = minimize(loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options=options).x
-    return found.reshape(shape)
+    start = np.zeros(1 + shape[0] * shape[1])
+    found: Matrix = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": MAX_ITERATIONS}).x
+    added: Matrix = found[1:].reshape(shape) / np.exp(found[0])
+    return added

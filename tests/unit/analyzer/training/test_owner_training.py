@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from services.analyzer.analysis.analyst import AnalysisInput, SpeakerRole, Transcript, TranscriptLine
-from services.analyzer.analysis.fallback.model import BANDS, STATUSES
+from services.analyzer.analysis.fallback.model import BANDS, STATUSES, Linear
 from services.analyzer.analysis.fallback.scorer import FallbackScorer
 from services.analyzer.training.owner_fit import CHOSEN_STATUSES, OwnerCase, Shift, fit_shift
 from services.analyzer.training.owner_labels import ANY_BAND, ANY_STATUS, OwnerLabel
@@ -107,3 +107,22 @@ def test_labels_that_agree_with_the_model_do_not_make_it_better() -> None:
     labels = [label(ASKS, number, statuses=frozenset({verdict.lead_status})) for number in range(100)]
     made, _ = train_account("messenger:1", labels, SCORER, ModelKind.CALIBRATION, lambda: EPOCH)
     assert made.result.startswith("No difference can be told")
+
+
+def test_labels_that_agree_keep_choices_of_which_the_model_is_less_sure_than_people() -> None:
+    """QUALIFIED is said nine times as often, and yet the tenth case stays NEW."""
+
+    def row(likely: LeadStatus) -> tuple[float, ...]:
+        return tuple(0.3 if output is likely else 0.0 for output in BIAS_OF)
+
+    said = {"a": LeadStatus.QUALIFIED, "b": LeadStatus.NEW}
+    linear = Linear(
+        (0.0,) * len(BIAS_OF), {name: row(status) for name, status in said.items()}, dict.fromkeys(said, 0.5)
+    )
+    cases = [
+        OwnerCase(label(ASKS, number, statuses=frozenset({said[name]})), {name: 1.0}, 1.0)
+        for number, name in enumerate("aaaaaaaaab" * 10)
+    ]
+    bias = fit_shift(linear, cases, ModelKind.CALIBRATION).bias
+    moved = bias[BIAS_OF[LeadStatus.QUALIFIED]] - bias[BIAS_OF[LeadStatus.NEW]]
+    assert 0 < moved < 0.3
