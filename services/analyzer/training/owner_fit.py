@@ -92,10 +92,9 @@ def _changing(linear: Linear, cases: Sequence[OwnerCase]) -> list[str]:
 def _fit(logits: Matrix, possible: NDArray[np.bool_], shares: Matrix, scaled: Matrix, penalties: Matrix) -> Matrix:
     """Return what to add to the logits, a row for each column of `scaled`.
 
-    A case of which nothing is possible says nothing of these outputs. The logits may be steeper or flatter than people
-    are sure. A factor of theirs is fitted beside what is added, which is then divided by it: else what is added would
-    make up for it, and the model would keep to what people say most often. Applied, the factor would change how sure
-    the model is.
+    A case of which nothing is possible says nothing of these outputs. The model may be less sure than people are.
+    Without a factor on the logits, the numbers to add would make up for that by what people say most often, and turn
+    choices that were right. The factor itself is not kept: the level of the confidence stays.
     """
     says = possible.any(axis=1)
     logits, possible, shares, scaled = logits[says], possible[says], shares[says], scaled[says]

@@ -77,3 +77,11 @@ async def test_the_messages_that_weighed_most_are_marked(
     analysis = scored.analysis.model_copy(update={"evidence": evidence})
     text = await page_of(scored.model_copy(update={"analysis": analysis}), monkeypatch)
     assert text.count("weighed most in the score") == marked
+
+
+@pytest.mark.parametrize(("tags", "is_offered"), [((), True), (("vip",), True), (("Not a lead",), False)])
+async def test_an_editor_can_say_once_that_this_is_no_lead(
+    tags: tuple[str, ...], is_offered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = await page_of(contact("1", tags=tags), monkeypatch)
+    assert ('name="not_a_lead"' in page) is is_offered
