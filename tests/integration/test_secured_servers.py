@@ -174,6 +174,7 @@ async def test_a_webhook_becomes_a_contact_on_secured_servers(
 ) -> None:
     name = f"t{secrets.token_hex(4)}"
     env = secured.env | {
+        "LEADSTREAM_KAFKA_SASL_MECHANISM": "PLAIN",  # the one that sends the password, which a debug log would show
         "LEADSTREAM_TOPIC_PREFIX": f"{name}.",
         "LEADSTREAM_MONGO_URL": secured.env["LEADSTREAM_MONGO_URL"].replace("/leadstream?", f"/{name}?"),
         "LEADSTREAM_APP_SECRETS": "app-secret",
