@@ -26,8 +26,8 @@ def evaluate(
 ) -> None:
     """Compare the status, the stage and the tag `not a lead` that people set with the analysis then in force.
 
-    The shares are those in which AI and fallback agreed, by field, stage and month of the edit. A stage of type WON or
-    LOST is the outcome of a deal. A worst case is one that the analysis was sure of.
+    The shares are those in which AI and fallback agreed, by model, field, stage and month of the edit. A stage of type
+    WON or LOST is the outcome of a deal. A worst case is one that the analysis was sure of.
     """
     found = with_database(MongoSettings(), lambda database: _comparisons(database, account))
     if as_json:

@@ -30,6 +30,7 @@ class Comparison:
     by_analysis: str
     agrees: bool
     source: str
+    model: str
     stage: str
     month: str
     score: int
@@ -55,9 +56,10 @@ def comparisons(contact: Contact, corrections: Sequence[Correction]) -> Iterator
 
 
 def agreements(found: Sequence[Comparison]) -> list[Agreement]:
-    """Return the agreement by source, by field, by stage and by month."""
+    """Return the agreement by source, by model, by field, by stage and by month."""
     keys: dict[str, Callable[[Comparison], str]] = {
         "source": lambda each: each.source,
+        "model": lambda each: f"{each.source}, {each.model}",
         "field": lambda each: f"{each.source}, {each.field}",
         "stage": lambda each: f"{each.source}, {each.stage}",
         "month": lambda each: f"{each.source}, {each.month}",
@@ -93,6 +95,7 @@ def _comparison(
         by_analysis=machine,
         agrees=agrees,
         source=then.source,
+        model=then.model or "unknown model",
         stage=contact.stage.name if contact.stage else "no stage",
         month=f"{at:%Y-%m}",
         score=then.score,

@@ -13,9 +13,11 @@ from tests.support.contacts import analysis, contact
 from tests.support.making import at
 
 
-def compared(verdict: LeadStatus, *, confidence: int = 80, source: str = "ai", **said: object) -> Sequence[Comparison]:
+def compared(
+    verdict: LeadStatus, *, confidence: int = 80, source: str = "ai", model: str | None = None, **said: object
+) -> Sequence[Comparison]:
     """Return the comparisons of one edit of a contact; its analysis has changed since."""
-    then = analysis(60, verdict, confidence=confidence, source=AnalysisSource(source))
+    then = analysis(60, verdict, confidence=confidence, source=AnalysisSource(source), model=model)
     correction = Correction.model_validate({"at": at(0), "analysis": AnalysisThen.of(then), **said})
     return list(comparisons(edited_contact(correction), [correction]))
 
@@ -55,6 +57,15 @@ def test_who_is_no_lead_has_to_be_cold() -> None:
 
 def test_an_edit_before_the_first_analysis_is_left_out() -> None:
     assert compared(LeadStatus.WON, status=LeadStatus.WON, analysis=None) == []
+
+
+def test_shares_are_by_model_so_that_an_accounts_own_can_be_watched() -> None:
+    found = [
+        *compared(LeadStatus.WON, source="fallback", model="fast", status=LeadStatus.LOST),
+        *compared(LeadStatus.WON, source="fallback", model="fast #1", status=LeadStatus.WON),
+    ]
+    by_model = {each.group: each.share for each in agreements(found) if each.by == "model"}
+    assert by_model == {"fallback, fast": 0, "fallback, fast #1": 1}
 
 
 def test_shares_are_by_source_and_the_surest_mistake_is_the_worst() -> None:
