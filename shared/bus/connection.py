@@ -53,14 +53,17 @@ def kafka_connection(settings: KafkaSettings) -> KafkaConnection:
 async def started(kafka: KafkaConnection, start: Method, stop: Method) -> AsyncIterator[None]:
     """Start a client of `kafka`, and stop it when the block ends. UnreachableError with the reason if it cannot."""
     try:
-        await _start(kafka, start)
+        await start_client(kafka, start)
         yield
     finally:
         await stop_client(stop())
 
 
-async def _start(kafka: KafkaConnection, start: Method) -> None:
-    """Start the client, without aiokafka's log lines of attempts to connect: the error has the reason."""
+async def start_client(kafka: KafkaConnection, start: Method) -> None:
+    """Start a client. UnreachableError with the reason if it cannot; then it can be called again.
+
+    aiokafka's log lines of attempts to connect are left out, as the error has the reason.
+    """
     if "sasl_oauth_token_provider" in kafka.security:  # aiokafka would start with a refused token, and never recover
         await _raise_failure(kafka)
     logger, without_attempts = logging.getLogger("aiokafka"), _WithoutAttempts()
