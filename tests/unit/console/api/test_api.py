@@ -99,3 +99,10 @@ def test_a_name_is_normalised_as_by_its_form() -> None:
     assert StageRequest(name=" Hot \n lead ", type=StageType.LEAD).stage().name == "Hot lead"
     with pytest.raises(ValidationError):
         StageRequest(name=" ", type=StageType.LEAD)
+
+
+@pytest.mark.parametrize("blank", [" ", "\x1c", "\x1f", "\x85", "\u3000"])
+def test_a_name_of_spaces_alone_is_refused_by_the_schema(blank: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        StageRequest.model_validate({"name": blank, "type": "LEAD"})
+    assert refused.value.errors()[0]["type"] == "string_pattern_mismatch"
