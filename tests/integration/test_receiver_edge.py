@@ -316,13 +316,14 @@ async def test_workers_use_a_new_certificate_and_sighup_does_not_end_them(
 ) -> None:
     certificate, key = ours.sign("localhost")
     here = door(TLS_CERTIFICATE=certificate, TLS_KEY=key, WORKERS="2")
+
+    async def by_both(event: str) -> bool:
+        return sum(event in line for line in here.process.lines()) >= 2
+
+    await eventually(lambda: by_both("worker_listening"), bool)
     theirs = renew((certificate, key), tmp_path / "renewed")
     here.process.process.send_signal(signal.SIGHUP)
-
-    async def reloaded() -> int:
-        return sum("tls_reloaded" in line for line in here.process.lines())
-
-    await eventually(reloaded, lambda number: number >= 2)
+    await eventually(lambda: by_both("tls_reloaded"), bool)
     assert {await post_over_tls(here, client_context(theirs)) for _ in range(20)} == {200}
     assert here.process.terminate() == 0
 
