@@ -11,11 +11,10 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
 
-from shared.contract.failures import UnreachableError, WrongSettingsError
+from shared.contract.failures import EXIT_UNREACHABLE, UnreachableError, WrongSettingsError
 from shared.runtime.settings import Settings
 
 EXIT_USAGE = 2
-EXIT_UNREACHABLE = 3
 
 
 def _dlq() -> typer.Typer:

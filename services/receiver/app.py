@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+
+import structlog
 
 from services.receiver.http import endpoints
 from services.receiver.http.body import BodyReader
@@ -21,9 +23,10 @@ from services.receiver.publish.group_publisher import GroupPublisher
 from services.receiver.publish.publisher import SpoolingPublisher
 from services.receiver.publish.spool import Spool
 from services.receiver.publish.spools import adopt, claim_spool, lock_root
-from services.receiver.workers import Lifeline, metrics_folder, supervise
+from services.receiver.workers import CONNECTED, LISTENING, Lifeline, metrics_folder, supervise
 from shared.bus.connection import kafka_connection
-from shared.bus.producer import Topics, open_producer, require_topics
+from shared.bus.producer import Topics, connect, create_producer
+from shared.contract.failures import UnreachableError
 from shared.runtime.clock import utc_now
 from shared.runtime.health import Probe
 from shared.runtime.metrics import ReceiverMetrics
@@ -32,6 +35,8 @@ from shared.runtime.settings import ReceiverSettings
 
 FINAL_DRAIN_SECONDS = 1.5
 """How long a stopping process drains its spool. The rest stays on the disk for the next start."""
+
+log = structlog.get_logger()
 
 
 def run_receiver(settings: ReceiverSettings, workers: int, lifeline: int | None, tls: TlsFiles | None) -> int:
@@ -54,18 +59,20 @@ async def receive(
 ) -> None:
     """Receive webhooks in this process until `stop`.
 
-    UnreachableError when the broker, a topic, the spool or the port is not available at the start.
+    UnreachableError when the spool or the port is not available at the start, or when a broker answers that the topic
+    does not exist. While no broker answers, webhooks are spooled.
     """
+    report = lifeline.report if lifeline else _no_parent
     if lifeline:
         lifeline.watch()
     reduce_garbage_collection()
     topics, metrics, root = Topics(settings.topic_prefix), ReceiverMetrics(), _spool_root(settings)
+    kafka = kafka_connection(settings)
     async with (
         claim_spool(root, settings.spool_max_bytes) as (folder, spool),
-        open_producer(kafka_connection(settings)) as producer,
+        create_producer(kafka) as producer,
     ):
         publisher = SpoolingPublisher(producer, topics, settings.publish_timeout_seconds, spool, metrics)
-        await require_topics(producer, topics.message_events, topics.dead_letters)
         bound = bind(settings.receiver_host, settings.receiver_port, shared=lifeline is not None)
         bodies = BodyReader(settings.receiver_body_seconds)
         server = _create_server(settings, publisher, bodies, metrics)
@@ -73,11 +80,17 @@ async def receive(
         async def drain_adopted(left: Spool) -> None:
             await SpoolingPublisher(producer, topics, 0.0, left, metrics).drain_fully()
 
-        async with asyncio.TaskGroup() as group:
-            draining = group.create_task(publisher.drain())
-            adopting = group.create_task(adopt(root, folder, settings.spool_max_bytes, drain_adopted))
-            await serve(server, bodies, bound, tls, stop, lifeline.report_listening if lifeline else lambda: None)
-            adopting.cancel()
+        async def drain_spools() -> None:
+            await connect(kafka, producer, topics.message_events)
+            log.info("receiver_connected")
+            report(CONNECTED)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(publisher.drain())
+                group.create_task(adopt(root, folder, settings.spool_max_bytes, drain_adopted))
+
+        async with _one_failure(), asyncio.TaskGroup() as group:
+            draining = group.create_task(drain_spools())
+            await serve(server, bodies, bound, tls, stop, lambda: report(LISTENING))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FINAL_DRAIN_SECONDS):
                     await _until_empty(spool, draining)
@@ -135,6 +148,21 @@ def create_handler(
         },
         responses,
     )
+
+
+@contextlib.asynccontextmanager
+async def _one_failure() -> AsyncIterator[None]:
+    """Raise UnreachableError as itself when it is what ended a task group."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        if len(group.exceptions) == 1 and isinstance(group.exceptions[0], UnreachableError):
+            raise group.exceptions[0] from None
+        raise
+
+
+def _no_parent(_progress: bytes) -> None:
+    """There is nobody to report to."""
 
 
 async def _until_empty(spool: Spool, draining: asyncio.Task[None]) -> None:

@@ -1,7 +1,7 @@
 """Supervises several worker processes on one port, and restarts those that die.
 
 The parent serves no requests. It holds the port and the lock of the spools. A pair of sockets connects it to each
-worker: the worker reports on it that it listens, and its end means that the parent is gone.
+worker: the worker reports its progress on it, and its end means that the parent is gone.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 import structlog
 from prometheus_client.multiprocess import mark_process_dead
 
+from shared.contract.failures import EXIT_UNREACHABLE
 from shared.runtime.service import stopped_within
 
 RESTART_DELAY_SECONDS, MAX_RESTART_DELAY_SECONDS = 0.1, 5.0
@@ -28,6 +29,9 @@ RESTART_DELAY_SECONDS, MAX_RESTART_DELAY_SECONDS = 0.1, 5.0
 STABLE_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 8.5
 """Workers end by themselves within 9 s; supervisors such as Docker kill after 10."""
+
+LISTENING, CONNECTED = b"l", b"c"
+"""What a worker reports: that it listens, and later that a broker has answered and the topic is found."""
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the folder made there has an unpredictable name
 
@@ -45,9 +49,9 @@ class Lifeline:
         self._socket.setblocking(False)
         asyncio.get_running_loop().add_reader(self._socket, self._parent_is_gone)
 
-    def report_listening(self) -> None:
+    def report(self, progress: bytes) -> None:
         with contextlib.suppress(ConnectionError):  # the parent is gone: `watch` ends this process
-            self._socket.send(b"1")
+            self._socket.send(progress)
 
     def _parent_is_gone(self) -> None:
         asyncio.get_running_loop().remove_reader(self._socket)
@@ -75,8 +79,9 @@ def metrics_folder(root: Path) -> Iterator[Path]:
 async def supervise(number: int, port: int, metrics_folder: Path, stop: asyncio.Event) -> int:
     """Keep `number` workers running at `port` until `stop`. Returns the exit status.
 
-    Until a worker has listened, the end of one ends all with its status: the next would fail for the same reason.
-    Workers write their metrics to `metrics_folder`.
+    A worker that dies is replaced. One that ends by itself before any has listened, or because of the topic before any
+    has found it, ends all with its status: the next would fail for the same reason. Workers write their metrics to
+    `metrics_folder`.
     """
     env = {**os.environ, "LEADSTREAM_RECEIVER_PORT": str(port), "PROMETHEUS_MULTIPROC_DIR": str(metrics_folder)}
     return await Supervisor(env, metrics_folder, stop).run(number)
@@ -87,7 +92,7 @@ class Supervisor:
         self._env = env
         self._metrics_folder = metrics_folder
         self._stop = stop
-        self._has_listened = False
+        self._reached: set[bytes] = set()
         self._status = 0
 
     async def run(self, number: int) -> int:
@@ -102,13 +107,18 @@ class Supervisor:
             lived, status = await self._run_one(slot)
             if self._stop.is_set():
                 self._status = self._status or _exit_status(status)
-            elif not self._has_listened:
-                self._status = _exit_status(status) or 1
+            elif self._would_repeat(status):
+                self._status = status
                 self._stop.set()
             else:
                 delay = RESTART_DELAY_SECONDS if lived > STABLE_SECONDS else min(2 * delay, MAX_RESTART_DELAY_SECONDS)
                 log.warning("worker_died", slot=slot, status=status, next_in_seconds=delay)
                 await stopped_within(self._stop, delay)
+
+    def _would_repeat(self, status: int) -> bool:
+        if CONNECTED in self._reached:
+            return False
+        return status == EXIT_UNREACHABLE or (status > 0 and LISTENING not in self._reached)
 
     async def _run_one(self, slot: int) -> tuple[float, int]:
         """Run one worker. Returns how many seconds it lived, and its status."""
@@ -122,17 +132,18 @@ class Supervisor:
                 env=self._env, pass_fds=(theirs.fileno(),),
             )  # fmt: skip
             theirs.close()
-            listening = asyncio.create_task(self._note_listening(ours, slot, process.pid))
+            following = asyncio.create_task(self._follow(ours, slot, process.pid))
             status = await self._ended(process)
-            await listening
+            await following
         mark_process_dead(process.pid, str(self._metrics_folder))  # type: ignore[no-untyped-call]
         return loop.time() - started_at, status
 
-    async def _note_listening(self, ours: socket.socket, slot: int, pid: int) -> None:
-        """Return when the worker listens or ends."""
-        if await asyncio.get_running_loop().sock_recv(ours, 1):
-            self._has_listened = True
-            log.info("worker_listening", slot=slot, pid=pid)
+    async def _follow(self, ours: socket.socket, slot: int, pid: int) -> None:
+        """Note what the worker reports until it ends."""
+        while progress := await asyncio.get_running_loop().sock_recv(ours, 1):
+            self._reached.add(progress)
+            if progress == LISTENING:
+                log.info("worker_listening", slot=slot, pid=pid)
 
     async def _ended(self, process: asyncio.subprocess.Process) -> int:
         """Wait for the process and return its status. After `stop` it is terminated, then killed if it does not end."""

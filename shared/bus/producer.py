@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
     CommitFailedError,
@@ -20,7 +22,7 @@ from aiokafka.errors import (
 from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from shared.bus.connection import KafkaConnection, started
+from shared.bus.connection import KafkaConnection, start_client, stop_client
 from shared.contract.encoded_events import EncodedEvent, dump_encoded_event, encoded_event_headers
 from shared.contract.events import Header
 from shared.contract.failures import UnreachableError
@@ -35,6 +37,8 @@ __all__ = [
     "Record",
     "TopicPartition",
     "Topics",
+    "connect",
+    "create_producer",
     "event_record",
     "open_producer",
     "partition_of",
@@ -50,6 +54,8 @@ TOPIC_LOOKUP_SECONDS = 10.0
 """Time limit for finding a topic when a service starts."""
 PUBLISH_RETRY_SECONDS = 0.5
 """Pause after a send that aiokafka has given up, which it does after 40 s."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +92,46 @@ def event_record(topic: str, event: EncodedEvent, *headers: Header) -> Record:
 
 @asynccontextmanager
 async def open_producer(kafka: KafkaConnection) -> AsyncIterator[AIOKafkaProducer]:
-    """Open a producer with acks=all, not idempotent (ADR 9). UnreachableError when no broker can be used."""
-    producer = AIOKafkaProducer(**kafka.options, acks="all", max_batch_size=BATCH_BYTES)
-    async with started(kafka, producer.start, producer.stop):
+    """Open a connected producer. UnreachableError when no broker can be used."""
+    async with create_producer(kafka) as producer:
+        await start_client(kafka, producer.start)
         yield producer
+
+
+@asynccontextmanager
+async def create_producer(kafka: KafkaConnection) -> AsyncIterator[AIOKafkaProducer]:
+    """Create a producer with acks=all, not idempotent (ADR 9). It publishes nothing before it is started."""
+    producer = AIOKafkaProducer(**kafka.options, acks="all", max_batch_size=BATCH_BYTES)
+    try:
+        yield producer
+    finally:
+        await stop_client(producer.stop())
+
+
+async def connect(kafka: KafkaConnection, producer: AIOKafkaProducer, topic: str) -> None:
+    """Start the producer and find `topic`, however long no broker can be used. The reason is logged when it changes.
+
+    UnreachableError when a broker answers that the topic does not exist.
+    """
+    await _start_when_possible(kafka, producer)
+    while not await _is_found(producer, topic):
+        with contextlib.suppress(KafkaError):
+            known = await producer.client.fetch_all_metadata()
+            if topic not in known.topics():
+                raise _not_found(topic)
+        await asyncio.sleep(PUBLISH_RETRY_SECONDS)
+
+
+async def _start_when_possible(kafka: KafkaConnection, producer: AIOKafkaProducer) -> None:
+    reason = ""
+    while True:
+        try:
+            return await start_client(kafka, producer.start)
+        except UnreachableError as error:
+            if str(error) != reason:
+                reason = str(error)
+                log.warning("broker_not_usable", error=reason)
+        await asyncio.sleep(PUBLISH_RETRY_SECONDS)
 
 
 async def publish(producer: AIOKafkaProducer, records: Sequence[Record]) -> None:
@@ -138,11 +180,22 @@ def _batches(producer: AIOKafkaProducer, records: list[Record]) -> Iterator[Batc
 async def require_topics(producer: AIOKafkaProducer, *topics: str) -> None:
     """UnreachableError when a topic cannot be found in time: publishing to it would wait without limit."""
     for topic in topics:
-        try:
-            async with asyncio.timeout(TOPIC_LOOKUP_SECONDS):
-                await producer.partitions_for(topic)
-        except (TimeoutError, KafkaError) as error:
-            raise UnreachableError(f"topic {topic} cannot be found; run `leadstream setup`") from error
+        if not await _is_found(producer, topic):
+            raise _not_found(topic)
+
+
+async def _is_found(producer: AIOKafkaProducer, topic: str) -> bool:
+    """Return whether the topic is found in time. A broker that has just started may not know its topics yet."""
+    try:
+        async with asyncio.timeout(TOPIC_LOOKUP_SECONDS):
+            await producer.partitions_for(topic)
+    except (TimeoutError, KafkaError):
+        return False
+    return True
+
+
+def _not_found(topic: str) -> UnreachableError:
+    return UnreachableError(f"topic {topic} cannot be found; run `leadstream setup`")
 
 
 @lru_cache(16_384)

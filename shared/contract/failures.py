@@ -34,8 +34,11 @@ class TransientError(Exception):
     """The call may succeed later: retry it with jittered back-off and hold the offset meanwhile."""
 
 
+EXIT_UNREACHABLE = 3
+
+
 class UnreachableError(Exception):
-    """A server that the process needs could not be reached: exit status 3."""
+    """A server that the process needs could not be reached: the process ends with `EXIT_UNREACHABLE`."""
 
 
 class WrongSettingsError(ValueError):

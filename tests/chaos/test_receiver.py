@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from aiohttp import ClientSession
 
 from tests.conftest import Stack, Start
+from tests.support.brokers import BROKERS, gone
 from tests.support.sending import Sender, port_of, published_in_the_end, start
 from tests.support.waiting import eventually
 
@@ -47,6 +49,31 @@ async def test_the_next_process_publishes_what_a_killed_one_spooled(
     assert len(sender.answered) >= 150
     start(leadstream, tmp_path / "spool")
     await published_in_the_end(stack, sender.answered)
+
+
+@pytest.mark.parametrize("broker", ["gone", "down"])
+async def test_a_receiver_that_starts_in_an_outage_loses_no_webhook(
+    broker: str, stack: Stack, leadstream: Start, tmp_path: Path
+) -> None:
+    async with ClientSession() as session:
+        with BROKERS[broker](stack.servers):
+            process = start(leadstream, tmp_path / "spool")
+            sender = Sender(session, port_of(process))
+            assert await sender.status_of("/ready") == 200
+            await sender.send_all(range(100))
+        await published_in_the_end(stack, sender.answered)
+    assert sender.statuses == [200] * 100
+    process.wait_for("spool_drained")
+
+
+def test_a_receiver_ends_when_the_broker_that_comes_back_lacks_the_topic(
+    stack: Stack, leadstream: Start, tmp_path: Path
+) -> None:
+    with gone(stack.servers):
+        process = start(leadstream, tmp_path / "spool", LEADSTREAM_TOPIC_PREFIX="nowhere.")
+        port_of(process)
+    assert process.wait() == 3
+    assert "run `leadstream setup`" in process.output
 
 
 async def test_the_response_is_503_when_broker_and_spool_refuse(

@@ -132,7 +132,7 @@ async def test_a_kill_at_any_step_loses_nothing_answered_200(
             await victim.leave(spool)
             programs.append(victim.begin(5 if victim.step in REQUEST else passings[broker]))
         for victim in victims:
-            port_of(victim.program)
+            victim.program.wait_for("receiver_connected")
         async with ClientSession(timeout=ClientTimeout(30)) as session:
             with BROKERS[broker](stack.servers):
                 await asyncio.gather(

@@ -145,6 +145,19 @@ async def test_records_spooled_by_a_killed_worker_are_published(stack: Stack, st
     await eventually(lambda: published(stack), lambda found: workers.sender.answered <= found)
 
 
+async def test_a_worker_that_dies_in_an_outage_is_replaced(stack: Stack, start: Begin) -> None:
+    stack.servers.stop_kafka()
+    try:
+        workers = await start()
+        os.kill(workers.pids[0], signal.SIGKILL)
+        await workers.have_listened(3)
+        await workers.sender.send_all(range(50))
+        assert workers.sender.statuses == [200] * 50
+    finally:
+        stack.servers.start_kafka()
+    await eventually(lambda: published(stack), lambda found: workers.sender.answered <= found)
+
+
 def test_workers_that_cannot_start_end_the_parent_with_their_status(leadstream: Start) -> None:
     process = leadstream("receiver", "--workers", "2", LEADSTREAM_TOPIC_PREFIX="nowhere.", LEADSTREAM_RECEIVER_PORT="0")
     assert process.wait() == 3

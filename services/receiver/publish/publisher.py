@@ -47,7 +47,10 @@ class SpoolingPublisher:
         return await self._spool.probe() or not any(each.is_spooling for each in self._topic_publishers.values())
 
     async def drain(self) -> None:
-        """Move spooled records to their topics whenever there are any. Runs until it is cancelled."""
+        """Move spooled records to their topics whenever there are any. Runs until it is cancelled.
+
+        Before it runs, every record is spooled. The producer must be connected.
+        """
         async with asyncio.TaskGroup() as group:
             for each in self._topic_publishers.values():
                 group.create_task(each.drain())
@@ -68,9 +71,8 @@ class SpoolingPublisher:
 class TopicPublisher:
     """Stores the records of one topic.
 
-    After a failure every record goes to the spool, behind those that wait there, until `drain` has emptied it. So no
-    event overtakes an earlier one of its conversation. Records that timed out may still arrive, and arrive again from
-    the spool with the same ids.
+    At the start and after a failure every record goes to the spool, behind those that wait there, until `drain` has
+    emptied it. Records that timed out may still arrive, and arrive again from the spool with the same ids.
     """
 
     def __init__(
@@ -87,8 +89,7 @@ class TopicPublisher:
         self._spool = spool
         self._on_drained = on_drained
         self._spooling = asyncio.Event()
-        if not spool.is_free_of(topic):
-            self._spooling.set()
+        self._spooling.set()
 
     @property
     def is_spooling(self) -> bool:
@@ -122,6 +123,9 @@ class TopicPublisher:
         return True
 
     async def drain(self) -> None:
+        """Move spooled records to the topic whenever there are any. The producer is connected."""
+        if self._spool.is_free_of(self._topic):
+            self._spooling.clear()
         failures = 0
         while True:
             await self._spooling.wait()

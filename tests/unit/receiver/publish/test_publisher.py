@@ -81,6 +81,11 @@ class Rig:
         return self.spool.is_empty
 
 
+async def are_open(publisher: SpoolingPublisher) -> None:
+    while any(each.is_spooling for each in publisher._topic_publishers.values()):
+        await asyncio.sleep(0)
+
+
 @pytest.fixture
 async def rig(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     producer = FakeProducer()
@@ -88,6 +93,7 @@ async def rig(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[R
         metrics = ReceiverMetrics()
         publisher = SpoolingPublisher(producer, Topics(), 0.05, spool, metrics)  # type: ignore[arg-type]
         draining = asyncio.create_task(publisher.drain())
+        await asyncio.wait_for(are_open(publisher), 60)
         yield Rig(producer, publisher, spool, metrics)
         draining.cancel()
         with suppress(asyncio.CancelledError):
