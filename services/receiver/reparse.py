@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from services.receiver.parse.normalise_webhook import normalise
-from services.receiver.publish.records import to_records, traceparent_or_new
+from services.receiver.publish.records import event_records, letter_records, traceparent_or_new
 from shared.bus.producer import Record, Topics
 
 
@@ -14,4 +14,5 @@ def reparse(body: bytes, received_at: datetime, topics: Topics) -> list[Record]:
 
     `received_at` is when the webhook originally arrived.
     """
-    return to_records(normalise(body, received_at), topics, traceparent_or_new(None))
+    normalised, trace = normalise(body, received_at), traceparent_or_new(None)
+    return event_records(normalised, topics, trace) + letter_records(normalised, topics, trace)

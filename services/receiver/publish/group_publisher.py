@@ -1,16 +1,16 @@
-"""Parses and publishes verified webhooks in groups."""
+"""Parses and publishes verified webhooks in groups: events first, and dead letters in a lane of their own."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
 from services.receiver.parse.normalise_webhook import NormalisedWebhook, normalise
-from services.receiver.publish.records import request_id, to_records
+from services.receiver.publish.records import event_records, letter_records, request_id
 from shared.bus.producer import Record, Topics
 from shared.runtime.clock import Clock
 from shared.runtime.group_queue import GroupQueue, finish
@@ -27,20 +27,29 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class PendingWebhook:
-    """A webhook whose response waits for `done`: its events are safe then."""
+    """A webhook whose response waits for `done`: its events are safe then. `letters` are stored after them."""
 
     body: bytes
     trace: str
     done: asyncio.Future[None]
     normalised: NormalisedWebhook | None = None
+    letters: list[Record] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class PendingLetters:
+    """The dead letters of one webhook, which are safe when `done`."""
+
+    records: list[Record]
+    done: asyncio.Future[None]
 
 
 @dataclass(slots=True)
 class WebhookGroup:
-    """Webhooks that are published together. `body_bytes` is the size of their bodies."""
+    """Webhooks whose events are published together. `body_bytes` is the size of their bodies."""
 
     webhooks: list[PendingWebhook] = field(default_factory=list)
-    records: list[Record] = field(default_factory=list)
+    events: list[Record] = field(default_factory=list)
     body_bytes: int = 0
 
 
@@ -48,7 +57,8 @@ class GroupPublisher:
     """Publishes one group at a time, in order. Webhooks that arrive meanwhile are the next group.
 
     A group shares one wait for the broker, and parsing its bodies at once takes a quarter less time than parsing each
-    between two requests. While the broker acknowledges one group, what has arrived of the next is parsed.
+    between two requests. While the broker acknowledges one group, what has arrived of the next is parsed. Dead letters
+    hold up no events: only the response to their own webhook waits for them.
     """
 
     def __init__(self, store: StoreRecords, topics: Topics, metrics: ReceiverMetrics, clock: Clock) -> None:
@@ -57,10 +67,19 @@ class GroupPublisher:
         self._metrics = metrics
         self._clock = clock
         self._queue = GroupQueue[PendingWebhook](self._publish_all)
+        self._letters = GroupQueue[PendingLetters](self._park_all)
 
     async def publish(self, body: bytes, trace: str) -> None:
-        """Return when every event in `body` is safe. SpoolError when one may not be. Records carry `trace`."""
-        await self._queue.submit(PendingWebhook(body, trace, asyncio.get_running_loop().create_future()))
+        """Return when every event and dead letter of `body` is safe. SpoolError when one may not be.
+
+        Records carry `trace`.
+        """
+        loop = asyncio.get_running_loop()
+        webhook = PendingWebhook(body, trace, loop.create_future())
+        await self._queue.submit(webhook)
+        if webhook.letters:
+            await self._letters.submit(PendingLetters(webhook.letters, loop.create_future()))
+            self._count_parked(webhook)
 
     async def _publish_all(self) -> None:
         group = await self._parse_into(WebhookGroup())
@@ -72,8 +91,8 @@ class GroupPublisher:
 
     async def _publish(self, group: WebhookGroup) -> None:
         try:
-            if group.records:
-                await self._store(group.records)
+            if group.events:
+                await self._store(group.events)
             self._count(group.webhooks)
         except Exception as error:  # noqa: BLE001 - every caller of `publish` raises it
             finish(group.webhooks, error)
@@ -88,7 +107,8 @@ class GroupPublisher:
             webhook = waiting.popleft()
             try:
                 webhook.normalised = normalise(webhook.body, now)
-                group.records += to_records(webhook.normalised, self._topics, webhook.trace)
+                webhook.letters = letter_records(webhook.normalised, self._topics, webhook.trace)
+                group.events += event_records(webhook.normalised, self._topics, webhook.trace)
             except Exception as error:  # noqa: BLE001 - it must not fail the others
                 finish([webhook], error)
                 continue
@@ -103,15 +123,31 @@ class GroupPublisher:
         for each in all_normalised:
             for kind, number in each.dropped.items():
                 self._metrics.dropped[kind].inc(number)
-        for webhook in group:
-            for dead_letter in webhook.normalised.dead_letters if webhook.normalised else ():
-                self._metrics.parked[dead_letter.reason].inc()
-                fields = {
-                    "reason": dead_letter.reason,
-                    "detail": dead_letter.detail,
-                    "letter_id": dead_letter.letter_id,
-                }
-                log.warning("parked", request_id=request_id(webhook.trace), **fields)
+
+    async def _park_all(self) -> None:
+        while group := _take_letters(self._letters.items):
+            try:
+                await self._store([record for each in group for record in each.records])
+            except Exception as error:  # noqa: BLE001 - the caller of each raises it
+                finish(group, error)
+            else:
+                finish(group)
+
+    def _count_parked(self, webhook: PendingWebhook) -> None:
+        for dead_letter in webhook.normalised.dead_letters if webhook.normalised else ():
+            self._metrics.parked[dead_letter.reason].inc()
+            fields = {"reason": dead_letter.reason, "detail": dead_letter.detail, "letter_id": dead_letter.letter_id}
+            log.warning("parked", request_id=request_id(webhook.trace), **fields)
+
+
+def _take_letters(waiting: deque[PendingLetters]) -> list[PendingLetters]:
+    """Take as many as can be published in time, but at least one."""
+    taken: list[PendingLetters] = []
+    size = 0
+    while waiting and size < MAX_GROUP_BYTES:
+        taken.append(waiting.popleft())
+        size += sum(len(record.value) for record in taken[-1].records)
+    return taken
 
 
 async def _let_arrived_requests_in() -> None:

@@ -13,6 +13,8 @@ from shared.runtime.metrics import ReceiverMetrics
 
 DRAIN_RECORDS, DRAIN_SECONDS = 2000, 30.0
 """The most spooled records that are published at once, and the timeout for them."""
+LETTERS_SHARE = 0.25
+"""The share of the spool that dead letters may fill; the rest is for events."""
 
 log = structlog.get_logger()
 
@@ -20,7 +22,8 @@ log = structlog.get_logger()
 class SpoolingPublisher:
     """Publishes records, and spools those that the broker does not acknowledge in time.
 
-    Topics are independent: when no dead letter can be written, events still are.
+    Topics are independent: when no dead letter can be written, events still are. Dead letters get LETTERS_SHARE of the
+    spool at most.
     """
 
     def __init__(
@@ -28,23 +31,26 @@ class SpoolingPublisher:
     ) -> None:
         self._spool = spool
         self._metrics = metrics
+        self._events_topic = topics.message_events
+        shares = dict.fromkeys([topics.message_events, *spool.topics], 1.0) | {topics.dead_letters: LETTERS_SHARE}
         self._topic_publishers = {
-            topic: TopicPublisher(producer, topic, timeout_seconds, spool, self._measure)
-            for topic in {topics.message_events, topics.dead_letters, *spool.topics}
+            topic: TopicPublisher(producer, topic, timeout_seconds, spool, share, self._measure)
+            for topic, share in shares.items()
         }
         self._measure()
 
     async def store(self, records: Sequence[Record]) -> None:
-        """Return when all `records` are acknowledged by the broker or on the disk. SpoolError when one may not be."""
-        for topic, publisher in self._topic_publishers.items():
-            of_topic = [record for record in records if record.topic == topic]
-            if of_topic and not await publisher.store(of_topic):
-                self._metrics.spooled.inc(len(of_topic))
-                self._measure()
+        """Return when all `records`, of one topic, are acknowledged by the broker or on the disk.
+
+        SpoolError when one may not be.
+        """
+        if not await self._topic_publishers[records[0].topic].store(records):
+            self._metrics.spooled.inc(len(records))
+            self._measure()
 
     async def is_writable(self) -> bool:
-        """Return whether a webhook that arrives now could be stored."""
-        return await self._spool.probe() or not any(each.is_spooling for each in self._topic_publishers.values())
+        """Return whether the events of a webhook that arrives now could be stored."""
+        return await self._spool.probe() or not self._topic_publishers[self._events_topic].is_spooling
 
     async def drain(self) -> None:
         """Move spooled records to their topics whenever there are any. Runs until it is cancelled.
@@ -81,12 +87,14 @@ class TopicPublisher:
         topic: str,
         timeout_seconds: float,
         spool: Spool,
+        spool_share: float,
         on_drained: Callable[[], None],
     ) -> None:
         self._producer = producer
         self._topic = topic
         self._timeout_seconds = timeout_seconds
         self._spool = spool
+        self._spool_share = spool_share
         self._on_drained = on_drained
         self._spooling = asyncio.Event()
         self._spooling.set()
@@ -105,7 +113,7 @@ class TopicPublisher:
         if not was_spooling and await self._try_send(records):
             return True
         try:
-            await self._spool.put(records)
+            await self._spool.put(records, self._spool_share)
         except SpoolError:
             if was_spooling and await self._try_send(records):
                 return True

@@ -8,17 +8,30 @@ import re
 from services.receiver.parse.normalise_webhook import NormalisedWebhook
 from shared.bus.producer import Record, Topics, event_record
 from shared.contract.dead_letters import dead_letter_headers, dump_dead_letter
+from shared.contract.events import Header
 
 TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-def to_records(normalised: NormalisedWebhook, topics: Topics, trace: str) -> list[Record]:
-    traceparent = ("traceparent", trace.encode())
-    records = [event_record(topics.message_events, event, traceparent) for event in normalised.events]
-    for dead_letter in normalised.dead_letters:
-        key, headers = dead_letter.letter_id.encode(), dead_letter_headers(dead_letter, traceparent)
-        records.append(Record(topics.dead_letters, key, dump_dead_letter(dead_letter), headers))
-    return records
+def event_records(normalised: NormalisedWebhook, topics: Topics, trace: str) -> list[Record]:
+    traceparent = _traceparent(trace)
+    return [event_record(topics.message_events, event, traceparent) for event in normalised.events]
+
+
+def letter_records(normalised: NormalisedWebhook, topics: Topics, trace: str) -> list[Record]:
+    return [
+        Record(
+            topics.dead_letters,
+            dead_letter.letter_id.encode(),
+            dump_dead_letter(dead_letter),
+            dead_letter_headers(dead_letter, _traceparent(trace)),
+        )
+        for dead_letter in normalised.dead_letters
+    ]
+
+
+def _traceparent(trace: str) -> Header:
+    return "traceparent", trace.encode()
 
 
 def traceparent_or_new(traceparent: str | None) -> str:

@@ -82,13 +82,17 @@ class Spool:
         self._removed_up_to: dict[str, int] = {}
         counted = connection.execute("SELECT topic, COUNT(*), SUM(size) FROM records GROUP BY topic").fetchall()
         self._depths: Counter[str] = Counter({topic: number for topic, number, _ in counted})
-        self.bytes: int = sum(size for *_, size in counted)
+        self._bytes: Counter[str] = Counter({topic: size for topic, _, size in counted})
         self.oldest_at: float = self._oldest()
         """The time of the oldest record's `put`, in seconds since 1970; 0 without records."""
 
     @property
     def depth(self) -> int:
         return self._depths.total()
+
+    @property
+    def bytes(self) -> int:
+        return self._bytes.total()
 
     @property
     def topics(self) -> list[str]:
@@ -104,22 +108,27 @@ class Spool:
         """Return whether it has no record of `topic`, and no `put` at all is in progress."""
         return self._depths[topic] == 0 and not self._putting
 
-    async def put(self, records: Sequence[Record]) -> None:
-        """Return when all `records` are on the disk, with one sync. SpoolError when none of them is."""
-        size = sum(map(_size, records))
+    async def put(self, records: Sequence[Record], share: float = 1.0) -> None:
+        """Return when all `records`, of one topic, are on the disk, with one sync. SpoolError when none of them is.
+
+        The topic's records may fill `share` of the spool.
+        """
+        topic, size = records[0].topic, sum(map(_size, records))
         if self.bytes + size > self._max_bytes:
             raise SpoolError(f"the spool is full: {self.bytes} of {self._max_bytes} bytes")
-        self.bytes += size
+        if self._bytes[topic] + size > share * self._max_bytes:
+            raise SpoolError(f"the share of {topic} is full: {self._bytes[topic]} of {share * self._max_bytes} bytes")
+        self._bytes[topic] += size
         self._putting += 1
         now = time.time()
         try:
             await self._call(self._insert, records, now)
         except SpoolError:
-            self.bytes -= size
+            self._bytes[topic] -= size
             raise
         finally:
             self._putting -= 1
-        self._depths.update(record.topic for record in records)
+        self._depths[topic] += len(records)
         self.oldest_at = self.oldest_at or now
 
     async def peek(self, topic: str, limit: int) -> list[SpooledRecord]:
@@ -137,7 +146,7 @@ class Spool:
         topic = taken[0].record.topic
         self._removed_up_to[topic] = taken[-1].position
         self._depths[topic] -= len(taken)
-        self.bytes -= sum(_size(each.record) for each in taken)
+        self._bytes[topic] -= sum(_size(each.record) for each in taken)
         try:
             await self._call(self._delete, topic)
             self.oldest_at = await self._call(self._oldest)

@@ -27,22 +27,49 @@ def body(number: int, text: str = "hi") -> bytes:
     return orjson.dumps({"object": "page", "entry": [{"id": "1", "messaging": [item]}]})
 
 
+ODD = orjson.dumps(
+    {
+        "object": "page",
+        "entry": [
+            {"id": "1", "messaging": [orjson.loads(body(0))["entry"][0]["messaging"][0], {"message": {"text": "?"}}]}
+        ],
+    }
+).replace(b"m_0", b"m_odd")
+"""A webhook with an event and a part that is not understood."""
+
+
 class Broker:
     """Accepts groups of records while it is open."""
 
     def __init__(self) -> None:
         self.groups: list[list[str]] = []
         self.failure: Exception | None = None
+        self.letters: list[Record] = []
+        self.letters_failure: Exception | None = None
+        self.letters_open = asyncio.Event()
+        self.letters_open.set()
         self.open = asyncio.Event()
         self.open.set()
         self.asked = asyncio.Event()
 
     async def store(self, records: Sequence[Record]) -> None:
+        if records[0].topic == Topics().dead_letters:
+            await self._store_letters(records)
+        else:
+            await self._store_events(records)
+
+    async def _store_events(self, records: Sequence[Record]) -> None:
         self.asked.set()
         await self.open.wait()
         if self.failure:
             raise self.failure
         self.groups.append([load_event(record.value).event_id.rpartition(":")[2] for record in records])
+
+    async def _store_letters(self, records: Sequence[Record]) -> None:
+        await self.letters_open.wait()
+        if self.letters_failure:
+            raise self.letters_failure
+        self.letters += records
 
 
 class Rig:
@@ -125,6 +152,29 @@ async def test_a_webhook_that_cannot_be_parsed_fails_alone(rig: Rig, monkeypatch
     told = await asyncio.gather(*rig.publishing(*map(body, range(3))), return_exceptions=True)
     assert [type(each) for each in told] == [type(None), ZeroDivisionError, type(None)]
     assert rig.broker.groups == [["0", "2"]]
+
+
+async def test_letters_that_are_not_safe_refuse_their_own_webhook_alone(rig: Rig) -> None:
+    rig.broker.letters_failure = SpoolError("the share is full")
+    told = await asyncio.gather(*rig.publishing(body(0), ODD, body(1)), return_exceptions=True)
+    assert told == [None, rig.broker.letters_failure, None]
+    assert rig.broker.groups == [["0", "odd", "1"]], "its event is published nevertheless"
+    assert rig.metrics.parked["no_customer"]._value.get() == 0
+    rig.broker.letters_failure = None
+    await rig.group_publisher.publish(ODD, TRACE)
+    assert len(rig.broker.letters) == 1
+    assert rig.metrics.parked["no_customer"]._value.get() == 1
+
+
+async def test_letters_that_wait_hold_up_no_events(rig: Rig) -> None:
+    rig.broker.letters_open.clear()
+    odd, *good = rig.publishing(ODD, body(0))
+    await asyncio.wait_for(asyncio.gather(*good, *rig.publishing(body(1))), 30)
+    later = rig.publishing(body(2))
+    await asyncio.wait_for(asyncio.gather(*later), 30)
+    assert not odd.done()
+    rig.broker.letters_open.set()
+    await odd
 
 
 async def test_only_safe_events_are_counted(rig: Rig) -> None:

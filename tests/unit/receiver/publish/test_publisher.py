@@ -62,6 +62,7 @@ class FakeProducer:
 
 
 EVENTS, LETTERS = Topics().message_events, Topics().dead_letters
+LETTER = Record(LETTERS, b"key", b'{"mid": "letter"}', [])
 
 
 def record(number: int, text: str = "hi") -> Record:
@@ -128,13 +129,36 @@ async def test_the_spool_is_drained_in_order_before_new_records(rig: Rig, monkey
 
 async def test_undeliverable_dead_letters_block_no_events(rig: Rig) -> None:
     rig.producer.dead = {LETTERS}
-    dead_letter = Record(LETTERS, b"key", b'{"mid": "letter"}', [])
-    await rig.publisher.store([record(1), dead_letter])
-    await rig.publisher.store([record(2), dead_letter])
-    await rig.publisher.store([record(3)])
+    for number in range(1, 4):
+        await rig.publisher.store([LETTER])
+        await rig.publisher.store([record(number)])
     assert rig.mids() == ["m_1", "m_2", "m_3"]
     assert rig.spool.topics == [LETTERS]
     rig.producer.dead = set()
+
+
+@pytest.mark.parametrize("rig", [20_000], indirect=True)
+async def test_dead_letters_leave_most_of_the_spool_to_events(rig: Rig) -> None:
+    rig.producer.dead = {LETTERS, EVENTS}
+    large = LETTER._replace(value=b"x" * 3_000)
+    await rig.publisher.store([large])
+    with pytest.raises(SpoolError, match="share"):
+        await rig.publisher.store([large])
+    for number in range(4):
+        await rig.publisher.store([record(number, "x" * 3_000)])
+    assert set(rig.spool.topics) == {LETTERS, EVENTS}
+    rig.producer.dead = set()
+
+
+async def test_readiness_is_that_of_events(rig: Rig) -> None:
+    rig.producer.dead = {LETTERS}
+    await rig.publisher.store([LETTER])
+    rig.spool._max_bytes = 0
+    assert await rig.publisher.is_writable()
+    rig.producer.is_away = True
+    with pytest.raises(SpoolError):
+        await rig.publisher.store([record(1)])
+    assert not await rig.publisher.is_writable()
 
 
 @pytest.mark.parametrize("rig", [300], indirect=True)

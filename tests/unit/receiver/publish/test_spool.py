@@ -29,7 +29,8 @@ def numbers(records: list[Record]) -> list[int]:
 
 async def test_records_are_returned_whole_in_order(tmp_path: Path) -> None:
     async with open_spool(tmp_path, PLENTY) as spool:
-        await spool.put([record(0), Record("other", None, b"1:", [])])
+        await spool.put([record(0)])
+        await spool.put([Record("other", None, b"1:", [])])
         await spool.put([record(2)])
         taken = await spool.peek("topic", 1)
         assert [each.record for each in taken] == [record(0)]
@@ -70,6 +71,20 @@ async def test_a_full_spool_refuses_until_there_is_room(tmp_path: Path) -> None:
         await spool.remove(await spool.peek("topic", 1))
         assert spool.bytes == 0
         await spool.put([record(3, 800)])
+
+
+async def test_a_topic_with_a_share_leaves_the_rest_to_the_others(tmp_path: Path) -> None:
+    async with open_spool(tmp_path, 4000) as spool:
+        other = [Record("other", None, b"x" * 800, [])]
+        await spool.put(other, share=0.25)
+        with pytest.raises(SpoolError, match="share of other is full"):
+            await spool.put(other, share=0.25)
+        await spool.put([record(1, 1800)], share=1.0)
+    async with open_spool(tmp_path, 4000) as spool:
+        with pytest.raises(SpoolError, match="share of other is full"):
+            await spool.put(other, share=0.25)
+        await spool.remove(await spool.peek("other", 1))
+        await spool.put(other, share=0.25)
 
 
 async def test_a_refused_record_is_set_aside_and_kept(tmp_path: Path) -> None:
