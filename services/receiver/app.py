@@ -72,13 +72,13 @@ async def receive(
         claim_spool(root, settings.spool_max_bytes) as (folder, spool),
         create_producer(kafka) as producer,
     ):
-        publisher = SpoolingPublisher(producer, topics, settings.publish_timeout_seconds, spool, metrics)
+        publisher = SpoolingPublisher(producer, topics, settings.publish_timeout_seconds, spool, metrics, utc_now)
         bound = bind(settings.receiver_host, settings.receiver_port, shared=lifeline is not None)
         bodies = BodyReader(settings.receiver_body_seconds)
         server = _create_server(settings, publisher, bodies, metrics)
 
         async def drain_adopted(left: Spool) -> None:
-            await SpoolingPublisher(producer, topics, 0.0, left, metrics).drain_fully()
+            await SpoolingPublisher(producer, topics, 0.0, left, metrics, utc_now).drain_fully()
 
         async def drain_spools() -> None:
             await connect(kafka, producer, topics.message_events)
@@ -175,4 +175,4 @@ async def _until_empty(spool: Spool, draining: asyncio.Task[None]) -> None:
 
 def _spool_root(settings: ReceiverSettings) -> Path:
     """Each set of topics has a root of its own: records for one set must not delay another's."""
-    return Path(settings.spool_dir) / f"{settings.topic_prefix}message-events"
+    return Path(settings.home).expanduser() / settings.spool_dir / f"{settings.topic_prefix}message-events"

@@ -9,7 +9,7 @@ from typing import Any
 
 from shared.bus.dead_letter_queue import DeadLetterQueue, DeadLetterSummary, tombstone
 from shared.bus.decode import decode
-from shared.bus.producer import AIOKafkaProducer, Record, Topics, publish
+from shared.bus.producer import AIOKafkaProducer, MessageSizeTooLargeError, Record, Topics, publish
 from shared.contract.dead_letters import DeadLetter
 from shared.contract.events import cloud_event_headers, format_instant
 from shared.contract.failures import Reason, UnreachableError
@@ -74,8 +74,16 @@ class Replay:
     async def _publish(
         self, batch: list[tuple[DeadLetter, list[Record]]], parked: Mapping[str, DeadLetterSummary], on_replay: OnReplay
     ) -> None:
-        """Publish the events and, once they are acknowledged, the tombstones."""
-        await publish(self._producer, [record for _, records in batch for record in records])
+        """Publish the events and, once they are acknowledged, the tombstones. What is still too large stays parked."""
+        try:
+            await publish(self._producer, [record for _, records in batch for record in records])
+        except MessageSizeTooLargeError:
+            if len(batch) == 1:
+                on_replay(batch[0][0], False)
+            else:
+                for each in batch:
+                    await self._publish([each], parked, on_replay)
+            return
         tombstones = [tombstone(self._queue.topic, parked[letter.letter_id]) for letter, _ in batch]
         await publish(self._producer, tombstones)
         for letter, _ in batch:

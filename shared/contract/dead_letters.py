@@ -21,7 +21,9 @@ class DeadLetter(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
     reason: Reason
     detail: str = Field(default="", description="never quotes the payload, as it is shown and logged")
-    where: Literal["receiver", "analyzer"]
+    where: Literal["receiver", "analyzer", "spool"] = Field(
+        description="what parked it: the receiver a webhook's body, the others an event"
+    )
     parked_at: Instant
     payload: str = Field(description="the whole input, in `encoding`", repr=False)
     encoding: Literal["utf-8", "base64"] = "utf-8"

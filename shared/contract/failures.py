@@ -19,6 +19,7 @@ class Reason(StrEnum):
     BAD_ID = "bad_id"
     BAD_TIME = "bad_time"
     NOT_AN_EVENT = "not_an_event"
+    TOO_LARGE = "too_large"
 
 
 class RejectedError(Exception):

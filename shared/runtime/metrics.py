@@ -82,6 +82,7 @@ class ReceiverMetrics(Metrics):
         self.spooled = Counter(f"{name}_spooled", "Records written to the spool.", registry=registry)
         self.spool_depth = spool_gauge("depth", "Records in the spool.")
         self.spool_bytes = spool_gauge("bytes", "Bytes in the spool.")
+        self.spool_set_aside = spool_gauge("set_aside", "Records that their topic refuses as too large.")
         self.spool_oldest = spool_gauge(
             "oldest_timestamp_seconds", "Time at which the oldest record was spooled; 0 if the spool is empty."
         )

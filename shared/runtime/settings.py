@@ -116,11 +116,14 @@ class ReceiverSettings(KafkaSettings):
     publish_timeout_seconds: float = Field(
         1.5, gt=0, description="How long a webhook waits for the broker before it is spooled; Facebook waits 5 s."
     )
+    home: str = Field("~/.leadstream", description="Directory of the files that Leadstream keeps on this machine.")
     spool_dir: str = Field(
-        ".leadstream/spool", description="Directory for events while the broker is away; never shared."
+        "spool", description="Directory for events while the broker is away, below `LEADSTREAM_HOME`; never shared."
     )
     spool_max_bytes: int = Field(
-        1 << 30, gt=0, description="Maximum size of the spool per process; when it is full, the response is 503."
+        1 << 30,
+        gt=0,
+        description="Maximum size of the spool per process; dead letters get a quarter. When full, responses are 503.",
     )
     _split_secrets = field_validator("app_secrets", "verify_token", mode="before")(_split)
 

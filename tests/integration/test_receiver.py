@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from aiohttp import ClientError, ClientSession
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from services.receiver.parse.normalise_webhook import normalise
 from shared.bus.producer import Topics
@@ -42,6 +43,30 @@ class Receiver:
             return answer.status, await answer.text()
 
 
+def message(number: int, text: str = "hi") -> dict[str, object]:
+    return {"sender": {"id": "8"}, "recipient": {"id": "1"}, "message": {"mid": f"m_{number}", "text": text}}
+
+
+def webhook(*items: dict[str, object]) -> bytes:
+    return json.dumps({"object": "page", "entry": [{"id": "1", "messaging": items}]}).encode()
+
+
+async def with_admin(stack: Stack, work: Callable[[AIOKafkaAdminClient], Awaitable[object]]) -> None:
+    admin = AIOKafkaAdminClient(**stack.kafka.options)
+    await admin.start()
+    try:
+        await work(admin)
+    finally:
+        await admin.close()
+
+
+async def create_topics(stack: Stack, *topics: NewTopic) -> None:
+    """Create topics other than `setup` does."""
+    if stack.servers.kind == "embedded":
+        pytest.skip("the embedded mock broker makes topics by itself")
+    await with_admin(stack, lambda admin: admin.create_topics(list(topics)))
+
+
 @pytest.fixture
 async def receiver(leadstream: Start) -> AsyncIterator[Receiver]:
     async with ClientSession() as session:
@@ -60,15 +85,8 @@ async def test_every_known_body_is_answered_200_and_is_on_a_topic(receiver: Rece
 
 
 async def test_a_conversations_events_are_in_order_under_its_key(receiver: Receiver, stack: Stack) -> None:
-    def message(number: int) -> dict[str, object]:
-        return {"sender": {"id": "8"}, "recipient": {"id": "1"}, "message": {"mid": f"m_{number}", "text": "hi"}}
-
     for first in range(0, 50, 10):
-        items = [message(number) for number in range(first, first + 10)]
-        assert (
-            await receiver.post(json.dumps({"object": "page", "entry": [{"id": "1", "messaging": items}]}).encode())
-            == 200
-        )
+        assert await receiver.post(webhook(*(message(number) for number in range(first, first + 10)))) == 200
     records = await read_all(stack.kafka, stack.topics.message_events)
     assert {record.key for record in records} == {b"messenger:1:8"}
     assert [load_event(r.value).event_id for r in records] == [f"message:messenger:1:{number}" for number in range(50)]
@@ -95,26 +113,53 @@ async def test_webhooks_answered_200_survive_a_kill(receiver: Receiver, stack: S
 
 
 async def test_records_too_large_for_the_topic_block_no_others(leadstream: Start, stack: Stack) -> None:
-    """The topics are not created by `setup` and accept only smaller records."""
-    if stack.servers.kind == "embedded":
-        pytest.skip("the embedded mock broker makes topics by itself")
+    """What is too large is a dead letter, which is replayed once the topic takes it."""
     topics = Topics(f"small.{stack.topic_prefix}")
-    admin = AIOKafkaAdminClient(**stack.kafka.options)
-    await admin.start()
     small = NewTopic(topics.message_events, 1, 1, topic_configs={"max.message.bytes": "4000"})
-    await admin.create_topics([small, NewTopic(topics.dead_letters, 1, 1)])
-    await admin.close()
+    await create_topics(stack, small, NewTopic(topics.dead_letters, 1, 1))
     process = leadstream("receiver", LEADSTREAM_RECEIVER_PORT="0", LEADSTREAM_TOPIC_PREFIX=topics.prefix)
     async with ClientSession() as session:
         receiver = Receiver(process, session)
         for number, text in enumerate(["first", "x" * 10_000, "second"]):
-            item = {"sender": {"id": "8"}, "recipient": {"id": "1"}, "message": {"mid": f"m_{number}", "text": text}}
-            body = json.dumps({"object": "page", "entry": [{"id": "1", "messaging": [item]}]}).encode()
-            assert await receiver.post(body) == 200
+            assert await receiver.post(webhook(message(number, text))) == 200
     process.wait_for("record_set_aside")
     process.wait_for("spool_drained")
-    events = [load_event(record.value).event_id for record in await read_all(stack.kafka, topics.message_events)]
-    assert set(events) == {"message:messenger:1:0", "message:messenger:1:2"}
+
+    async def event_ids() -> set[str]:
+        return {load_event(record.value).event_id for record in await read_all(stack.kafka, topics.message_events)}
+
+    assert await event_ids() == {"message:messenger:1:0", "message:messenger:1:2"}
+    prefix = {"LEADSTREAM_TOPIC_PREFIX": topics.prefix}
+    failing = leadstream("dlq", "replay", "--reason", "too_large", env=prefix)
+    assert failing.wait() == 1
+    assert "failed again: too_large" in failing.output
+    await with_admin(
+        stack,
+        lambda admin: admin.alter_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, topics.message_events, {"max.message.bytes": "40000"})]
+        ),
+    )
+    assert leadstream("dlq", "replay", "--reason", "too_large", env=prefix).wait() == 0
+    assert await event_ids() == {f"message:messenger:1:{number}" for number in range(3)}
+
+
+async def test_dead_letters_that_cannot_be_published_hold_up_no_events(leadstream: Start, stack: Stack) -> None:
+    topics = Topics(f"letterless.{stack.topic_prefix}")
+    await create_topics(stack, NewTopic(topics.message_events, 1, 1))
+    limits = {"LEADSTREAM_SPOOL_MAX_BYTES": "100000", "LEADSTREAM_PUBLISH_TIMEOUT_SECONDS": "0.5"}
+    process = leadstream(
+        "receiver", env={"LEADSTREAM_RECEIVER_PORT": "0", "LEADSTREAM_TOPIC_PREFIX": topics.prefix, **limits}
+    )
+    odd: dict[str, object] = {"message": {"text": "x" * 4_000}}
+    async with ClientSession() as session:
+        receiver = Receiver(process, session)
+        process.wait_for("receiver_connected")
+        bodies = [webhook(odd if number % 2 else message(number, "hi")) for number in range(40)]
+        statuses = await asyncio.gather(*map(receiver.post, bodies))
+        assert statuses[::2] == [200] * 20
+        assert 503 in statuses[1::2], "the letters' share of the spool is full"
+        assert (await receiver.get("/ready"))[0] == 200
+    assert len(await read_all(stack.kafka, topics.message_events)) == 20
 
 
 async def test_an_unsigned_webhook_is_forbidden(receiver: Receiver, stack: Stack) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
+from services.receiver.publish.records import too_large_letter
 from services.receiver.publish.spool import Spool, SpooledRecord, SpoolError
 from shared.bus.producer import AIOKafkaProducer, KafkaError, MessageSizeTooLargeError, Record, Topics, publish
+from shared.contract.failures import Reason
+from shared.runtime.clock import Clock
 from shared.runtime.metrics import ReceiverMetrics
 
 DRAIN_RECORDS, DRAIN_SECONDS = 2000, 30.0
@@ -27,14 +31,16 @@ class SpoolingPublisher:
     """
 
     def __init__(
-        self, producer: AIOKafkaProducer, topics: Topics, timeout_seconds: float, spool: Spool, metrics: ReceiverMetrics
-    ) -> None:
+        self, producer: AIOKafkaProducer, topics: Topics, timeout_seconds: float, spool: Spool,
+        metrics: ReceiverMetrics, clock: Clock,
+    ) -> None:  # fmt: skip
         self._spool = spool
         self._metrics = metrics
-        self._events_topic = topics.message_events
+        self._topics = topics
+        self._clock = clock
         shares = dict.fromkeys([topics.message_events, *spool.topics], 1.0) | {topics.dead_letters: LETTERS_SHARE}
         self._topic_publishers = {
-            topic: TopicPublisher(producer, topic, timeout_seconds, spool, share, self._measure)
+            topic: TopicPublisher(producer, topic, timeout_seconds, spool, share, self._measure, self._set_aside)
             for topic, share in shares.items()
         }
         self._measure()
@@ -50,7 +56,7 @@ class SpoolingPublisher:
 
     async def is_writable(self) -> bool:
         """Return whether the events of a webhook that arrives now could be stored."""
-        return await self._spool.probe() or not self._topic_publishers[self._events_topic].is_spooling
+        return await self._spool.probe() or not self._topic_publishers[self._topics.message_events].is_spooling
 
     async def drain(self) -> None:
         """Move spooled records to their topics whenever there are any. Runs until it is cancelled.
@@ -67,10 +73,23 @@ class SpoolingPublisher:
             while not self._spool.is_free_of(topic):
                 await self._topic_publishers[topic].drain_once()
 
+    async def _set_aside(self, refused: SpooledRecord) -> None:
+        """Park a record that is too large for its topic as a dead letter. Keep it on the disk where that fails."""
+        record = refused.record
+        log.warning("record_set_aside", bytes=len(record.value), topic=record.topic)
+        if record.topic != self._topics.dead_letters:
+            with contextlib.suppress(SpoolError):
+                await self.store([too_large_letter(record, self._topics, self._clock())])
+                await self._spool.remove([refused])
+                self._metrics.parked[Reason.TOO_LARGE].inc()
+                return
+        await self._spool.set_aside(refused)
+
     def _measure(self) -> None:
         spool, metrics = self._spool, self._metrics
         metrics.spool_depth.labels(spool.name).set(spool.depth)
         metrics.spool_bytes.labels(spool.name).set(spool.bytes)
+        metrics.spool_set_aside.labels(spool.name).set(spool.set_aside_number)
         metrics.spool_oldest.labels(spool.name).set(spool.oldest_at)
 
 
@@ -89,6 +108,7 @@ class TopicPublisher:
         spool: Spool,
         spool_share: float,
         on_drained: Callable[[], None],
+        set_aside: Callable[[SpooledRecord], Awaitable[None]],
     ) -> None:
         self._producer = producer
         self._topic = topic
@@ -96,6 +116,7 @@ class TopicPublisher:
         self._spool = spool
         self._spool_share = spool_share
         self._on_drained = on_drained
+        self._set_aside = set_aside
         self._spooling = asyncio.Event()
         self._spooling.set()
 
@@ -158,14 +179,13 @@ class TopicPublisher:
             log.info("spool_drained", topic=self._topic)
 
     async def _drain_singly(self, waiting: Sequence[SpooledRecord]) -> None:
-        """Publish records one by one. Records too large for the topic are set aside on the disk and block no others."""
+        """Publish records one by one. Those too large for the topic are set aside and block no others."""
         for each in waiting:
             try:
                 await self._send([each.record], DRAIN_SECONDS)
                 await self._spool.remove([each])
             except MessageSizeTooLargeError:
-                log.warning("record_set_aside", bytes=len(each.record.value), topic=each.record.topic)
-                await self._spool.set_aside(each)
+                await self._set_aside(each)
 
     async def _send(self, records: Sequence[Record], timeout_seconds: float) -> None:
         async with asyncio.timeout(timeout_seconds):

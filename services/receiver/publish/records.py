@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import re
+from datetime import datetime
 
 from services.receiver.parse.normalise_webhook import NormalisedWebhook
 from shared.bus.producer import Record, Topics, event_record
-from shared.contract.dead_letters import dead_letter_headers, dump_dead_letter
+from shared.contract.dead_letters import DeadLetter, dead_letter_headers, dump_dead_letter, encode_payload
 from shared.contract.events import Header
+from shared.contract.failures import Reason
 
 TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -19,15 +21,23 @@ def event_records(normalised: NormalisedWebhook, topics: Topics, trace: str) -> 
 
 
 def letter_records(normalised: NormalisedWebhook, topics: Topics, trace: str) -> list[Record]:
-    return [
-        Record(
-            topics.dead_letters,
-            dead_letter.letter_id.encode(),
-            dump_dead_letter(dead_letter),
-            dead_letter_headers(dead_letter, _traceparent(trace)),
-        )
-        for dead_letter in normalised.dead_letters
-    ]
+    return [letter_record(each, topics, _traceparent(trace)) for each in normalised.dead_letters]
+
+
+def letter_record(letter: DeadLetter, topics: Topics, *headers: Header) -> Record:
+    return Record(
+        topics.dead_letters, letter.letter_id.encode(), dump_dead_letter(letter), dead_letter_headers(letter, *headers)
+    )
+
+
+def too_large_letter(record: Record, topics: Topics, now: datetime) -> Record:
+    """Return a dead letter with an event that its topic refuses; replayed, it is published as the same event."""
+    payload, encoding = encode_payload(record.value)
+    letter = DeadLetter(
+        reason=Reason.TOO_LARGE, where="spool", parked_at=now, payload=payload, encoding=encoding,
+        key=(record.key or b"").decode(), detail=f"{len(record.value)} bytes are more than {record.topic} takes",
+    )  # fmt: skip
+    return letter_record(letter, topics)
 
 
 def _traceparent(trace: str) -> Header:

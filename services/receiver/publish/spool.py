@@ -40,9 +40,18 @@ CREATE INDEX IF NOT EXISTS by_topic ON records (topic, id);
 CREATE TABLE IF NOT EXISTS probe (id INTEGER PRIMARY KEY, filler BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS refused AS SELECT * FROM records WHERE 0;
 """
+TRY_AGAIN = """
+BEGIN;
+INSERT INTO records (added_at, topic, key, value, headers, size)
+    SELECT added_at, topic, key, value, headers, size FROM refused ORDER BY id;
+DELETE FROM refused;
+COMMIT;
+"""
+"""What was set aside is tried again at the next start: by then the topic may take larger records."""
 COLUMNS = "added_at, topic, key, value, headers, size"
 MAX_PEEK_BYTES = 4 * 1024 * 1024
 PROBE_BYTES = 4096
+DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 RECORD_OVERHEAD_BYTES = 64
 """A record's size in the file beyond its own bytes, roughly."""
 
@@ -80,6 +89,7 @@ class Spool:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
         self._putting = 0
         self._removed_up_to: dict[str, int] = {}
+        self.set_aside_number = 0
         counted = connection.execute("SELECT topic, COUNT(*), SUM(size) FROM records GROUP BY topic").fetchall()
         self._depths: Counter[str] = Counter({topic: number for topic, number, _ in counted})
         self._bytes: Counter[str] = Counter({topic: size for topic, _, size in counted})
@@ -156,8 +166,9 @@ class Spool:
             self.oldest_at = 0.0
 
     async def set_aside(self, refused: SpooledRecord) -> None:
-        """Move the oldest record of its topic to the table `refused`."""
+        """Move the oldest record of its topic to the table `refused`, until the next start."""
         await self._call(self._copy_to_refused, refused.position)
+        self.set_aside_number += 1
         await self.remove([refused])
 
     async def probe(self) -> bool:
@@ -223,7 +234,8 @@ class Spool:
 async def open_spool(folder: Path, max_bytes: int) -> AsyncIterator[Spool]:
     """Open the spool in `folder`, with the records that an earlier process left. Only this user can read it.
 
-    SpoolError when the folder cannot be written or its file is broken, SpoolInUseError when another process uses it.
+    A damaged file is renamed and reported, and a new one opened. SpoolError when the folder cannot be written,
+    SpoolInUseError when another process uses it.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -232,12 +244,13 @@ async def open_spool(folder: Path, max_bytes: int) -> AsyncIterator[Spool]:
             lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
             stack.callback(os.close, lock)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            connection = sqlite3.connect(folder / SPOOL_FILE, check_same_thread=False, timeout=1)
-            on_failure = stack.enter_context(contextlib.ExitStack())
-            on_failure.callback(connection.close)
-            connection.executescript(SCHEMA)
-            spool = Spool(folder.name, connection, max_bytes)
-            on_failure.pop_all()
+            try:
+                spool = _open_file(folder, max_bytes)
+            except sqlite3.DatabaseError as error:
+                if error.sqlite_errorcode not in DAMAGED:
+                    raise
+                _set_aside_damaged(folder)
+                spool = _open_file(folder, max_bytes)
         except BlockingIOError:
             raise SpoolInUseError(f"another process uses the spool {folder}") from None
         except (OSError, sqlite3.Error) as error:
@@ -246,6 +259,24 @@ async def open_spool(folder: Path, max_bytes: int) -> AsyncIterator[Spool]:
             yield spool
         finally:
             await spool.close()
+
+
+def _open_file(folder: Path, max_bytes: int) -> Spool:
+    with contextlib.ExitStack() as on_failure:
+        connection = sqlite3.connect(folder / SPOOL_FILE, check_same_thread=False, timeout=1)
+        on_failure.callback(connection.close)
+        connection.executescript(SCHEMA + TRY_AGAIN)
+        spool = Spool(folder.name, connection, max_bytes)
+        on_failure.pop_all()
+        return spool
+
+
+def _set_aside_damaged(folder: Path) -> None:
+    suffix = f".damaged-{time.time_ns()}"
+    for name in (f"{SPOOL_FILE}-wal", f"{SPOOL_FILE}-shm", SPOOL_FILE):
+        with contextlib.suppress(FileNotFoundError):
+            (folder / name).rename(folder / f"{name}{suffix}")
+    log.error("spool_damaged", kept_as=str(folder / f"{SPOOL_FILE}{suffix}"))
 
 
 def _dump_headers(headers: list[tuple[str, bytes]]) -> bytes:

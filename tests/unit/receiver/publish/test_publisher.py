@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,12 @@ import pytest
 from services.receiver.publish.publisher import SpoolingPublisher
 from services.receiver.publish.spool import Spool, SpoolError, open_spool
 from shared.bus.producer import MessageSizeTooLargeError, Record, Topics
+from shared.contract.dead_letters import load_dead_letter
 from shared.runtime.metrics import ReceiverMetrics
 from tests.support.waiting import eventually
+
+EVENTS, LETTERS = Topics().message_events, Topics().dead_letters
+NOW = datetime(2026, 12, 1, tzinfo=UTC)
 
 
 class FakeBatch:
@@ -41,7 +46,7 @@ class FakeProducer:
         self.taken: list[bytes] = []
         self.is_away = False
         self.dead: set[str] = set()
-        self.largest = 1 << 20
+        self.largest = {EVENTS: 1 << 20, LETTERS: 1 << 20}
 
     async def partitions_for(self, _topic: str) -> set[int]:
         return {0}
@@ -53,7 +58,7 @@ class FakeProducer:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if topic in self.dead:
             return done
-        if any(len(record["value"]) > self.largest for record in batch.records):
+        if any(len(record["value"]) > self.largest[topic] for record in batch.records):
             done.set_exception(MessageSizeTooLargeError())
         elif not self.is_away:
             self.taken += [record["value"] for record in batch.records]
@@ -61,7 +66,6 @@ class FakeProducer:
         return done
 
 
-EVENTS, LETTERS = Topics().message_events, Topics().dead_letters
 LETTER = Record(LETTERS, b"key", b'{"mid": "letter"}', [])
 
 
@@ -92,7 +96,7 @@ async def rig(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[R
     producer = FakeProducer()
     async with open_spool(tmp_path, getattr(request, "param", 1 << 20)) as spool:
         metrics = ReceiverMetrics()
-        publisher = SpoolingPublisher(producer, Topics(), 0.05, spool, metrics)  # type: ignore[arg-type]
+        publisher = SpoolingPublisher(producer, Topics(), 0.05, spool, metrics, lambda: NOW)  # type: ignore[arg-type]
         draining = asyncio.create_task(publisher.drain())
         await asyncio.wait_for(are_open(publisher), 60)
         yield Rig(producer, publisher, spool, metrics)
@@ -190,12 +194,25 @@ async def test_the_broker_is_retried_after_the_spool_refused(rig: Rig) -> None:
     assert "m_2" in rig.mids()
 
 
-async def test_a_record_too_large_for_the_topic_is_set_aside(rig: Rig) -> None:
-    rig.producer.largest = 2_000
+async def test_an_event_too_large_for_its_topic_becomes_a_dead_letter(rig: Rig) -> None:
+    rig.producer.largest[EVENTS] = 2_000
+    large = record(1, "x" * 5_000)
+    await rig.publisher.store([large])
+    await rig.publisher.store([record(2)])
+    await eventually(rig.is_empty, bool)
+    letters = [value for value in rig.producer.taken if b"too_large" in value]
+    assert [load_dead_letter(value).raw for value in letters] == [large.value]
+    assert orjson.loads(record(2).value) in map(orjson.loads, rig.producer.taken)
+    assert rig.metrics.parked["too_large"]._value.get() == 1
+
+
+async def test_a_record_that_no_topic_takes_is_set_aside_until_the_next_start(rig: Rig, tmp_path: Path) -> None:
+    rig.producer.largest = {EVENTS: 2_000, LETTERS: 2_000}
     await rig.publisher.store([record(1, "x" * 5_000)])
     await rig.publisher.store([record(2)])
     await eventually(rig.is_empty, bool)
     assert rig.mids() == ["m_2"]
+    assert rig.metrics.spool_set_aside.labels(rig.spool.name)._value.get() == 1
 
 
 async def test_the_spools_depth_is_measured(rig: Rig) -> None:

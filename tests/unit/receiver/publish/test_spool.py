@@ -11,8 +11,9 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from structlog.testing import capture_logs
 
-from services.receiver.publish.spool import SpoolError, open_spool
+from services.receiver.publish.spool import SPOOL_FILE, SpoolError, open_spool
 from shared.bus.producer import Record
 from tests.support.servers import ROOT
 
@@ -87,13 +88,33 @@ async def test_a_topic_with_a_share_leaves_the_rest_to_the_others(tmp_path: Path
         await spool.put(other, share=0.25)
 
 
-async def test_a_refused_record_is_set_aside_and_kept(tmp_path: Path) -> None:
+async def test_a_refused_record_is_set_aside_until_the_next_start(tmp_path: Path) -> None:
     async with open_spool(tmp_path, PLENTY) as spool:
         await spool.put([record(1), record(2)])
         await spool.set_aside((await spool.peek("topic", 1))[0])
         assert numbers([each.record for each in await spool.peek("topic", 10)]) == [2]
-        kept = spool._connection.execute("SELECT value FROM refused").fetchall()
-        assert kept == [(record(1).value,)]
+        assert spool.set_aside_number == 1
+    async with open_spool(tmp_path, PLENTY) as spool:
+        assert sorted(numbers([each.record for each in await spool.peek("topic", 10)])) == [1, 2]
+        assert spool.set_aside_number == 0
+
+
+@pytest.mark.parametrize("kept", [0, 4096])
+async def test_a_damaged_spool_is_kept_reported_and_replaced(tmp_path: Path, kept: int) -> None:
+    async with open_spool(tmp_path, PLENTY) as spool:
+        await spool.put([record(number, 3000) for number in range(50)])
+    file = tmp_path / SPOOL_FILE
+    damaged = file.read_bytes()[:kept] + Random(1).randbytes(file.stat().st_size - kept)
+    file.write_bytes(damaged)
+    with capture_logs() as logs:
+        async with open_spool(tmp_path, PLENTY) as spool:
+            assert spool.is_empty
+            await spool.put([record(1)])
+    [copy] = [path for path in tmp_path.iterdir() if ".damaged-" in path.name]
+    assert copy.read_bytes() == damaged
+    assert [(line["event"], line["kept_as"]) for line in logs] == [("spool_damaged", str(copy))]
+    async with open_spool(tmp_path, PLENTY) as spool:
+        assert spool.depth == 1
 
 
 async def test_a_peek_is_limited_in_size(tmp_path: Path) -> None:
@@ -114,16 +135,6 @@ async def test_only_the_owner_can_read_the_spool(tmp_path: Path) -> None:
     async with open_spool(tmp_path / "spool", PLENTY) as spool:
         await spool.put([record(1)])
         assert (tmp_path / "spool").stat().st_mode & 0o077 == 0
-
-
-async def test_a_damaged_spool_is_reported(tmp_path: Path) -> None:
-    async with open_spool(tmp_path, PLENTY) as spool:
-        await spool.put([record(number, 3000) for number in range(50)])
-    file = tmp_path / "spool.sqlite"
-    file.write_bytes(file.read_bytes()[:4096] + Random(1).randbytes(file.stat().st_size - 4096))
-    with pytest.raises(SpoolError, match="malformed"):
-        async with open_spool(tmp_path, PLENTY):
-            pass
 
 
 async def test_an_unwritable_folder_is_reported(tmp_path: Path) -> None:

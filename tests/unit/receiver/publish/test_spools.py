@@ -125,8 +125,7 @@ async def fill_when_free(folder: Path, value: bytes) -> None:
 
 async def test_a_broken_spool_blocks_no_others(tmp_path: Path) -> None:
     topic = Topic()
-    (tmp_path / "1").mkdir()
-    (tmp_path / "1" / "spool.sqlite").write_bytes(b"not a database, and long enough to be taken for one" * 100)
+    (tmp_path / "1" / "spool.sqlite").mkdir(parents=True)
     await fill(tmp_path / "2", b"good")
     with capture_logs() as logs:
         async with adopting(tmp_path, topic):
