@@ -20,6 +20,7 @@ class Reason(StrEnum):
     BAD_TIME = "bad_time"
     NOT_AN_EVENT = "not_an_event"
     TOO_LARGE = "too_large"
+    ODD_PART = "odd_part"
 
 
 class RejectedError(Exception):

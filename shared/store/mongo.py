@@ -12,7 +12,7 @@ import bson
 from bson.errors import InvalidDocument
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
 from pymongo import ReplaceOne, UpdateOne
-from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, PyMongoError
+from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, OperationFailure, PyMongoError
 
 from shared.contract.failures import UnreachableError
 from shared.store.indexes import Index
@@ -39,6 +39,9 @@ __all__ = [
 ]
 
 DUPLICATE_KEY = 11000
+REFUSED_VALUES = {2, 15, 10334}
+"""The server's codes for a document that it does not hold: BadValue, Overflow (nested too deeply), BSONObjectTooLarge.
+Source: mongodb/mongo, src/mongo/base/error_codes.yml."""
 _UNSTORABLE = (InvalidDocument, OverflowError, RecursionError)
 
 
@@ -146,8 +149,8 @@ async def insert_all(collection: Collection, documents: Sequence[Document]) -> s
         await collection.insert_many(documents, ordered=False)
     except BulkWriteError as error:
         return {documents[each["index"]]["_id"] for each in _duplicates(error, collection)}
-    except _UNSTORABLE as error:
-        raise UnstorableError(type(error).__name__) from None
+    except (*_UNSTORABLE, OperationFailure) as error:
+        raise _refusal(error) from None
     return set()
 
 
@@ -161,8 +164,8 @@ async def write_all(collection: Collection, writes: Sequence[ReplaceOne[Document
     except BulkWriteError as error:
         _duplicates(error, collection)
         return False
-    except _UNSTORABLE as error:
-        raise UnstorableError(type(error).__name__) from None
+    except (*_UNSTORABLE, OperationFailure) as error:
+        raise _refusal(error) from None
     return result.matched_count + result.upserted_count == len(writes)
 
 
@@ -175,9 +178,18 @@ def _duplicates(error: BulkWriteError, collection: Collection) -> Sequence[Docum
         raise ConnectionFailure(f"no majority has what was written to {collection.name}") from None
     refused: Sequence[Document] = error.details.get("writeErrors", ())
     codes = {each.get("code") for each in refused}
+    if values := codes & REFUSED_VALUES:
+        raise UnstorableError(f"codes {sorted(map(str, values))}") from None
     if codes != {DUPLICATE_KEY}:
         raise WriteFailedError(f"writing to {collection.name} failed with codes {sorted(map(str, codes))}") from None
     return refused
+
+
+def _refusal(error: Exception) -> Exception:
+    """Return UnstorableError for a value that cannot be held, whether the driver or the server says so."""
+    if isinstance(error, OperationFailure) and error.code not in REFUSED_VALUES:
+        return error
+    return UnstorableError(type(error).__name__)
 
 
 def is_storable(document: Mapping[str, Any]) -> bool:

@@ -140,17 +140,22 @@ def _check_entry(body: dict[str, Any], whole: NormalisedWebhook, make: Normalise
 
 
 def _items(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield a body for each item of the only entry; none when the whole entry becomes a dead letter."""
+    """Yield a body for each item of the only entry, for each group that is no list, and for each unknown list.
+
+    None when the whole entry becomes a dead letter.
+    """
     entry = body["entry"][0]
     if not isinstance(entry, dict) or not _is_id(entry.get("id")):
         return
     groups = {name: entry[name] for name in ITEM_GROUPS if entry.get(name) is not None}
-    if not all(isinstance(items, list) for items in groups.values()):
-        return
-    rest = {key: value for key, value in entry.items() if key not in ITEM_GROUPS}
+    lists = {key: value for key, value in entry.items() if isinstance(value, list) and value and key != "time"}
+    rest = {key: value for key, value in entry.items() if key not in groups and key not in lists}
     for name, items in groups.items():
-        for item in items:
-            yield {**body, "entry": [{**rest, name: [item]}]}
+        for item in [[each] for each in items] if isinstance(items, list) else [items]:
+            yield {**body, "entry": [{**rest, name: item}]}
+    for name, unknown in lists.items():
+        if name not in groups:
+            yield {**body, "entry": [{**rest, name: unknown}]}
 
 
 def _is_id(value: object) -> bool:

@@ -195,7 +195,7 @@ def outcomes(body: bytes) -> set[str]:
 @pytest.mark.parametrize(
     "outcome",
     [
-        "message", "edit", "deletion", "reaction", "postback", "referral", "mixed", "malformed", "bad_id", "bad_time",
+        "message", "edit", "deletion", "reaction", "postback", "referral", "mixed", "malformed", "bad_id", "odd_part",
     ],
 )  # fmt: skip
 def test_the_strategies_reach_every_outcome(outcome: str) -> None:

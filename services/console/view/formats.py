@@ -28,6 +28,8 @@ REASON_WORDS = {
     Reason.BAD_ID: "One of its ids is not valid.",
     Reason.BAD_TIME: "Its time is missing or not valid.",
     Reason.NOT_AN_EVENT: "The record on the topic is not an event.",
+    Reason.TOO_LARGE: "The event is larger than its topic accepts.",
+    Reason.ODD_PART: "A part of it could not be read; the rest was published.",
 }
 FAILURE_TITLES = {
     401: "Sign in first",

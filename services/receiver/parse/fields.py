@@ -12,6 +12,8 @@ from shared.contract.ids import is_usable_id
 
 MIN_MILLISECONDS = 100_000_000_000
 """A number below this is seconds (until the year 5138), above it milliseconds (since 1973)."""
+MAX_NESTING, MAX_INTEGER = 100, 1 << 63
+"""MongoDB takes 100 levels in all places, and integers of 64 bits."""
 _EARLIEST = datetime(2004, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 _MILLISECONDS = tuple(f".{number:03}Z" for number in range(1000))
@@ -45,6 +47,22 @@ def read_object(value: object) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
     raise RejectedError(Reason.MALFORMED, "an object was expected")
+
+
+def read_storable(value: dict[str, Any]) -> dict[str, Any]:
+    """Return `value` as it is. RejectedError (`malformed`) when MongoDB could not hold it."""
+    if not _is_storable(value, MAX_NESTING):
+        raise RejectedError(Reason.MALFORMED, "it cannot be stored")
+    return value
+
+
+def _is_storable(value: object, levels: int) -> bool:
+    """Return whether it has at most `levels` of nesting, no NUL in a key and no integer beyond 64 bits."""
+    if isinstance(value, dict):
+        return levels > 0 and all("\0" not in key and _is_storable(each, levels - 1) for key, each in value.items())
+    if isinstance(value, list):
+        return levels > 0 and all(_is_storable(each, levels - 1) for each in value)
+    return not isinstance(value, int) or -MAX_INTEGER <= value < MAX_INTEGER
 
 
 def read_list(value: object) -> list[Any]:

@@ -1,5 +1,8 @@
 """Encodes the events of one messaging item of a webhook. Pure.
 
+An event needs a message id, an account and a customer. Every other part is optional: one that cannot be read is left
+out, and its name is returned beside the events.
+
 Shapes: developers.facebook.com/docs/messenger-platform/webhooks and .../docs/instagram-platform/webhooks.
 """
 
@@ -7,13 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from services.receiver.parse.fields import read_id, read_instant, read_list, read_object, read_text
+from services.receiver.parse.fields import (
+    MAX_INTEGER,
+    read_id,
+    read_instant,
+    read_list,
+    read_object,
+    read_storable,
+    read_text,
+)
 from shared.contract.encoded_events import EncodedEvent
 from shared.contract.events import Direction, Source, compact
 from shared.contract.failures import Reason, RejectedError
 from shared.contract.ids import Platform, content_hash, event_id, message_id
+
+Value = TypeVar("Value")
+Read = TypeVar("Read")
 
 INBOUND, OUTBOUND, WEBHOOK = Direction.INBOUND.value, Direction.OUTBOUND.value, Source.WEBHOOK.value
 
@@ -54,11 +68,22 @@ class Envelope:
 
 @dataclass(slots=True)
 class ItemContext:
-    """The conversation of an item. `common` has the fields of every event except its identity."""
+    """The conversation of an item. `common` has the fields of every event except its identity.
+
+    `odd` has the names of parts that were left out.
+    """
 
     envelope: Envelope
     raw_timestamp: object
     common: dict[str, Any]
+    odd: list[str]
+
+    def part(self, name: str, value: Value, read: Callable[[Value], Read]) -> Read | None:
+        """Return what `read` makes of an optional part; None when it is odd."""
+        return _part(name, value, read, self.odd)
+
+    def text(self, name: str, value: object) -> str | None:
+        return self.part(name, value, read_text)
 
     def event(self, kind: str, own_id: str, fields: dict[str, Any]) -> EncodedEvent:
         common = self.common
@@ -82,7 +107,10 @@ class ItemContext:
 def encode_events(
     item: dict[str, Any], kinds: list[str], envelope: Envelope
 ) -> tuple[list[EncodedEvent], list[RejectedError]]:
-    """Return the events of `kinds` in one item, and an error for each one that is invalid."""
+    """Return the events of `kinds` in one item, and an error for each one that is invalid.
+
+    The last error names odd parts of the events, if there are any.
+    """
     events: list[EncodedEvent] = []
     errors: list[RejectedError] = []
     try:
@@ -94,6 +122,8 @@ def encode_events(
             events.append(EVENT_ENCODERS[kind](read_object(item[kind]), context))
         except RejectedError as error:
             errors.append(error)
+    if context.odd:
+        errors.append(RejectedError(Reason.ODD_PART, f"left out: {', '.join(dict.fromkeys(context.odd))}"))
     return events, errors
 
 
@@ -104,33 +134,41 @@ def is_self_message(item: dict[str, Any]) -> bool:
 
 
 def _context(item: dict[str, Any], envelope: Envelope) -> ItemContext:
-    account_id = envelope.account_id
-    sender, recipient = _side(item.get("sender")), _side(item.get("recipient"))
+    account_id, odd = envelope.account_id, list[str]()
+    sender, recipient = (_part(side, item.get(side), _side, odd) for side in ("sender", "recipient"))
     message = item.get("message")
     outbound = sender == account_id or (isinstance(message, dict) and message.get("is_echo") is True)
     raw_timestamp = item.get("timestamp")
     common = {
         "platform": envelope.platform_name,
         "account_id": account_id,
-        "customer_id": _customer(sender, recipient, account_id, outbound=outbound),
+        "customer_id": _customer(sender, recipient, account_id, odd, outbound=outbound),
         "direction": OUTBOUND if outbound else INBOUND,
-        "occurred_at": read_instant(raw_timestamp) or envelope.time(),
+        "occurred_at": _part("timestamp", raw_timestamp, read_instant, odd) or envelope.time(),
         "received_at": envelope.received_at,
         "source": WEBHOOK,
     }
-    return ItemContext(envelope, raw_timestamp, common)
+    return ItemContext(envelope, raw_timestamp, common, odd)
+
+
+def _part(name: str, value: Value, read: Callable[[Value], Read], odd: list[str]) -> Read | None:
+    try:
+        return read(value)
+    except RejectedError:
+        odd.append(name)
+        return None
 
 
 def _side(value: object) -> str | None:
     return read_id(read_object(value).get("id"))
 
 
-def _customer(sender: str | None, recipient: str | None, account_id: str, *, outbound: bool) -> str:
+def _customer(sender: str | None, recipient: str | None, account_id: str, odd: list[str], *, outbound: bool) -> str:
     """Return the side that is not the account. When neither is, the recipient of an echo, else the sender."""
     likely, other = (recipient, sender) if outbound else (sender, recipient)
     customer = other if likely == account_id else likely
     if customer is None or customer == account_id:
-        raise RejectedError(Reason.NO_CUSTOMER)
+        raise RejectedError(Reason.BAD_ID if odd else Reason.NO_CUSTOMER, ", ".join(odd))
     return customer
 
 
@@ -149,7 +187,13 @@ def _message(value: dict[str, Any], context: ItemContext) -> EncodedEvent:
         return context.event("deletion", f"deletion:{fields['message_id']}", fields)
     for name, raw in value.items():
         read = _PARTS.get(name)
-        part = read(raw) if read else None
+        if read is None:
+            continue
+        try:
+            part = read(raw, context)
+        except RejectedError:
+            context.odd.append(name)
+            continue
         if part is not None:
             fields[name] = part
     if context.envelope.standby:
@@ -157,50 +201,62 @@ def _message(value: dict[str, Any], context: ItemContext) -> EncodedEvent:
     return context.event("message", f"message:{fields['message_id']}", fields)
 
 
-def _attachments(value: object) -> list[dict[str, Any]] | None:
-    return [_attachment(read_object(each)) for each in read_list(value) if each] or None
+def _attachments(value: object, context: ItemContext) -> list[dict[str, Any]] | None:
+    given = [each for each in read_list(value) if each is not None and each != {}]
+    objects = [each for each in given if isinstance(each, dict)]
+    if len(objects) < len(given):
+        context.odd.append("attachments")
+    return [_attachment(each, context) for each in objects] or None
 
 
-def _attachment(value: dict[str, Any]) -> dict[str, Any]:
-    payload = read_object(value.get("payload"))
+def _attachment(value: dict[str, Any], context: ItemContext) -> dict[str, Any]:
+    payload = context.part("attachments.payload", value.get("payload"), read_object) or {}
     known = {"url", "title", "payload", "type"}
     more = {k: v for k, v in {**value, **payload}.items() if k not in known and v is not None}
+    url = payload.get("url") or payload.get("story_media_url") or value.get("url")
     return compact(
         {
-            "type": read_text(value.get("type")) or "unknown",
-            "url": read_text(payload.get("url") or payload.get("story_media_url") or value.get("url")),
-            "title": read_text(payload.get("title") or value.get("title")),
-            "payload": more or None,
+            "type": context.text("attachments.type", value.get("type")) or "unknown",
+            "url": context.text("attachments.url", url),
+            "title": context.text("attachments.title", payload.get("title") or value.get("title")),
+            "payload": context.part("attachments.payload", more, read_storable) or None,
         }
     )
 
 
-def _reply_to(value: object) -> dict[str, Any] | None:
+def _reply_to(value: object, context: ItemContext) -> dict[str, Any] | None:
     reply = read_object(value)
-    story = read_object(reply.get("story"))
+    story = context.part("reply_to.story", reply.get("story"), read_object) or {}
     parts = {"mid": reply.get("mid"), "story_id": story.get("id"), "story_url": story.get("url")}
-    return compact({name: read_text(part) for name, part in parts.items()}) if reply else None
+    return compact({name: context.text(f"reply_to.{name}", part) for name, part in parts.items()}) if reply else None
 
 
-def _referral(value: object) -> dict[str, Any] | None:
+def _referral(value: object, context: ItemContext) -> dict[str, Any] | None:
     referral = read_object(value)
     if not referral:
         return None
     known = ("ref", "source", "type", "ad_id")
     more = {k: v for k, v in referral.items() if k not in known and v is not None}
-    return compact({**{key: read_text(referral.get(key)) for key in known}, "payload": more or None})
+    texts = {key: context.text(f"referral.{key}", referral.get(key)) for key in known}
+    return compact({**texts, "payload": context.part("referral.payload", more, read_storable) or None})
 
 
-def _quick_reply(value: object) -> str | None:
+def _quick_reply(value: object, _context: ItemContext) -> str | None:
     return read_text(read_object(value).get("payload"))
+
+
+def _read_text(value: object, _context: ItemContext) -> str | None:
+    return read_text(value)
 
 
 def _edit(value: dict[str, Any], context: ItemContext) -> EncodedEvent:
     fields = context.message(value)
     number = value.get("num_edit")
-    number = number if isinstance(number, int) and not isinstance(number, bool) else None
-    part = number if number is not None else content_hash(value)
-    more = compact({"num_edit": number, "text": read_text(value.get("text"))})
+    is_number = isinstance(number, int) and not isinstance(number, bool) and abs(number) < MAX_INTEGER
+    if number is not None and not is_number:
+        context.odd.append("num_edit")
+    part = number if is_number else content_hash(value)
+    more = compact({"num_edit": number if is_number else None, "text": context.text("text", value.get("text"))})
     return context.event("edit", event_id("edit", fields["message_id"], part), {**fields, **more})
 
 
@@ -209,7 +265,7 @@ def _reaction(value: dict[str, Any], context: ItemContext) -> EncodedEvent:
     action = value.get("action")
     if action not in ("react", "unreact"):
         raise RejectedError(Reason.MALFORMED, "a reaction is react or unreact")
-    reaction, emoji = read_text(value.get("reaction")), read_text(value.get("emoji"))
+    reaction, emoji = (context.text(name, value.get(name)) for name in ("reaction", "emoji"))
     identity = (context.common["direction"], action, reaction or emoji or "", context.raw_timestamp)
     more = compact({"action": action, "reaction": reaction, "emoji": emoji})
     return context.event("reaction", event_id("reaction", fields["message_id"], *identity), {**fields, **more})
@@ -220,9 +276,9 @@ def _postback(value: dict[str, Any], context: ItemContext) -> EncodedEvent:
     own_id = event_id("postback", fields["message_id"]) if fields else context.hashed_id("postback", value)
     more = compact(
         {
-            "title": read_text(value.get("title")),
-            "payload": read_text(value.get("payload")),
-            "referral": _referral(value.get("referral")),
+            "title": context.text("title", value.get("title")),
+            "payload": context.text("payload", value.get("payload")),
+            "referral": context.part("referral", value.get("referral"), lambda given: _referral(given, context)),
             "standby": context.envelope.standby or None,
         }
     )
@@ -230,23 +286,23 @@ def _postback(value: dict[str, Any], context: ItemContext) -> EncodedEvent:
 
 
 def _referred(value: dict[str, Any], context: ItemContext) -> EncodedEvent:
-    referral = _referral(value)
+    referral = _referral(value, context)
     if referral is None:
         raise RejectedError(Reason.MALFORMED, "an empty referral")
     return context.event("referral", context.hashed_id("referral", value), {"referral": referral})
 
 
-_PARTS: dict[str, Callable[[object], Any]] = {
-    "text": read_text,
+_PARTS: dict[str, Callable[[object, ItemContext], Any]] = {
+    "text": _read_text,
     "attachments": _attachments,
     "reply_to": _reply_to,
     "quick_reply": _quick_reply,
-    "sticker_id": read_text,
+    "sticker_id": _read_text,
     "referral": _referral,
-    "app_id": read_text,
-    "is_unsupported": lambda value: True if value is True else None,
+    "app_id": _read_text,
+    "is_unsupported": lambda value, _: True if value is True else None,
 }
-"""The readers of a message's optional parts. A part that reads as None is left out."""
+"""The readers of a message's optional parts. A part that reads as None is left out, and so is an odd one."""
 
 EVENT_ENCODERS: dict[str, Callable[[dict[str, Any], ItemContext], EncodedEvent]] = {
     "message": _message,

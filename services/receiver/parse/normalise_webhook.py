@@ -1,10 +1,12 @@
 """Normalises a webhook's body to events, dead letters and counts of dropped items. Pure.
 
-An invalid item never affects the items around it.
+An invalid item never affects the items around it, nor an odd part of an item the rest of it: the events are published
+without that part, and the item becomes a dead letter that names it. Replaying it repeats the events with their ids.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -125,28 +127,41 @@ def _read_entry(result: NormalisedWebhook, envelope: Envelope, name: str, entry:
         account_id = read_id(entry.get("id"))
         if account_id is None:
             raise RejectedError(Reason.NO_ACCOUNT)
-        groups = [(group, read_list(entry[group])) for group in ITEM_GROUPS if group in entry]
     except RejectedError as error:
         if result.has_room:
             result.add_dead_letter(orjson.dumps({"object": name, "entry": [entry]}), error, received_at)
         return
     envelope.account_id, envelope.entry_time = account_id, entry.get("time")
-    is_empty = True
-    for group, items in groups:
+    has_items = False
+    for group, value, wrong in _groups(entry):
+        has_items = has_items or bool(wrong or value)
+        if wrong:
+            if result.has_room:
+                result.add_dead_letter(_body_of(name, entry, group, value), wrong, received_at)
+            continue
         envelope.standby = group == "standby"
-        for item in items:
-            is_empty = False
+        for item in value:
             reason = _read_item(result, envelope, group, item)
             if reason and result.has_room:
-                result.add_dead_letter(_body_of(name, entry, group, item), reason, received_at)
-    if is_empty:
+                result.add_dead_letter(_body_of(name, entry, group, [item]), reason, received_at)
+    if not has_items:
         result.drop("empty_entry")
 
 
-def _body_of(name: str, entry: dict[str, Any], group: str, item: Any) -> bytes:
-    """Return a body with only this item, in its own envelope."""
-    rest = {key: value for key, value in entry.items() if key not in ITEM_GROUPS}
-    return orjson.dumps({"object": name, "entry": [{**rest, group: [item]}]})
+def _groups(entry: dict[str, Any]) -> Iterator[tuple[str, Any, RejectedError | None]]:
+    """Yield the groups of items, with an error for one that is no list, and for a list that is not known."""
+    for group in ITEM_GROUPS:
+        if (value := entry.get(group)) is not None:
+            yield group, value, None if isinstance(value, list) else RejectedError(Reason.MALFORMED, group)
+    for name, value in entry.items():
+        if isinstance(value, list) and value and name not in (*ITEM_GROUPS, "time"):
+            yield name, value, RejectedError(Reason.UNKNOWN_KIND, "a list of an unknown name")
+
+
+def _body_of(name: str, entry: dict[str, Any], group: str, value: Any) -> bytes:
+    """Return a body with only this value of a group, in its own envelope."""
+    rest = {key: each for key, each in entry.items() if key not in ITEM_GROUPS and not isinstance(each, list)}
+    return orjson.dumps({"object": name, "entry": [{**rest, group: value}]})
 
 
 def _read_item(result: NormalisedWebhook, envelope: Envelope, group: str, item: Any) -> RejectedError | None:
@@ -173,13 +188,16 @@ def _value_of(change: Any) -> dict[str, Any] | None:
 
 
 def _read_kinds(result: NormalisedWebhook, envelope: Envelope, item: dict[str, Any]) -> RejectedError | None:
-    kinds = [kind for kind in EVENT_ENCODERS if kind in item]
+    kinds = [kind for kind in EVENT_ENCODERS if item.get(kind) is not None]
     others = [] if KNOWN_KEYS.issuperset(item) else [name for name in item if name not in KNOWN_KEYS]
-    if not kinds and not (others and IGNORED_KINDS.issuperset(others)):
+    is_null = not others and not EVENT_ENCODERS.keys().isdisjoint(item)
+    if not kinds and not is_null and not (others and IGNORED_KINDS.issuperset(others)):
         return RejectedError(Reason.UNKNOWN_KIND)
     for name in others:
         result.drop(name if name in IGNORED_KINDS else "unknown_field")
     if not kinds:
+        if is_null:
+            result.drop("empty_item")
         return None
     events, errors = encode_events(item, kinds, envelope)
     result.events.extend(events)

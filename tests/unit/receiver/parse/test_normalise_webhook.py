@@ -93,6 +93,27 @@ def test_an_invalid_change_is_a_dead_letter_and_does_not_affect_others() -> None
     assert [dead_letter.reason for dead_letter in batch.dead_letters] == [Reason.MALFORMED, Reason.MALFORMED]
 
 
+@pytest.mark.parametrize("group", ["changes", "standby"])
+@pytest.mark.parametrize("value", ["x", {"field": "messages"}, 7])
+def test_an_odd_group_of_items_does_not_affect_the_others(group: str, value: Any) -> None:
+    batch = read(item("m_1"), **{group: value})
+    assert [event.kind for event in batch.events] == ["message"]
+    [letter] = batch.dead_letters
+    assert (letter.reason, letter.detail) == (Reason.MALFORMED, group)
+    assert orjson.loads(letter.raw)["entry"] == [{"id": PAGE, "time": 1723486611083, group: value}]
+
+
+@pytest.mark.parametrize("items", [[], [item("m_1")]])
+def test_a_list_of_an_unknown_name_is_a_dead_letter(items: list[Any]) -> None:
+    batch = read(*items, threads=[{"id": "t_1"}], empty=[])
+    assert [event.kind for event in batch.events] == ["message"] * len(items)
+    [letter] = batch.dead_letters
+    assert letter.reason is Reason.UNKNOWN_KIND
+    assert orjson.loads(letter.raw)["entry"] == [{"id": PAGE, "time": 1723486611083, "threads": [{"id": "t_1"}]}]
+    assert batch.dropped == {}
+    assert normalise(letter.raw, NOW).dead_letters == [letter]
+
+
 def test_half_a_surrogate_pair_does_not_reject_the_batch() -> None:
     body = orjson.dumps({"object": "page", "entry": [{"id": PAGE, "messaging": [item("m_1"), item("m_2")]}]})
     batch = normalise(body.replace(b'"hi"', b'"hi \\ud83d"', 1), NOW)
