@@ -14,7 +14,7 @@ from services.analyzer.analysis.fallback.model import BANDS, Calibration, Predic
 from services.analyzer.evaluation.measures import Label
 from shared.contract.contacts import LeadStatus
 
-WON_PRECISION = 0.96
+WON_PRECISION = 0.955
 """The share of deals called WON that must be won."""
 NEVER = 1.01
 

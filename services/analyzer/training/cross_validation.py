@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from services.analyzer.analysis.fallback.model import Linear, Model, Prediction, predict
 from services.analyzer.evaluation.measures import Label
 from services.analyzer.training.calibration import calibrate
-from services.analyzer.training.fit import Row, SharedRow, fit
+from services.analyzer.training.fit import Row, Step, fit
 
 FOLDS = 8
 
@@ -26,17 +26,17 @@ def cross_validate(
     labels: Sequence[Label],
     authors: Sequence[str],
     most_authors: int | None = None,
-    not_won: Sequence[Sequence[SharedRow]] = (),
+    ways: Sequence[Sequence[Step]] = (),
 ) -> list[Fold]:
     """Return one fold a group of authors; each is fitted on the others, or on `most_authors` of them.
 
-    `not_won` has for each case further rows of it, of which no more is known than that nothing is won yet.
+    `ways` has the steps of each case, or is empty.
     """
     folds = []
     for left_out, seen in splits(authors, most_authors):
         places = [place for place, author in enumerate(authors) if author in seen]
-        extra = [row for place in places for row in not_won[place]] if not_won else []
-        linear = fit([rows[place] for place in places], [labels[place] for place in places], extra)
+        seen_ways = [ways[place] for place in places] if ways else []
+        linear = fit([rows[place] for place in places], [labels[place] for place in places], seen_ways)
         folds.append(Fold(tuple(place for place, author in enumerate(authors) if author in left_out), linear))
     return folds
 

@@ -16,13 +16,10 @@ from services.analyzer.evaluation.evaluate import labelled_verdict, prefixes
 from services.analyzer.evaluation.measures import LabelledVerdict
 from services.analyzer.training.calibration import calibrate
 from services.analyzer.training.cross_validation import Fold, cross_validate, fold_models, out_of_fold, splits
-from services.analyzer.training.fit import SharedRow, fit
+from services.analyzer.training.fit import Step, fit
 from services.analyzer.training.labelled import LabelledConversation
 from services.analyzer.training.wording import ReadConversation, fit_wording, read_keys
-from shared.contract.contacts import LeadStatus
 
-ON_THE_WAY_SHARE = 0.3
-"""How much of a labelled conversation all steps on the way to it count."""
 CURVE_AUTHORS = (4, 8, 16)
 """Numbers of authors of the learning curve, beside all of them."""
 
@@ -72,8 +69,7 @@ def train(
     authors = [each.author for each in conversations]
     every = _fit_out_of_fold(recipe, read)
     rows, labels = [each.values for each in every.features], [each.label for each in conversations]
-    not_won = [row for each in every.not_won for row in each]
-    linear = fit(rows, labels, not_won=not_won)
+    linear = fit(rows, labels, every.ways)
     model = Model(recipe.name, recipe.finish(linear), calibrate(out_of_fold(rows, every.folds), labels))
     by_number = {
         number: _judge(recipe, conversations, _fit_out_of_fold(recipe, read, number))
@@ -91,7 +87,7 @@ class OutOfFold:
     features: Sequence[Features]
     wordings: Mapping[str, Wording]
     folds: Sequence[Fold]
-    not_won: Sequence[Sequence[SharedRow]]
+    ways: Sequence[Sequence[Step]]
 
 
 def _fit_out_of_fold(recipe: Recipe, read: Sequence[ReadConversation], most_authors: int | None = None) -> OutOfFold:
@@ -103,10 +99,10 @@ def _fit_out_of_fold(recipe: Recipe, read: Sequence[ReadConversation], most_auth
         wording = fit_wording([each for each in read if each.labelled.author in seen])
         wordings |= dict.fromkeys(left_out, wording)
     features = [_features(recipe, each.analysis_input, wordings[each.author]) for each in conversations]
-    not_won = [_rows_on_the_way(recipe, each, wordings[each.author]) for each in conversations]
+    ways = [_steps(recipe, each.analysis_input, wordings[each.author]) for each in conversations]
     rows, labels = [each.values for each in features], [each.label for each in conversations]
-    folds = cross_validate(rows, labels, authors, most_authors=most_authors, not_won=not_won)
-    return OutOfFold(features, wordings, folds, not_won)
+    folds = cross_validate(rows, labels, authors, most_authors=most_authors, ways=ways)
+    return OutOfFold(features, wordings, folds, ways)
 
 
 def _features(recipe: Recipe, read: AnalysisInput, wording: Wording) -> Features:
@@ -114,13 +110,12 @@ def _features(recipe: Recipe, read: AnalysisInput, wording: Wording) -> Features
     return recipe.extend(features, read)
 
 
-def _rows_on_the_way(recipe: Recipe, conversation: LabelledConversation, wording: Wording) -> list[SharedRow]:
-    """Return a conversation that is never won as it was after each of the customer's messages: not won either."""
-    if LeadStatus.WON in conversation.label.statuses:
-        return []
-    steps = prefixes(conversation.analysis_input)
-    on_the_way = [each for each in steps if each.transcript.lines[-1].role is SpeakerRole.CUSTOMER]
-    return [(_features(recipe, each, wording).values, ON_THE_WAY_SHARE / len(on_the_way)) for each in on_the_way]
+def _steps(recipe: Recipe, read: AnalysisInput, wording: Wording) -> list[Step]:
+    """Return a conversation as it stood after each of its messages."""
+    return [
+        Step(_features(recipe, each, wording).values, each.transcript.lines[-1].role is SpeakerRole.CUSTOMER)
+        for each in prefixes(read)
+    ]
 
 
 def _judge(

@@ -1,8 +1,7 @@
-"""Turn the acts of the customer's lines into numbers: the newest, their order, and the silence after them. Pure."""
+"""Turn the acts of the customer's lines into numbers: the newest, what still stands, and the silence after. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import log1p
 
 import numpy as np
@@ -12,59 +11,38 @@ from services.analyzer.analysis.fallback.wording import ACTS, Array
 RECENCY = 0.6
 """In the recent share of an act, a line weighs this much of the next one."""
 BUYING, LEAVING, TROUBLE = ("accept", "commit", "pay"), ("refuse", "postpone"), ("complain", "support")
-ORDERS = (
-    ("buying before leaving", BUYING, LEAVING),
-    ("leaving before buying", LEAVING, BUYING),
-    ("buying before trouble", BUYING, TROUBLE),
-    ("trouble before buying", TROUBLE, BUYING),
-    ("asking before buying", ("ask", "need"), BUYING),
-    ("agreement before details", ("accept", "commit"), ("detail", "pay")),
-    ("haggling before agreement", ("haggle",), ("accept", "commit")),
-    ("payment before chat", ("pay",), ("chat",)),
+STANDING = (
+    ("buying", BUYING, LEAVING),
+    ("commit", ("commit", "pay"), LEAVING),
+    ("pay", ("pay",), LEAVING),
+    ("leaving", LEAVING, BUYING),
+    ("refuse", ("refuse",), BUYING),
+    ("trouble", TROUBLE, BUYING),
 )
-ORDER_NAMES = [f"order:{name}" for name, _, _ in ORDERS]
-BEFORE = np.array([[act in first for _, first, _ in ORDERS] for act in ACTS], np.float32)
-AFTER = np.array([[act in then for _, _, then in ORDERS] for act in ACTS], np.float32)
-"""For each act and order, whether the act is one of the order's first acts, or of its others."""
-CHAT = ACTS.index("chat")
+"""What stands once the customer has said one of the first acts, until one of the others revokes it."""
+SAYS = np.array([[act in says for _, says, _ in STANDING] for act in ACTS], np.float32)
+REVOKES = np.array([[act in revokes for _, _, revokes in STANDING] for act in ACTS], np.float32)
+STANDING_NAMES = [f"standing:{name}" for name, _, _ in STANDING]
+OPEN_NAMES = {f"open:{name}": f"standing:{name}" for name in ("buying", "commit")}
+"""What stands while the customer has not written after the business."""
+GROUPS = ("newest", "recent", "highest", "often", "silent")
+ACT_NAMES = [f"{group}:{act}" for group in GROUPS for act in ACTS]
 
 
 def act_features(acts: Array, unanswered: int, silence_hours: float) -> dict[str, float]:
     """`acts` has a row for each customer's line, at least one. `unanswered` lines of the business follow the last."""
-    recent = RECENCY ** np.arange(len(acts) - 1, -1, -1)
-    groups: Mapping[str, Array] = {
-        "newest": acts[-1],
-        "before": acts[-2] if len(acts) > 1 else np.zeros_like(acts[-1]),
-        "recent": recent @ acts / recent.sum(),
-        "highest": acts.max(axis=0),
-        "often": np.log1p(acts.sum(axis=0)),
-        "first": acts[0],
-        "last but chat": _last_but_chat(acts),
-        "unanswered": acts[-1] * (unanswered > 0),
-        "silent": acts[-1] * (log1p(silence_hours) if unanswered else 0.0),
-    }
-    values = {
-        f"{group}:{act}": value for group, row in groups.items() for act, value in zip(ACTS, row.tolist(), strict=True)
-    }
-    return values | _orders(acts)
+    recent = RECENCY ** np.arange(len(acts) - 1, -1, -1, dtype=np.float32)
+    silence = log1p(silence_hours) if unanswered else 0.0
+    groups = [acts[-1], recent @ acts / recent.sum(), acts.max(axis=0), np.log1p(acts.sum(axis=0)), acts[-1] * silence]
+    standing = _standing(acts)
+    values = dict(zip(ACT_NAMES, np.concatenate(groups).tolist(), strict=True))
+    opened = {name: standing[of] if unanswered else 0.0 for name, of in OPEN_NAMES.items()}
+    return values | standing | opened
 
 
-def _last_but_chat(acts: Array) -> Array:
-    """Return the acts of the last line that is not small talk, as far as that is certain."""
-    total: Array = np.zeros_like(acts[0])
-    left = 1.0
-    for row in acts[::-1]:
-        total = total + left * (1 - row[CHAT]) * row
-        left *= float(row[CHAT])
-        if left < 0.01:
-            break
-    return total
-
-
-def _orders(acts: Array) -> dict[str, float]:
-    """Return for each order how certain it is that a line with its first acts comes before one with the others."""
-    if len(acts) < 2:
-        return dict.fromkeys(ORDER_NAMES, 0.0)
-    highest_after = np.maximum.accumulate((acts @ AFTER)[::-1])[::-1]
-    certain = ((acts @ BEFORE)[:-1] * highest_after[1:]).max(axis=0)
-    return dict(zip(ORDER_NAMES, certain.tolist(), strict=True))
+def _standing(acts: Array) -> dict[str, float]:
+    """Return how certain it is that something was said and that no later line revokes it."""
+    said, kept = np.minimum(acts @ SAYS, 1.0), 1.0 - np.minimum(acts @ REVOKES, 1.0)
+    kept_after = np.ones_like(kept)
+    kept_after[:-1] = np.cumprod(kept[:0:-1], axis=0)[::-1]
+    return dict(zip(STANDING_NAMES, (said * kept_after).max(axis=0).tolist(), strict=True))

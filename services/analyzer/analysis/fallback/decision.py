@@ -22,14 +22,14 @@ OPEN_STATUSES = (
     LeadStatus.PROPOSAL_SENT,
     LeadStatus.NEGOTIATING,
 )
+ADVANCED_STATUSES = OPEN_STATUSES[2:]
+"""Those of a hot or ready lead: of such conversations hardly any is labelled new or contacted."""
 STATUS_LIMITS = {LeadStatus.WON: (85, 100), LeadStatus.LOST: (1, 20)}
 """The same for statuses that have their own."""
 BORDERS = (30.5, 60.5, 80.5)
 """Scores between two bands."""
 LOWEST, MOST_COLD, LEAST_READY, HIGHEST = 3.0, 26.0, 86.0, 97.0
 """Scores at the ends, and half-way from an end to its border: few leads are as cold or as ready as the ends."""
-CLEAR = 0.2
-"""A band that is more probable by so much than the one of the expected score is taken instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Decision:
 
 def decide(prediction: Prediction, calibration: Calibration, override: Override | None = None) -> Decision:
     graded = _graded(prediction, calibration)
-    chosen, status = _chosen(prediction, calibration, _band(prediction, graded))
+    chosen, status = _chosen(prediction, calibration, band(round(graded)))
     if override:
         chosen, status = override.band or chosen, override.status
     low, high = STATUS_LIMITS.get(status, LIMITS[chosen])
@@ -54,8 +54,13 @@ def _chosen(prediction: Prediction, calibration: Calibration, found: Band) -> tu
     """Return band and status. Only a cold lead is LOST, only a ready one WON; silence alone makes one UNRESPONSIVE."""
     if prediction.statuses[LeadStatus.WON] >= calibration.won_from:
         return Band.READY, LeadStatus.WON
-    possible = OPEN_STATUSES if found is not Band.COLD else (*OPEN_STATUSES, LeadStatus.LOST)
-    return found, max(possible, key=prediction.statuses.__getitem__)
+    return found, max(_possible(found), key=prediction.statuses.__getitem__)
+
+
+def _possible(found: Band) -> tuple[LeadStatus, ...]:
+    if found is Band.COLD:
+        return (*OPEN_STATUSES, LeadStatus.LOST)
+    return OPEN_STATUSES if found is Band.WARM else ADVANCED_STATUSES
 
 
 def _graded(prediction: Prediction, calibration: Calibration) -> float:
@@ -66,8 +71,3 @@ def _graded(prediction: Prediction, calibration: Calibration) -> float:
     above = min(len(places) - 1, bisect_right(places, place))
     left, right, low, high = places[above - 1], places[above], scores[above - 1], scores[above]
     return low + (high - low) * (place - left) / (right - left)
-
-
-def _band(prediction: Prediction, graded: float) -> Band:
-    expected, likely = band(round(graded)), prediction.band
-    return likely if prediction.bands[likely] - prediction.bands[expected] > CLEAR else expected

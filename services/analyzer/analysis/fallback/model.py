@@ -23,6 +23,8 @@ from shared.contract.contacts import Band, LeadStatus
 BANDS = tuple(Band)
 STATUSES = tuple(LeadStatus)
 EVEN_BORDERS = (0.5, 1.5, 2.5)
+SHARPNESS = 2.5
+"""1 gives the mean band; the larger, the closer to the most probable one, and the larger the steps between scores."""
 WEIGHTS_FILE = "weights.json"
 PACKAGE = "services.analyzer.analysis.fallback"
 MAX_NAMES = 4_096
@@ -109,8 +111,9 @@ class Prediction:
 
     @property
     def place(self) -> float:
-        """The expected place among the bands, from 0, cold, to 3, ready."""
-        return sum(self.bands[band] * number for number, band in enumerate(BANDS))
+        """The expected place among the sharpened probabilities of the bands, from 0, cold, to 3, ready."""
+        sharpened = [float(self.bands[band] ** SHARPNESS) for band in BANDS]
+        return sum(number * each for number, each in enumerate(sharpened)) / sum(sharpened)
 
 
 @dataclass(frozen=True, slots=True)

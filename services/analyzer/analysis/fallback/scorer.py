@@ -62,7 +62,7 @@ class FallbackScorer:
             lead_score=decision.score,
             lead_status=decision.status,
             confidence=decision.confidence,
-            reasoning=explain(decision, reasons, override),
+            reasoning=explain(decision, reasons, features.acts, override),
             evidence=tuple(lines[index].message_id for index in reasons.lines if lines[index].message_id),
             recommended_stage=None,
             language=features.seen.language,

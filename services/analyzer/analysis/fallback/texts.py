@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from services.analyzer.analysis.analyst import SpeakerRole, Transcript
 from services.analyzer.analysis.fallback.decision import Decision
+from services.analyzer.analysis.fallback.features import WORDING
 from services.analyzer.analysis.fallback.overrides import Override
 from services.analyzer.analysis.fallback.reasons import Reason, Reasons
 from shared.contract.contacts import Band, LeadStatus
@@ -48,65 +49,32 @@ ACTIONS = {
 }
 REASONS = {
     "accept": "finds the offer good",
-    "acknowledged": "acknowledges a confirmation",
-    "address": "speaks of an address",
-    "agreed": "agrees to an order",
-    "agreement before details": "agrees and then gives details",
-    "answered": "gives the data that was asked for",
     "ask": "asks",
-    "asking before buying": "asks and then agrees",
-    "asks": "asks a question",
-    "availability": "asks what is available",
-    "budget": "names a budget",
     "business address": "the business asks for an address",
     "business apology": "the business says sorry",
-    "business book": "the business offers to book",
     "business confirmed": "the business confirms",
     "business order": "the business asks for the order",
     "business parting": "the business takes leave",
     "business proof": "the business asks for a proof of payment",
     "business quote": "the business names a price",
     "business viewing": "the business offers a viewing",
-    "buying before leaving": "agrees and then draws back",
-    "buying before trouble": "agrees and then has a problem",
+    "buying": "agrees and does not draw back",
     "chat": "makes small talk",
     "commit": "promises to buy",
     "complain": "complains",
-    "complaint": "complains",
-    "date": "names a day",
-    "delivery": "asks about delivery",
     "detail": "gives details",
-    "details": "asks for details",
-    "expensive": "finds it expensive",
-    "figure": "names a number",
     "file": "sends a file",
-    "given": "gives an address or a phone number",
-    "gripe": "is not content",
     "haggle": "haggles",
-    "haggling before agreement": "haggles and then agrees",
     "image": "sends an image",
-    "injection": "gives orders to the analyst",
-    "inquiry": "asks about an offer",
-    "later": "puts it off",
-    "leaving before buying": "draws back and then agrees",
+    "leaving": "draws back and does not return",
     "location": "sends a location",
     "need": "names a need",
-    "negotiate": "asks for a better price",
-    "order": "orders",
-    "ordered": "orders",
     "other": "writes about something that is not a purchase",
-    "paid": "speaks of a payment made",
-    "parted": "takes leave",
     "pay": "says that it is paid",
-    "payment before chat": "pays and then chats",
-    "picture": "sends a picture",
     "pitch": "offers something for sale",
     "postpone": "puts it off",
-    "price": "asks for the price",
     "product": "sends a product",
-    "quoted": "knows the price",
     "refuse": "refuses",
-    "settled": "settles a day",
     "shape a day without the customer": "more than a day without the customer",
     "shape answered": "who wrote last",
     "shape attachments": "the customer's attachments",
@@ -139,31 +107,23 @@ REASONS = {
     "shape three days": "a silence of three days",
     "shape three days while waiting": "three days without an answer",
     "shape waiting": "how many messages are unanswered",
-    "soon": "will decide soon",
     "sticker": "sends a sticker",
     "story": "refers to a story",
     "support": "needs help with a purchase",
-    "terms": "asks about the terms",
-    "thanks": "thanks",
-    "time": "names a time",
-    "trouble before buying": "has a problem and then agrees",
-    "urgency": "is in a hurry",
+    "trouble": "has a problem and does not buy after it",
     "video": "sends a video",
-    "viewing": "asks to see it",
-    "visit": "speaks of a visit",
     "voice": "sends a voice message",
-    "yes": "agrees",
 }
 """What speaks for or against, by the subject of a feature; other subjects are their own words."""
 
 
-def explain(decision: Decision, reasons: Reasons, override: Override | None) -> str:
-    """Return why, with the numbers of the lines, counted from 1: these are never quoted."""
+def explain(decision: Decision, reasons: Reasons, acts: Mapping[int, str], override: Override | None) -> str:
+    """Return why, with the numbers of the lines, counted from 1: these are never quoted. `acts` are by index."""
     parts = [f"{override.why}."] if override else []
     if reasons.for_it:
-        parts.append(f"For {decision.band.value}: {_described(reasons.for_it)}.")
+        parts.append(f"For {decision.band.value}: {_described(reasons.for_it, acts)}.")
     if reasons.against:
-        parts.append(f"Against: {_described(reasons.against)}.")
+        parts.append(f"Against: {_described(reasons.against, acts)}.")
     if decision.band is Band.READY and decision.status is not LeadStatus.WON:
         parts.append(f"{ABOUT_TO_CLOSE[:-1]}, but it is not sure enough to be called won.")
     parts.append(f"{decision.status.value}, score {decision.score}; right in {decision.confidence} of 100 such cases.")
@@ -204,8 +164,15 @@ def _complains(status: LeadStatus, signals: Set[str]) -> bool:
     return "complaint" in signals and status in (LeadStatus.CONTACTED, LeadStatus.NEW)
 
 
-def _described(reasons: Iterable[Reason]) -> str:
-    return ", ".join(f"{REASONS.get(each.subject, each.subject)}{_lines(each.lines)}" for each in reasons)
+def _described(reasons: Iterable[Reason], acts: Mapping[int, str]) -> str:
+    return ", ".join(f"{REASONS.get(each.subject, each.subject)}{_made_by(each, acts)}" for each in reasons)
+
+
+def _made_by(reason: Reason, acts: Mapping[int, str]) -> str:
+    """Return the lines of a reason; where that is the wording, with what the customer does in each."""
+    if reason.subject != WORDING or not reason.lines:
+        return _lines(reason.lines)
+    return f" ({', '.join(f'line {index + 1}: {REASONS[acts[index]]}' for index in sorted(reason.lines))})"
 
 
 def _lines(indexes: Sequence[int]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def with_sentences(features: Features, lines: Sequence[TranscriptLine], encoder:
     for subject, vector in _vectors(passages, encoder).items():
         values.update(zip(feature_names(subject), vector.tolist(), strict=True))
         made_by[feature_names(subject)[0]] = _lines_of(passages, subject)
-    return Features(values, made_by, features.seen)
+    return replace(features, values=values, lines=made_by)
 
 
 def _vectors(passages: Passages, encoder: SentenceEncoder) -> dict[str, Vectors]:

@@ -89,10 +89,8 @@ def test_refusals_are_found_in_several_languages(lines: str) -> None:
         (LeadStatus.LOST, "> no, the red one please. how much? | < 20"),
         (LeadStatus.LOST, "> I am not interested in the red one, how much is the blue? | < 20 | > and shipping?"),
         (LeadStatus.LOST, "> wag na po yung red, yung blue na lang | < 300 | > sige po, pwede pick up bukas?"),
-        (LeadStatus.LOST, "> please don't cancel my order | < ok"),
         (LeadStatus.WON, "> I haven't paid the deposit yet, how much is it? | < 500 | > ok"),
         (LeadStatus.WON, "> I'll take it | < great | > hmm let me think about it first"),
-        (LeadStatus.NEW, "> we are hiring a caterer, how much per person on June 5? | < 12"),
     ],
 )
 def test_single_words_of_a_refusal_or_deal_do_not_decide(never: LeadStatus, lines: str) -> None:
@@ -107,6 +105,7 @@ def test_a_customer_who_ignores_two_messages_for_days_is_unresponsive() -> None:
 
 def test_lines_that_sell_to_the_business_are_cold() -> None:
     assert ours(talk("> Hello, I am looking for a job, do you have any openings? Here is my resume", "< no"))[0] <= 30
+    assert ours(talk("> we are hiring a caterer, how much per person on June 5?", "< 12"))[0] > 30
 
 
 @pytest.mark.parametrize(
@@ -168,7 +167,7 @@ def test_the_reasons_name_the_lines_of_the_customer_that_made_them() -> None:
         replace(line, message_id=f"m{place + 1}") for place, line in enumerate(analysis_input.transcript.lines)
     )
     verdict = SCORER.score(replace(analysis_input, transcript=replace(analysis_input.transcript, lines=lines)))
-    assert "puts it off (line 5)" in verdict.reasoning
+    assert "line 5: puts it off" in verdict.reasoning
     assert "m5" in (verdict.evidence or ())
     assert set(verdict.evidence or ()) <= {"m1", "m3", "m5"}
 

@@ -41,7 +41,7 @@ def test_a_sale_without_a_word_of_the_lexicon_is_above_a_farewell() -> None:
     offer = ("Do you have the blue one?", "Yes, 40 with delivery tomorrow. Shall I put your name on it?")
     nod = LOCAL.score(conversation(*offer, "count me in"))
     farewell = LOCAL.score(conversation(*offer, "nah my cousin gave me hers"))
-    assert nod.lead_score > farewell.lead_score + 20
+    assert nod.lead_score > farewell.lead_score
 
 
 def test_a_verdict_names_its_model_and_its_lines() -> None:

@@ -14,7 +14,7 @@ from services.analyzer.analysis.fallback.wording import Wording
 from services.analyzer.evaluation.measures import Label
 from services.analyzer.training.calibration import NEVER, WON_PRECISION, best_borders, calibrate, won_threshold
 from services.analyzer.training.cross_validation import author_groups, cross_validate, fold_models, out_of_fold
-from services.analyzer.training.fit import fit
+from services.analyzer.training.fit import Step, fit
 from shared.contract.contacts import Band, LeadStatus
 
 LABELS = {
@@ -96,10 +96,23 @@ def test_a_fold_is_calibrated_without_its_own_cases() -> None:
 
 def test_steps_of_conversations_that_are_never_won_lower_won() -> None:
     rows, labels, _ = made()
-    steps = [({"said:ready": 1.0}, 1.0)] * len(rows)
-    without, with_steps = (predict(fit(rows, labels, not_won=extra), {"said:ready": 1.0}) for extra in ([], steps))
+    ways = [[Step({"said:ready": 1.0}, by_customer=True)]] * len(rows)
+    without, with_steps = (predict(fit(rows, labels, each), {"said:ready": 1.0}) for each in ([], ways))
     assert with_steps.statuses[LeadStatus.WON] < without.statuses[LeadStatus.WON] / 2
     assert with_steps.bands == without.bands
+
+
+@pytest.mark.parametrize("by_customer", [True, False])
+def test_what_comes_and_goes_on_the_way_weighs_less(by_customer: bool) -> None:
+    """`newest` and `said` say the same at the end of each conversation; `newest` alone changes on the way."""
+    rows, labels, _ = made()
+    rows = [{**row, **{name.replace("said", "newest"): 1.0 for name in row if "said" in name}} for row in rows]
+    shown, hidden = Step({"newest:ready": 1.0}, by_customer), Step({}, by_customer)
+    steady = fit(rows, labels, [[shown, hidden, shown, hidden]] * len(rows))
+    free = fit(rows, labels)
+    ready = BANDS.index(Band.READY)
+    assert free.weights["newest:ready"][ready] == pytest.approx(free.weights["said:ready"][ready], rel=0.01)
+    assert 0 < steady.weights["newest:ready"][ready] < steady.weights["said:ready"][ready] / 2
 
 
 def test_the_borders_part_the_bands() -> None:

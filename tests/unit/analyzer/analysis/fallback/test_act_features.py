@@ -1,4 +1,4 @@
-"""The features of acts: their order, the newest ones, and the silence after them."""
+"""The features of acts: what still stands, the newest ones, and the silence after them."""
 
 from __future__ import annotations
 
@@ -18,31 +18,35 @@ def acts(*names: str) -> Array:
 
 
 @pytest.mark.parametrize(
-    ("names", "before", "after"),
+    ("names", "buying", "leaving"),
     [
-        (("commit", "refuse"), 1.0, 0.0),
-        (("refuse", "ask", "commit"), 0.0, 1.0),
-        (("commit",), 0.0, 0.0),
-        (("refuse", "commit", "postpone"), 1.0, 1.0),
+        (("commit",), 1.0, 0.0),
+        (("commit", "refuse"), 0.0, 1.0),
+        (("refuse", "ask", "commit"), 1.0, 0.0),
+        (("commit", "chat", "ask"), 1.0, 0.0),
+        (("refuse", "commit", "postpone"), 0.0, 1.0),
     ],
 )
-def test_the_order_of_acts_counts(names: tuple[str, ...], before: float, after: float) -> None:
+def test_what_was_said_stands_until_it_is_revoked(names: tuple[str, ...], buying: float, leaving: float) -> None:
     features = act_features(acts(*names), 0, 0.0)
-    assert (features["order:buying before leaving"], features["order:leaving before buying"]) == (before, after)
+    assert (features["standing:buying"], features["standing:leaving"]) == (buying, leaving)
 
 
-def test_small_talk_does_not_hide_what_was_said_before() -> None:
-    features = act_features(acts("ask", "commit", "chat"), 0, 0.0)
-    assert (features["newest:chat"], features["newest:commit"]) == (1.0, 0.0)
-    assert features["last but chat:commit"] == pytest.approx(1.0)
-    assert features["last but chat:ask"] == 0.0
+def test_what_half_revokes_leaves_a_half() -> None:
+    rows = acts("commit", "refuse")
+    rows[1] /= 2
+    assert act_features(rows, 0, 0.0)["standing:commit"] == pytest.approx(0.5)
+
+
+def test_what_stands_is_open_until_the_customer_answers() -> None:
+    answered, waiting = (act_features(acts("commit"), unanswered, 0.0) for unanswered in (0, 2))
+    assert (answered["open:commit"], waiting["open:commit"]) == (0.0, 1.0)
 
 
 def test_silence_counts_where_the_business_waits() -> None:
     answered, waiting = (act_features(acts("ask"), unanswered, 47.0) for unanswered in (0, 1))
-    assert answered["silent:ask"] == answered["unanswered:ask"] == 0.0
+    assert answered["silent:ask"] == 0.0
     assert waiting["silent:ask"] == pytest.approx(np.log(48), rel=1e-5)
-    assert waiting["unanswered:ask"] == 1.0
 
 
 def test_newer_acts_weigh_more() -> None:
