@@ -27,8 +27,8 @@ from shared.bus.connection import kafka_connection
 from shared.bus.consumer import open_consumer
 from shared.bus.producer import AIOKafkaProducer, Topics, open_producer, require_topics
 from shared.runtime.clock import utc_now
-from shared.runtime.health import health_app, serve_health
 from shared.runtime.metrics import AnalyzerMetrics
+from shared.runtime.operations import serve_operations
 from shared.runtime.service import reduce_garbage_collection, return_large_buffers, run_until
 from shared.runtime.settings import AnalyzerSettings
 from shared.store.account_models import AccountModelStore
@@ -67,14 +67,15 @@ async def run(settings: AnalyzerSettings, stop: asyncio.Event) -> None:
                 pool = AnalysisPool(queue, ai_retries, worker, settings.analysis_parallelism, per_minute, metrics)
                 aggregate = Aggregate(database, timing, clock=clock)
                 intake = EventIntake(consumer, aggregate, dead_letters, pool, utc_now, metrics)
-                health = health_app(metrics, lambda: answers(database))
                 reduce_garbage_collection()
                 return_large_buffers()
                 log.info("analyzer_started", owner=owner)
-                tasks = [intake.run(stop), pool.run(stop), serve_health(health, settings.metrics_port, stop)]
+                tasks = [intake.run(stop), pool.run(stop)]
                 if profiles := compose_profiles(settings, database):
                     tasks.append(profiles.run(stop))
-                drained = await run_until(stop, DRAIN_SECONDS, *tasks)
+                port = settings.metrics_port
+                async with serve_operations("analyzer", port, metrics.render, lambda: answers(database)):
+                    drained = await run_until(stop, DRAIN_SECONDS, *tasks)
         await _release(queue)  # last: nothing of this process is in flight to the topic
         log.info("analyzer_stopped", drained=drained)
 

@@ -30,8 +30,8 @@ from shared.domain.runs import Run
 from shared.graph_api.shared_governor import governor_for
 from shared.runtime.clock import utc_now
 from shared.runtime.crypto import TokenVault, vault_from
-from shared.runtime.health import health_app, serve_health
 from shared.runtime.metrics import BackfillMetrics
+from shared.runtime.operations import serve_operations
 from shared.runtime.service import reduce_garbage_collection
 from shared.runtime.settings import BackfillSettings
 from shared.store.accounts import AccountStore
@@ -149,9 +149,8 @@ async def run_worker(settings: BackfillSettings, stop: asyncio.Event) -> None:
         worker = RunWorker(
             resources.runs, schedule, executor_for, settings.backfill_accounts, utc_now, resources.metrics
         )
-        health = health_app(resources.metrics, lambda: answers(resources.database))
-        async with asyncio.TaskGroup() as group:
-            group.create_task(serve_health(health, settings.metrics_port, stop))
+        render, port = resources.metrics.render, settings.metrics_port
+        async with serve_operations("backfill", port, render, lambda: answers(resources.database)):
             log.info("backfill_worker_started")
             await worker.work(stop)
         log.info("backfill_worker_stopped")

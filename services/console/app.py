@@ -46,6 +46,8 @@ from shared.bus.producer import AIOKafkaProducer, Topics, open_producer
 from shared.contract.failures import UnreachableError
 from shared.runtime.clock import utc_now
 from shared.runtime.crypto import vault_from
+from shared.runtime.metrics import Metrics
+from shared.runtime.operations import serve_operations
 from shared.runtime.service import reduce_garbage_collection, run_until
 from shared.runtime.settings import ConsoleSettings
 from shared.store.accounts import AccountStore
@@ -87,12 +89,14 @@ async def run(
             settings, auth, ports, database, producer, contact_index, broadcast, system_status, letters, checks
         )
         middleware = AuthMiddleware(auth, _renderer(auth))
-        app = create_app(middleware, routes, lambda: answers(database))
+        app = create_app(middleware, routes)
         works = (
             updater.follow_topic(consumer, stop), updater.follow_runs(stop), updater.compare_periodically(stop),
             status_reader.run(gauge, stop), checks.run(stop), _serve(app, settings, broadcast, say, stop),
         )  # fmt: skip
-        await run_until(stop, DRAIN_SECONDS, *works)
+        port, render = settings.metrics_port, Metrics().render
+        async with serve_operations("console", port, render, lambda: answers(database)):
+            await run_until(stop, DRAIN_SECONDS, *works)
 
 
 def _renderer(auth: Authentication) -> Renderer:

@@ -9,18 +9,18 @@ from pathlib import Path
 from aiohttp import web
 
 from services.console.auth.auth_middleware import AuthMiddleware
-from shared.runtime.health import Probe, probe_routes
+from shared.runtime.operations import live
 
 ASSETS = Path(str(resources.files("services.console"))) / "static"
 MAX_FORM_BYTES = 512 * 1024
 """The largest form; the largest real one is a tenth of it."""
 
 
-def create_app(middleware: AuthMiddleware, routes: Iterable[web.AbstractRouteDef], is_ready: Probe) -> web.Application:
+def create_app(middleware: AuthMiddleware, routes: Iterable[web.AbstractRouteDef]) -> web.Application:
     app = web.Application(middlewares=middleware.middlewares, client_max_size=MAX_FORM_BYTES)
     app.on_response_prepare.append(middleware.add_headers)
     app.add_routes(routes)
-    app.add_routes([*probe_routes(is_ready), web.get("/static/{name}", _asset)])
+    app.add_routes([web.get("/live", live), web.get("/static/{name}", _asset)])
     return app
 
 

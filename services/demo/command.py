@@ -34,8 +34,9 @@ WAIT_TIMEOUT_SECONDS, SCENE_TIMEOUT_SECONDS = 60, 15
 TERMINATION_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 """SIGHUP is sent when the terminal closes; the demo's processes must not outlive it."""
 PIPELINE = "Sales"
+RECEIVER = "receiver"
 SERVICES = (
-    ("receiver", "receiver"),
+    (RECEIVER, "receiver"),
     ("analyzer", "analyzer"),
     ("worker", "backfill", "worker"),
     ("console", "console"),
@@ -105,7 +106,8 @@ async def _start(console: Console, folder: Path) -> AsyncIterator[RunningDemo]:
     async with AsyncExitStack() as stack:
         with console.status("starting a broker, a database and Leadstream …"):
             kafka, mongo = await stack.enter_async_context(embedded_servers(folder))
-            env = _environment(kafka, mongo, free_port(), free_port(), folder)
+            env, metrics_port = _environment(kafka, mongo, folder), str(free_port())
+            env["LEADSTREAM_CONSOLE_RECEIVER_URL"] = f"http://127.0.0.1:{metrics_port}"
             log = await stack.enter_async_context(process("simulator", "simulator", env=env, folder=folder))
             simulator = json.loads(await _first_line(log))
             env["LEADSTREAM_GRAPH_URL"] = simulator["graph_url"]
@@ -113,7 +115,8 @@ async def _start(console: Console, folder: Path) -> AsyncIterator[RunningDemo]:
             env["LEADSTREAM_VERIFY_TOKEN"] = simulator["verify_token"]
             await run_to_end("setup", env=env)
             for name, *command in SERVICES:
-                await stack.enter_async_context(process(name, *command, env=env, folder=folder))
+                more = {"LEADSTREAM_METRICS_PORT": metrics_port} if name == RECEIVER else {}
+                await stack.enter_async_context(process(name, *command, env=env | more, folder=folder))
             database = await stack.enter_async_context(open_database(mongo))
             session = await stack.enter_async_context(ClientSession())
             observed = ObservedState(database, KafkaConnection(kafka), Topics().contact_updated)
@@ -129,7 +132,7 @@ def _analyst(env: dict[str, str]) -> str:
     return "Gemini" if env.get("LEADSTREAM_GEMINI_API_KEYS") else "the fallback scorer (no AI is set)"
 
 
-def _environment(kafka: str, mongo: str, receiver_port: int, console_port: int, folder: Path) -> dict[str, str]:
+def _environment(kafka: str, mongo: str, folder: Path) -> dict[str, str]:
     return {
         **os.environ,
         "LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": kafka,
@@ -137,10 +140,9 @@ def _environment(kafka: str, mongo: str, receiver_port: int, console_port: int, 
         "LEADSTREAM_TOPIC_PREFIX": "",
         "LEADSTREAM_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
         "LEADSTREAM_RECEIVER_HOST": "127.0.0.1",
-        "LEADSTREAM_RECEIVER_PORT": str(receiver_port),
+        "LEADSTREAM_RECEIVER_PORT": str(free_port()),
         "LEADSTREAM_CONSOLE_HOST": "127.0.0.1",
-        "LEADSTREAM_CONSOLE_PORT": str(console_port),
-        "LEADSTREAM_CONSOLE_RECEIVER_URL": f"http://127.0.0.1:{receiver_port}",
+        "LEADSTREAM_CONSOLE_PORT": str(free_port()),
         "LEADSTREAM_SPOOL_DIR": str(folder / "spool"),
         "LEADSTREAM_QUIET_SECONDS": "0.3",
         "LEADSTREAM_MAX_WAIT_SECONDS": "2",

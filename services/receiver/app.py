@@ -28,8 +28,8 @@ from shared.bus.connection import kafka_connection
 from shared.bus.producer import Topics, connect, create_producer
 from shared.contract.failures import UnreachableError
 from shared.runtime.clock import utc_now
-from shared.runtime.health import Probe
 from shared.runtime.metrics import ReceiverMetrics
+from shared.runtime.operations import serve_operations
 from shared.runtime.service import reduce_garbage_collection, run_service
 from shared.runtime.settings import ReceiverSettings
 
@@ -51,7 +51,8 @@ def run_receiver(settings: ReceiverSettings, workers: int, lifeline: int | None,
         if tls:  # the workers find changed files by themselves
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
         with bind_for_workers(settings.receiver_host, settings.receiver_port) as held, metrics_folder(root) as folder:
-            return run_service(settings, lambda stop: supervise(workers, held.getsockname()[1], folder, stop))
+            port, metrics_port = held.getsockname()[1], settings.metrics_port
+            return run_service(settings, lambda stop: supervise(workers, port, metrics_port, folder, stop))
 
 
 async def receive(
@@ -63,8 +64,6 @@ async def receive(
     does not exist. While no broker answers, webhooks are spooled.
     """
     report = lifeline.report if lifeline else _no_parent
-    if lifeline:
-        lifeline.watch()
     reduce_garbage_collection()
     topics, metrics, root = Topics(settings.topic_prefix), ReceiverMetrics(), _spool_root(settings)
     kafka = kafka_connection(settings)
@@ -73,6 +72,10 @@ async def receive(
         create_producer(kafka) as producer,
     ):
         publisher = SpoolingPublisher(producer, topics, settings.publish_timeout_seconds, spool, metrics, utc_now)
+        if lifeline:
+            lifeline.watch(publisher.is_writable)
+        metrics_port = 0 if lifeline else settings.metrics_port
+        operations = serve_operations("receiver", metrics_port, metrics.render, publisher.is_writable)
         bound = bind(settings.receiver_host, settings.receiver_port, shared=lifeline is not None)
         bodies = BodyReader(settings.receiver_body_seconds)
         server = _create_server(settings, publisher, bodies, metrics)
@@ -88,7 +91,7 @@ async def receive(
                 group.create_task(publisher.drain())
                 group.create_task(adopt(root, folder, settings.spool_max_bytes, drain_adopted))
 
-        async with _one_failure(), asyncio.TaskGroup() as group:
+        async with operations, _one_failure(), asyncio.TaskGroup() as group:
             draining = group.create_task(drain_spools())
             await serve(server, bodies, bound, tls, stop, lambda: report(LISTENING))
             with contextlib.suppress(TimeoutError):
@@ -103,7 +106,6 @@ def _create_server(
     group_publisher = GroupPublisher(publisher.store, Topics(settings.topic_prefix), metrics, utc_now)
     handler = create_handler(
         group_publisher.publish,
-        publisher.is_writable,
         [secret.get_secret_value() for secret in settings.app_secrets],
         [token.get_secret_value() for token in settings.verify_token],
         metrics,
@@ -121,7 +123,6 @@ def _create_server(
 
 def create_handler(
     publish: endpoints.PublishWebhook,
-    is_writable: Probe,
     app_secrets: Sequence[str],
     verify_tokens: Sequence[str],
     metrics: ReceiverMetrics,
@@ -134,17 +135,13 @@ def create_handler(
     """
     responses = Responses(metrics.answers)
     webhook = endpoints.WebhookEndpoint(publish, app_secrets, verify_tokens, bodies, responses)
-    status = endpoints.StatusEndpoints(is_writable, metrics, responses)
     methods: dict[str, endpoints.Endpoint] = {"POST": webhook.webhook, "GET": webhook.handshake}
     return endpoints.dispatcher(
         {
             "/webhook": {
                 method: endpoints.restricted(is_allowed, responses, point) for method, point in methods.items()
             },
-            "/live": {"GET": status.live},
-            "/ready": {"GET": status.ready},
-            "/version": {"GET": status.version},
-            "/metrics": {"GET": status.metrics},
+            "/live": {"GET": endpoints.live_endpoint(responses)},
         },
         responses,
     )

@@ -1,7 +1,8 @@
 """Supervises several worker processes on one port, and restarts those that die.
 
-The parent serves no requests. It holds the port and the lock of the spools. A pair of sockets connects it to each
-worker: the worker reports its progress on it, and its end means that the parent is gone.
+The parent serves operations (probes and metrics), no webhooks. It holds the port and the lock of the spools. A pair of
+sockets connects it to each worker: the worker reports its progress on it and answers whether it is ready, and its end
+means that the parent is gone.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import structlog
 from prometheus_client.multiprocess import mark_process_dead
 
 from shared.contract.failures import EXIT_UNREACHABLE
+from shared.runtime.metrics import render_workers
+from shared.runtime.operations import Probe, serve_operations
 from shared.runtime.service import stopped_within
 
 RESTART_DELAY_SECONDS, MAX_RESTART_DELAY_SECONDS = 0.1, 5.0
@@ -32,6 +36,10 @@ STOP_TIMEOUT_SECONDS = 8.5
 
 LISTENING, CONNECTED = b"l", b"c"
 """What a worker reports: that it listens, and later that a broker has answered and the topic is found."""
+ASKED, READY, NOT_READY = b"?", b"r", b"n"
+"""What the parent asks, and what a worker answers."""
+ANSWER_SECONDS = 1.0
+"""A worker that does not answer in this time is not ready."""
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the folder made there has an unpredictable name
 
@@ -43,19 +51,44 @@ class Lifeline:
 
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=descriptor)
+        self._serving: asyncio.Task[None] | None = None
 
-    def watch(self) -> None:
-        """Send this process a SIGTERM when its parent ends."""
+    def watch(self, is_ready: Probe) -> None:
+        """Answer the parent's questions by `is_ready`, and send this process a SIGTERM when its parent ends."""
         self._socket.setblocking(False)
-        asyncio.get_running_loop().add_reader(self._socket, self._parent_is_gone)
+        self._serving = asyncio.create_task(self._serve(is_ready))
 
     def report(self, progress: bytes) -> None:
         with contextlib.suppress(ConnectionError):  # the parent is gone: `watch` ends this process
             self._socket.send(progress)
 
-    def _parent_is_gone(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._socket)
+    async def _serve(self, is_ready: Probe) -> None:
+        with contextlib.suppress(ConnectionError):
+            while await asyncio.get_running_loop().sock_recv(self._socket, 1):
+                self.report(READY if await is_ready() else NOT_READY)
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+class RunningWorker:
+    """The parent's end of a worker that listens."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    async def is_ready(self) -> bool:
+        """Ask the worker. False when it does not answer within ANSWER_SECONDS."""
+        self._answer = asyncio.get_running_loop().create_future()
+        try:
+            self._line.send(ASKED)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._answer
+        except (OSError, TimeoutError):
+            return False
+
+    def answer(self, is_ready: bool) -> None:
+        if not self._answer.done():
+            self._answer.set_result(is_ready)
 
 
 @contextlib.contextmanager
@@ -76,15 +109,20 @@ def metrics_folder(root: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def supervise(number: int, port: int, metrics_folder: Path, stop: asyncio.Event) -> int:
-    """Keep `number` workers running at `port` until `stop`. Returns the exit status.
+async def supervise(number: int, port: int, metrics_port: int, metrics_folder: Path, stop: asyncio.Event) -> int:
+    """Keep `number` workers running at `port`, and serve operations for all of them, until `stop`.
+
+    Returns the exit status. UnreachableError when `metrics_port` is in use.
 
     A worker that dies is replaced. One that ends by itself before any has listened, or because of the topic before any
     has found it, ends all with its status: the next would fail for the same reason. Workers write their metrics to
     `metrics_folder`.
     """
     env = {**os.environ, "LEADSTREAM_RECEIVER_PORT": str(port), "PROMETHEUS_MULTIPROC_DIR": str(metrics_folder)}
-    return await Supervisor(env, metrics_folder, stop).run(number)
+    supervisor = Supervisor(env, metrics_folder, stop)
+    render = partial(render_workers, metrics_folder)
+    async with serve_operations("receiver", metrics_port, render, supervisor.is_ready):
+        return await supervisor.run(number)
 
 
 class Supervisor:
@@ -93,6 +131,7 @@ class Supervisor:
         self._metrics_folder = metrics_folder
         self._stop = stop
         self._reached: set[bytes] = set()
+        self._workers: dict[int, RunningWorker] = {}
         self._status = 0
 
     async def run(self, number: int) -> int:
@@ -100,6 +139,11 @@ class Supervisor:
             for slot in range(number):
                 group.create_task(self._keep_running(slot))
         return self._status
+
+    async def is_ready(self) -> bool:
+        """Return whether workers listen and all that do are ready: the system spreads connections over them."""
+        answers = await asyncio.gather(*(worker.is_ready() for worker in self._workers.values()))
+        return bool(answers) and all(answers)
 
     async def _keep_running(self, slot: int) -> None:
         delay = RESTART_DELAY_SECONDS
@@ -140,10 +184,16 @@ class Supervisor:
 
     async def _follow(self, ours: socket.socket, slot: int, pid: int) -> None:
         """Note what the worker reports until it ends."""
-        while progress := await asyncio.get_running_loop().sock_recv(ours, 1):
-            self._reached.add(progress)
-            if progress == LISTENING:
-                log.info("worker_listening", slot=slot, pid=pid)
+        with contextlib.suppress(ConnectionError):  # it ended before it read a question
+            while report := await asyncio.get_running_loop().sock_recv(ours, 1):
+                if report in (READY, NOT_READY):
+                    self._workers[slot].answer(report == READY)
+                    continue
+                self._reached.add(report)
+                if report == LISTENING:
+                    self._workers[slot] = RunningWorker(ours)
+                    log.info("worker_listening", slot=slot, pid=pid)
+        self._workers.pop(slot, None)
 
     async def _ended(self, process: asyncio.subprocess.Process) -> int:
         """Wait for the process and return its status. After `stop` it is terminated, then killed if it does not end."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -16,15 +16,15 @@ class Metrics:
         self.registry = CollectorRegistry()
 
     def render(self) -> tuple[bytes, str]:
-        """Return the metrics in text format and their content type.
+        """Return the metrics in text format and their content type."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
-        Processes that serve one port share the folder PROMETHEUS_MULTIPROC_DIR; the metrics are of all of them.
-        """
-        registry = self.registry
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry), CONTENT_TYPE_LATEST
+
+def render_workers(folder: Path) -> tuple[bytes, str]:
+    """Return the metrics of all processes that ran with this folder as PROMETHEUS_MULTIPROC_DIR, like `render`."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
+    return generate_latest(registry), CONTENT_TYPE_LATEST
 
 
 class CountersByLabel(dict[str, Counter]):

@@ -17,8 +17,6 @@ FallbackChoice = Literal["auto", "fast", "local"]
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
 
-METRICS_PORT_HELP = "Port of `/metrics`, `/live` and `/ready` of an analyzer or a backfill worker; 0 for none."
-
 
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -31,6 +29,16 @@ class Settings(BaseSettings):
 
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     log_json: bool = Field(True, description="One JSON object per line on standard error; false: text for a person.")
+
+
+class OperationsSettings(Settings):
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port of `/metrics`, `/live`, `/ready` and `/version`: another for each service on a machine, and "
+        "not for the public; 0 for none.",
+    )
 
 
 class KafkaSettings(Settings):
@@ -84,7 +92,7 @@ class GraphSettings(Settings):
     _split_secrets = field_validator("app_secrets", mode="before")(_split)
 
 
-class ReceiverSettings(KafkaSettings):
+class ReceiverSettings(KafkaSettings, OperationsSettings):
     app_secrets: Secrets = Field((), description="App secrets, comma-separated: webhooks signed with any are accepted.")
     verify_token: Secrets = Field(
         (), description="Token that the webhook handshake must present; several, comma-separated, while it is changed."
@@ -132,7 +140,7 @@ class ServerSettings(KafkaSettings, MongoSettings):
     """The settings of a command that uses the broker and the database."""
 
 
-class BackfillSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSettings):
+class BackfillSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSettings, OperationsSettings):
     backfill_accounts: int = Field(8, ge=1, le=256, description="Accounts that one process reads concurrently.")
     backfill_parallelism: int = Field(
         8, ge=1, le=64, description="Concurrent calls per account; twice as many conversations are read concurrently."
@@ -140,10 +148,9 @@ class BackfillSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSetting
     backfill_page_size: int = Field(100, ge=1, le=500, description="Items per page of conversations and messages.")
     graph_timeout_seconds: float = Field(30.0, gt=0, description="Time limit of one Graph API call.")
     graph_deadline_seconds: float = Field(300.0, gt=0, description="How long one Graph API call is retried.")
-    metrics_port: int = Field(0, ge=0, le=65535, description=METRICS_PORT_HELP)
 
 
-class AnalyzerSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSettings):
+class AnalyzerSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSettings, OperationsSettings):
     quiet_seconds: float = Field(20.0, ge=0, description="A conversation is analysed this long after its last event …")
     max_wait_seconds: float = Field(120.0, ge=0, description="… but at most this long after its first pending event.")
     backfill_hold_seconds: float = Field(
@@ -204,7 +211,6 @@ class AnalyzerSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSetting
         "Ollama cuts silently what is beyond its own `OLLAMA_CONTEXT_LENGTH`, so set both.",
     )
     ai_deadline_seconds: float = Field(60.0, gt=0, description="Time limit of one analysis by that endpoint.")
-    metrics_port: int = Field(0, ge=0, le=65535, description=METRICS_PORT_HELP)
     _split_lists = field_validator("gemini_api_keys", "gemini_models", "ai_models", "ai_api_keys", mode="before")(
         _split
     )
@@ -227,7 +233,7 @@ class AnalyzerSettings(KafkaSettings, MongoSettings, VaultSettings, GraphSetting
         return models
 
 
-class ConsoleSettings(KafkaSettings, MongoSettings, VaultSettings):
+class ConsoleSettings(KafkaSettings, MongoSettings, VaultSettings, OperationsSettings):
     console_host: str = Field(
         "127.0.0.1", description="Address the console listens on; any other than localhost needs a password."
     )
@@ -254,7 +260,7 @@ class ConsoleSettings(KafkaSettings, MongoSettings, VaultSettings):
         (), description="Tokens for reading and writing by `/api/`, comma-separated, at least 32 characters."
     )
     console_viewer_api_tokens: Secrets = Field((), description="Tokens for reading by `/api/`, comma-separated.")
-    console_receiver_url: str = Field("", description="URL of the receiver's `/metrics`, to show its spool.")
+    console_receiver_url: str = Field("", description="URL of the receiver's METRICS_PORT, to show its spool.")
     _split_names = field_validator(
         "console_proxy_from", "console_proxy_editors", "console_names", "console_api_tokens",
         "console_viewer_api_tokens", mode="before",

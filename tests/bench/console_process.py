@@ -111,11 +111,8 @@ async def browsing(contact_index: ContactIndex) -> AsyncIterator[TestClient[web.
     clock = lambda: NOW  # noqa: E731
     renderer = Renderer(auth.signer, clock, environment(clock))
 
-    async def is_ready() -> bool:
-        return True
-
     pages = ContactPages(contact_index, cast(Database, EmptyDatabase()), renderer)
-    async with TestClient(TestServer(create_app(AuthMiddleware(auth, renderer), pages.routes(), is_ready))) as client:
+    async with TestClient(TestServer(create_app(AuthMiddleware(auth, renderer), pages.routes()))) as client:
         yield client
 
 

@@ -63,6 +63,7 @@ def handler(ground: Ground, name: str, command: tuple[str, ...] = RECEIVER) -> I
         "LEADSTREAM_SPOOL_DIR": str(own / "spool"),
         "LEADSTREAM_RECEIVER_HOST": "127.0.0.1",
         "LEADSTREAM_RECEIVER_PORT": str(port),
+        "LEADSTREAM_METRICS_PORT": str(free_port()),
     }
     with running(command, settings, own, port) as started:
         yield started

@@ -22,9 +22,10 @@ START_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A running process, usually a server with a `/webhook`."""
+    """A running process, usually a server with a `/webhook`. The receiver has metrics at `metrics_port`."""
 
     port: int
+    metrics_port: int
     pid: int
     process: subprocess.Popen[bytes]
     log: Path
@@ -48,7 +49,7 @@ class Handler:
         return self._memory("VmHWM")
 
     def metric(self, name: str) -> float:
-        return read_metric(get(self.port, "/metrics"), name)
+        return read_metric(get(self.metrics_port, "/metrics"), name)
 
     def _memory(self, name: str) -> float:
         found = re.search(rf"{name}:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())
@@ -89,7 +90,8 @@ def started(command: Sequence[str], settings: Mapping[str, str], folder: Path, p
     with (folder / "log").open("wb") as sink:
         process = subprocess.Popen([sys.executable, *command], env=env, cwd=folder, stdout=sink, stderr=sink)
     try:
-        yield Handler(port, process.pid, process, folder / "log")
+        metrics_port = int(settings.get("LEADSTREAM_METRICS_PORT", "0"))
+        yield Handler(port, metrics_port, process.pid, process, folder / "log")
     finally:
         process.terminate()
         try:

@@ -81,11 +81,11 @@ async def site_in(folder: Path) -> AsyncIterator[Staged]:
 @contextmanager
 def _staged(env: Mapping[str, str], folder: Path) -> Iterator[Staged]:
     running: list[Leadstream] = []
-    receiver, console, guarded = free_port(), free_port(), free_port()
+    receiver, operations, console, guarded = free_port(), free_port(), free_port(), free_port()
     settings = {
         **env,
         "LEADSTREAM_RECEIVER_PORT": str(receiver),
-        "LEADSTREAM_CONSOLE_RECEIVER_URL": f"{HOST}:{receiver}",
+        "LEADSTREAM_CONSOLE_RECEIVER_URL": f"{HOST}:{operations}",
         "LEADSTREAM_SPOOL_DIR": str(folder / "spool"),
         "LEADSTREAM_QUIET_SECONDS": "0.3",
         "LEADSTREAM_MAX_WAIT_SECONDS": "2",
@@ -110,7 +110,7 @@ def _staged(env: Mapping[str, str], folder: Path) -> Iterator[Staged]:
         }
         assert start("setup").wait() == 0
         assert [each.wait() for each in map(added, simulator["accounts"])] == [0, 0]
-        listening = start("receiver")
+        listening = start("receiver", LEADSTREAM_METRICS_PORT=str(operations))
         start("analyzer")
         start("backfill", "worker")
         passwords = {"LEADSTREAM_CONSOLE_PASSWORD": EDITOR, "LEADSTREAM_CONSOLE_VIEWER_PASSWORD": VIEWER}

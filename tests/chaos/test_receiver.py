@@ -10,7 +10,7 @@ from aiohttp import ClientSession
 
 from tests.conftest import Stack, Start
 from tests.support.brokers import BROKERS, gone
-from tests.support.sending import Sender, port_of, published_in_the_end, start
+from tests.support.sending import Sender, is_ready, port_of, published_in_the_end, start
 from tests.support.waiting import eventually
 
 
@@ -22,7 +22,7 @@ async def test_a_broker_outage_loses_no_webhook(stack: Stack, leadstream: Start,
         stack.servers.stop_kafka()
         try:
             await sender.send_all(range(100, 400))
-            assert await sender.status_of("/ready") == 200, "the spool takes what the broker does not"
+            assert await is_ready(session, process), "the spool takes what the broker does not"
         finally:
             stack.servers.start_kafka()
         await sender.send_all(range(400, 500))
@@ -59,7 +59,7 @@ async def test_a_receiver_that_starts_in_an_outage_loses_no_webhook(
         with BROKERS[broker](stack.servers):
             process = start(leadstream, tmp_path / "spool")
             sender = Sender(session, port_of(process))
-            assert await sender.status_of("/ready") == 200
+            assert await is_ready(session, process)
             await sender.send_all(range(100))
         await published_in_the_end(stack, sender.answered)
     assert sender.statuses == [200] * 100
@@ -85,7 +85,7 @@ async def test_the_response_is_503_when_broker_and_spool_refuse(
         stack.servers.stop_kafka()
         try:
             await sender.send_all(range(40))
-            assert await sender.status_of("/ready") == 503
+            assert not await is_ready(session, process)
         finally:
             stack.servers.start_kafka()
     assert set(sender.statuses) == {200, 503}

@@ -16,7 +16,7 @@ from shared.runtime.crypto import webhook_signature
 from tests.conftest import Stack
 from tests.support.brokers import frozen
 from tests.support.programs import Program, ended
-from tests.support.sending import Sender, port_of, published_in_the_end
+from tests.support.sending import Sender, is_ready, port_of, published_in_the_end
 from tests.support.servers import free_port
 from tests.support.small_disk import Limited, Mounted, SmallDisk, can_mount
 from tests.support.waiting import eventually
@@ -28,7 +28,8 @@ TEXT = "long " * 1000
 
 
 def begin(stack: Stack, spool: Path, log: Path, before: Sequence[str], *arguments: str, **settings: str) -> Program:
-    env = {**stack.env, "LEADSTREAM_RECEIVER_PORT": "0", "LEADSTREAM_SPOOL_DIR": str(spool), **settings}
+    ports = {"LEADSTREAM_RECEIVER_PORT": "0", "LEADSTREAM_METRICS_PORT": str(free_port())}
+    env = {**stack.env, **ports, "LEADSTREAM_SPOOL_DIR": str(spool), **settings}
     return Program(("services.cli.main", "receiver", *arguments), env, log, before)
 
 
@@ -53,15 +54,15 @@ async def test_a_full_disk_is_a_503_and_loses_nothing_answered_200(
     with ended([receiver]):
         async with ClientSession() as session:
             sender = Sender(session, port_of(receiver), TEXT)
-            assert await sender.status_of("/ready") == 200
+            assert await is_ready(session, receiver)
             disk.fill(receiver)
             stack.servers.stop_kafka()
             try:
                 await send_until(sender, numbers, 503)
-                await eventually(lambda: sender.status_of("/ready"), lambda status: status == 503)
+                await eventually(lambda: is_ready(session, receiver), lambda ready: not ready)
                 disk.make_room(receiver)
                 await send_until(sender, numbers, 200)
-                assert await sender.status_of("/ready") == 200
+                await eventually(lambda: is_ready(session, receiver), bool)
             finally:
                 stack.servers.start_kafka()
             receiver.wait_for("spool_drained")
@@ -86,7 +87,7 @@ async def test_a_disk_that_stays_full_loses_no_webhook_once_the_broker_is_back(s
             finally:
                 stack.servers.start_kafka()
             await send_until(sender, numbers, 200)
-            assert await sender.status_of("/ready") == 200
+            await eventually(lambda: is_ready(session, receiver), bool)
         await published_in_the_end(stack, sender.answered)
 
 
@@ -136,7 +137,7 @@ async def test_an_unwritable_log_loses_no_webhook(stack: Stack, tmp_path: Path) 
     with ended([receiver]):
         async with ClientSession() as session:
             sender = Sender(session, port)
-            await eventually(lambda: answers(sender, receiver), bool)
+            await eventually(lambda: is_live(session, port, receiver), bool)
             with frozen(stack.servers):
                 await sender.send_all(range(50))
             found = await published_in_the_end(stack, sender.answered)
@@ -145,9 +146,10 @@ async def test_an_unwritable_log_loses_no_webhook(stack: Stack, tmp_path: Path) 
     assert found == sender.began
 
 
-async def answers(sender: Sender, receiver: Program) -> bool:
+async def is_live(session: ClientSession, port: int, receiver: Program) -> bool:
     assert receiver.process.poll() is None, "it has ended"
     try:
-        return await sender.status_of("/ready") == 200
+        async with session.get(f"http://127.0.0.1:{port}/live") as answer:
+            return answer.status == 200
     except ClientError:
         return False

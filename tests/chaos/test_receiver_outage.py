@@ -10,7 +10,7 @@ from pathlib import Path
 from aiohttp import ClientSession, ClientTimeout
 
 from tests.conftest import Stack, Start
-from tests.support.sending import Sender, port_of, published, published_in_the_end, start
+from tests.support.sending import Sender, is_ready, port_of, published, published_in_the_end, start
 from tests.support.waiting import eventually
 
 OUTAGE_SECONDS = float(os.environ.get("LEADSTREAM_TEST_OUTAGE_SECONDS", "120"))
@@ -43,7 +43,7 @@ async def test_every_response_in_a_long_outage_under_load_is_200_and_nothing_is_
             await asyncio.to_thread(stack.servers.stop_kafka)
             try:
                 await asyncio.wait({loading}, timeout=OUTAGE_SECONDS)
-                assert await sender.status_of("/ready") == 200
+                assert await is_ready(session, receiver)
             finally:
                 await asyncio.to_thread(stack.servers.start_kafka)
             await asyncio.to_thread(receiver.wait_for, "spool_drained", 120)

@@ -21,6 +21,8 @@ from shared.runtime.clock import utc_now
 from shared.runtime.crypto import webhook_signature
 from tests.conftest import Stack, Start
 from tests.support.processes import Leadstream
+from tests.support.sending import operations_of
+from tests.support.servers import free_port
 
 PAYLOADS = Path(__file__).parent.parent / "unit" / "payloads" / "webhook"
 BODIES = {path.name: path.read_bytes() for path in PAYLOADS.glob("*.json") if path.name != "expected.json"}
@@ -41,6 +43,14 @@ class Receiver:
     async def get(self, path: str) -> tuple[int, str]:
         async with self.session.get(self.url + path) as answer:
             return answer.status, await answer.text()
+
+    async def operations_status(self, path: str) -> int:
+        async with self.session.get(operations_of(self.process) + path) as answer:
+            return answer.status
+
+
+def operations() -> dict[str, str]:
+    return {"LEADSTREAM_METRICS_PORT": str(free_port())}
 
 
 def message(number: int, text: str = "hi") -> dict[str, object]:
@@ -70,7 +80,7 @@ async def create_topics(stack: Stack, *topics: NewTopic) -> None:
 @pytest.fixture
 async def receiver(leadstream: Start) -> AsyncIterator[Receiver]:
     async with ClientSession() as session:
-        yield Receiver(leadstream("receiver", LEADSTREAM_RECEIVER_PORT="0"), session)
+        yield Receiver(leadstream("receiver", LEADSTREAM_RECEIVER_PORT="0", **operations()), session)
 
 
 async def test_every_known_body_is_answered_200_and_is_on_a_topic(receiver: Receiver, stack: Stack) -> None:
@@ -148,7 +158,8 @@ async def test_dead_letters_that_cannot_be_published_hold_up_no_events(leadstrea
     await create_topics(stack, NewTopic(topics.message_events, 1, 1))
     limits = {"LEADSTREAM_SPOOL_MAX_BYTES": "100000", "LEADSTREAM_PUBLISH_TIMEOUT_SECONDS": "0.5"}
     process = leadstream(
-        "receiver", env={"LEADSTREAM_RECEIVER_PORT": "0", "LEADSTREAM_TOPIC_PREFIX": topics.prefix, **limits}
+        "receiver",
+        env={"LEADSTREAM_RECEIVER_PORT": "0", "LEADSTREAM_TOPIC_PREFIX": topics.prefix, **limits, **operations()},
     )
     odd: dict[str, object] = {"message": {"text": "x" * 4_000}}
     async with ClientSession() as session:
@@ -158,7 +169,7 @@ async def test_dead_letters_that_cannot_be_published_hold_up_no_events(leadstrea
         statuses = await asyncio.gather(*map(receiver.post, bodies))
         assert statuses[::2] == [200] * 20
         assert 503 in statuses[1::2], "the letters' share of the spool is full"
-        assert (await receiver.get("/ready"))[0] == 200
+        assert await receiver.operations_status("/ready") == 200
     assert len(await read_all(stack.kafka, topics.message_events)) == 20
 
 
@@ -170,7 +181,10 @@ async def test_an_unsigned_webhook_is_forbidden(receiver: Receiver, stack: Stack
 async def test_probes_respond_and_sigterm_stops_the_receiver(receiver: Receiver) -> None:
     query = "hub.mode=subscribe&hub.verify_token=verify-token&hub.challenge=1158201444"
     assert await receiver.get(f"/webhook?{query}") == (200, "1158201444")
-    assert [(await receiver.get(path))[0] for path in ("/live", "/ready", "/version", "/metrics")] == [200] * 4
+    assert (await receiver.get("/live"))[0] == 200
+    paths = ("/live", "/ready", "/version", "/metrics")
+    assert [await receiver.operations_status(path) for path in paths] == [200] * 4
+    assert [(await receiver.get(path))[0] for path in paths[1:]] == [404] * 3, "they are not for the public"
     assert receiver.process.terminate() == 0
 
 

@@ -14,6 +14,7 @@ from shared.contract.events import load_event
 from shared.runtime.crypto import webhook_signature
 from tests.conftest import Stack, Start
 from tests.support.processes import Leadstream
+from tests.support.servers import free_port
 from tests.support.waiting import eventually
 
 MAX_WEBHOOKS_IN_FLIGHT = 16
@@ -63,10 +64,6 @@ class Sender:
         for start in range(0, len(numbers), MAX_WEBHOOKS_IN_FLIGHT):
             await asyncio.gather(*map(self.send, numbers[start : start + MAX_WEBHOOKS_IN_FLIGHT]))
 
-    async def status_of(self, path: str) -> int:
-        async with self._session.get(self._base + path) as answer:
-            return answer.status
-
     def _body(self, number: int) -> bytes:
         message = {"mid": f"m_{number}"} | ({"text": self._text} if self._text else {})
         item = {"sender": {"id": f"80{number % 7}"}, "recipient": {"id": "1"}, "message": message}
@@ -90,10 +87,24 @@ async def published_in_the_end(stack: Stack, owed: set[str]) -> set[str]:
 
 
 def start(leadstream: Start, folder: Path, **settings: str) -> Leadstream:
-    return leadstream("receiver", LEADSTREAM_RECEIVER_PORT="0", LEADSTREAM_SPOOL_DIR=str(folder), **settings)
+    """Start a receiver with a spool in `folder` and operations on a free port."""
+    ports = {"LEADSTREAM_RECEIVER_PORT": "0", "LEADSTREAM_METRICS_PORT": str(free_port())}
+    return leadstream("receiver", env={**ports, "LEADSTREAM_SPOOL_DIR": str(folder), **settings})
 
 
 def port_of(receiver: Leadstream) -> int:
     """Return the port once the receiver listens."""
     port: int = json.loads(receiver.wait_for("receiver_listening"))["port"]
     return port
+
+
+async def is_ready(session: ClientSession, receiver: Leadstream) -> bool:
+    """Return whether `/ready` is 200, which may be what it was a second ago."""
+    async with session.get(f"{operations_of(receiver)}/ready") as answer:
+        assert answer.status in (200, 503)
+        return answer.status == 200
+
+
+def operations_of(service: Leadstream) -> str:
+    """Return the URL of the service's operations server once it listens."""
+    return f"http://127.0.0.1:{json.loads(service.wait_for('operations_listening'))['port']}"

@@ -27,7 +27,7 @@ RESPONSE_STARTED: web.RequestKey[bool] = web.RequestKey("response_started", bool
 SESSION_COOKIE = "leadstream_session"
 CSRF_HEADER, CSRF_FIELD = "X-CSRF-Token", "csrf"
 SAFE_METHODS = frozenset({"GET", "HEAD"})
-PUBLIC_PATHS = frozenset({"/login", "/live", "/ready"})
+PUBLIC_PATHS = frozenset({"/login", "/live"})
 VIEWER_PATHS = frozenset({"/logout", "/theme"})
 """Changes that concern nothing but the viewer's own browser."""
 SECURITY_HEADERS = {

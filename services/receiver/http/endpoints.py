@@ -1,4 +1,4 @@
-"""The receiver's endpoints: handshake and webhooks, probes and metrics.
+"""The receiver's public endpoints: handshake, webhooks and `/live`.
 
 A table maps the path and method to an endpoint, without aiohttp's applications, routes and middlewares: those cost
 more than everything that is done here (ADR 8).
@@ -7,9 +7,7 @@ more than everything that is done here (ADR 8).
 from __future__ import annotations
 
 import hmac
-import platform
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from importlib.metadata import version
 
 import structlog
 from aiohttp import web
@@ -20,9 +18,7 @@ from services.receiver.http.responses import Responses
 from services.receiver.http.signature import is_signed
 from services.receiver.publish.records import request_id, traceparent_or_new
 from services.receiver.publish.spool import SpoolError
-from shared.runtime.health import Probe, metrics_response
 from shared.runtime.logging import without_message
-from shared.runtime.metrics import ReceiverMetrics
 
 TRACE = web.RequestKey("trace", str)
 """Key of a request under which the access log finds its trace."""
@@ -77,6 +73,16 @@ def restricted(is_allowed: ClientCheck | None, responses: Responses, endpoint: E
     return guarded
 
 
+def live_endpoint(responses: Responses) -> Endpoint:
+    """Return `/live`, which says only that the process answers."""
+    alive = responses.constant(200, "live")
+
+    async def live(request: web.BaseRequest, _trace: str) -> web.StreamResponse:
+        return alive(request)
+
+    return live
+
+
 class WebhookEndpoint:
     """`/webhook`."""
 
@@ -127,29 +133,3 @@ class WebhookEndpoint:
             log.warning("webhook_not_safe", request_id=request_id(trace), error=str(error), bytes=len(body))
             return self._not_stored(request)
         return self._received(request)
-
-
-class StatusEndpoints:
-    """Probes, version and metrics."""
-
-    def __init__(self, is_writable: Probe, metrics: ReceiverMetrics, responses: Responses) -> None:
-        self._is_writable = is_writable
-        self._metrics = metrics
-        self._responses = responses
-        self._live = responses.constant(200, "live")
-        self._ready = responses.constant(200, "ready")
-        self._unready = responses.constant(503, "neither the broker nor the spool accepts records")
-
-    async def live(self, request: web.BaseRequest, _trace: str) -> web.StreamResponse:
-        return self._live(request)
-
-    async def ready(self, request: web.BaseRequest, _trace: str) -> web.StreamResponse:
-        """Respond 503 while neither the broker nor the spool accepts records."""
-        return (self._ready if await self._is_writable() else self._unready)(request)
-
-    async def version(self, _request: web.BaseRequest, _trace: str) -> web.StreamResponse:
-        running = {"service": "receiver", "version": version("leadstream"), "python": platform.python_version()}
-        return self._responses.counted(web.json_response(running))
-
-    async def metrics(self, _request: web.BaseRequest, _trace: str) -> web.StreamResponse:
-        return self._responses.counted(metrics_response(self._metrics))

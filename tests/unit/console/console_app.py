@@ -31,9 +31,6 @@ def app_of(
     auth = authentication_of(ConsoleSettings.model_validate(settings))
     renderer = Renderer(auth.signer, lambda: NOON, environment(lambda: NOON))
 
-    async def is_ready() -> bool:
-        return True
-
     made = [*routes, *(route for each in pages for route in each(renderer).routes())]
     made += Login(auth, renderer).routes()
-    return create_app(AuthMiddleware(auth, renderer), made, is_ready)
+    return create_app(AuthMiddleware(auth, renderer), made)
