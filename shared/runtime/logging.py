@@ -1,14 +1,80 @@
-"""Structured logs on standard error. Text of customers and secrets are never arguments of a log call."""
+"""Structured logs on standard error, of this program and of its libraries alike.
+
+Text of customers and secrets are never arguments of a log call. Warnings and errors are limited by message: an outage
+must not hide other lines, nor fill a disk.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import sys
+import time
 import traceback
-from typing import TextIO, cast
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TextIO, cast
 
 import structlog
+from structlog.typing import EventDict
+
+WINDOW_SECONDS = 60.0
+LINES_A_WINDOW = 5
+"""Of each warning or error. The first one of a later window says how many were held back."""
+ONCE_A_WINDOW = frozenset({"signature_refused", "verify_token_refused"})
+"""Anybody can cause these, as often as they like."""
+NO_NEWS = "Group Coordinator Request failed: [Error 15]"
+"""aiokafka's error while a broker makes its topic of offsets, as at the first start of all."""
+
+LIMITED = frozenset({"warning", "error", "critical"})
+
+
+@dataclass(slots=True)
+class Window:
+    """The lines of one message since `start`."""
+
+    start: float
+    passed: int = 0
+    held_back: int = 0
+
+
+class LogLimit:
+    """Decides which lines of a message are written. `now` returns seconds."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._windows: dict[str, Window] = {}
+
+    def admit(self, message: str) -> int | None:
+        """Return how many lines were held back before this one, None when it is held back itself."""
+        now, window = self._now(), self._windows.get(message)
+        held_back = 0
+        if window is None or now - window.start >= WINDOW_SECONDS:
+            held_back = window.held_back if window else 0
+            window = self._windows[message] = Window(now)
+        if window.passed >= (1 if message in ONCE_A_WINDOW else LINES_A_WINDOW):
+            window.held_back += 1
+            return None
+        window.passed += 1
+        return held_back
+
+    def __call__(self, _logger: Any, method: str, event: EventDict) -> EventDict:
+        """Limit a line of this program, as a processor of structlog."""
+        if method not in LIMITED:
+            return event
+        held_back = self.admit(str(event.get("event")))
+        if held_back is None:
+            raise structlog.DropEvent
+        return {**event, "held_back": held_back} if held_back else event
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Limit a line of a library, as a filter of logging. Lines with the same template are the same message."""
+        if record.getMessage().startswith(NO_NEWS):
+            return False
+        held_back = self.admit(f"{record.name}: {record.msg}")
+        if held_back:
+            record.held_back = held_back
+        return held_back is not None
 
 
 def configure_logging(level: str, *, as_json: bool) -> None:
@@ -16,19 +82,36 @@ def configure_logging(level: str, *, as_json: bool) -> None:
     numeric = logging.getLevelNamesMapping().get(level.upper())
     if numeric is None:
         raise ValueError(f"LEADSTREAM_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not {level!r}")
+    stream, limit = cast(TextIO, BestEffortStream(sys.stderr)), LogLimit()
     renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            limit,
+            stamp,
             structlog.processors.format_exc_info,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(numeric),
-        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, BestEffortStream(sys.stderr))),
+        logger_factory=structlog.WriteLoggerFactory(stream),
     )
-    logging.basicConfig(level=max(numeric, logging.WARNING), stream=sys.stderr)
+    handler = logging.StreamHandler(stream)
+    handler.addFilter(limit)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+                structlog.stdlib.ExtraAdder(["held_back"]),
+                stamp,
+            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(level=max(numeric, logging.WARNING), handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
 
 
 _UNWRITABLE = (OSError, ValueError)

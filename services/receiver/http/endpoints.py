@@ -7,6 +7,7 @@ more than everything that is done here (ADR 8).
 from __future__ import annotations
 
 import hmac
+import ipaddress
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
@@ -83,6 +84,15 @@ def live_endpoint(responses: Responses) -> Endpoint:
     return live
 
 
+def source_network(request: web.BaseRequest) -> str:
+    """Return the network of the client, or of the last proxy: /24 of IPv4, /48 of IPv6."""
+    try:
+        address = ipaddress.ip_address(request.remote or "")
+    except ValueError:
+        return "unknown"
+    return str(ipaddress.ip_network(f"{address}/{24 if address.version == 4 else 48}", strict=False))
+
+
 class WebhookEndpoint:
     """`/webhook`."""
 
@@ -115,6 +125,7 @@ class WebhookEndpoint:
         presented = query.get("hub.verify_token", "").encode(errors="replace")
         matches = [hmac.compare_digest(presented, token) for token in self._verify_tokens]
         if query.get("hub.mode") != "subscribe" or not any(matches):
+            log.warning("verify_token_refused", network=source_network(request))
             return self._responses.text(403, "verify token or mode does not match")
         return self._responses.text(200, query.get("hub.challenge", ""))
 
@@ -125,7 +136,7 @@ class WebhookEndpoint:
         except BodyError as error:
             return self._not_read[error.status](request)
         if not is_signed(body, request.headers.get(SIGNATURE, ""), self._app_secrets):
-            log.debug("signature_refused", request_id=request_id(trace), bytes=len(body))
+            log.warning("signature_refused", network=source_network(request), request_id=request_id(trace))
             return self._unsigned(request)
         try:
             await self._publish(body, trace)

@@ -207,13 +207,20 @@ async def test_a_request_without_a_valid_trace_gets_a_new_one(
     assert len({first, second, given}) == 3
 
 
-async def test_a_refused_body_is_not_logged(client: Client) -> None:
+async def test_a_refused_body_is_reported_with_its_network_alone(client: Client) -> None:
     with capture_logs() as logs:
         assert await post(client, b"a text of a customer", "guess", traceparent=TRACE) == 403
-    assert [(line["event"], line["log_level"], line["request_id"]) for line in logs] == [
-        ("signature_refused", "debug", "a1" * 16)
+    assert logs == [
+        {"event": "signature_refused", "log_level": "warning", "network": "127.0.0.0/24", "request_id": "a1" * 16}
     ]
-    assert "customer" not in json.dumps(logs)
+
+
+async def test_a_wrong_verify_token_is_reported_without_it(client: Client) -> None:
+    query = {"hub.mode": "subscribe", "hub.verify_token": "wrong", "hub.challenge": "1"}
+    with capture_logs() as logs:
+        async with client.get("/webhook", params=query) as answer:
+            assert answer.status == 403
+    assert logs == [{"event": "verify_token_refused", "log_level": "warning", "network": "127.0.0.0/24"}]
 
 
 @pytest.mark.parametrize("path", ["/", "/webhook/", "/nothing", "/WEBHOOK", "/webhook%00"])
