@@ -50,6 +50,7 @@ COMMANDS: dict[str, str | Callable[[], Any]] = {
     "simulator": "services.cli.simulator:simulator",
     "setup": "services.cli.setup:setup",
     "check": "services.cli.setup:check",
+    "doctor": "services.cli.doctor:doctor",
     "reconcile": "services.cli.reconcile:reconcile",
     "schema": "services.cli.schema:schema",
     "config": "services.cli.setup:config",

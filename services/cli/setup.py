@@ -60,12 +60,16 @@ async def find_differences(settings: ServerSettings) -> list[str]:
     """Return what `make_missing` would change or report. UnreachableError when a server does not answer."""
     report = await check_topics(settings)
     async with open_database(settings.mongo_url.get_secret_value()) as database:
-        await require_migrated(database)
-        indexes = await missing_indexes(database, INDEXES)
-        pipelines = await PipelineStore(database).by_names(each.name for each in TEMPLATES)
+        differences = await database_differences(database)
+    return [*report.missing, *report.remaining, *differences]
+
+
+async def database_differences(database: Database) -> list[str]:
+    """Return what `prepare` would create. WrongSettingsError when the documents are those of another release."""
+    await require_migrated(database)
+    indexes = await missing_indexes(database, INDEXES)
+    pipelines = await PipelineStore(database).by_names(each.name for each in TEMPLATES)
     return [
-        *report.missing,
-        *report.remaining,
         *(f"index {name} does not exist" for name in indexes),
         *(f"pipeline {each.name} does not exist" for each in TEMPLATES if each.name not in pipelines),
     ]
