@@ -6,6 +6,7 @@ must not hide other lines, nor fill a disk.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import sys
@@ -23,10 +24,13 @@ LINES_A_WINDOW = 5
 """Of each warning or error. The first one of a later window says how many were held back."""
 ONCE_A_WINDOW = frozenset({"signature_refused", "verify_token_refused"})
 """Anybody can cause these, as often as they like."""
-NO_NEWS = "Group Coordinator Request failed: [Error 15]"
-"""aiokafka's error while a broker makes its topic of offsets, as at the first start of all."""
+NO_NEWS = ("Group Coordinator Request failed: [Error 15]", "Marking the coordinator dead")
+"""What aiokafka says while a broker makes its topic of offsets, as at the first start of all."""
+HELD_BACK = "lines_held_back"
 
 LIMITED = frozenset({"warning", "error", "critical"})
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -44,6 +48,7 @@ class LogLimit:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._windows: dict[str, Window] = {}
+        self._swept_at = now()
 
     def admit(self, message: str) -> int | None:
         """Return how many lines were held back before this one, None when it is held back itself."""
@@ -58,9 +63,32 @@ class LogLimit:
         window.passed += 1
         return held_back
 
+    def ended(self) -> dict[str, int]:
+        """Return how many lines were held back of each message that nobody repeated since its window ended.
+
+        Looks at most once in WINDOW_SECONDS.
+        """
+        now = self._now()
+        if now - self._swept_at < WINDOW_SECONDS:
+            return {}
+        self._swept_at = now
+        return self._remove(now - WINDOW_SECONDS)
+
+    def report(self, *, at_end: bool = False) -> None:
+        """Log what was held back: of windows that ended, or of all at the end of the process."""
+        for message, number in (self._remove(self._now()) if at_end else self.ended()).items():
+            log.warning(HELD_BACK, message=message, held_back=number)
+
+    def _remove(self, began_until: float) -> dict[str, int]:
+        over = [message for message, window in list(self._windows.items()) if window.start <= began_until]
+        held_back = {message: self._windows.pop(message).held_back for message in over}
+        return {message: number for message, number in held_back.items() if number}
+
     def __call__(self, _logger: Any, method: str, event: EventDict) -> EventDict:
         """Limit a line of this program, as a processor of structlog."""
-        if method not in LIMITED:
+        if event["event"] != HELD_BACK:
+            self.report()
+        if method not in LIMITED or event["event"] == HELD_BACK:
             return event
         held_back = self.admit(str(event.get("event")))
         if held_back is None:
@@ -71,13 +99,14 @@ class LogLimit:
         """Limit a line of a library, as a filter of logging. Lines with the same template are the same message."""
         if record.getMessage().startswith(NO_NEWS):
             return False
+        self.report()
         held_back = self.admit(f"{record.name}: {record.msg}")
         if held_back:
             record.held_back = held_back
         return held_back is not None
 
 
-def configure_logging(level: str, *, as_json: bool) -> None:
+def configure_logging(level: str, *, as_json: bool) -> LogLimit:
     """Configure logging, once per process. ValueError when `level` is not one of logging's names."""
     numeric = logging.getLevelNamesMapping().get(level.upper())
     if numeric is None:
@@ -105,6 +134,7 @@ def configure_logging(level: str, *, as_json: bool) -> None:
                 structlog.stdlib.add_log_level,
                 structlog.stdlib.add_logger_name,
                 structlog.stdlib.ExtraAdder(["held_back"]),
+                _drop_error_message,
                 stamp,
             ],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
@@ -112,6 +142,22 @@ def configure_logging(level: str, *, as_json: bool) -> None:
     )
     logging.basicConfig(level=max(numeric, logging.WARNING), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
+    return limit
+
+
+def _drop_error_message(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    exc_info = event.pop("exc_info", None)
+    error = exc_info[1] if isinstance(exc_info, tuple) else None
+    return {**event, **(without_message(error) if error else {})}
+
+
+def log_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log an error that no code awaited, as the event loop's exception handler.
+
+    asyncio's own line quotes the error's message.
+    """
+    error = context.get("exception")
+    log.error("event_loop_error", detail=context.get("message"), **(without_message(error) if error else {}))
 
 
 _UNWRITABLE = (OSError, ValueError)

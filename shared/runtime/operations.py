@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import platform
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -60,7 +61,7 @@ async def serve_operations(service: str, port: int, render: Render, is_ready: Pr
             await web.TCPSite(runner, port=port).start()
         except OSError as error:
             raise UnreachableError(
-                f"LEADSTREAM_METRICS_PORT: cannot listen on port {port}: {error.strerror}"
+                f"LEADSTREAM_METRICS_PORT: cannot listen on port {port}: {os.strerror(error.errno or 0)}"
             ) from error
         log.info("operations_listening", port=port)
         yield

@@ -13,7 +13,7 @@ from typing import Any
 
 import uvloop
 
-from shared.runtime.logging import configure_logging
+from shared.runtime.logging import configure_logging, log_loop_error
 from shared.runtime.settings import Settings
 
 DRAIN_LIMIT_SECONDS = 9.0
@@ -87,11 +87,12 @@ def run_service(settings: Settings, main: Main) -> int:
     `stop` is set on SIGTERM and SIGINT: `main` finishes the work in progress, then returns. The process ends within
     10 s of that in any case, with status 1 if `main` has not returned.
     """
-    configure_logging(settings.log_level, as_json=settings.log_json)
+    limit = configure_logging(settings.log_level, as_json=settings.log_json)
 
     async def run() -> int:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(log_loop_error)
 
         def end() -> None:
             stop.set()
@@ -103,4 +104,7 @@ def run_service(settings: Settings, main: Main) -> int:
         _exit_in(THREADS_LIMIT_SECONDS, status)
         return status
 
-    return uvloop.run(run())
+    try:
+        return uvloop.run(run())
+    finally:
+        limit.report(at_end=True)

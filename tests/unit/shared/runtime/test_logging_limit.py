@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import io
 import json
 import logging
@@ -12,7 +14,11 @@ from typing import Any
 import pytest
 import structlog
 
-from shared.runtime.logging import LINES_A_WINDOW, WINDOW_SECONDS, LogLimit, configure_logging
+from shared.runtime import service
+from shared.runtime.logging import LINES_A_WINDOW, WINDOW_SECONDS, LogLimit, configure_logging, log_loop_error
+from shared.runtime.settings import Settings
+
+SAID = "a text of a customer"
 
 
 class Clock:
@@ -38,6 +44,17 @@ def test_what_anybody_can_cause_is_one_line_a_minute() -> None:
     assert [limit.admit("signature_refused") for _ in range(3)] == [0, None, None]
     clock.seconds = WINDOW_SECONDS
     assert limit.admit("signature_refused") == 2
+
+
+def test_counts_of_messages_that_stopped_are_not_lost() -> None:
+    clock = Clock()
+    limit = LogLimit(clock)
+    for _ in range(LINES_A_WINDOW + 3):
+        limit.admit("away")
+    assert limit.ended() == {}, "its minute is not over"
+    clock.seconds = WINDOW_SECONDS
+    assert limit.ended() == {"away": 3}
+    assert limit.ended() == {}
 
 
 @pytest.fixture
@@ -80,4 +97,44 @@ def test_information_is_never_limited(written: io.StringIO) -> None:
 def test_a_broker_that_starts_is_not_reported_as_an_error(written: io.StringIO) -> None:
     coordinator = logging.getLogger("aiokafka.consumer.group_coordinator")
     coordinator.error("Group Coordinator Request failed: %s", "[Error 15] CoordinatorNotAvailableError")
+    coordinator.warning("Marking the coordinator dead (node %s)for group %s.", 1, "analyzer")
     assert lines(written) == []
+
+
+def test_a_librarys_error_is_logged_without_its_message(written: io.StringIO) -> None:
+    try:
+        raise ValueError(SAID)
+    except ValueError:
+        logging.getLogger("aiohttp.server").exception("Error handling request")
+    (line,) = lines(written)
+    assert (line["event"], line["error"]) == ("Error handling request", "ValueError")
+    assert "test_a_librarys_error_is_logged_without_its_message" in line["traceback"]
+    assert SAID not in written.getvalue()
+
+
+async def test_an_error_that_nobody_awaits_is_logged_without_its_message(written: io.StringIO) -> None:
+    async def fail() -> None:
+        raise ValueError(SAID)
+
+    asyncio.get_running_loop().set_exception_handler(log_loop_error)
+    task = asyncio.create_task(fail())
+    await asyncio.wait({task})
+    del task
+    gc.collect()
+    (line,) = lines(written)
+    assert (line["event"], line["error"]) == ("event_loop_error", "ValueError")
+    assert SAID not in written.getvalue()
+
+
+def test_what_is_held_back_at_the_end_is_reported(monkeypatch: pytest.MonkeyPatch, written: io.StringIO) -> None:
+    monkeypatch.setattr(sys, "stderr", written)  # pytest has set its own since
+
+    async def work(stop: asyncio.Event) -> None:
+        for _ in range(LINES_A_WINDOW + 3):
+            structlog.get_logger().warning("spool_waits")
+
+    monkeypatch.setattr(service, "_exit_in", lambda *_: None)
+    assert service.run_service(Settings(), work) == 0
+    assert lines(written)[-1].items() >= {
+        "event": "lines_held_back", "message": "spool_waits", "held_back": 3,
+    }.items()  # fmt: skip
