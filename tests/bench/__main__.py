@@ -124,7 +124,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--contacts", type=int, default=100_000, help="contacts that the console holds in memory")
     parser.add_argument("--only", choices=tuple(FIGURES), help="measure one figure of the analyzer")
     parser.add_argument("--seconds", type=float, default=5, help="seconds of one round of a comparison")
-    parser.add_argument("--rounds", type=int, default=3, help="number of rounds that count")
+    parser.add_argument("--rounds", type=int, default=5, help="number of rounds that count")
     parser.add_argument(
         "--profile",
         nargs="?",

@@ -42,7 +42,7 @@ def outage(ground: Ground, bare: Handler, receiver: Handler, topic: str) -> Meas
     figures = (
         Figure("broker down: spooled / bare", of_spooled.median / of_bare.median, at_least(0.25)),
         Figure("broker down: answers other than 200", down.failed, at_most(0)),
-        Figure("drain rate / arrival rate", drained.per_second / of_spooled.median, at_least(2)),
+        Figure("drain rate / arrival rate", drained.per_second / of_spooled.median, at_least(2.5)),
         Figure("answered 200 or spooled, not on the topic", lost, at_most(0)),
     )
     side = Side("drained, records", (drained.per_second,), f"{spooled:.0f} spooled, {drained.seconds:.1f} s")

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from shared.bus.producer import Topics
+from tests.bench.compiled import is_installed
 from tests.bench.ground import Ground, compared, handler
 from tests.bench.judging import Figure, Measured, at_most
 from tests.bench.outage import outage
 from tests.bench.processes import Handler
-from tests.bench.speed import batches, latency, memory, throughput
+from tests.bench.speed import against_compiled, batches, latency, memory, throughput
 from tests.bench.wrk import BenchError
+
+COMPILED = ("-m", "tests.bench.compiled")
 
 Say = Callable[[str], None]
 
@@ -19,6 +22,11 @@ def measure(ground: Ground, requests: int, say: Say) -> Measured:
     """Measure all figures; `requests` single posts are sent for memory. Each receiver has its own topics."""
     with handler(ground, "bare", compared("bare")) as bare:
         measured = _measure_acked(ground, bare, requests, say)
+        if is_installed():
+            with handler(ground, "ours") as acked, handler(ground, "compiled", COMPILED) as rival:
+                measured += _step("a receiver in Go", lambda: against_compiled(ground, rival, acked), say)
+        else:
+            say("a receiver in Go: left out, as there is no `go`")
         with handler(ground, "thousands") as acked:
             measured += _step("batches", lambda: batches(ground, acked), say)
             measured += _spooled(acked, "batches and single posts")
