@@ -51,13 +51,24 @@ def handler(ground: Ground, name: str, command: tuple[str, ...] = RECEIVER) -> I
     """Run a process named `name` with its own topics and folder."""
     own = ground.folder / name
     own.mkdir()
-    prefix, port = f"{name}.", free_port()
+    settings, port = own_settings(ground, name, own)
+    prepare_topics(ground, name)
+    with running(command, settings, own, port) as started:
+        yield started
+
+
+def prepare_topics(ground: Ground, name: str) -> None:
     kafka = ground.servers.kafka
-    asyncio.run(ensure_topics(KafkaSettings(kafka_bootstrap_servers=kafka, topic_prefix=prefix, topic_replication=1,
+    asyncio.run(ensure_topics(KafkaSettings(kafka_bootstrap_servers=kafka, topic_prefix=f"{name}.", topic_replication=1,
                                             topic_partitions=PARTITIONS)))  # fmt: skip
+
+
+def own_settings(ground: Ground, name: str, own: Path) -> tuple[dict[str, str], int]:
+    """Return the settings of a process named `name` with the folder `own`, and its port."""
+    port = free_port()
     settings = {
-        "LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": kafka,
-        "LEADSTREAM_TOPIC_PREFIX": prefix,
+        "LEADSTREAM_KAFKA_BOOTSTRAP_SERVERS": ground.servers.kafka,
+        "LEADSTREAM_TOPIC_PREFIX": f"{name}.",
         "LEADSTREAM_APP_SECRETS": SECRET,
         "LEADSTREAM_VERIFY_TOKEN": "bench-token",
         "LEADSTREAM_SPOOL_DIR": str(own / "spool"),
@@ -65,8 +76,7 @@ def handler(ground: Ground, name: str, command: tuple[str, ...] = RECEIVER) -> I
         "LEADSTREAM_RECEIVER_PORT": str(port),
         "LEADSTREAM_METRICS_PORT": str(free_port()),
     }
-    with running(command, settings, own, port) as started:
-        yield started
+    return settings, port
 
 
 def compared(name: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from tests.bench.compiled import is_installed
 from tests.bench.ground import Ground, compared, handler
 from tests.bench.judging import Figure, Measured, at_most
 from tests.bench.outage import outage
+from tests.bench.overload import probes, restart
 from tests.bench.processes import Handler
 from tests.bench.speed import against_compiled, batches, latency, memory, throughput
 from tests.bench.wrk import BenchError
@@ -27,6 +28,9 @@ def measure(ground: Ground, requests: int, say: Say) -> Measured:
                 measured += _step("a receiver in Go", lambda: against_compiled(ground, rival, acked), say)
         else:
             say("a receiver in Go: left out, as there is no `go`")
+        with handler(ground, "probed") as acked:
+            measured += _step("probes beside webhooks", lambda: probes(ground, acked), say)
+        measured += _step("start in an outage", lambda: restart(ground), say)
         with handler(ground, "thousands") as acked:
             measured += _step("batches", lambda: batches(ground, acked), say)
             measured += _spooled(acked, "batches and single posts")
