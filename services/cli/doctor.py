@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from enum import StrEnum
-from pathlib import Path
 
 import typer
 from dotenv import dotenv_values
@@ -192,7 +191,7 @@ async def _accounts(settings: BackfillSettings, database: Database) -> list[Find
 
 
 def _spool(settings: ReceiverSettings) -> list[Finding]:
-    folder = Path(settings.home).expanduser() / settings.spool_dir
+    folder = settings.spool_path
     existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     if not os.access(existing, os.W_OK):
         advice = "give the service's user write access, or set LEADSTREAM_HOME"

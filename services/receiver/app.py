@@ -172,4 +172,4 @@ async def _until_empty(spool: Spool, draining: asyncio.Task[None]) -> None:
 
 def _spool_root(settings: ReceiverSettings) -> Path:
     """Each set of topics has a root of its own: records for one set must not delay another's."""
-    return Path(settings.home).expanduser() / settings.spool_dir / f"{settings.topic_prefix}message-events"
+    return settings.spool_path / f"{settings.topic_prefix}message-events"

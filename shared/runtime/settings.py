@@ -5,6 +5,7 @@ A variable is `LEADSTREAM_` and the field's name in capitals. `docs/configuratio
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -134,6 +135,12 @@ class ReceiverSettings(KafkaSettings, OperationsSettings):
         description="Maximum size of the spool per process; dead letters get a quarter. When full, responses are 503.",
     )
     _split_secrets = field_validator("app_secrets", "verify_token", mode="before")(_split)
+
+    @property
+    def spool_path(self) -> Path:
+        """`spool_dir`, below `home` unless it is absolute."""
+        folder = Path(self.spool_dir)
+        return folder if folder.is_absolute() else Path(self.home).expanduser() / folder
 
 
 class ServerSettings(KafkaSettings, MongoSettings):

@@ -56,6 +56,14 @@ async def test_clocks_apart_are_wrong(monkeypatch: pytest.MonkeyPatch, seconds: 
     assert states(await doctor._clock(cast(Database, None))) == [state]
 
 
+def test_the_spool_is_below_the_home_unless_its_path_is_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ana")
+    assert ReceiverSettings().spool_path == Path("/home/ana/.leadstream/spool")
+    assert ReceiverSettings(home="/srv", spool_dir="s").spool_path == Path("/srv/s")
+    monkeypatch.delenv("HOME")
+    assert ReceiverSettings(spool_dir="/var/spool").spool_path == Path("/var/spool")
+
+
 def test_a_damaged_spool_is_reported(tmp_path: Path) -> None:
     settings = ReceiverSettings(home=str(tmp_path))
     assert states(doctor._spool(settings)) == [State.OK]
