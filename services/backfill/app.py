@@ -26,7 +26,7 @@ from shared.bus.producer import Topics, event_record, open_producer, publish, re
 from shared.contract.encoded_events import EncodedEvent
 from shared.contract.failures import WrongKeysError
 from shared.domain.accounts import Account
-from shared.domain.runs import Run
+from shared.domain.runs import Run, RunState
 from shared.graph_api.shared_governor import governor_for
 from shared.runtime.clock import utc_now
 from shared.runtime.crypto import TokenVault, vault_from
@@ -67,6 +67,7 @@ async def open_resources(settings: BackfillSettings) -> AsyncIterator[RunResourc
     """Raises UnreachableError when a server or the topic is absent and WrongKeysError when the keys are missing."""
     reduce_garbage_collection()
     vault, metrics = vault_from(settings), BackfillMetrics()
+    metrics.runs.prepare(RunState)
     topic = Topics(settings.topic_prefix).message_events
     async with (
         open_database(settings.mongo_url.get_secret_value()) as database,

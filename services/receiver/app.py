@@ -19,6 +19,7 @@ from services.receiver.http.body import BodyReader
 from services.receiver.http.responses import Responses
 from services.receiver.http.server import ConnectionLimits, WebhookServer, bind, bind_for_workers, serve
 from services.receiver.http.tls import TlsFiles, certificate_check
+from services.receiver.parse.items import IGNORED_KINDS
 from services.receiver.publish.group_publisher import GroupPublisher
 from services.receiver.publish.publisher import SpoolingPublisher
 from services.receiver.publish.spool import Spool
@@ -134,7 +135,8 @@ def create_handler(
     `is_allowed` decides which clients may use `/webhook`; `None` allows every client.
     """
     responses = Responses(metrics.answers)
-    webhook = endpoints.WebhookEndpoint(publish, app_secrets, verify_tokens, bodies, responses)
+    webhook = endpoints.WebhookEndpoint(publish, app_secrets, verify_tokens, bodies, responses, metrics)
+    metrics.dropped.prepare(IGNORED_KINDS)
     methods: dict[str, endpoints.Endpoint] = {"POST": webhook.webhook, "GET": webhook.handshake}
     return endpoints.dispatcher(
         {

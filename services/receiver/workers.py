@@ -17,7 +17,6 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path
 
 import structlog
@@ -120,7 +119,10 @@ async def supervise(number: int, port: int, metrics_port: int, metrics_folder: P
     """
     env = {**os.environ, "LEADSTREAM_RECEIVER_PORT": str(port), "PROMETHEUS_MULTIPROC_DIR": str(metrics_folder)}
     supervisor = Supervisor(env, metrics_folder, stop)
-    render = partial(render_workers, metrics_folder)
+
+    def render() -> tuple[bytes, str]:
+        return render_workers(metrics_folder, supervisor.pids)
+
     async with serve_operations("receiver", metrics_port, render, supervisor.is_ready):
         return await supervisor.run(number)
 
@@ -132,6 +134,7 @@ class Supervisor:
         self._stop = stop
         self._reached: set[bytes] = set()
         self._workers: dict[int, RunningWorker] = {}
+        self.pids: set[int] = set()
         self._status = 0
 
     async def run(self, number: int) -> int:
@@ -176,9 +179,11 @@ class Supervisor:
                 env=self._env, pass_fds=(theirs.fileno(),),
             )  # fmt: skip
             theirs.close()
+            self.pids.add(process.pid)
             following = asyncio.create_task(self._follow(ours, slot, process.pid))
             status = await self._ended(process)
             await following
+            self.pids.discard(process.pid)
         mark_process_dead(process.pid, str(self._metrics_folder))  # type: ignore[no-untyped-call]
         return loop.time() - started_at, status
 

@@ -190,7 +190,9 @@ def metric_names() -> set[str]:
 
 
 def _suffixes(metric: Metric) -> tuple[str, ...]:
-    return {"counter": ("_total",), "histogram": ("", "_bucket", "_count", "_sum")}.get(metric.type, ("",))
+    return {"counter": ("_total",), "info": ("_info",), "histogram": ("", "_bucket", "_count", "_sum")}.get(
+        metric.type, ("",)
+    )
 
 
 @cache

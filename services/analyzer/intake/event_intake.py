@@ -73,7 +73,7 @@ class DeadLetterPublisher:
         ]
         await retry_until_stopped(lambda: publish(self._producer, records), KafkaError)
         for letter in letters:
-            self._metrics.parked.labels(letter.reason).inc()
+            self._metrics.parked[letter.reason].inc()
             log.warning("parked", reason=letter.reason, detail=letter.detail, letter_id=letter.letter_id)
 
 
@@ -210,7 +210,7 @@ class EventIntake:
         self._listener.notify_written({str(event.conversation) for event in events})
         await self._dead_letters.publish([item for _, item in pairs if isinstance(item, DeadLetter)])
         for kind, number in Counter(event.kind for event in events).items():
-            self._metrics.events.labels(kind).inc(number)
+            self._metrics.events[kind].inc(number)
 
     async def _write_halves(self, pairs: Sequence[Pair]) -> None:
         if len(pairs) > 1:

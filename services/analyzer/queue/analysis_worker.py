@@ -209,7 +209,7 @@ class AnalysisWorker:
         if verdict is None and snapshot.known:
             return snapshot.known
         verdict = verdict or NOTHING_LEFT
-        self._metrics.analyses.labels(verdict.source).inc()
+        self._metrics.analyses[verdict.source].inc()
         return Analysis(
             **verdict.model_dump(),
             fingerprint=snapshot.loaded.fingerprint,
@@ -258,7 +258,7 @@ class AnalysisWorker:
 
     def _log(self, each: AnalysisOutcome) -> None:
         """Log ids and numbers, nothing of what was said."""
-        self._metrics.conversations.labels(each.outcome).inc()
+        self._metrics.conversations[each.outcome].inc()
         contact = each.contact
         analysis = contact.analysis if contact else None
         log.info(

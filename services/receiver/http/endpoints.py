@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from time import perf_counter
 
 import structlog
 from aiohttp import web
@@ -20,6 +21,7 @@ from services.receiver.http.signature import is_signed
 from services.receiver.publish.records import request_id, traceparent_or_new
 from services.receiver.publish.spool import SpoolError
 from shared.runtime.logging import without_message
+from shared.runtime.metrics import ReceiverMetrics
 
 TRACE = web.RequestKey("trace", str)
 """Key of a request under which the access log finds its trace."""
@@ -103,12 +105,14 @@ class WebhookEndpoint:
         verify_tokens: Sequence[str],
         bodies: BodyReader,
         responses: Responses,
+        metrics: ReceiverMetrics,
     ) -> None:
         self._publish = publish
         self._app_secrets = app_secrets
         self._verify_tokens = [token.encode() for token in verify_tokens]
         self._bodies = bodies
         self._responses = responses
+        self._webhooks, self._request_seconds = metrics.webhooks, metrics.request_seconds
         self._received = responses.constant(200, "EVENT_RECEIVED")
         self._unsigned = responses.constant(403, "signature does not match")
         self._not_stored = responses.constant(503, "the webhook could not be stored")
@@ -131,16 +135,25 @@ class WebhookEndpoint:
 
     async def webhook(self, request: web.BaseRequest, trace: str) -> web.StreamResponse:
         """Respond 200 once every event is safe. Facebook sends the webhook again after any other response."""
+        began_at, outcome = perf_counter(), "failed"
+        try:
+            outcome, response = await self._receive(request, trace)
+        finally:
+            self._webhooks[outcome].inc()
+            self._request_seconds.observe(perf_counter() - began_at)
+        return response
+
+    async def _receive(self, request: web.BaseRequest, trace: str) -> tuple[str, web.StreamResponse]:
         try:
             body = await self._bodies.read(request)
         except BodyError as error:
-            return self._not_read[error.status](request)
+            return "unreadable", self._not_read[error.status](request)
         if not is_signed(body, request.headers.get(SIGNATURE, ""), self._app_secrets):
             log.warning("signature_refused", network=source_network(request), request_id=request_id(trace))
-            return self._unsigned(request)
+            return "unsigned", self._unsigned(request)
         try:
             await self._publish(body, trace)
         except SpoolError as error:
             log.warning("webhook_not_safe", request_id=request_id(trace), error=str(error), bytes=len(body))
-            return self._not_stored(request)
-        return self._received(request)
+            return "not_stored", self._not_stored(request)
+        return "accepted", self._received(request)

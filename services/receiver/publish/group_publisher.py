@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 
 import structlog
 
@@ -19,8 +20,10 @@ from shared.runtime.metrics import ReceiverMetrics
 MAX_GROUP_BYTES = 1024 * 1024
 """About the most that is published at once; more could not be acknowledged within the publisher's timeout."""
 
-StoreRecords = Callable[[Sequence[Record]], Awaitable[None]]
-"""Returns when all records are safe: acknowledged by the broker, or on the disk. SpoolError when one may not be."""
+StoreRecords = Callable[[Sequence[Record]], Awaitable[bool]]
+"""Returns True when the broker has acknowledged all records, False when they are on the disk. SpoolError when one may
+be neither.
+"""
 
 log = structlog.get_logger()
 
@@ -31,6 +34,7 @@ class PendingWebhook:
 
     body: bytes
     trace: str
+    arrived_at: float
     done: asyncio.Future[None]
     normalised: NormalisedWebhook | None = None
     letters: list[Record] = field(default_factory=list)
@@ -65,6 +69,7 @@ class GroupPublisher:
         self._store = store
         self._topics = topics
         self._metrics = metrics
+        self._acknowledged = metrics.acknowledged_seconds.labels("broker")
         self._clock = clock
         self._queue = GroupQueue[PendingWebhook](self._publish_all)
         self._letters = GroupQueue[PendingLetters](self._park_all)
@@ -75,7 +80,7 @@ class GroupPublisher:
         Records carry `trace`.
         """
         loop = asyncio.get_running_loop()
-        webhook = PendingWebhook(body, trace, loop.create_future())
+        webhook = PendingWebhook(body, trace, perf_counter(), loop.create_future())
         await self._queue.submit(webhook)
         if webhook.letters:
             await self._letters.submit(PendingLetters(webhook.letters, loop.create_future()))
@@ -91,13 +96,18 @@ class GroupPublisher:
 
     async def _publish(self, group: WebhookGroup) -> None:
         try:
-            if group.events:
-                await self._store(group.events)
+            if group.events and await self._store(group.events):
+                self._observe_acknowledged(group.webhooks)
             self._count(group.webhooks)
         except Exception as error:  # noqa: BLE001 - every caller of `publish` raises it
             finish(group.webhooks, error)
         else:
             finish(group.webhooks)
+
+    def _observe_acknowledged(self, webhooks: Sequence[PendingWebhook]) -> None:
+        now = perf_counter()
+        for webhook in webhooks:
+            self._acknowledged.observe(now - webhook.arrived_at)
 
     async def _parse_into(self, group: WebhookGroup) -> WebhookGroup:
         """Parse the oldest waiting webhooks into `group`: as many as can be published in time, but at least one."""

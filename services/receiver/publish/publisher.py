@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter, time
 
 import structlog
 
@@ -40,19 +41,23 @@ class SpoolingPublisher:
         self._clock = clock
         shares = dict.fromkeys([topics.message_events, *spool.topics], 1.0) | {topics.dead_letters: LETTERS_SHARE}
         self._topic_publishers = {
-            topic: TopicPublisher(producer, topic, timeout_seconds, spool, share, self._measure, self._set_aside)
+            topic: TopicPublisher(
+                producer, topic, timeout_seconds, spool, share, metrics, self._measure, self._set_aside
+            )
             for topic, share in shares.items()
         }
         self._measure()
 
-    async def store(self, records: Sequence[Record]) -> None:
-        """Return when all `records`, of one topic, are acknowledged by the broker or on the disk.
+    async def store(self, records: Sequence[Record]) -> bool:
+        """Store `records` of one topic. Returns True when the broker has acknowledged all, False when they are spooled.
 
-        SpoolError when one may not be.
+        SpoolError when one may be neither.
         """
-        if not await self._topic_publishers[records[0].topic].store(records):
+        is_published = await self._topic_publishers[records[0].topic].store(records)
+        if not is_published:
             self._metrics.spooled.inc(len(records))
             self._measure()
+        return is_published
 
     async def is_writable(self) -> bool:
         """Return whether the events of a webhook that arrives now could be stored."""
@@ -107,6 +112,7 @@ class TopicPublisher:
         timeout_seconds: float,
         spool: Spool,
         spool_share: float,
+        metrics: ReceiverMetrics,
         on_drained: Callable[[], None],
         set_aside: Callable[[SpooledRecord], Awaitable[None]],
     ) -> None:
@@ -115,6 +121,9 @@ class TopicPublisher:
         self._timeout_seconds = timeout_seconds
         self._spool = spool
         self._spool_share = spool_share
+        self._publish_seconds = metrics.publish_seconds.labels(topic)
+        self._publish_failures = metrics.publish_failures[topic]
+        self._acknowledged = metrics.acknowledged_seconds.labels("spool")
         self._on_drained = on_drained
         self._set_aside = set_aside
         self._spooling = asyncio.Event()
@@ -169,7 +178,7 @@ class TopicPublisher:
     async def drain_once(self) -> None:
         waiting = await self._spool.peek(self._topic, DRAIN_RECORDS)
         try:
-            await self._send([each.record for each in waiting], DRAIN_SECONDS)
+            await self._send_spooled(waiting)
             await self._spool.remove(waiting)
         except MessageSizeTooLargeError:
             await self._drain_singly(waiting)
@@ -182,11 +191,23 @@ class TopicPublisher:
         """Publish records one by one. Those too large for the topic are set aside and block no others."""
         for each in waiting:
             try:
-                await self._send([each.record], DRAIN_SECONDS)
+                await self._send_spooled([each])
                 await self._spool.remove([each])
             except MessageSizeTooLargeError:
                 await self._set_aside(each)
 
     async def _send(self, records: Sequence[Record], timeout_seconds: float) -> None:
-        async with asyncio.timeout(timeout_seconds):
-            await publish(self._producer, records)
+        began_at = perf_counter()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await publish(self._producer, records)
+        except (TimeoutError, KafkaError):
+            self._publish_failures.inc()
+            raise
+        self._publish_seconds.observe(perf_counter() - began_at)
+
+    async def _send_spooled(self, waiting: Sequence[SpooledRecord]) -> None:
+        await self._send([each.record for each in waiting], DRAIN_SECONDS)
+        now = time()
+        for each in waiting:
+            self._acknowledged.observe(max(0.0, now - each.added_at))

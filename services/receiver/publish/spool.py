@@ -70,8 +70,11 @@ class SpoolInUseError(SpoolError):
 
 @dataclass(frozen=True, slots=True)
 class SpooledRecord:
+    """`added_at` is the time of its `put`, in seconds since 1970."""
+
     position: int
     record: Record
+    added_at: float
 
 
 def _size(record: Record) -> int:
@@ -199,17 +202,18 @@ class Spool:
 
     def _read(self, topic: str, limit: int) -> list[SpooledRecord]:
         rows = self._connection.execute(
-            "SELECT id, topic, key, value, headers FROM records WHERE topic = ? AND id > ? ORDER BY id LIMIT ?",
+            f"SELECT id, {COLUMNS} FROM records WHERE topic = ? AND id > ? ORDER BY id LIMIT ?",  # noqa: S608
             (topic, self._removed_up_to.get(topic, 0), limit),
         )
         found: list[SpooledRecord] = []
         size = 0
         for row in rows:
-            record = _record(*row[1:])
+            position, added_at, *columns, _ = row
+            record = _record(*columns)
             size += _size(record)
             if found and size > MAX_PEEK_BYTES:
                 break
-            found.append(SpooledRecord(row[0], record))
+            found.append(SpooledRecord(position, record, added_at))
         return found
 
     def _delete(self, topic: str) -> None:

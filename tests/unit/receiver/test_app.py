@@ -41,10 +41,11 @@ class FakePublisher:
         self.published: list[Record] = []
         self.failure: Exception | None = None
 
-    async def store(self, records: Sequence[Record]) -> None:
+    async def store(self, records: Sequence[Record]) -> bool:
         if self.failure:
             raise self.failure
         self.published += records
+        return True
 
     @property
     def ids(self) -> list[str]:
@@ -267,6 +268,25 @@ async def test_metrics_count_events_dead_letters_and_responses(client: Client, m
     assert 'leadstream_receiver_parked_total{reason="not_json"} 1.0' in text
     assert 'leadstream_receiver_answers_total{status="200"} 2.0' in text
     assert 'leadstream_receiver_answers_total{status="403"} 1.0' in text
+
+
+async def test_webhooks_are_counted_by_outcome_and_timed(
+    client: Client, publisher: FakePublisher, metrics: ReceiverMetrics
+) -> None:
+    await post(client, BODY)
+    await post(client, BODY)
+    await post(client, BODY, "guess")
+    await post(client, b" " * (MAX_BODY_BYTES + 1))
+    publisher.failure = SpoolError("the spool is full")
+    await post(client, BODY)
+    publisher.failure = KeyError("unexpected")
+    await post(client, BODY)
+    text = metrics.render()[0].decode()
+    expected = {"accepted": 2, "unsigned": 1, "unreadable": 1, "not_stored": 1, "failed": 1}
+    for outcome, number in expected.items():
+        assert f'leadstream_receiver_webhooks_total{{outcome="{outcome}"}} {number}.0' in text
+    assert "leadstream_receiver_request_seconds_count 6.0" in text
+    assert 'leadstream_receiver_acknowledged_seconds_count{via="broker"} 2.0' in text
 
 
 @pytest.mark.parametrize(("path", "status"), [("/live", 200), ("/nothing", 404), ("/webhook", 403)])

@@ -52,11 +52,12 @@ class Broker:
         self.open.set()
         self.asked = asyncio.Event()
 
-    async def store(self, records: Sequence[Record]) -> None:
+    async def store(self, records: Sequence[Record]) -> bool:
         if records[0].topic == Topics().dead_letters:
             await self._store_letters(records)
         else:
             await self._store_events(records)
+        return True
 
     async def _store_events(self, records: Sequence[Record]) -> None:
         self.asked.set()

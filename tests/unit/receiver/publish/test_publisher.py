@@ -224,3 +224,24 @@ async def test_the_spools_depth_is_measured(rig: Rig) -> None:
     rig.producer.is_away = False
     await eventually(lambda: asyncio.sleep(0, (depth.get(), oldest.get())), lambda measured: measured == (0, 0))
     assert await rig.is_empty()
+
+
+async def test_publishing_is_timed_and_its_failures_are_counted(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.receiver.publish.publisher.DRAIN_SECONDS", 0.02)
+
+    def value(name: str, **labels: str) -> float:
+        found = rig.metrics.registry.get_sample_value(f"leadstream_receiver_{name}", labels)
+        assert found is not None, f"there is no {name}"
+        return found
+
+    topic = {"topic": EVENTS}
+    assert value("publish_failures_total", **topic) == 0
+    assert await rig.publisher.store([record(1)])
+    assert (value("publish_seconds_count", **topic), value("acknowledged_seconds_count", via="spool")) == (1, 0)
+    rig.producer.is_away = True
+    assert not await rig.publisher.store([record(2)])
+    assert value("publish_failures_total", **topic) >= 1
+    rig.producer.is_away = False
+    await eventually(rig.is_empty, bool)
+    assert value("acknowledged_seconds_count", via="spool") == 1
+    assert value("acknowledged_seconds_sum", via="spool") < 60

@@ -33,7 +33,7 @@ async def served(metrics: AnalyzerMetrics, is_ready: Probe) -> AsyncIterator[Tes
 
 async def test_it_reports_liveness_readiness_version_and_metrics() -> None:
     metrics, ready = AnalyzerMetrics(), [True, False]
-    metrics.events.labels("message").inc()
+    metrics.events["message"].inc()
 
     async def is_ready() -> bool:
         return ready.pop(0)
