@@ -21,7 +21,9 @@ from structlog.typing import EventDict
 
 WINDOW_SECONDS = 60.0
 LINES_A_WINDOW = 5
-"""Of each warning or error. The first one of a later window says how many were held back."""
+"""Of each warning or error of this program. The first one of a later window says how many were held back."""
+LIBRARY_LINES_A_WINDOW = 1
+"""A library may repeat a line every 20 ms while a server is away, and one says as much as five."""
 ONCE_A_WINDOW = frozenset({"signature_refused", "verify_token_refused"})
 """Anybody can cause these, as often as they like."""
 NO_NEWS = ("Group Coordinator Request failed: [Error 15]", "Marking the coordinator dead")
@@ -50,14 +52,14 @@ class LogLimit:
         self._windows: dict[str, Window] = {}
         self._swept_at = now()
 
-    def admit(self, message: str) -> int | None:
+    def admit(self, message: str, lines: int = LINES_A_WINDOW) -> int | None:
         """Return how many lines were held back before this one, None when it is held back itself."""
         now, window = self._now(), self._windows.get(message)
         held_back = 0
         if window is None or now - window.start >= WINDOW_SECONDS:
             held_back = window.held_back if window else 0
             window = self._windows[message] = Window(now)
-        if window.passed >= (1 if message in ONCE_A_WINDOW else LINES_A_WINDOW):
+        if window.passed >= (1 if message in ONCE_A_WINDOW else lines):
             window.held_back += 1
             return None
         window.passed += 1
@@ -100,7 +102,7 @@ class LogLimit:
         if record.getMessage().startswith(NO_NEWS):
             return False
         self.report()
-        held_back = self.admit(f"{record.name}: {record.msg}")
+        held_back = self.admit(f"{record.name}: {record.msg}", LIBRARY_LINES_A_WINDOW)
         if held_back:
             record.held_back = held_back
         return held_back is not None
